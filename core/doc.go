@@ -1,0 +1,24 @@
+// Package core is the framework-neutral heart of yieldsse: events and their
+// wire format, streams, and the session that carries a stream to one client.
+//
+// A stream is a generator. A view returns one, and an adapter (ginsse, echosse,
+// fibersse, nethttpsse) runs it:
+//
+//	func ticks(ctx context.Context) core.Stream {
+//		return func(yield func(core.Event, error) bool) {
+//			for now := range core.Every(ctx, time.Second) {
+//				if !yield(core.Event{Type: "tick", Data: now.Format(time.TimeOnly)}, nil) {
+//					return
+//				}
+//			}
+//		}
+//	}
+//
+// Three rules make a good generator: return as soon as yield says false, wait
+// with the context and never with [time.Sleep], and take what it needs as
+// values, not as a framework's context.
+//
+// [Session], [Conn] and [NewSession] are for authors of adapters. Everybody else
+// meets a session through options and through the request's context, which ends
+// when the stream does; [context.Cause] then says why.
+package core

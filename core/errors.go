@@ -1,0 +1,62 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Why a session ended before its generator did. [context.Cause] of the
+// session's context gives one of these, or the cause of the context that the
+// host gave to the request (a deadline that a middleware set, say).
+var (
+	// ErrClientGone means that the client has left: it closed the connection,
+	// or a write to it failed.
+	ErrClientGone = errors.New("core: the client has gone")
+
+	// ErrSlowClient means that a write took longer than [WithWriteTimeout].
+	ErrSlowClient = errors.New("core: the client does not read")
+
+	// ErrMaxAge means that the session reached [WithMaxAge].
+	ErrMaxAge = errors.New("core: the session has reached its maximum age")
+
+	// ErrShutdown means that the server, or a [Group] of the session's, shuts
+	// down. A session that comes later is refused with it.
+	ErrShutdown = errors.New("core: the server is shutting down")
+)
+
+// ErrGroupFull refuses a session for which its [Group] has no room.
+var ErrGroupFull = errors.New("core: the group is full")
+
+// ErrEventTooLarge ends a stream that [Parser.MaxEventSize] was too small for.
+var ErrEventTooLarge = errors.New("core: event too large")
+
+// A RefusedError says that a stream could not begin. Nothing has been written:
+// the host answers with Status, and with a Retry-After if RetryAfter is not zero.
+type RefusedError struct {
+	Status     int           // the HTTP status: 503 if it may work later, 500 if it cannot
+	RetryAfter time.Duration // whole seconds
+	Err        error         // ErrGroupFull, ErrShutdown, or what is wrong with the host's writer
+}
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns e.Err.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// ErrNilView is the refusal of a handler that was made with a nil view.
+var ErrNilView error = &RefusedError{Status: 500, Err: errors.New("core: the handler was made with a nil view")}
+
+// A PanicError is what [WithErrorEvent] and [WithObserver] are told when a
+// generator panics. The panic itself goes on to the host's recovery.
+type PanicError struct {
+	Value any // what the generator panicked with; nil after runtime.Goexit
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("core: the generator panicked: %v", e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

@@ -1,0 +1,109 @@
+package core
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// An Event is one event of a stream, as the WHATWG HTML standard defines it
+// (section 9.2, "Server-sent events"). It is a value: copy it, compare it.
+//
+// The zero Event is an event too: a "message" whose data is empty.
+type Event struct {
+	// ID becomes the client's last event ID, with which it reconnects
+	// (section 9.2.4). An empty ID sends none, and the client keeps the one it
+	// has. It is one line: CR, LF and NUL are refused.
+	ID string
+
+	// Type is the name of the event in the DOM, what addEventListener takes.
+	// Empty means "message". It is one line: CR, LF and NUL are refused.
+	Type string
+
+	// Data is the payload. It may have any number of lines, which end with
+	// CRLF, CR or LF; the client sees each of them as LF.
+	Data string
+
+	// Retry sets how long the client waits before it reconnects. It is sent in
+	// whole milliseconds, rounded up. Zero sends none; below zero is refused.
+	Retry time.Duration
+
+	// Comment is for whoever reads the wire; clients ignore it. An event that
+	// has a Comment or a Retry and nothing else has no data line, so no client
+	// dispatches it.
+	Comment string
+}
+
+// JSON returns a copy of e whose Data is the JSON of v. Its two results are
+// made to stand inside a yield:
+//
+//	yield(core.Event{Type: "price"}.JSON(price))
+//
+// Text stays as it is: neither HTML characters nor other alphabets are escaped.
+func (e Event) JSON(v any) (Event, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return e, fmt.Errorf("core: event data: %w", err)
+	}
+	e.Data = string(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+	return e, nil
+}
+
+// AppendText appends the wire form of e, which is one block with its blank
+// line, and implements [encoding.TextAppender].
+//
+// Invalid UTF-8 becomes U+FFFD, as it would at any client. An ID or a Type that
+// holds CR, LF or NUL, and a Retry below zero, are errors that name the field;
+// then b comes back as it was.
+func (e Event) AppendText(b []byte) ([]byte, error) { return e.appendTo(b) }
+
+// appendTo is AppendText for the hot path, which spares the copy of e.
+func (e *Event) appendTo(b []byte) ([]byte, error) {
+	if !plain(e.ID) || !plain(e.Type) || e.Retry < 0 {
+		if err := e.check(); err != nil {
+			return b, err
+		}
+	}
+	if e.Comment != "" {
+		b = appendLines(b, ": ", e.Comment)
+	}
+	if e.ID != "" {
+		b = append(b, "id: "...)
+		b = append(b, e.ID...)
+		b = append(b, '\n')
+	}
+	if e.Type != "" {
+		b = append(b, "event: "...)
+		b = append(b, e.Type...)
+		b = append(b, '\n')
+	}
+	if e.Retry != 0 {
+		b = append(b, "retry: "...)
+		b = strconv.AppendInt(b, int64((e.Retry-1)/time.Millisecond)+1, 10)
+		b = append(b, '\n')
+	}
+	silent := e.ID == "" && e.Type == "" && e.Data == "" && (e.Comment != "" || e.Retry != 0)
+	if !silent {
+		b = appendLines(b, "data: ", e.Data)
+	}
+	return append(b, '\n'), nil
+}
+
+// check returns an error that names the field which cannot be written.
+func (e *Event) check() error {
+	for _, f := range []struct{ name, value string }{{"ID", e.ID}, {"Type", e.Type}} {
+		if i := strings.IndexAny(f.value, "\r\n\x00"); i >= 0 {
+			return fmt.Errorf("core: event %s holds %q at byte %d: an ID and a Type are one line, without CR, LF or NUL",
+				f.name, f.value[i], i)
+		}
+	}
+	if e.Retry < 0 {
+		return fmt.Errorf("core: event Retry is %v: a reconnection time is zero or more", e.Retry)
+	}
+	return nil
+}

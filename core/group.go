@@ -1,0 +1,106 @@
+package core
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// A Group holds live sessions, to limit, count and end them together. Sessions
+// join it through [WithGroup]. The zero Group works. Its methods may be called
+// by any goroutine at any time; it must not be copied after its first use.
+type Group struct {
+	// Limit is how many sessions there may be at once. A request beyond it is
+	// refused with 503 and a Retry-After, before its view runs. Zero or less
+	// means no limit. Set it before the first session joins.
+	Limit int
+
+	mu       sync.Mutex
+	sessions map[*Session]struct{}
+	closing  bool
+	empty    chan struct{} // not nil while somebody waits for the last session
+}
+
+// The reconnection times that a shutdown hands out, so that its clients do not
+// all come back in one instant.
+const (
+	spreadFrom = time.Second
+	spreadOver = 4 * time.Second
+)
+
+// Len returns how many sessions there are.
+func (g *Group) Len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.sessions)
+}
+
+// Shutdown ends all sessions with [ErrShutdown], refuses those that would come,
+// and waits until the generators have returned. Each client is sent a
+// reconnection time between 1 and 5 s, evenly spread, and then a clean end.
+//
+// If ctx ends first, Shutdown returns an error that wraps the context's, and
+// the sessions that are left go on ending.
+//
+// The end of a response is the host's to write, so shut the server down after
+// the group, as one would anyway.
+func (g *Group) Shutdown(ctx context.Context) error {
+	g.mu.Lock()
+	g.closing = true
+	n, i := len(g.sessions), 0
+	for s := range g.sessions {
+		s.shutdown(spreadFrom + spreadOver*time.Duration(i)/time.Duration(n))
+		i++
+	}
+	if g.empty == nil && n > 0 {
+		g.empty = make(chan struct{})
+	}
+	empty := g.empty
+	g.mu.Unlock()
+
+	if n == 0 {
+		return nil
+	}
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("core: shutdown: %d of %d streams have not ended: %w", g.Len(), n, context.Cause(ctx))
+	}
+}
+
+// join adds s, or says why it may not.
+func (g *Group) join(s *Session) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing {
+		return ErrShutdown
+	}
+	if g.Limit > 0 && len(g.sessions) >= g.Limit {
+		return ErrGroupFull
+	}
+	if g.sessions == nil {
+		g.sessions = make(map[*Session]struct{})
+	}
+	g.sessions[s] = struct{}{}
+	return nil
+}
+
+func (g *Group) leave(s *Session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.sessions, s)
+	if len(g.sessions) == 0 && g.empty != nil {
+		close(g.empty)
+		g.empty = nil
+	}
+}
+
+// refusal is the answer to a request that a group did not let in. It spreads the
+// clients as a shutdown does.
+func refusal(err error) *RefusedError {
+	after := spreadFrom + rand.N(spreadOver) //nolint:gosec // not a secret
+	return &RefusedError{Status: 503, Err: err, RetryAfter: after.Round(time.Second)}
+}

@@ -1,0 +1,125 @@
+package core
+
+import (
+	"context"
+	"time"
+)
+
+// An Option sets something about the sessions of a handler. A nil Option does
+// nothing.
+type Option func(*config)
+
+type config struct {
+	heartbeat    time.Duration
+	retry        time.Duration
+	writeTimeout time.Duration
+	flushWindow  time.Duration
+	maxAge       time.Duration
+	groups       []*Group
+	errorEvent   func(error) Event
+	observer     Observer
+}
+
+func newConfig(opts []Option) config {
+	c := config{
+		heartbeat:    15 * time.Second,
+		writeTimeout: 30 * time.Second,
+		flushWindow:  time.Millisecond,
+	}
+	for _, o := range opts {
+		if o != nil {
+			o(&c)
+		}
+	}
+	return c
+}
+
+// WithHeartbeat sends a comment whenever nothing else was sent for d, so that
+// proxies keep the connection and a client that has vanished is noticed. The
+// default is 15 s, as section 9.2.7 of the WHATWG HTML standard advises. Zero or
+// less sends none.
+func WithHeartbeat(d time.Duration) Option {
+	return func(c *config) { c.heartbeat = d }
+}
+
+// WithRetry tells the client at the start how long to wait before it
+// reconnects, in whole milliseconds. Zero or less, the default, leaves it to the
+// client (browsers take 3 to 5 s).
+func WithRetry(d time.Duration) Option {
+	return func(c *config) { c.retry = max(d, 0) }
+}
+
+// WithWriteTimeout ends the session with [ErrSlowClient] when the client has not
+// taken a write within d. It stands in place of the server's own write timeout,
+// which would cut a stream that is as long as it should be. The default is 30 s.
+// With zero or less a client that does not read holds its session for ever.
+func WithWriteTimeout(d time.Duration) Option {
+	return func(c *config) { c.writeTimeout = d }
+}
+
+// WithFlushWindow lets a burst of events share its flushes: the first event after
+// a quiet spell goes out at once, those that follow within d of a flush wait for
+// the window's end, or for 32 KiB. The default is 1 ms. With zero or less each
+// event is flushed by itself.
+func WithFlushWindow(d time.Duration) Option {
+	return func(c *config) { c.flushWindow = d }
+}
+
+// WithMaxAge ends a session cleanly after d at the most, and up to a tenth
+// sooner, so that clients that came together do not leave together. A browser
+// then reconnects, perhaps to another machine. Zero or less, the default, sets
+// no limit.
+func WithMaxAge(d time.Duration) Option {
+	return func(c *config) { c.maxAge = d }
+}
+
+// WithGroup makes sessions members of g, which can limit, count and end them. It
+// can be given several times. A nil Group is none.
+func WithGroup(g *Group) Option {
+	return func(c *config) {
+		if g != nil {
+			// A copy: a list of options serves many sessions.
+			c.groups = append(c.groups[:len(c.groups):len(c.groups)], g)
+		}
+	}
+}
+
+// WithErrorEvent sends f's event when the generator fails, and ends the response
+// cleanly instead of breaking it. What the client learns of the error is up to
+// f. If that event cannot be encoded the response is broken after all. A nil f,
+// the default, sends nothing.
+func WithErrorEvent(f func(error) Event) Option {
+	return func(c *config) { c.errorEvent = f }
+}
+
+// WithObserver tells o when sessions begin and end.
+func WithObserver(o Observer) Option {
+	return func(c *config) { c.observer = o }
+}
+
+// An Observer is told of each session, for logs and metrics. Its functions are
+// called in the stream's goroutine, so those of different sessions at the same
+// time; either may be nil. The context is the session's and carries what the
+// request's did.
+type Observer struct {
+	// Opened is called when the client has the headers.
+	Opened func(ctx context.Context)
+
+	// Closed is called once for each Opened, when nothing more will be written.
+	Closed func(ctx context.Context, end Summary)
+}
+
+// A Summary says how a session went.
+type Summary struct {
+	// Cause is why the session ended early: ErrClientGone, ErrSlowClient,
+	// ErrMaxAge, ErrShutdown or the cause of the request's context. It is nil if
+	// the generator came to its end or failed.
+	Cause error
+
+	// Err is the generator's failure, a *PanicError if it panicked, or nil.
+	Err error
+
+	Events   int           // events taken from the generator
+	Bytes    int64         // bytes given to the host, heartbeats included
+	Duration time.Duration // from Opened to Closed
+}

@@ -1,0 +1,268 @@
+package core
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+)
+
+const (
+	defaultMaxEventSize = 16 << 20
+	readSize            = 4 << 10
+)
+
+// Read parses an event stream as section 9.2.6 of the WHATWG HTML standard
+// says, and yields the events that a browser would dispatch. It is what
+// new(Parser).Read(r) is.
+func Read(r io.Reader) Stream { return new(Parser).Read(r) }
+
+// A Parser parses event streams. It holds what outlives a connection, so that a
+// client can use one for all its connections, one after the other. The zero
+// Parser works.
+type Parser struct {
+	// MaxEventSize bounds the bytes of an event. Beyond it the stream ends with
+	// ErrEventTooLarge. Zero or less means 16 MiB.
+	MaxEventSize int
+
+	// Comments makes Read yield comments as well, and reconnection times that
+	// no event came with: as events of their own that have nothing else, or in
+	// the event in whose block they stood. An empty comment is read as a space.
+	Comments bool
+
+	// LastEventID is the last event ID that the stream has committed, with or
+	// without an event. An event that brings no ID of its own has this one. Set
+	// it before the first Read to resume.
+	LastEventID string
+
+	// Retry is the last reconnection time that the stream has set. It holds as
+	// soon as its line has come.
+	Retry time.Duration
+}
+
+// Read parses r to its end. The stream is for one use, by one goroutine. A read
+// error other than [io.EOF] is its last element; an event that no blank line
+// ended is discarded.
+//
+// Type is as it was sent: empty where the DOM says "message". Invalid UTF-8
+// becomes U+FFFD.
+func (p *Parser) Read(r io.Reader) Stream {
+	return func(yield func(Event, error) bool) {
+		b := block{parser: p, yield: yield, max: p.MaxEventSize, id: p.LastEventID}
+		if b.max <= 0 {
+			b.max = defaultMaxEventSize
+		}
+		if err := b.read(r); err != nil && !errors.Is(err, errStopped) {
+			yield(Event{}, err)
+		}
+	}
+}
+
+// errStopped means that yield said false.
+var errStopped = errors.New("core: stopped")
+
+// A block is the event that is being read: the buffers of section 9.2.6.
+type block struct {
+	parser *Parser
+	yield  func(Event, error) bool
+	max    int
+
+	id       string // the last event ID buffer, which outlives the block
+	typ      string
+	lastType string // the one before, for most streams have but a few
+	data     []byte
+	hasData  bool
+	comment  []byte
+	comments int
+	retry    time.Duration
+}
+
+// size is what of the block is kept.
+func (b *block) size() int { return len(b.id) + len(b.typ) + len(b.data) + len(b.comment) }
+
+// read cuts r into lines. A line ends at LF, CR or CRLF; a CR is acted upon at
+// once, and an LF right behind it is then swallowed. No byte is looked at twice
+// for the same line end, however the reads fall.
+func (b *block) read(r io.Reader) error {
+	var (
+		buf     = make([]byte, readSize)
+		pos     int  // where the line begins
+		end     int  // where the bytes end
+		seen    int  // no line end in buf[pos:seen]
+		lf      = -1 // the next LF from pos on, if it is known
+		afterCR bool
+		start   = true // a byte order mark may come
+	)
+	for {
+		if start {
+			start = false
+			switch head := buf[pos:end]; {
+			case bytes.HasPrefix(head, bom):
+				pos += len(bom)
+				seen = pos
+			case len(head) < len(bom) && bytes.HasPrefix(bom, head):
+				start = true
+			}
+		}
+		for !start && pos < end {
+			if afterCR {
+				afterCR = false
+				if buf[pos] == '\n' {
+					pos++
+					seen = max(seen, pos)
+					continue
+				}
+			}
+			if lf < pos {
+				if lf = bytes.IndexByte(buf[seen:end], '\n'); lf < 0 {
+					lf = end // none yet
+				} else {
+					lf += seen
+				}
+			}
+			i := lf
+			if cr := bytes.IndexByte(buf[seen:lf], '\r'); cr >= 0 {
+				i = seen + cr
+				afterCR = true
+			}
+			if i == end {
+				lf = -1
+				break
+			}
+			if err := b.line(buf[pos:i]); err != nil {
+				return err
+			}
+			pos = i + 1
+			seen = pos
+		}
+		seen = end
+		if end-pos+b.size() > b.max {
+			return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, b.max)
+		}
+
+		// Make room: slide, or grow if the line fills half of the buffer.
+		if end == len(buf) || pos == end {
+			rest := buf[pos:end]
+			if len(rest) > len(buf)/2 {
+				buf = make([]byte, 2*len(buf))
+			}
+			copy(buf, rest)
+			pos, end, seen, lf = 0, len(rest), len(rest), -1
+		}
+		n, err := fill(r, buf[end:])
+		end += n
+		if n == 0 && err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("core: read: %w", err)
+		}
+	}
+}
+
+var bom = []byte("\uFEFF")
+
+// fill reads until there is something, or an error, and not for ever.
+func fill(r io.Reader, p []byte) (int, error) {
+	for range 100 {
+		if n, err := r.Read(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+// line takes one line without its end.
+func (b *block) line(line []byte) error {
+	if len(line) == 0 {
+		return b.dispatch()
+	}
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	if len(value) > 0 && value[0] == ' ' {
+		value = value[1:]
+	}
+	switch string(name) {
+	case "data":
+		if b.hasData {
+			b.data = append(b.data, '\n')
+		}
+		b.hasData = true
+		b.data = append(b.data, value...)
+	case "event":
+		if string(value) == b.lastType {
+			b.typ = b.lastType
+		} else {
+			b.typ = validUTF8(string(value))
+			b.lastType = b.typ
+		}
+	case "id":
+		if bytes.IndexByte(value, 0) < 0 && string(value) != b.id {
+			b.id = validUTF8(string(value))
+		}
+	case "retry":
+		if d, ok := milliseconds(value); ok {
+			b.retry = d
+			b.parser.Retry = d
+		}
+	case "":
+		if b.parser.Comments {
+			if b.comments > 0 {
+				b.comment = append(b.comment, '\n')
+			}
+			b.comments++
+			b.comment = append(b.comment, value...)
+		}
+	}
+	if b.size() > b.max {
+		return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, b.max)
+	}
+	return nil
+}
+
+// dispatch acts on a blank line: the ID is committed whether or not there is an
+// event, and there is one only if there was a data line.
+func (b *block) dispatch() error {
+	b.parser.LastEventID = b.id
+	aside := Event{Retry: b.retry, Comment: validUTF8(string(b.comment))}
+	if b.comments > 0 && aside.Comment == "" {
+		aside.Comment = " "
+	}
+	has, e := b.hasData, Event{ID: b.id, Type: b.typ, Data: validUTF8(string(b.data))}
+	b.typ, b.data, b.hasData = "", b.data[:0], false
+	b.comment, b.comments, b.retry = b.comment[:0], 0, 0
+	if cap(b.data) > 16*readSize {
+		b.data = nil
+	}
+
+	alone := !has || e == Event{} // together they would not be an event
+	if alone && b.parser.Comments && aside != (Event{}) && !b.yield(aside, nil) {
+		return errStopped
+	}
+	if !alone {
+		e.Retry, e.Comment = aside.Retry, aside.Comment
+	}
+	if has && !b.yield(e, nil) {
+		return errStopped
+	}
+	return nil
+}
+
+// milliseconds reads ASCII digits. What no Duration can hold is the longest one
+// in whole milliseconds.
+func milliseconds(digits []byte) (time.Duration, bool) {
+	if len(digits) == 0 || strings.Trim(string(digits), "0123456789") != "" {
+		return 0, false
+	}
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	var ms int64
+	for _, c := range digits {
+		if ms = ms*10 + int64(c-'0'); ms > most {
+			ms = most
+			break
+		}
+	}
+	return time.Duration(ms) * time.Millisecond, true
+}

@@ -1,0 +1,499 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A Conn is the host's side of a session: where its bytes go.
+type Conn interface {
+	// Send writes p and pushes it to the client, all of it or an error. p is
+	// borrowed until Send returns.
+	Send(p []byte) error
+
+	// End ends the response cleanly, as far as that is not left to the handler's
+	// return. Send is not called after it.
+	End() error
+
+	// Abort makes sure that the client sees a broken response, and that a Send or
+	// an End which is under way returns. It may be called by any goroutine while
+	// they run, and more than once, but not after Serve has returned. Other calls
+	// do not overlap.
+	Abort()
+}
+
+const (
+	// flushSize is how many gathered bytes do not wait for the flush window.
+	flushSize = 32 << 10
+
+	// grace is how long a write may last once the session has ended.
+	grace = time.Second
+
+	// maxLastEventID bounds a Last-Event-ID header, in bytes.
+	maxLastEventID = 1 << 10
+)
+
+// The frames that the session sends by itself.
+const (
+	openComment      = "open"
+	heartbeatComment = "heartbeat"
+)
+
+// A Session is one client's connection, from before the view runs until the
+// stream has ended. An adapter makes one with [NewSession], runs the view under
+// its [Session.Context], and calls either [Session.Serve] or [Session.Close],
+// once.
+//
+// Nothing in it depends on the handler's goroutine: Serve may be called in
+// another, after the handler has returned, if the Conn lives on.
+type Session struct {
+	config
+
+	lastEventID string
+	ctx         context.Context //nolint:containedctx // it ends with the session
+	cancel      context.CancelCauseFunc
+	stopParent  func() bool  // lets go of the request's context
+	retryAtEnd  atomic.Int64 // the reconnection time that a shutdown gave, in ns
+
+	conn  Conn
+	begin time.Time
+
+	// mu is held over a frame's write and flush. It guards what follows.
+	mu      sync.Mutex
+	waiting *[]byte     // frames that wait to be flushed; nil if none do
+	flusher *time.Timer // flushes what waits; nil until something has to
+	armed   bool        // the flusher will fire
+	closed  bool        // nothing may be written any more
+	failure error       // the generator's
+	late    error       // what it failed with once the context had ended
+	events  int
+	sent    int64
+
+	// Two times since begin, in ns. Written under mu, read by tick without it.
+	flushed atomic.Int64 // when the last flush began
+	sending atomic.Int64 // when the Send that is under way began, plus one; 0 if none is
+
+	// timerMu guards what follows, and is held while the timer aborts. It may be
+	// taken under mu, never the other way about.
+	timerMu sync.Mutex
+	timer   *time.Timer // see tick; nil before Serve
+	age     time.Duration
+	stopped bool
+}
+
+// SetHeaders sets the headers of an event stream. A Cache-Control that the view
+// has set stays.
+func SetHeaders(get func(name string) string, set func(name, value string)) {
+	set("Content-Type", "text/event-stream")
+	set("X-Accel-Buffering", "no") // nginx would gather events
+	if get("Cache-Control") == "" {
+		set("Cache-Control", "no-cache")
+	}
+}
+
+// NewSession begins a session on a request. ctx is the request's context, which
+// ends when the client leaves; lastEventID is the value of its Last-Event-ID
+// header. An ID with a control character, or of over 1 KiB, counts as none.
+//
+// The error is a *[RefusedError]: a group is full or shuts down.
+func NewSession(ctx context.Context, lastEventID string, opts ...Option) (*Session, error) {
+	s := &Session{config: newConfig(opts), lastEventID: cleanID(lastEventID)}
+	s.ctx, s.cancel = context.WithCancelCause(requestContext{ctx, s})
+	for i, g := range s.groups {
+		if err := g.join(s); err != nil {
+			s.groups = s.groups[:i]
+			s.cancel(err)
+			s.leave()
+			return nil, refusal(err)
+		}
+	}
+	s.stopParent = context.AfterFunc(ctx, func() {
+		cause := context.Cause(ctx)
+		if errors.Is(cause, context.Canceled) {
+			cause = ErrClientGone
+		}
+		s.end(cause)
+	})
+	return s, nil
+}
+
+// Context returns the context that the view and its generator are to see. It
+// carries the request's values and ends with the session.
+func (s *Session) Context() context.Context { return s.ctx }
+
+// Close ends a session whose view has answered by itself.
+func (s *Session) Close() {
+	s.stopParent()
+	s.cancel(nil)
+	s.leave()
+}
+
+// Serve runs the stream to its end and returns the generator's failure. That the
+// client leaves, that the session reaches its age or is shut down is none: then
+// it returns nil, and so it does whatever the generator yields as an error after
+// its context has ended.
+//
+// A panic of the generator's goes on when the session is in order. The response
+// has been broken then, or been given its error event.
+func (s *Session) Serve(conn Conn, stream Stream) error {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		v := recover() // nil after runtime.Goexit, which goes on by itself
+		s.mu.Lock()
+		s.failure = &PanicError{Value: v}
+		s.mu.Unlock()
+		s.finish()
+		if v != nil {
+			panic(v)
+		}
+	}()
+	if s.open(conn) && stream != nil {
+		stream(s.yield)
+	}
+	returned = true
+	s.finish()
+	return s.failure
+}
+
+// open sends the first frame at once, so that the client knows that it is
+// connected and a proxy forwards the headers.
+func (s *Session) open(conn Conn) bool {
+	s.conn, s.begin = conn, time.Now()
+	if s.maxAge > 0 {
+		s.age = s.maxAge - rand.N(s.maxAge/10+1) //nolint:gosec // not a secret
+	}
+	s.timerMu.Lock()
+	s.timer = time.AfterFunc(s.due(0), s.tick)
+	s.timerMu.Unlock()
+
+	s.mu.Lock()
+	ok := s.send(Event{Comment: openComment, Retry: s.retry})
+	s.mu.Unlock()
+	if s.observer.Opened != nil {
+		s.observer.Opened(s.ctx)
+	}
+	return ok
+}
+
+// yield takes one element of the stream.
+func (s *Session) yield(e Event, err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.failure != nil || s.ctx.Err() != nil {
+		if !s.closed && s.failure == nil {
+			s.late = err
+		}
+		return false
+	}
+	if err == nil {
+		err = s.gather(&e)
+	}
+	if err != nil {
+		s.failure = err
+		return false
+	}
+	s.events++
+	now := s.now()
+	wait := s.flushWindow - (now - time.Duration(s.flushed.Load()))
+	if s.events == 1 || wait <= 0 || len(*s.waiting) >= flushSize {
+		return s.flush(now)
+	}
+	s.flushAfter(wait)
+	return true
+}
+
+// gather adds e to what waits, or nothing of it.
+func (s *Session) gather(e *Event) error {
+	if s.waiting == nil {
+		s.waiting = buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool's only type
+	}
+	var err error
+	*s.waiting, err = e.appendTo(*s.waiting)
+	return err
+}
+
+// flush sends what waits, and reports whether the session can go on.
+func (s *Session) flush(now time.Duration) bool {
+	if s.waiting == nil {
+		return true
+	}
+	s.flushed.Store(int64(now))
+	s.sending.Store(int64(now) + 1)
+	err := s.conn.Send(*s.waiting)
+	s.sending.Store(0)
+	s.sent += int64(len(*s.waiting))
+	if cap(*s.waiting) <= 2*flushSize {
+		*s.waiting = (*s.waiting)[:0]
+		buffers.Put(s.waiting)
+	}
+	s.waiting = nil
+	return s.written(err)
+}
+
+// written takes note of what came of a write.
+func (s *Session) written(err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.cancel(ErrSlowClient)
+	default:
+		s.cancel(ErrClientGone)
+	}
+	return false
+}
+
+// send flushes an event of the session's own.
+func (s *Session) send(e Event) bool {
+	return s.gather(&e) == nil && s.flush(s.now())
+}
+
+// buffers are held only while frames wait in them, so that an idle session has
+// none.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, 1<<10)
+	return &b
+}}
+
+// flushAfter has what waits flushed after d. To arm a timer costs more than an
+// event does, so it is left to fire, and looks then what is to be done.
+func (s *Session) flushAfter(d time.Duration) {
+	switch {
+	case s.armed:
+		return
+	case s.flusher == nil:
+		s.flusher = time.AfterFunc(d, s.flushWaiting)
+	default:
+		s.flusher.Reset(d)
+	}
+	s.armed = true
+}
+
+func (s *Session) flushWaiting() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.recoverHost()
+	s.armed = false
+	if s.closed || s.waiting == nil || s.ctx.Err() != nil {
+		return
+	}
+	now := s.now()
+	if wait := s.flushWindow - (now - time.Duration(s.flushed.Load())); wait > 0 {
+		s.flushAfter(wait)
+		return
+	}
+	s.flush(now)
+}
+
+// recoverHost keeps a panic of a host's writer, in a timer's goroutine, from
+// ending the process: the session ends instead.
+func (s *Session) recoverHost() {
+	if recover() != nil {
+		s.sending.Store(0)
+		s.cancel(ErrClientGone)
+	}
+}
+
+// tick is the session's only clock. It breaks a write that lasts too long, ends
+// a session that is old enough, and sends a heartbeat on a silent one.
+func (s *Session) tick() {
+	s.timerMu.Lock()
+	if s.stopped {
+		s.timerMu.Unlock()
+		return
+	}
+	now := s.now()
+	if s.maxAge > 0 && now >= s.age {
+		s.cancel(ErrMaxAge)
+	}
+	if start := s.sending.Load(); start != 0 {
+		if limit := s.patience(); limit > 0 && now-time.Duration(start-1) >= limit {
+			s.cancel(ErrSlowClient)
+			s.conn.Abort()
+		}
+	}
+	s.timer.Reset(s.due(now))
+	s.timerMu.Unlock()
+
+	// A write that is under way is as good as a heartbeat.
+	if s.heartbeat <= 0 || s.ctx.Err() != nil || !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	defer s.recoverHost()
+	if !s.closed && s.waiting == nil && now-time.Duration(s.flushed.Load()) >= s.heartbeat {
+		s.send(Event{Comment: heartbeatComment})
+	}
+}
+
+// patience is how long a write may last; 0 for ever.
+func (s *Session) patience() time.Duration {
+	if s.ctx.Err() != nil && (s.writeTimeout <= 0 || s.writeTimeout > grace) {
+		return grace
+	}
+	return max(s.writeTimeout, 0)
+}
+
+// due is how long after now the timer has to look again. It is not moved by each
+// event: it comes at the earliest time that there may be something to do.
+func (s *Session) due(now time.Duration) time.Duration {
+	next := time.Duration(math.MaxInt64)
+	later := func(since int64, d time.Duration) {
+		if d <= 0 {
+			return
+		}
+		at := time.Duration(since) + d
+		if at <= now { // seen to just now
+			at = now + d
+		}
+		next = min(next, at)
+	}
+	start := int64(now)
+	if sending := s.sending.Load(); sending != 0 {
+		start = sending - 1
+	}
+	later(start, s.patience())
+	if s.ctx.Err() == nil {
+		later(s.flushed.Load(), s.heartbeat)
+		later(0, s.age)
+	}
+	return next - now
+}
+
+// end ends the session for a reason of its own or of its host's. The generator's
+// context ends; the rest is done when the generator has returned.
+func (s *Session) end(cause error) {
+	s.cancel(cause)
+	s.timerMu.Lock()
+	defer s.timerMu.Unlock()
+	if s.timer != nil && !s.stopped {
+		s.timer.Reset(grace) // for a write that is under way
+	}
+}
+
+// shutdown ends the session and tells its client when to come back.
+func (s *Session) shutdown(retry time.Duration) {
+	s.retryAtEnd.Store(int64(retry))
+	s.end(ErrShutdown)
+}
+
+// finish ends the response when the generator is done, and gives back all that
+// the session holds.
+func (s *Session) finish() {
+	broken := true // also if the error event's function panics
+	defer func() { s.release(broken) }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	broken = s.conclude()
+}
+
+// conclude writes the last frames and the response's end. It reports whether the
+// response must be broken instead, for nobody should take half an answer for a
+// whole one.
+func (s *Session) conclude() (broken bool) {
+	switch cause := context.Cause(s.ctx); {
+	case errors.Is(cause, ErrClientGone), errors.Is(cause, ErrSlowClient):
+		return false
+	case s.failure == nil:
+		if retry := s.retryAtEnd.Load(); retry > 0 && errors.Is(cause, ErrShutdown) {
+			_ = s.gather(&Event{Retry: time.Duration(retry)}) // nothing in it can be wrong
+		}
+	case s.errorEvent == nil:
+		broken = true
+	default:
+		e := s.errorEvent(s.failure)
+		broken = s.gather(&e) != nil
+	}
+	now := s.now()
+	if s.flush(now) && !broken {
+		s.sending.Store(int64(now) + 1)
+		err := s.conn.End()
+		s.sending.Store(0)
+		s.written(err)
+	}
+	return broken
+}
+
+func (s *Session) release(broken bool) {
+	defer s.leave()
+	s.timerMu.Lock()
+	s.stopped = true
+	s.timer.Stop()
+	if broken {
+		s.conn.Abort()
+	}
+	s.timerMu.Unlock()
+	if s.flusher != nil {
+		s.flusher.Stop()
+	}
+	s.stopParent()
+
+	end := Summary{
+		Cause: context.Cause(s.ctx), Err: s.failure,
+		Events: s.events, Bytes: s.sent, Duration: s.now(),
+	}
+	if end.Err == nil && s.late != nil && !errors.Is(s.late, context.Canceled) && !errors.Is(s.late, end.Cause) {
+		end.Err = s.late
+	}
+	s.cancel(s.failure)
+	if s.observer.Closed != nil {
+		s.observer.Closed(s.ctx, end)
+	}
+}
+
+func (s *Session) leave() {
+	for _, g := range s.groups {
+		g.leave(s)
+	}
+}
+
+func (s *Session) now() time.Duration { return time.Since(s.begin) }
+
+// A requestContext is the parent of a session's context. It gives what the
+// request's context does but its end, which the session hears of first, to say
+// why.
+type requestContext struct {
+	context.Context //nolint:containedctx // it is one itself
+	session         *Session
+}
+
+func (requestContext) Done() <-chan struct{} { return nil }
+func (requestContext) Err() error            { return nil }
+
+func (c requestContext) Value(key any) any {
+	if key == (lastEventIDKey{}) {
+		return c.session.lastEventID
+	}
+	return c.Context.Value(key)
+}
+
+type lastEventIDKey struct{}
+
+// LastEventID returns the ID of the last event that the client saw before it
+// reconnected: its Last-Event-ID header. It is empty if there was none, and
+// outside a view's context.
+func LastEventID(ctx context.Context) string {
+	id, _ := ctx.Value(lastEventIDKey{}).(string)
+	return id
+}
+
+// cleanID returns id, or nothing if no event of a stream can have had it.
+func cleanID(id string) string {
+	if len(id) > maxLastEventID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
+		return ""
+	}
+	return id
+}

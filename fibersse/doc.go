@@ -1,0 +1,26 @@
+// Package fibersse streams events from fiber handlers.
+//
+// A view is an ordinary fiber handler that returns a stream before its error:
+//
+//	app.Get("/stream", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+//		return ticks(c.UserContext(), utils.CopyString(c.Query("user_id"))), nil
+//	}))
+//
+// The handler writes to the connection by itself, instead of leaving a
+// SetBodyStreamWriter behind. So the response starts at once, each event reaches
+// the client before the next one is made, c stays valid, a panic meets the
+// recover middleware, the logger sees the stream's real length, and
+// c.UserContext() ends when the client leaves, also while the stream is idle, or
+// when the app shuts down: [fiber.App.Shutdown] needs no other code.
+//
+// # Limits
+//
+// Middlewares that change the response after the handler come too late: headers
+// that they set then are not sent, and compress and etag do nothing. The cache
+// middleware would keep an empty answer, so let its Next skip the route. A view
+// that sets a cookie under encryptcookie is refused, and so is any under
+// timeout.New, which goes on using c beside the stream (timeout.NewWithContext
+// works, and ends the stream at its deadline). With Prefork each child has
+// sessions and groups of its own. [fiber.App.Test] gets the whole stream when it
+// has ended. The connection is closed after the stream.
+package fibersse

@@ -1,0 +1,142 @@
+package nethttpsse
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A conn is a core.Conn on a ResponseWriter. Bytes go through the writer that the
+// host gave; the flush is asked for once more at the bottom, where it tells of
+// errors.
+type conn struct {
+	w       http.ResponseWriter
+	flushes []func() error
+	control *http.ResponseController
+	held    error // a middleware holds the response back
+	stuck   bool  // Abort could not reach the connection
+
+	writeTimeout time.Duration // the server's
+}
+
+// newConn refuses a writer that would hold the stream back.
+func newConn(w http.ResponseWriter) (*conn, error) {
+	c := &conn{w: w, control: http.NewResponseController(w)}
+	last := w
+	for next := w; next != nil; next = unwrap(next) {
+		last = next
+		if flush := flusher(next); flush != nil && len(c.flushes) == 0 {
+			c.flushes = append(c.flushes, flush)
+		}
+	}
+	flush := flusher(last)
+	if flush == nil {
+		return nil, refuse("a %T cannot flush", last)
+	}
+	if last != w {
+		c.flushes = append(c.flushes, flush)
+	}
+
+	// A writer with headers of its own sends them when the handler has returned.
+	const probe = "X-Accel-Buffering"
+	w.Header().Set(probe, "no")
+	if last.Header().Get(probe) == "" {
+		w.Header().Del(probe)
+		return nil, refuse("a %T holds the headers back", w)
+	}
+	return c, nil
+}
+
+func refuse(format string, w http.ResponseWriter) error {
+	return &core.RefusedError{
+		Status: http.StatusInternalServerError,
+		Err: fmt.Errorf("nethttpsse: "+format+", and would hold the stream back: "+
+			"take the route out of the middleware that made it", w),
+	}
+}
+
+// flusher returns what flushes w itself, or nil.
+func flusher(w http.ResponseWriter) func() error {
+	switch f := w.(type) {
+	case interface{ FlushError() error }:
+		return f.FlushError
+	case http.Flusher:
+		return func() error { f.Flush(); return nil }
+	default:
+		return nil
+	}
+}
+
+// Unwrap returns the writer that the chain of Unwrap methods ends with: the
+// server's own.
+func Unwrap(w http.ResponseWriter) http.ResponseWriter {
+	for next := w; next != nil; next = unwrap(next) {
+		w = next
+	}
+	return w
+}
+
+func unwrap(w http.ResponseWriter) http.ResponseWriter {
+	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		return u.Unwrap()
+	}
+	return nil
+}
+
+// begin lifts the server's own deadlines, which count from the request's start.
+func (c *conn) begin(srv *http.Server) {
+	if srv != nil {
+		c.writeTimeout = srv.WriteTimeout
+	}
+	_ = c.control.SetReadDeadline(time.Time{})
+	_ = c.control.SetWriteDeadline(time.Time{})
+}
+
+// Send implements [core.Conn].
+func (c *conn) Send(p []byte) error {
+	n, err := c.w.Write(p)
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	for _, flush := range c.flushes {
+		if err == nil {
+			err = flush()
+		}
+	}
+	if errors.Is(err, http.ErrNotSupported) {
+		c.held = err
+	}
+	return err
+}
+
+// Abort implements [core.Conn]. A write deadline in the past makes HTTP/1.1 end
+// without its last chunk and HTTP/2 reset the stream, whatever the middlewares
+// do on the way out.
+func (c *conn) Abort() {
+	c.stuck = c.control.SetWriteDeadline(time.Unix(1, 0)) != nil
+}
+
+// End implements [core.Conn]. The server ends the response when the handler has
+// returned; it gets its own patience for that, if it has one.
+func (c *conn) End() error {
+	if c.writeTimeout > 0 {
+		_ = c.control.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+	}
+	return nil
+}
+
+// finish turns what the session returned into what Serve returns.
+func (c *conn) finish(err error) error {
+	if c.held != nil {
+		c.Abort()
+		err = c.held
+	}
+	if c.stuck {
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}

@@ -1,0 +1,13 @@
+// Package nethttpsse streams events from net/http handlers, on HTTP/1.1 and
+// HTTP/2.
+//
+// A view is an ordinary handler that returns a stream:
+//
+//	http.Handle("GET /stream", nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
+//		return ticks(r.Context(), r.FormValue("user_id"))
+//	}))
+//
+// The response starts at once, each event reaches the client before the next
+// one is made, and the request's context ends when the client leaves or the
+// server shuts down: [http.Server.Shutdown] needs no other code.
+package nethttpsse

@@ -1,0 +1,115 @@
+package nethttpsse
+
+import (
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"strconv"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A View is an ordinary handler that returns the stream to send. It returns nil
+// when it has answered by itself, with [http.Error] or a redirect, say.
+//
+// The request's context is the session's: it ends with the stream, and
+// [core.LastEventID] reads from it where the client wants to go on.
+type View func(w http.ResponseWriter, r *http.Request) core.Stream
+
+// Handler runs view and streams what it returns.
+//
+// If the stream fails, the error goes to the server's ErrorLog and to
+// [core.WithObserver]. A request that is refused gets a plain text answer.
+func Handler(view View, opts ...core.Option) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := Serve(w, r, func(r *http.Request) (core.Stream, error) {
+			if view == nil {
+				return nil, core.ErrNilView
+			}
+			return view(w, r), nil
+		}, opts...)
+		var refused *core.RefusedError
+		switch {
+		case errors.As(err, &refused):
+			http.Error(w, refused.Error(), refused.Status)
+		case err != nil:
+			logf(r, "nethttpsse: stream of %s %s: %v", r.Method, r.URL.Path, err)
+		}
+	})
+}
+
+func logf(r *http.Request, format string, args ...any) {
+	if srv := server(r); srv != nil && srv.ErrorLog != nil {
+		srv.ErrorLog.Printf(format, args...)
+		return
+	}
+	log.Printf(format, args...)
+}
+
+// Serve runs view with a request whose context is the session's, and streams to
+// w what view returns. It is for handlers of another form, and for the adapters
+// of frameworks that build on net/http.
+//
+// A nil stream means that view has answered. An error of view's comes back as it
+// is, before anything was written. A *[core.RefusedError] says that the stream
+// could not begin: the caller answers with its status. Any other error is the
+// generator's; by then the response has been sent, and broken.
+//
+// w may be wrapped in writers that have an Unwrap method, as
+// [http.ResponseController] wants it. One that cannot flush is refused, since it
+// would hold the stream back. Where the write deadline cannot be reached, a
+// failing stream panics with [http.ErrAbortHandler] to break the response.
+func Serve(
+	w http.ResponseWriter, r *http.Request,
+	view func(r *http.Request) (core.Stream, error), opts ...core.Option,
+) error {
+	srv := server(r)
+	if srv != nil {
+		opts = append(opts[:len(opts):len(opts)], core.WithGroup(groupOf(srv)))
+	}
+	s, err := core.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
+	if err != nil {
+		var refused *core.RefusedError
+		if errors.As(err, &refused) {
+			w.Header().Set("Retry-After", strconv.Itoa(int(refused.RetryAfter.Seconds())))
+		}
+		return err
+	}
+	served := false
+	defer func() {
+		if !served {
+			s.Close()
+		}
+	}()
+
+	stream, err := view(r.WithContext(s.Context()))
+	if err != nil || stream == nil {
+		return err
+	}
+	c, err := newConn(w)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	core.SetHeaders(h.Get, h.Set)
+	h.Del("Content-Length")
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	drain(r)
+	c.begin(srv)
+	w.WriteHeader(http.StatusOK)
+	served = true
+	return c.finish(s.Serve(c, stream))
+}
+
+// drain reads what the view has left of a request's body. HTTP/1.1 notices that
+// the client leaves only when the body is read to its end.
+func drain(r *http.Request) {
+	const most = 1 << 20
+	if r.ProtoMajor == 1 && r.Body != nil {
+		_, _ = io.CopyN(io.Discard, r.Body, most)
+	}
+}
