@@ -36,6 +36,8 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 		if refused.RetryAfter > 0 {
 			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(refused.RetryAfter.Seconds())))
 		}
+		// The body is for a middleware that drops the error, as timeout.New does.
+		_ = c.Status(refused.Status).SendString(refused.Error())
 		return fiber.NewError(refused.Status, refused.Error())
 	}
 }

@@ -130,12 +130,15 @@ func (c *conn) End() error {
 }
 
 // finish turns what the session returned into what Serve returns.
-func (c *conn) finish(err error) error {
+func (c *conn) finish(r *http.Request, err error) error {
 	if c.held != nil {
 		c.Abort()
 		err = c.held
 	}
 	if c.stuck {
+		if err != nil {
+			logError(r, err)
+		}
 		panic(http.ErrAbortHandler)
 	}
 	return err

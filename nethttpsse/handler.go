@@ -34,17 +34,17 @@ func Handler(view View, opts ...core.Option) http.Handler {
 		case errors.As(err, &refused):
 			http.Error(w, refused.Error(), refused.Status)
 		case err != nil:
-			logf(r, "nethttpsse: stream of %s %s: %v", r.Method, r.URL.Path, err)
+			logError(r, err)
 		}
 	})
 }
 
-func logf(r *http.Request, format string, args ...any) {
+func logError(r *http.Request, err error) {
+	logger := log.Default()
 	if srv := server(r); srv != nil && srv.ErrorLog != nil {
-		srv.ErrorLog.Printf(format, args...)
-		return
+		logger = srv.ErrorLog
 	}
-	log.Printf(format, args...)
+	logger.Printf("nethttpsse: stream of %s %s: %v", r.Method, r.URL.Path, err)
 }
 
 // Serve runs view with a request whose context is the session's, and streams to
@@ -59,7 +59,8 @@ func logf(r *http.Request, format string, args ...any) {
 // w may be wrapped in writers that have an Unwrap method, as
 // [http.ResponseController] wants it. One that cannot flush is refused, since it
 // would hold the stream back. Where the write deadline cannot be reached, a
-// failing stream panics with [http.ErrAbortHandler] to break the response.
+// stream's failure goes to the server's ErrorLog, and Serve panics with
+// [http.ErrAbortHandler] to break the response.
 func Serve(
 	w http.ResponseWriter, r *http.Request,
 	view func(r *http.Request) (core.Stream, error), opts ...core.Option,
@@ -102,7 +103,7 @@ func Serve(
 	c.begin(srv)
 	w.WriteHeader(http.StatusOK)
 	served = true
-	return c.finish(s.Serve(c, stream))
+	return c.finish(r, s.Serve(c, stream))
 }
 
 // drain reads what the view has left of a request's body. HTTP/1.1 notices that

@@ -1,0 +1,187 @@
+package echosse_test
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/echosse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+)
+
+const twoEvents = ": open\n\ndata: one\n\ndata: two\n\n"
+
+func view(echo.Context) (core.Stream, error) { return hosttest.Events("one", "two"), nil }
+
+func failing(err error) echosse.View {
+	return func(echo.Context) (core.Stream, error) { return hosttest.Fail(err), nil }
+}
+
+// quiet returns echo with middlewares and without its log.
+func quiet(middlewares ...echo.MiddlewareFunc) *echo.Echo {
+	e := echo.New()
+	e.Logger.SetOutput(io.Discard)
+	e.Use(middlewares...)
+	return e
+}
+
+func TestMiddleware(t *testing.T) {
+	logged := hosttest.NewLog()
+	dumped := make(chan int, 1)
+	tests := []struct {
+		name       string
+		middleware echo.MiddlewareFunc
+	}{
+		{"Logger", middleware.LoggerWithConfig(middleware.LoggerConfig{Output: logged})},
+		{"Recover", middleware.Recover()},
+		{"CORS", middleware.CORS()},
+		{"Gzip", middleware.Gzip()},
+		{"Secure", middleware.Secure()},
+		{"ContextTimeout", middleware.ContextTimeout(time.Minute)},
+		{"BodyDump", middleware.BodyDump(func(_ echo.Context, _, body []byte) { dumped <- len(body) })},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e := quiet(tt.middleware)
+			e.GET("/", echosse.Handler(view))
+			got := hosttest.Get(t, hosttest.Serve(t, e), "Accept-Encoding", "gzip", "Origin", "http://example.com")
+			if got.Status != 200 || got.Body != twoEvents || got.Broken {
+				t.Errorf("got %+v, want 200 %q", got, twoEvents)
+			}
+			if got := got.Header.Get("Content-Encoding"); got != "" {
+				t.Errorf("got content encoding %q of a plain stream", got)
+			}
+		})
+	}
+	if got, want := <-logged, `"status":200`; !strings.Contains(got, want) {
+		t.Errorf("got log %q, want %s", got, want)
+	}
+	if got := <-dumped; got != 0 {
+		t.Errorf("got %d bytes of the stream kept by BodyDump, want none", got)
+	}
+}
+
+// What the view answers by itself goes through the middlewares as ever.
+func TestAnswerIsCompressed(t *testing.T) {
+	e := quiet(middleware.Gzip())
+	long := strings.Repeat("long ", 1000)
+	e.GET("/", echosse.Handler(func(c echo.Context) (core.Stream, error) {
+		return nil, c.String(http.StatusOK, long)
+	}))
+	answer := hosttest.Get(t, hosttest.Serve(t, e), "Accept-Encoding", "gzip")
+	zip, err := gzip.NewReader(strings.NewReader(answer.Body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(zip); string(got) != long || err != nil {
+		t.Errorf("got %d bytes, %v, want %d", len(got), err, len(long))
+	}
+}
+
+func TestTimeoutIsRefused(t *testing.T) {
+	e := quiet(middleware.TimeoutWithConfig(middleware.TimeoutConfig{Timeout: time.Minute}))
+	e.GET("/", echosse.Handler(view))
+	got := hosttest.Get(t, hosttest.Serve(t, e))
+	if want := "cannot flush"; got.Status != 500 || !strings.Contains(got.Body, want) {
+		t.Errorf("got %d %q, want 500 %q", got.Status, got.Body, want)
+	}
+}
+
+func TestContextTimeoutEndsTheStream(t *testing.T) {
+	e := quiet(middleware.ContextTimeout(10 * time.Millisecond))
+	causes := make(chan error, 1)
+	e.GET("/", echosse.Handler(func(c echo.Context) (core.Stream, error) {
+		ctx := c.Request().Context()
+		return func(yield func(core.Event, error) bool) {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			yield(core.Event{}, ctx.Err())
+		}, nil
+	}))
+	got := hosttest.Get(t, hosttest.Serve(t, e))
+	if got.Body != ": open\n\n" || got.Broken {
+		t.Errorf("got %q, broken %t, want a clean end", got.Body, got.Broken)
+	}
+	if got, want := <-causes, context.DeadlineExceeded; !errors.Is(got, want) {
+		t.Errorf("got cause %v, want %v", got, want)
+	}
+}
+
+// An error handler that does not look at Committed appends nothing to a stream,
+// however it ended.
+func TestErrorHandlerAppendsNothing(t *testing.T) {
+	const text = "secret"
+	tests := []struct {
+		name   string
+		opts   []core.Option
+		want   string
+		broken bool
+	}{
+		{"broken", nil, ": open\n\ndata: before\n\n", true},
+		{
+			"with an error event",
+			[]core.Option{core.WithErrorEvent(func(error) core.Event { return core.Event{Type: "failed"} })},
+			": open\n\ndata: before\n\nevent: failed\ndata: \n\n", false,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			logged := hosttest.NewLog()
+			e := quiet(middleware.Gzip())
+			e.Logger.SetOutput(logged)
+			e.HTTPErrorHandler = func(err error, c echo.Context) {
+				_ = c.JSON(http.StatusInternalServerError, err.Error())
+			}
+			e.GET("/", echosse.Handler(failing(errors.New(text)), tt.opts...))
+			got := hosttest.Get(t, hosttest.Serve(t, e))
+			if got.Body != tt.want || got.Broken != tt.broken {
+				t.Errorf("got %q, broken %t, want %q, broken %t", got.Body, got.Broken, tt.want, tt.broken)
+			}
+			if got := <-logged; !strings.Contains(got, text) {
+				t.Errorf("got log %q, want the error", got)
+			}
+		})
+	}
+}
+
+func TestErrorBeforeTheStream(t *testing.T) {
+	e := quiet()
+	e.GET("/", echosse.Handler(func(echo.Context) (core.Stream, error) {
+		return hosttest.Events("never"), echo.NewHTTPError(http.StatusTeapot, "short and stout")
+	}))
+	got := hosttest.Get(t, hosttest.Serve(t, e))
+	if want := "{\"message\":\"short and stout\"}\n"; got.Status != http.StatusTeapot || got.Body != want {
+		t.Errorf("got %d %q, want 418 %q", got.Status, got.Body, want)
+	}
+	if got := got.Header.Get("X-Accel-Buffering"); got != "" {
+		t.Errorf("got X-Accel-Buffering %q without a stream", got)
+	}
+}
+
+func TestContextIsPutBack(t *testing.T) {
+	type seen struct{ request, writer, committed, size bool }
+	after := make(chan seen, 1)
+	e := quiet(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r, w := c.Request(), c.Response().Writer
+			err := next(c)
+			res := c.Response()
+			after <- seen{c.Request() == r, res.Writer == w, res.Committed, res.Size == int64(len(twoEvents))}
+			return err
+		}
+	}, middleware.Gzip())
+	e.GET("/", echosse.Handler(view))
+	hosttest.Get(t, hosttest.Serve(t, e))
+	if got, want := <-after, (seen{true, true, true, true}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

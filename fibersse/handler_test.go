@@ -1,0 +1,384 @@
+package fibersse_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/compress"
+	"github.com/gofiber/fiber/v2/middleware/cors"
+	"github.com/gofiber/fiber/v2/middleware/encryptcookie"
+	"github.com/gofiber/fiber/v2/middleware/etag"
+	"github.com/gofiber/fiber/v2/middleware/logger"
+	"github.com/gofiber/fiber/v2/middleware/recover"
+	"github.com/gofiber/fiber/v2/middleware/timeout"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/fibersse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+)
+
+const twoEvents = ": open\n\ndata: one\n\ndata: two\n\n"
+
+func view(*fiber.Ctx) (core.Stream, error) { return hosttest.Events("one", "two"), nil }
+
+func newApp(config ...fiber.Config) *fiber.App {
+	c := fiber.Config{}
+	if len(config) > 0 {
+		c = config[0]
+	}
+	c.DisableStartupMessage = true
+	return fiber.New(c)
+}
+
+// serve serves app on loopback until the test ends and returns its address.
+func serve(t *testing.T, app *fiber.App) string {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	serveOn(t, app, ln)
+	return addr
+}
+
+func serveOn(t *testing.T, app *fiber.App, ln net.Listener) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- app.Listener(ln) }()
+	t.Cleanup(func() {
+		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
+			t.Error(err)
+		}
+		<-done
+	})
+}
+
+// say sends a raw request and returns the connection with a reader on it.
+func say(t *testing.T, addr, request string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	return c, bufio.NewReader(c)
+}
+
+// until reads lines up to one that begins with prefix.
+func until(t *testing.T, in *bufio.Reader, prefix string) {
+	t.Helper()
+	for line, err := "", error(nil); !strings.HasPrefix(line, prefix); {
+		if line, err = in.ReadString('\n'); err != nil {
+			t.Fatalf("no line %q: %v", prefix, err)
+		}
+	}
+}
+
+func TestMiddleware(t *testing.T) {
+	logged := hosttest.NewLog()
+	tests := []struct {
+		name       string
+		middleware fiber.Handler
+	}{
+		{"logger", logger.New(logger.Config{Output: logged, Format: "${status} ${path}\n"})},
+		{"recover", recover.New()},
+		{"cors", cors.New()},
+		{"compress", compress.New()},
+		{"etag", etag.New()},
+		{"encryptcookie", encryptcookie.New(encryptcookie.Config{Key: encryptcookie.GenerateKey()})},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			app := newApp()
+			app.Use(tt.middleware)
+			app.Get("/", fibersse.Handler(view))
+			got := hosttest.Get(t, "http://"+serve(t, app), "Accept-Encoding", "gzip", "Origin", "http://example.com")
+			if got.Status != 200 || got.Body != twoEvents || got.Broken {
+				t.Errorf("got %+v, want 200 %q", got, twoEvents)
+			}
+			for _, name := range []string{"Content-Encoding", "Etag", "Content-Length"} {
+				if got := got.Header.Get(name); got != "" {
+					t.Errorf("got %s %q", name, got)
+				}
+			}
+		})
+	}
+	if got, want := <-logged, "200 /\n"; got != want {
+		t.Errorf("got log %q, want %q", got, want)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	cookie := func(c *fiber.Ctx) (core.Stream, error) {
+		c.Cookie(&fiber.Cookie{Name: "a", Value: "secret"})
+		return view(c)
+	}
+	encrypt := encryptcookie.New(encryptcookie.Config{Key: encryptcookie.GenerateKey()})
+	tests := []struct {
+		name     string
+		handlers []fiber.Handler
+		want     string
+	}{
+		{"a cookie under encryptcookie", []fiber.Handler{encrypt, fibersse.Handler(cookie)}, "encryptcookie comes too late"},
+		{"timeout.New", []fiber.Handler{timeout.New(fibersse.Handler(view), time.Minute)}, "use timeout.NewWithContext"}, //nolint:staticcheck // this is why
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			app := newApp()
+			app.Get("/", tt.handlers...)
+			got := hosttest.Get(t, "http://"+serve(t, app))
+			if got.Status != 500 || !strings.Contains(got.Body, tt.want) {
+				t.Errorf("got %d %q, want 500 %q", got.Status, got.Body, tt.want)
+			}
+		})
+	}
+}
+
+func TestCookieIsSent(t *testing.T) {
+	app := newApp()
+	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		c.Cookie(&fiber.Cookie{Name: "a", Value: "b"})
+		return view(c)
+	}))
+	got := hosttest.Get(t, "http://"+serve(t, app))
+	if got := got.Header.Get("Set-Cookie"); !strings.HasPrefix(got, "a=b") {
+		t.Errorf("got cookie %q, want a=b", got)
+	}
+}
+
+func TestTimeoutWithContextEndsTheStream(t *testing.T) {
+	causes := make(chan error, 1)
+	app := newApp()
+	app.Get("/", timeout.NewWithContext(fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		ctx := c.UserContext()
+		return func(yield func(core.Event, error) bool) {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			yield(core.Event{}, ctx.Err())
+		}, nil
+	}), 10*time.Millisecond))
+	got := hosttest.Get(t, "http://"+serve(t, app))
+	if got.Body != ": open\n\n" || got.Broken {
+		t.Errorf("got %q, broken %t, want a clean end", got.Body, got.Broken)
+	}
+	if got, want := <-causes, context.DeadlineExceeded; !errors.Is(got, want) {
+		t.Errorf("got cause %v, want %v", got, want)
+	}
+}
+
+// Under Test, the whole stream comes when it has ended.
+func TestAppTest(t *testing.T) {
+	app := newApp()
+	app.Get("/", fibersse.Handler(view))
+	res, err := app.Test(httptest.NewRequest(http.MethodGet, "/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if string(body) != twoEvents || err != nil {
+		t.Errorf("got %q, %v, want %q", body, err, twoEvents)
+	}
+}
+
+// A client of HTTP/1.0, as nginx is by default, gets no chunks.
+func TestHTTP10(t *testing.T) {
+	app := newApp()
+	app.Get("/", fibersse.Handler(view))
+	_, in := say(t, serve(t, app), "GET / HTTP/1.0\r\n\r\n")
+	all, err := io.ReadAll(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, body, _ := strings.Cut(string(all), "\r\n\r\n")
+	if body != twoEvents {
+		t.Errorf("got body %q, want %q", body, twoEvents)
+	}
+	if strings.Contains(head, "Transfer-Encoding") || !strings.Contains(head, "Connection: close") {
+		t.Errorf("got head %q", head)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	template := httptest.NewTLSServer(nil)
+	defer template.Close()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	causes := make(chan error, 1)
+	app := newApp()
+	app.Get("/idle", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		ctx := c.UserContext()
+		return func(func(core.Event, error) bool) {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+		}, nil
+	}, core.WithHeartbeat(0)))
+	app.Get("/", fibersse.Handler(view))
+	serveOn(t, app, tls.NewListener(ln, &tls.Config{Certificates: template.TLS.Certificates})) //nolint:gosec // a test
+	client := template.Client()
+	url := "https://" + ln.Addr().String()
+
+	res, err := client.Get(url) //nolint:noctx // bounded by the stream
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if string(body) != twoEvents || err != nil {
+		t.Errorf("got %q, %v, want %q", body, err, twoEvents)
+	}
+
+	res, err = client.Get(url + "/idle") //nolint:noctx // closed below
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if got, want := <-causes, core.ErrClientGone; !errors.Is(got, want) {
+		t.Errorf("got cause %v, want %v", got, want)
+	}
+}
+
+// What a client says while the stream lasts is thrown away, and its leaving is
+// noticed all the same.
+func TestClientTalks(t *testing.T) {
+	causes := make(chan error, 1)
+	steps := make(chan struct{})
+	app := newApp()
+	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		ctx := c.UserContext()
+		return func(yield func(core.Event, error) bool) {
+			for range core.Receive(ctx, steps) {
+				yield(core.Event{Data: "still here"}, nil)
+			}
+			causes <- context.Cause(ctx)
+		}, nil
+	}, core.WithHeartbeat(0)))
+	c, in := say(t, serve(t, app), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	until(t, in, ": open")
+	for range 20 {
+		if _, err := io.WriteString(c, strings.Repeat("talk", 100)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case steps <- struct{}{}:
+			until(t, in, "data: still here")
+		case cause := <-causes:
+			t.Fatalf("ended by talk: %v", cause)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-causes, core.ErrClientGone; !errors.Is(got, want) {
+		t.Errorf("got cause %v, want %v", got, want)
+	}
+}
+
+// c belongs to the stream until it has ended, so that strings taken from it stay
+// what they are while other requests come and go.
+func TestContextStaysValid(t *testing.T) {
+	steps := make(chan struct{})
+	app := newApp()
+	app.Get("/stream", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		user := c.Query("user") // not copied on purpose
+		return func(yield func(core.Event, error) bool) {
+			for range steps {
+				if !yield(core.Event{Data: user + c.Path()}, nil) {
+					return
+				}
+			}
+		}, nil
+	}))
+	app.Get("/other", func(c *fiber.Ctx) error { return c.SendString("other") })
+	addr := serve(t, app)
+	_, in := say(t, addr, "GET /stream?user=anna HTTP/1.1\r\nHost: x\r\n\r\n")
+	until(t, in, ": open")
+	for i := range 20 {
+		if got := hosttest.Get(t, fmt.Sprintf("http://%s/other?user=user%d", addr, i)); got.Body != "other" {
+			t.Errorf("got %q", got.Body)
+		}
+		steps <- struct{}{}
+		until(t, in, "data: anna/stream")
+	}
+	close(steps)
+	until(t, in, "0")
+}
+
+func TestUserContextIsPutBack(t *testing.T) {
+	type key struct{}
+	same := make(chan bool, 1)
+	app := newApp()
+	app.Use(func(c *fiber.Ctx) error {
+		before := context.WithValue(context.Background(), key{}, "value")
+		c.SetUserContext(before)
+		err := c.Next()
+		same <- c.UserContext() == before
+		return err
+	})
+	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		value, _ := c.UserContext().Value(key{}).(string)
+		return hosttest.Events(value), nil
+	}))
+	got := hosttest.Get(t, "http://"+serve(t, app))
+	if want := ": open\n\ndata: value\n\n"; got.Body != want {
+		t.Errorf("got %q, want %q", got.Body, want)
+	}
+	if !<-same {
+		t.Error("got another user context after the stream than before")
+	}
+}
+
+// A panic meets the recover middleware, and the process lives.
+func TestPanicUnderRecover(t *testing.T) {
+	errs := make(chan error, 1)
+	app := newApp(fiber.Config{ErrorHandler: func(c *fiber.Ctx, err error) error {
+		errs <- err
+		return c.Status(500).SendString("appended?")
+	}})
+	app.Use(recover.New())
+	app.Get("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) {
+		return func(yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "before"}, nil)
+			panic("lost")
+		}, nil
+	}))
+	got := hosttest.Get(t, "http://"+serve(t, app))
+	if want := ": open\n\ndata: before\n\n"; got.Body != want || !got.Broken {
+		t.Errorf("got %q, broken %t, want %q, broken", got.Body, got.Broken, want)
+	}
+	if err := <-errs; !strings.Contains(err.Error(), "lost") {
+		t.Errorf("got error %v, want the panic's", err)
+	}
+}
+
+// A request body that is read as a stream does not pass for the client's words.
+func TestStreamedRequestBody(t *testing.T) {
+	app := newApp(fiber.Config{StreamRequestBody: true, BodyLimit: 1 << 10})
+	app.Post("/", fibersse.Handler(view))
+	body := strings.Repeat("x", 100<<10)
+	_, in := say(t, serve(t, app), fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	if got, err := io.ReadAll(res.Body); string(got) != twoEvents || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, twoEvents)
+	}
+}

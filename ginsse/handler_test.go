@@ -1,0 +1,241 @@
+package ginsse_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ginsse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+)
+
+const twoEvents = ": open\n\ndata: one\n\ndata: two\n\n"
+
+func view(*gin.Context) core.Stream { return hosttest.Events("one", "two") }
+
+// engine returns gin with middlewares, without its debug output.
+func engine(middlewares ...gin.HandlerFunc) *gin.Engine {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.Use(middlewares...)
+	return r
+}
+
+// An embedding is the writer of most middlewares of gin's: it hides Unwrap.
+type embedding struct{ gin.ResponseWriter }
+
+// A gatherer keeps the body and passes it on at the end.
+type gatherer struct {
+	gin.ResponseWriter
+	body *bytes.Buffer
+}
+
+func (g gatherer) Write(p []byte) (int, error) { return g.body.Write(p) }
+
+// An apart keeps headers and body, as a timeout middleware's writer does.
+type apart struct {
+	gatherer
+	header http.Header
+}
+
+func (a apart) Header() http.Header { return a.header }
+
+func wrap(with func(gin.ResponseWriter) gin.ResponseWriter) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		w := c.Writer
+		c.Writer = with(w)
+		c.Next()
+		c.Writer = w
+	}
+}
+
+func TestMiddleware(t *testing.T) {
+	logged := hosttest.NewLog()
+	tests := []struct {
+		name       string
+		middleware gin.HandlerFunc
+		want       hosttest.Answer
+	}{
+		{"Logger", gin.LoggerWithWriter(logged), hosttest.Answer{Status: 200, Body: twoEvents}},
+		{"Recovery", gin.RecoveryWithWriter(io.Discard), hosttest.Answer{Status: 200, Body: twoEvents}},
+		{
+			"a writer that embeds gin's",
+			wrap(func(w gin.ResponseWriter) gin.ResponseWriter { return &embedding{w} }),
+			hosttest.Answer{Status: 200, Body: twoEvents},
+		},
+		{
+			"a writer in a writer",
+			wrap(func(w gin.ResponseWriter) gin.ResponseWriter { return embedding{&embedding{w}} }),
+			hosttest.Answer{Status: 200, Body: twoEvents},
+		},
+		{
+			"a writer that gathers the body",
+			wrap(func(w gin.ResponseWriter) gin.ResponseWriter { return gatherer{w, new(bytes.Buffer)} }),
+			hosttest.Answer{Status: 200, Broken: true},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := engine(tt.middleware)
+			r.GET("/", ginsse.Handler(view))
+			got := hosttest.Get(t, hosttest.Serve(t, r))
+			got.Header = nil
+			if got.Status != tt.want.Status || got.Body != tt.want.Body || got.Broken != tt.want.Broken {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+	if got, want := <-logged, "200"; !strings.Contains(got, want) {
+		t.Errorf("got log %q, want status %s", got, want)
+	}
+}
+
+// What holds the stream back is named, in the answer or, if that has begun, in
+// gin's errors.
+func TestHeldBack(t *testing.T) {
+	t.Run("headers", func(t *testing.T) {
+		r := engine(func(c *gin.Context) {
+			w := c.Writer
+			held := apart{gatherer{w, new(bytes.Buffer)}, http.Header{}}
+			c.Writer = held
+			c.Next()
+			w.WriteHeader(c.Writer.Status())
+			_, _ = w.Write(held.body.Bytes())
+		})
+		r.GET("/", ginsse.Handler(view))
+		got := hosttest.Get(t, hosttest.Serve(t, r))
+		if want := "holds the headers back"; got.Status != 500 || !strings.Contains(got.Body, want) {
+			t.Errorf("got %d %q, want 500 %q", got.Status, got.Body, want)
+		}
+		if got := got.Header.Get("Content-Type"); strings.Contains(got, "event-stream") {
+			t.Errorf("got content type %q of a refusal", got)
+		}
+	})
+	t.Run("body", func(t *testing.T) {
+		errs := make(chan string, 1)
+		r := engine(func(c *gin.Context) {
+			c.Next()
+			errs <- c.Errors.String()
+		}, wrap(func(w gin.ResponseWriter) gin.ResponseWriter { return gatherer{w, new(bytes.Buffer)} }))
+		r.GET("/", ginsse.Handler(view))
+		hosttest.Get(t, hosttest.Serve(t, r))
+		if got, want := <-errs, "a ginsse_test.gatherer holds the response back"; !strings.Contains(got, want) {
+			t.Errorf("got c.Errors %q, want %q", got, want)
+		}
+	})
+}
+
+// A deadline still reaches the connection through writers that hide it.
+func TestFailureBehindAMiddleware(t *testing.T) {
+	r := engine(gin.RecoveryWithWriter(io.Discard), wrap(func(w gin.ResponseWriter) gin.ResponseWriter { return &embedding{w} }))
+	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Fail(errors.New("no more")) }))
+	got := hosttest.Get(t, hosttest.Serve(t, r))
+	if want := ": open\n\ndata: before\n\n"; got.Body != want || !got.Broken {
+		t.Errorf("got %q, broken %t, want %q, broken", got.Body, got.Broken, want)
+	}
+}
+
+// Recovery answers a panic in mid-stream as if it had been the end; the client
+// must see a broken response all the same.
+func TestPanicUnderRecovery(t *testing.T) {
+	r := engine(gin.RecoveryWithWriter(io.Discard))
+	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "before"}, nil)
+			panic("lost")
+		}
+	}))
+	got := hosttest.Get(t, hosttest.Serve(t, r))
+	if want := ": open\n\ndata: before\n\n"; got.Body != want || !got.Broken {
+		t.Errorf("got %q, broken %t, want %q, broken", got.Body, got.Broken, want)
+	}
+}
+
+// What a handler appends to a failed stream does not reach the client.
+func TestJSONAfterAFailure(t *testing.T) {
+	r := engine(func(c *gin.Context) {
+		c.Next()
+		c.JSON(http.StatusInternalServerError, gin.H{"error": c.Errors.Last().Error()})
+	})
+	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Fail(errors.New("secret")) }))
+	got := hosttest.Get(t, hosttest.Serve(t, r))
+	if strings.Contains(got.Body, "secret") || !got.Broken {
+		t.Errorf("got %q, broken %t, want nothing of the error", got.Body, got.Broken)
+	}
+}
+
+func TestRequestIsPutBack(t *testing.T) {
+	same := make(chan bool, 1)
+	r := engine(func(c *gin.Context) {
+		before := c.Request
+		c.Next()
+		same <- c.Request == before
+	})
+	r.GET("/", ginsse.Handler(view))
+	hosttest.Get(t, hosttest.Serve(t, r))
+	if !<-same {
+		t.Error("got another c.Request after the stream than before")
+	}
+}
+
+func TestCalledInPlace(t *testing.T) {
+	r := engine()
+	r.GET("/:word", func(c *gin.Context) {
+		word := c.Param("word")
+		ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Events(word) }, core.WithRetry(time.Second))(c)
+	})
+	got := hosttest.Get(t, hosttest.Serve(t, r)+"/hello")
+	if want := ": open\nretry: 1000\n\ndata: hello\n\n"; got.Body != want {
+		t.Errorf("got %q, want %q", got.Body, want)
+	}
+}
+
+// With UseH2C, the server's Shutdown does not wait for streams; they end all the
+// same.
+func TestShutdownOfUseH2C(t *testing.T) {
+	r := engine()
+	r.UseH2C = true
+	causes := make(chan error, 1)
+	r.GET("/", ginsse.Handler(func(c *gin.Context) core.Stream {
+		ctx := c.Request.Context()
+		return func(func(core.Event, error) bool) {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+		}
+	}))
+	var server *http.Server
+	url := hosttest.Serve(t, r.Handler(), func(srv *http.Server) { server = srv })
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	if res.ProtoMajor != 2 {
+		t.Fatalf("got %s, want HTTP/2", res.Proto)
+	}
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(body), "retry: ") {
+		t.Errorf("got %q, %v, want a clean end with a retry", body, err)
+	}
+	if got, want := <-causes, core.ErrShutdown; !errors.Is(got, want) {
+		t.Errorf("got cause %v, want %v", got, want)
+	}
+}

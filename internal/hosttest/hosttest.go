@@ -1,0 +1,110 @@
+// Package hosttest has what the adapters' own tests share: a server, a request,
+// and the answer as it was on the wire.
+package hosttest
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// Serve serves h on loopback until the test ends and returns its URL. Each of
+// with may set the server up before it starts.
+func Serve(t testing.TB, h http.Handler, with ...func(*http.Server)) string {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	for _, set := range with {
+		set(srv.Config)
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+// An Answer is a whole response.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+	Broken bool // the body did not end as it should
+}
+
+// Get asks for url and reads the answer to its end. A pair of strings is a
+// header's name and value.
+func Get(t testing.TB, url string, header ...string) Answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	return Do(t, req)
+}
+
+// Do sends req on a connection of its own and reads the answer to its end.
+func Do(t testing.TB, req *http.Request) Answer {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", req.Method, req.URL, err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	body, err := io.ReadAll(res.Body)
+	return Answer{Status: res.StatusCode, Header: res.Header, Body: string(body), Broken: err != nil}
+}
+
+// Events returns a stream of one event for each of data.
+func Events(data ...string) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		for _, d := range data {
+			if !yield(core.Event{Data: d}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Fail returns a stream of one event, "before", that then fails.
+func Fail(err error) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		if yield(core.Event{Data: "before"}, nil) {
+			yield(core.Event{}, err)
+		}
+	}
+}
+
+// Stepped returns a stream that makes each event only when the test has taken a
+// step, so that an event which is held back stops the test; and the step.
+func Stepped(data ...string) (s core.Stream, step func()) {
+	steps := make(chan struct{}, len(data))
+	return func(yield func(core.Event, error) bool) {
+			for _, d := range data {
+				<-steps
+				if !yield(core.Event{Data: d}, nil) {
+					return
+				}
+			}
+		}, func() {
+			select {
+			case steps <- struct{}{}:
+			default: // enough for all of data
+			}
+		}
+}
+
+// A Log is an io.Writer for a server's log, whose lines the test receives.
+type Log chan string
+
+// NewLog returns a Log that has room for a test's lines.
+func NewLog() Log { return make(Log, 100) }
+
+func (l Log) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}

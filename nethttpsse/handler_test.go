@@ -1,0 +1,271 @@
+package nethttpsse_test
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+)
+
+const twoEvents = ": open\n\ndata: one\n\ndata: two\n\n"
+
+func view(w http.ResponseWriter, _ *http.Request) core.Stream {
+	return hosttest.Events("one", "two")
+}
+
+// A bare embeds a writer and hides all but its methods.
+type bare struct{ http.ResponseWriter }
+
+// A logger is a middleware's writer as it should be.
+type logger struct{ http.ResponseWriter }
+
+func (l logger) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// A flusher flushes, but hides the deadlines.
+type flusher struct{ http.ResponseWriter }
+
+func (f flusher) Flush() { _ = http.NewResponseController(f.ResponseWriter).Flush() }
+
+// A gzipper compresses, as the writers of compression middlewares do.
+type gzipper struct {
+	logger
+	zip *gzip.Writer
+}
+
+func (g gzipper) Write(p []byte) (int, error) { return g.zip.Write(p) }
+
+func (g gzipper) FlushError() error {
+	if err := g.zip.Flush(); err != nil {
+		return err
+	}
+	return http.NewResponseController(g.ResponseWriter).Flush()
+}
+
+// An apart keeps the headers until the handler has returned.
+type apart struct {
+	logger
+	header http.Header
+}
+
+func (a apart) Header() http.Header { return a.header }
+
+func TestMiddleware(t *testing.T) {
+	stream := nethttpsse.Handler(view)
+	wrap := func(with func(http.ResponseWriter) http.ResponseWriter) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { stream.ServeHTTP(with(w), r) })
+	}
+	tests := []struct {
+		name    string
+		handler http.Handler
+		status  int
+		want    string
+	}{
+		{"no middleware", stream, 200, twoEvents},
+		{"a writer with Unwrap", wrap(func(w http.ResponseWriter) http.ResponseWriter { return logger{w} }), 200, twoEvents},
+		{"a writer with Flush only", wrap(func(w http.ResponseWriter) http.ResponseWriter { return flusher{w} }), 200, twoEvents},
+		{
+			"TimeoutHandler", http.TimeoutHandler(stream, time.Minute, "too late"), 500,
+			"a *http.timeoutWriter cannot flush",
+		},
+		{
+			"a writer that hides Flush", wrap(func(w http.ResponseWriter) http.ResponseWriter { return bare{w} }), 500,
+			"a nethttpsse_test.bare cannot flush",
+		},
+		{
+			"a writer with headers of its own",
+			wrap(func(w http.ResponseWriter) http.ResponseWriter { return apart{logger{w}, http.Header{}} }), 500,
+			"a nethttpsse_test.apart holds the headers back",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := hosttest.Get(t, hosttest.Serve(t, tt.handler))
+			if got.Status != tt.status || !strings.Contains(got.Body, tt.want) {
+				t.Errorf("got %d %q, want %d %q", got.Status, got.Body, tt.status, tt.want)
+			}
+			if isStream := got.Header.Get("Content-Type") == "text/event-stream"; isStream != (tt.status == 200) {
+				t.Errorf("got header %v with status %d", got.Header, got.Status)
+			}
+		})
+	}
+}
+
+func TestCompressedStreamFlows(t *testing.T) {
+	stream, step := hosttest.Stepped("one", "two")
+	handler := nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream { return stream })
+	url := hosttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		zip := gzip.NewWriter(w)
+		defer zip.Close() //nolint:errcheck // the client sees
+		handler.ServeHTTP(gzipper{logger{w}, zip}, r)
+	}))
+	res, err := http.Get(url) //nolint:noctx // its transport unzips
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read to its end
+	var got []string
+	for e, err := range core.Read(stepReader{res.Body, step}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, e.Data)
+	}
+	if want := []string{"one", "two"}; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A stepReader takes a step before each read: an event is made only when the one
+// before it has come, and a stream that holds one back never goes on.
+type stepReader struct {
+	io.Reader
+	step func()
+}
+
+func (r stepReader) Read(p []byte) (int, error) {
+	r.step()
+	return r.Reader.Read(p)
+}
+
+// Where no deadline can be set, the standard library's own way breaks the
+// response.
+func TestFailureWithoutDeadlines(t *testing.T) {
+	failing := nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
+		return hosttest.Fail(errors.New("no more"))
+	})
+	quiet := func(srv *http.Server) { srv.ErrorLog = log.New(io.Discard, "", 0) }
+	url := hosttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		failing.ServeHTTP(flusher{w}, r)
+	}), quiet)
+	got := hosttest.Get(t, url)
+	if want := ": open\n\ndata: before\n\n"; got.Body != want || !got.Broken {
+		t.Errorf("got %q, broken %t, want %q, broken", got.Body, got.Broken, want)
+	}
+}
+
+func TestResponseRecorder(t *testing.T) {
+	w := httptest.NewRecorder()
+	nethttpsse.Handler(view).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	if got := w.Body.String(); got != twoEvents || !w.Flushed {
+		t.Errorf("got %q, flushed %t, want %q, flushed", got, w.Flushed, twoEvents)
+	}
+}
+
+// A connection that has carried a stream serves the next request, and no
+// deadline of the stream's is left on it.
+func TestConnectionIsUsedAgain(t *testing.T) {
+	for _, timeout := range []time.Duration{0, time.Minute} {
+		t.Run(fmt.Sprint("WriteTimeout ", timeout), func(t *testing.T) {
+			url := hosttest.Serve(t, nethttpsse.Handler(view), func(srv *http.Server) { srv.WriteTimeout = timeout })
+			dials := atomic.Int32{}
+			transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				dials.Add(1)
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}}
+			defer transport.CloseIdleConnections()
+			for range 3 {
+				res, err := (&http.Client{Transport: transport}).Get(url) //nolint:noctx // bounded by the stream
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(res.Body)
+				if string(body) != twoEvents || err != nil {
+					t.Errorf("got %q, %v, want %q", body, err, twoEvents)
+				}
+				_ = res.Body.Close()
+			}
+			if got, want := dials.Load(), int32(1); got != want {
+				t.Errorf("got %d connections, want %d", got, want)
+			}
+		})
+	}
+}
+
+// leaving returns a handler whose stream is idle until its context ends, and
+// then tells why.
+func leaving(opts ...core.Option) (http.Handler, <-chan error) {
+	causes := make(chan error, 1)
+	return nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		ctx := r.Context()
+		return func(func(core.Event, error) bool) {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+		}
+	}, opts...), causes
+}
+
+// Where net/http cannot see the client leave, the adapter helps or a heartbeat
+// does.
+func TestClientLeaves(t *testing.T) {
+	large := strings.Repeat("x", 600<<10)
+	tests := []struct {
+		name    string
+		request string
+		opts    []core.Option
+	}{
+		{"with a large body that nobody read", fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(large), large),
+			[]core.Option{core.WithHeartbeat(0)}},
+		{"with another request waiting", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+			[]core.Option{core.WithHeartbeat(10 * time.Millisecond)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			handler, causes := leaving(tt.opts...)
+			url := hosttest.Serve(t, handler)
+			c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(c, tt.request); err != nil {
+				t.Fatal(err)
+			}
+			in := bufio.NewReader(c)
+			for line := ""; !strings.HasPrefix(line, ":"); {
+				if line, err = in.ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := <-causes, core.ErrClientGone; !errors.Is(got, want) {
+				t.Errorf("got cause %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestErrorLog(t *testing.T) {
+	var out bytes.Buffer
+	srv := &http.Server{ErrorLog: log.New(&out, "", 0)} //nolint:gosec // never listens
+	failing := nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
+		return hosttest.Fail(errors.New("no more"))
+	})
+	ctx := context.WithValue(t.Context(), http.ServerContextKey, srv)
+	defer func() {
+		if got, want := recover(), http.ErrAbortHandler; got != want { // a recorder has no connection to break
+			t.Errorf("got panic %v, want %v", got, want)
+		}
+		if got, want := out.String(), "nethttpsse: stream of GET /prices: no more\n"; got != want {
+			t.Errorf("got log %q, want %q", got, want)
+		}
+	}()
+	failing.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/prices", nil))
+	t.Error("got no panic")
+}
