@@ -13,7 +13,8 @@ import (
 // by any goroutine at any time; it must not be copied after its first use.
 type Group struct {
 	// Limit is how many sessions there may be at once. A request beyond it is
-	// refused with 503 and a Retry-After, before its view runs. Zero or less
+	// refused with 503 and a Retry-After, before its view runs; an EventSource
+	// does not try again by itself after that, so its page has to. Zero or less
 	// means no limit. Set it before the first session joins.
 	Limit int
 

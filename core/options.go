@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -78,8 +79,7 @@ func WithMaxAge(d time.Duration) Option {
 func WithGroup(g *Group) Option {
 	return func(c *config) {
 		if g != nil {
-			// A copy: a list of options serves many sessions.
-			c.groups = append(c.groups[:len(c.groups):len(c.groups)], g)
+			c.groups = append(slices.Clip(c.groups), g)
 		}
 	}
 }

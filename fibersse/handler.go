@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/gofiber/fiber/v2"
@@ -49,7 +50,7 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	if done := c.Context().Done(); done != nil {
 		group, release := groupOf(done)
 		defer release()
-		opts = append(opts[:len(opts):len(opts)], core.WithGroup(group))
+		opts = append(slices.Clip(opts), core.WithGroup(group))
 	}
 	before := c.UserContext()
 	ctx, gone := context.WithCancel(before)

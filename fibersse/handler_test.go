@@ -61,7 +61,9 @@ func serveOn(t *testing.T, app *fiber.App, ln net.Listener) {
 		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
 			t.Error(err)
 		}
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -82,7 +84,9 @@ func say(t *testing.T, addr, request string) (net.Conn, *bufio.Reader) {
 // until reads lines up to one that begins with prefix.
 func until(t *testing.T, in *bufio.Reader, prefix string) {
 	t.Helper()
-	for line, err := "", error(nil); !strings.HasPrefix(line, prefix); {
+	var line string
+	for !strings.HasPrefix(line, prefix) {
+		var err error
 		if line, err = in.ReadString('\n'); err != nil {
 			t.Fatalf("no line %q: %v", prefix, err)
 		}
@@ -185,7 +189,7 @@ func TestTimeoutWithContextEndsTheStream(t *testing.T) {
 func TestAppTest(t *testing.T) {
 	app := newApp()
 	app.Get("/", fibersse.Handler(view))
-	res, err := app.Test(httptest.NewRequest(http.MethodGet, "/", nil))
+	res, err := app.Test(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +234,7 @@ func TestTLS(t *testing.T) {
 		}, nil
 	}, core.WithHeartbeat(0)))
 	app.Get("/", fibersse.Handler(view))
-	serveOn(t, app, tls.NewListener(ln, &tls.Config{Certificates: template.TLS.Certificates})) //nolint:gosec // a test
+	serveOn(t, app, tls.NewListener(ln, &tls.Config{Certificates: template.TLS.Certificates}))
 	client := template.Client()
 	url := "https://" + ln.Addr().String()
 
@@ -377,7 +381,7 @@ func TestStreamedRequestBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close()
 	if got, err := io.ReadAll(res.Body); string(got) != twoEvents || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, twoEvents)
 	}

@@ -225,7 +225,7 @@ func TestShutdownOfUseH2C(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close()
 	if res.ProtoMajor != 2 {
 		t.Fatalf("got %s, want HTTP/2", res.Proto)
 	}

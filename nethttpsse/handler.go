@@ -5,6 +5,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -67,7 +68,7 @@ func Serve(
 ) error {
 	srv := server(r)
 	if srv != nil {
-		opts = append(opts[:len(opts):len(opts)], core.WithGroup(groupOf(srv)))
+		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
 	}
 	s, err := core.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
 	if err != nil {

@@ -118,7 +118,7 @@ func TestCompressedStreamFlows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close()
 	var got []string
 	for e, err := range core.Read(stepReader{res.Body, step}) {
 		if err != nil {

@@ -1,0 +1,46 @@
+# Each module has its own go.mod; go.work joins them.
+modules = $(shell go list -m -f '{{.Dir}}')
+
+# The versions are those of .ci/run, which installs what is missing.
+export PATH := $(PATH):$(shell go env GOPATH)/bin
+
+fuzztime ?= 10s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## run all tests of all modules, with the race detector
+	go test -race -shuffle=on work
+
+.PHONY: lint
+lint: ## run go vet and golangci-lint in each module
+	@for m in $(modules); do (cd $$m && go vet ./... && golangci-lint run ./...) || exit; done
+
+.PHONY: fmt
+fmt: ## format all Go files
+	gofmt -s -w .
+
+.PHONY: fuzz
+fuzz: ## fuzz each target of core for fuzztime (10s)
+	@for f in $$(go test -list '^Fuzz' ./core | grep '^Fuzz'); do \
+		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(fuzztime) ./core || exit; done
+
+.PHONY: bench
+bench: ## run the benchmarks of all modules
+	go test -run '^$$' -bench . -benchmem work
+
+.PHONY: demo
+demo: ## serve the demo on 127.0.0.1:8080 and the three ports that follow
+	go run ./examples/demo
+
+.PHONY: tidy
+tidy: ## tidy the go.mod of each module
+	@for m in $(modules); do (cd $$m && go mod tidy) || exit; done
+
+.PHONY: ci
+ci: ## run what is run for each change
+	.ci/run
