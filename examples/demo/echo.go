@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/echosse"
+)
+
+func newEcho(d *demo) server {
+	e := echo.New()
+	e.Logger.SetOutput(d.log.Writer())
+	e.Use(middleware.Recover(), middleware.CORS())
+
+	ctx := func(c echo.Context) context.Context {
+		return d.drops.context(c.Request().Context(), c.QueryParam("session"))
+	}
+	// stream adds to a view how echo answers an error, or that there is nothing.
+	stream := func(view func(c echo.Context) (core.Stream, error)) echo.HandlerFunc {
+		return echosse.Handler(func(c echo.Context) (core.Stream, error) {
+			s, err := view(c)
+			switch {
+			case err != nil:
+				return nil, echoError(err)
+			case s == nil:
+				return nil, c.NoContent(http.StatusNoContent)
+			}
+			return s, nil
+		}, d.options...)
+	}
+
+	e.GET("/stream", stream(func(c echo.Context) (core.Stream, error) {
+		return d.stream(ctx(c), c.QueryParam("user_id")), nil
+	}))
+	e.GET("/time", stream(func(c echo.Context) (core.Stream, error) {
+		return d.time(ctx(c)), nil
+	}))
+	e.GET("/notice", stream(func(c echo.Context) (core.Stream, error) {
+		return d.notice(c.QueryParam("token"))
+	}))
+	e.GET("/events", stream(func(c echo.Context) (core.Stream, error) {
+		return d.events(ctx(c)), nil
+	}))
+	e.GET("/pause", stream(func(c echo.Context) (core.Stream, error) {
+		return d.pause(ctx(c)), nil
+	}))
+	e.POST("/tokens", stream(func(c echo.Context) (core.Stream, error) {
+		var body tokensBody
+		if err := e.JSONSerializer.Deserialize(c, &body); err != nil {
+			return nil, errPrompt
+		}
+		return d.tokens(c.Request().Context(), body.Prompt)
+	}))
+	e.GET("/progress", stream(func(c echo.Context) (core.Stream, error) {
+		return d.progress(ctx(c), c.QueryParam("job"))
+	}))
+	e.GET("/fail", stream(func(c echo.Context) (core.Stream, error) {
+		return d.fail(ctx(c)), nil
+	}))
+
+	e.POST("/notice", func(c echo.Context) error {
+		var body noticeBody
+		if err := e.JSONSerializer.Deserialize(c, &body); err != nil {
+			return echoError(errText)
+		}
+		if err := d.addNotice(c.QueryParam("token"), body.Text); err != nil {
+			return echoError(err)
+		}
+		return c.NoContent(http.StatusNoContent)
+	})
+	e.POST("/drop", func(c echo.Context) error {
+		d.drops.drop(c.QueryParam("session"))
+		return c.NoContent(http.StatusNoContent)
+	})
+	e.GET("/info", func(c echo.Context) error { return c.JSON(http.StatusOK, d.info("echo")) })
+	e.StaticFS("/", page)
+	return d.httpServer(e)
+}
+
+// echoError is for echo's error handler to answer.
+func echoError(err error) error {
+	var p *problem
+	if errors.As(err, &p) {
+		return echo.NewHTTPError(p.status, p.text)
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/cors"
+	"github.com/gofiber/fiber/v2/middleware/filesystem"
+	"github.com/gofiber/fiber/v2/middleware/recover"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/fibersse"
+)
+
+func newFiber(d *demo) server {
+	app := fiber.New(fiber.Config{
+		DisableStartupMessage: true,
+		BodyLimit:             maxBody,
+		ErrorHandler:          d.fiberErrors,
+	})
+	app.Use(recover.New(), cors.New())
+
+	ctx := func(c *fiber.Ctx) context.Context {
+		return d.drops.context(c.UserContext(), c.Query("session"))
+	}
+	// stream adds to a view how fiber answers an error, or that there is nothing.
+	stream := func(view func(c *fiber.Ctx) (core.Stream, error)) fiber.Handler {
+		return fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+			s, err := view(c)
+			switch {
+			case err != nil:
+				return nil, fiberError(err)
+			case s == nil:
+				c.Status(fiber.StatusNoContent)
+			}
+			return s, nil
+		}, d.options...)
+	}
+
+	app.Get("/stream", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.stream(ctx(c), strings.Clone(c.Query("user_id"))), nil
+	}))
+	app.Get("/time", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.time(ctx(c)), nil
+	}))
+	app.Get("/notice", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.notice(c.Query("token"))
+	}))
+	app.Get("/events", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.events(ctx(c)), nil
+	}))
+	app.Get("/pause", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.pause(ctx(c)), nil
+	}))
+	app.Post("/tokens", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		var body tokensBody
+		if err := json.Unmarshal(c.Body(), &body); err != nil {
+			return nil, errPrompt
+		}
+		return d.tokens(c.UserContext(), body.Prompt)
+	}))
+	app.Get("/progress", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.progress(ctx(c), c.Query("job"))
+	}))
+	app.Get("/fail", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.fail(ctx(c)), nil
+	}))
+
+	app.Post("/notice", func(c *fiber.Ctx) error {
+		var body noticeBody
+		if err := json.Unmarshal(c.Body(), &body); err != nil {
+			return fiberError(errText)
+		}
+		if err := d.addNotice(c.Query("token"), body.Text); err != nil {
+			return fiberError(err)
+		}
+		c.Status(fiber.StatusNoContent)
+		return nil
+	})
+	app.Post("/drop", func(c *fiber.Ctx) error {
+		d.drops.drop(c.Query("session"))
+		c.Status(fiber.StatusNoContent)
+		return nil
+	})
+	app.Get("/info", func(c *fiber.Ctx) error { return c.JSON(d.info("fiber")) })
+	app.Use("/", filesystem.New(filesystem.Config{Root: http.FS(page)}))
+	return fiberServer{app}
+}
+
+// fiberError is for fiber's error handler to answer.
+func fiberError(err error) error {
+	var p *problem
+	if errors.As(err, &p) {
+		return fiber.NewError(p.status, p.text)
+	}
+	return err
+}
+
+// fiberErrors answers as fiber does, and logs what is more than an answer: what a
+// stream has failed with, say.
+func (d *demo) fiberErrors(c *fiber.Ctx, err error) error {
+	var answer *fiber.Error
+	if !errors.As(err, &answer) {
+		d.log.Printf("fiber: %s %s: %v", c.Method(), c.Path(), err)
+	}
+	return fiber.DefaultErrorHandler(c, err)
+}
+
+// A fiberServer gives an app the names that http.Server has.
+type fiberServer struct{ app *fiber.App }
+
+func (s fiberServer) Serve(l net.Listener) error         { return s.app.Listener(l) }
+func (s fiberServer) Shutdown(ctx context.Context) error { return s.app.ShutdownWithContext(ctx) }

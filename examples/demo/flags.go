@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A server is what a framework becomes once it has its routes.
+type server interface {
+	Serve(l net.Listener) error
+	Shutdown(ctx context.Context) error
+}
+
+// A framework is one of the four.
+type framework struct {
+	name  string
+	build func(d *demo) server
+}
+
+// frameworks are in the order of their ports.
+var frameworks = []framework{
+	{"gin", newGin},
+	{"echo", newEcho},
+	{"fiber", newFiber},
+	{"net/http", newNetHTTP},
+}
+
+// A config is what the flags say.
+type config struct {
+	host       string
+	port       int // the first framework's; 0 for free ports
+	frameworks []framework
+	tick       time.Duration
+}
+
+const usage = `Usage: demo [flags]
+
+One page and its streams, served by gin, echo, fiber and net/http at once.
+
+`
+
+// parse reads the flags. It prints the help that was asked for, and leaves it to
+// the caller to print an error.
+func parse(args []string, stderr io.Writer) (config, error) {
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	addr := flags.String("addr", "127.0.0.1:8080", "`address` of the first framework; the others have the next ports, in the\n"+
+		"order gin, echo, fiber, net/http; port 0 gives each of them a free one")
+	name := flags.String("framework", "", "`name` of a framework to serve alone, on -addr: "+choice())
+	tick := flags.Duration("tick", time.Second, "how long a tick is, of which every delay is a number")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stderr, usage)
+		flags.SetOutput(stderr)
+		flags.PrintDefaults()
+		return config{}, err
+	} else if err != nil {
+		return config{}, fmt.Errorf("%w (-help lists the flags)", err)
+	}
+	if flags.NArg() > 0 {
+		return config{}, fmt.Errorf("%q is no flag (-help lists them)", flags.Arg(0))
+	}
+
+	cfg := config{frameworks: frameworks, tick: *tick}
+	if *name != "" {
+		cfg.frameworks = nil
+		for _, f := range frameworks {
+			if spell(f.name) == spell(*name) {
+				cfg.frameworks = []framework{f}
+			}
+		}
+		if cfg.frameworks == nil {
+			return config{}, fmt.Errorf("-framework %q is unknown: want %s", *name, choice())
+		}
+	}
+	if *tick < time.Millisecond || *tick > time.Hour {
+		return config{}, fmt.Errorf("-tick %v is out of range: want 1ms to 1h", *tick)
+	}
+	host, portText, err := net.SplitHostPort(*addr)
+	if err != nil {
+		return config{}, fmt.Errorf("-addr %q is no address: want a host and a port, such as 127.0.0.1:8080", *addr)
+	}
+	highest := 65536 - len(cfg.frameworks)
+	port, err := strconv.Atoi(portText)
+	if err != nil || port < 0 || port > highest {
+		return config{}, fmt.Errorf("-addr %q: want a port from 0 to %d", *addr, highest)
+	}
+	cfg.host, cfg.port = host, port
+	return cfg, nil
+}
+
+// spell makes net/http and nethttp one name.
+func spell(name string) string { return strings.ReplaceAll(strings.ToLower(name), "/", "") }
+
+func choice() string {
+	names := make([]string, len(frameworks))
+	for i, f := range frameworks {
+		names[i] = f.name
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}

@@ -1,0 +1,173 @@
+// Demo serves one page and its streams on gin, echo, fiber and net/http at once:
+//
+//	go run ./examples/demo
+//
+// Then open one of the addresses that it prints. The streams are in views.go, as
+// generators that know no framework; gin.go, echo.go, fiber.go and nethttp.go
+// only route to them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// How long the streams, and then the servers, may take to end: under two seconds
+// in all.
+const (
+	drainTime = 1200 * time.Millisecond
+	closeTime = 500 * time.Millisecond
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run serves until ctx ends, and returns the exit code: 2 if the arguments are
+// wrong, 1 if something else is.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cfg, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "demo: %v\n", err)
+		return 2
+	}
+	if err := serve(ctx, cfg, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "demo: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// A site is a framework that serves.
+type site struct {
+	framework
+	listener net.Listener
+	server   server
+}
+
+func serve(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
+	sites, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	var streams core.Group
+	d := newDemo(cfg.tick, &streams, log.New(stderr, "demo: ", 0))
+	for _, s := range sites {
+		d.sites = append(d.sites, siteInfo{Name: s.name, Port: s.port()})
+	}
+
+	failed := make(chan error, len(sites))
+	var serving sync.WaitGroup
+	for i := range sites {
+		s := &sites[i]
+		s.server = s.build(d)
+		serving.Go(func() {
+			if err := s.server.Serve(s.listener); ctx.Err() == nil {
+				failed <- fmt.Errorf("%s does not serve any more: %w", s.name, err)
+			}
+		})
+	}
+	welcome(stdout, cfg, sites)
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	err = errors.Join(err, shutdown(stdout, &streams, sites))
+	serving.Wait()
+	return err
+}
+
+// listen takes a port for each framework, or none.
+func listen(cfg config) ([]site, error) {
+	var sites []site
+	for i, f := range cfg.frameworks {
+		port := cfg.port
+		if port != 0 {
+			port += i
+		}
+		addr := net.JoinHostPort(cfg.host, fmt.Sprint(port))
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			sites = append(sites, site{framework: f, listener: l})
+			continue
+		}
+		for _, s := range sites {
+			_ = s.listener.Close()
+		}
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("no room for %s: %s is taken: stop the program there, or choose other ports with -addr",
+				f.name, addr)
+		}
+		return nil, fmt.Errorf("no room for %s: %w", f.name, err)
+	}
+	return sites, nil
+}
+
+func (s site) port() int {
+	return s.listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+}
+
+// url is where a browser on this machine finds the site.
+func (s site) url(host string) string {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, fmt.Sprint(s.port()))
+}
+
+func welcome(w io.Writer, cfg config, sites []site) {
+	fmt.Fprintf(w, "\n  The same page and streams, from the same generators, on\n\n")
+	for _, s := range sites {
+		fmt.Fprintf(w, "    %-8s  %s\n", s.name, s.url(cfg.host))
+	}
+	fmt.Fprintf(w, "\n  Open one of them, or:  curl -N '%s/stream?user_id=ada'\n", sites[0].url(cfg.host))
+	fmt.Fprintf(w, "  Ctrl-C ends the streams and stops.\n\n")
+}
+
+// shutdown ends the streams, each with a time at which to come back, and then
+// the servers.
+func shutdown(w io.Writer, streams *core.Group, sites []site) error {
+	begin := time.Now()
+	fmt.Fprintf(w, "\n  Stopping: %d open streams to end.\n", streams.Len())
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	err := streams.Shutdown(ctx)
+
+	ctx, cancel = context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	var closing sync.WaitGroup
+	for _, s := range sites {
+		closing.Go(func() {
+			// What is left by now is no stream, but a connection that a browser has
+			// opened in advance: it need not be waited for.
+			_ = s.server.Shutdown(ctx)
+			_ = s.listener.Close()
+			if c, ok := s.server.(io.Closer); ok {
+				_ = c.Close()
+			}
+		})
+	}
+	closing.Wait()
+	if err == nil {
+		fmt.Fprintf(w, "  All streams have ended and the servers have stopped, in %v.\n", time.Since(begin).Round(time.Millisecond))
+	}
+	return err
+}

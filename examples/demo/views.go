@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A demo is what the four frameworks share: the views and their state. A view
+// takes a context and plain values and returns a stream, or a problem. Neither
+// of them means that there is nothing to stream, which is answered with 204.
+type demo struct {
+	tick  time.Duration
+	sites []siteInfo
+	log   *log.Logger
+
+	// options are for every stream: a group that ends them all, and a browser
+	// that comes back after two ticks.
+	options []core.Option
+
+	notices notices
+	jobs    jobs
+	drops   drops
+}
+
+func newDemo(tick time.Duration, streams *core.Group, logger *log.Logger) *demo {
+	d := &demo{
+		tick:    tick,
+		log:     logger,
+		options: []core.Option{core.WithGroup(streams), core.WithRetry(2 * tick)},
+	}
+	d.notices.add("Welcome. This notice is unread: reading it takes it off the list.")
+	d.notices.add("Your report is ready.")
+	return d
+}
+
+// A problem is an answer in place of a stream. Each framework gives it in its own
+// way.
+type problem struct {
+	status int
+	text   string
+}
+
+func (p *problem) Error() string { return p.text }
+
+var (
+	errToken  = &problem{http.StatusForbidden, "wrong token: try " + goodToken}
+	errJob    = &problem{http.StatusNotFound, "unknown job: try backup"}
+	errPrompt = &problem{http.StatusBadRequest, `bad body: try {"prompt": "Hello"}`}
+	errText   = &problem{http.StatusBadRequest, `bad body: try {"text": "Hello"}`}
+	errFull   = &problem{http.StatusConflict, "too many unread notices: read them first"}
+)
+
+// stream goes on after the ID that the client saw last.
+func (d *demo) stream(ctx context.Context, user string) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		id, _ := lastID(ctx)
+		for now := range core.Every(ctx, d.tick) {
+			id++
+			message := []string{"当前时间: " + now.Format(time.DateTime), user}
+			if !yield(core.Event{ID: strconv.FormatUint(id, 10), Type: "add"}.JSON(message)) {
+				return
+			}
+		}
+	}
+}
+
+// lastID is the number of the last event that the client saw. It is 0 and false
+// if there was none, or something else than a number.
+func lastID(ctx context.Context) (id uint64, ok bool) {
+	id, err := strconv.ParseUint(core.LastEventID(ctx), 10, 63)
+	if err != nil {
+		return 0, false
+	}
+	return id, true
+}
+
+// time is the shortest view: no ID, no type.
+func (d *demo) time(ctx context.Context) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		for now := range core.Every(ctx, 3*d.tick) {
+			if !yield(core.Event{Data: "The server time is: " + now.Format(time.TimeOnly)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// notice gives the unread notices and ends. The browser asks again, and stops
+// when there are none.
+func (d *demo) notice(token string) (core.Stream, error) {
+	if token != goodToken {
+		return nil, errToken
+	}
+	if d.notices.len() == 0 {
+		return nil, nil
+	}
+	return func(yield func(core.Event, error) bool) {
+		for text, ok := d.notices.take(); ok; text, ok = d.notices.take() {
+			if !yield(core.Event{Type: "notice", Data: text}, nil) {
+				d.notices.add(text) // it has not been read
+				return
+			}
+		}
+	}, nil
+}
+
+// addNotice is no stream: it makes a notice for the next one.
+func (d *demo) addNotice(token, text string) error {
+	switch {
+	case token != goodToken:
+		return errToken
+	case text == "":
+		return errText
+	case !d.notices.add(text):
+		return errFull
+	}
+	return nil
+}
+
+var sentences = []string{
+	"A stream is a generator: it yields one event after the other.",
+	"The connection calls it for the next one, so it never runs ahead for long.",
+	"Each event has an ID, which the browser remembers.",
+	"When the connection is lost, the browser asks for what comes after it.",
+	"A finite stream says when it is done, and the page closes it.",
+}
+
+// events are few: after the last one there is nothing more to come back for.
+func (d *demo) events(ctx context.Context) core.Stream {
+	next, _ := lastID(ctx)
+	if next > uint64(len(sentences)) {
+		return nil
+	}
+	return func(yield func(core.Event, error) bool) {
+		for range core.Every(ctx, d.tick) {
+			e := core.Event{ID: strconv.FormatUint(next+1, 10), Type: "done", Data: "That was all."}
+			if next < uint64(len(sentences)) {
+				e.Type, e.Data = "", sentences[next]
+			}
+			if !yield(e, nil) || e.Type == "done" {
+				return
+			}
+			next++
+		}
+	}
+}
+
+// pause gives the client back for a while: nobody holds a connection meanwhile.
+func (d *demo) pause(ctx context.Context) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		const parts = 3
+		part := 0
+		for now := range core.Every(ctx, d.tick) {
+			if part++; part > parts {
+				back := now.Add(5 * d.tick).UnixMilli()
+				yield(core.Event{Type: "pause", Data: strconv.FormatInt(back, 10)}, nil)
+				return
+			}
+			if !yield(core.Event{Data: fmt.Sprintf("Part %d of %d is done.", part, parts)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// tokens gives an answer piece by piece, twenty pieces a tick.
+func (d *demo) tokens(ctx context.Context, prompt string) (core.Stream, error) {
+	if prompt == "" {
+		return nil, errPrompt
+	}
+	return func(yield func(core.Event, error) bool) {
+		rest := split(answer(prompt))
+		for range core.Every(ctx, d.tick/20) {
+			if !yield(core.Event{Data: rest[0]}, nil) {
+				return
+			}
+			if rest = rest[1:]; len(rest) == 0 {
+				return
+			}
+		}
+	}, nil
+}
+
+// progress tells how far a job is, ten percent a tick. The job goes on while
+// nobody looks; who comes back hears at once what they have missed.
+func (d *demo) progress(ctx context.Context, name string) (core.Stream, error) {
+	percent := time.Duration(0)
+	if last, ok := lastID(ctx); ok {
+		percent = time.Duration(min(last, 100)) + 1
+	}
+	step := d.tick / 10
+	begin, ok := d.jobs.begin(name, percent*step, 100*step)
+	switch {
+	case !ok:
+		return nil, errJob
+	case percent > 100:
+		return nil, nil
+	}
+	return func(yield func(core.Event, error) bool) {
+		for ; percent <= 100 && wait(ctx, time.Until(begin.Add(percent*step))); percent++ {
+			text := strconv.Itoa(int(percent))
+			if !yield(core.Event{ID: text, Type: "progress", Data: text}, nil) {
+				return
+			}
+		}
+	}, nil
+}
+
+// wait waits for d, and reports whether ctx lasted.
+func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for range core.Receive(ctx, t.C) {
+		return true
+	}
+	return false
+}
+
+// fail breaks: nobody should take its three events for the whole.
+func (d *demo) fail(ctx context.Context) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		n := 0
+		for range core.Every(ctx, d.tick) {
+			if n++; n > 3 {
+				yield(core.Event{}, errors.New("the database has gone away"))
+				return
+			}
+			if !yield(core.Event{Data: fmt.Sprintf("Row %d of 1000", n)}, nil) {
+				return
+			}
+		}
+	}
+}
