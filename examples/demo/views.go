@@ -191,12 +191,12 @@ func (d *demo) tokens(ctx context.Context, prompt string) (core.Stream, error) {
 // progress tells how far a job is, ten percent a tick. The job goes on while
 // nobody looks; who comes back hears at once what they have missed.
 func (d *demo) progress(ctx context.Context, name string) (core.Stream, error) {
-	percent := time.Duration(0)
+	percent := 0
 	if last, ok := lastID(ctx); ok {
-		percent = time.Duration(min(last, 100)) + 1
+		percent = int(min(last, 100)) + 1
 	}
-	step := d.tick / 10
-	begin, ok := d.jobs.begin(name, percent*step, 100*step)
+	after := func(percent int) time.Duration { return d.tick * time.Duration(percent) / 10 }
+	begin, ok := d.jobs.begin(name, after(percent), after(100))
 	switch {
 	case !ok:
 		return nil, errJob
@@ -204,8 +204,8 @@ func (d *demo) progress(ctx context.Context, name string) (core.Stream, error) {
 		return nil, nil
 	}
 	return func(yield func(core.Event, error) bool) {
-		for ; percent <= 100 && wait(ctx, time.Until(begin.Add(percent*step))); percent++ {
-			text := strconv.Itoa(int(percent))
+		for ; percent <= 100 && wait(ctx, time.Until(begin.Add(after(percent)))); percent++ {
+			text := strconv.Itoa(percent)
 			if !yield(core.Event{ID: text, Type: "progress", Data: text}, nil) {
 				return
 			}
