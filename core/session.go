@@ -16,8 +16,10 @@ import (
 
 // A Conn is the host's side of a session: where its bytes go.
 type Conn interface {
-	// Send writes p and pushes it to the client, all of it or an error. p is
-	// borrowed until Send returns.
+	// Send writes p[Headroom:], which is whole frames, and pushes it to the
+	// client: all of it, or an error. p is borrowed until Send returns; its first
+	// Headroom bytes, and its capacity, are there for the host to frame it without
+	// a copy.
 	Send(p []byte) error
 
 	// End ends the response cleanly, as far as that is not left to the handler's
@@ -30,6 +32,10 @@ type Conn interface {
 	// do not overlap.
 	Abort()
 }
+
+// Headroom is the number of bytes in front of the frames that Send is given. A
+// chunk's size fits in, with its line end.
+const Headroom = 10
 
 const (
 	// flushSize is how many gathered bytes do not wait for the flush window.
@@ -61,7 +67,7 @@ type Session struct {
 	lastEventID string
 	ctx         context.Context //nolint:containedctx // it ends with the session
 	cancel      context.CancelCauseFunc
-	stopParent  func() bool  // lets go of the request's context
+	stopParent  func() bool  // lets go of the request's context; nil if that has no end
 	retryAtEnd  atomic.Int64 // the reconnection time that a shutdown gave, in ns
 
 	conn  Conn
@@ -116,13 +122,15 @@ func NewSession(ctx context.Context, lastEventID string, opts ...Option) (*Sessi
 			return nil, refusal(err)
 		}
 	}
-	s.stopParent = context.AfterFunc(ctx, func() {
-		cause := context.Cause(ctx)
-		if errors.Is(cause, context.Canceled) {
-			cause = ErrClientGone
-		}
-		s.end(cause)
-	})
+	if ctx.Done() != nil {
+		s.stopParent = context.AfterFunc(ctx, func() {
+			cause := context.Cause(ctx)
+			if errors.Is(cause, context.Canceled) {
+				cause = ErrClientGone
+			}
+			s.end(cause)
+		})
+	}
 	return s, nil
 }
 
@@ -130,9 +138,14 @@ func NewSession(ctx context.Context, lastEventID string, opts ...Option) (*Sessi
 // carries the request's values and ends with the session.
 func (s *Session) Context() context.Context { return s.ctx }
 
+// ClientGone ends the session with [ErrClientGone]. It is for hosts whose request
+// context does not end when the client leaves. It may be called by any goroutine,
+// at any time.
+func (s *Session) ClientGone() { s.end(ErrClientGone) }
+
 // Close ends a session whose view has answered by itself.
 func (s *Session) Close() {
-	s.stopParent()
+	s.letGo()
 	s.cancel(nil)
 	s.leave()
 }
@@ -233,9 +246,9 @@ func (s *Session) flush(now time.Duration) bool {
 	s.sending.Store(int64(now) + 1)
 	err := s.conn.Send(*s.waiting)
 	s.sending.Store(0)
-	s.sent += int64(len(*s.waiting))
+	s.sent += int64(len(*s.waiting) - Headroom)
 	if cap(*s.waiting) <= 2*flushSize {
-		*s.waiting = (*s.waiting)[:0]
+		*s.waiting = (*s.waiting)[:Headroom]
 		buffers.Put(s.waiting)
 	}
 	s.waiting = nil
@@ -263,7 +276,7 @@ func (s *Session) send(e Event) bool {
 // buffers are held only while frames wait in them, so that an idle session has
 // none.
 var buffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, 1<<10)
+	b := make([]byte, Headroom, 1<<10)
 	return &b
 }}
 
@@ -439,7 +452,7 @@ func (s *Session) release(broken bool) {
 	if s.flusher != nil {
 		s.flusher.Stop()
 	}
-	s.stopParent()
+	s.letGo()
 
 	end := Summary{
 		Cause: context.Cause(s.ctx), Err: s.failure,
@@ -451,6 +464,12 @@ func (s *Session) release(broken bool) {
 	s.cancel(s.failure)
 	if s.observer.Closed != nil {
 		s.observer.Closed(s.ctx, end)
+	}
+}
+
+func (s *Session) letGo() {
+	if s.stopParent != nil {
+		s.stopParent()
 	}
 }
 

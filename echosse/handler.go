@@ -31,7 +31,7 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 		w := res.Writer
 		streaming := false
 		defer func() { c.SetRequest(r); res.Writer = w }()
-		err := nethttpsse.Serve(res, r, func(r *http.Request) (core.Stream, error) {
+		err := nethttpsse.Serve(writer{res}, r, func(r *http.Request) (core.Stream, error) {
 			if view == nil {
 				return nil, core.ErrNilView
 			}
@@ -55,3 +55,8 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 		}
 	}
 }
+
+// A writer tells of the errors of a flush, which echo's own keeps to itself.
+type writer struct{ *echo.Response }
+
+func (w writer) FlushError() error { return http.NewResponseController(w.Writer).Flush() }

@@ -1,7 +1,6 @@
 package fibersse
 
 import (
-	"context"
 	"errors"
 	"io"
 	"slices"
@@ -53,9 +52,7 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 		opts = append(slices.Clip(opts), core.WithGroup(group))
 	}
 	before := c.UserContext()
-	ctx, gone := context.WithCancel(before)
-	defer gone()
-	s, err := core.NewSession(ctx, utils.CopyString(c.Get("Last-Event-ID")), opts...)
+	s, err := core.NewSession(before, utils.CopyString(c.Get("Last-Event-ID")), opts...)
 	if err != nil {
 		return err
 	}
@@ -68,24 +65,36 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	}()
 
 	c.SetUserContext(s.Context())
-	stream, err := view(c)
+	stream, err := prepare(c, view)
 	if err != nil || stream == nil {
 		return err
 	}
+	conn := takeOver(c)
+	conn.watch(s.ClientGone)
+	defer conn.unwatch()
+	served = true
+	return s.Serve(conn, stream)
+}
+
+// prepare runs the view and makes the response ready. The stream is nil if there
+// is none to send. What it needs of the stack is free again while the stream
+// lasts.
+func prepare(c *fiber.Ctx, view View) (core.Stream, error) {
+	stream, err := view(c)
+	if err != nil || stream == nil {
+		return nil, err
+	}
 	if err := checkMiddleware(c); err != nil {
-		return err
+		return nil, err
 	}
 	core.SetHeaders(func(name string) string { return c.GetRespHeader(name) }, c.Set)
 	c.Status(fiber.StatusOK)
 	if c.Method() == fiber.MethodHead {
-		return nil
+		return nil, nil
 	}
 	if body := c.Context().RequestBodyStream(); body != nil {
 		const most = 1 << 20
 		_, _ = io.CopyN(io.Discard, body, most) // what is left would pass for the client's leaving
 	}
-	conn := newConn(c, gone)
-	defer conn.close()
-	served = true
-	return s.Serve(conn, stream)
+	return stream, nil
 }

@@ -8,47 +8,52 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// A writer adds to a middleware's writer what net/http needs to see below it.
-// Middlewares of gin's wrap by embedding a gin.ResponseWriter, and seldom have
-// an Unwrap method; but the embedded field is exported.
+// A writer adds to gin's writer, or to a middleware's, what net/http needs to see
+// below it.
 type writer struct {
 	gin.ResponseWriter
+
+	next http.ResponseWriter // what it wraps
+	own  bool                // it is gin's own, which passes on all that it gets
 }
 
-func newWriter(w gin.ResponseWriter) http.ResponseWriter {
-	if _, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
-		return w
+// newWriter finds out what w wraps. gin's own writer has an Unwrap method.
+// Middlewares wrap by embedding a gin.ResponseWriter, and seldom have one; but
+// the embedded field is exported.
+func newWriter(w gin.ResponseWriter) *writer {
+	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		return &writer{w, u.Unwrap(), true}
 	}
-	return writer{w}
-}
-
-// Unwrap returns the writer that the middleware's own has embedded, or nil.
-func (w writer) Unwrap() http.ResponseWriter {
-	v := reflect.Indirect(reflect.ValueOf(w.ResponseWriter))
+	wrapped := &writer{ResponseWriter: w}
+	v := reflect.Indirect(reflect.ValueOf(w))
 	if v.Kind() != reflect.Struct {
-		return nil
+		return wrapped
 	}
 	field := v.FieldByName("ResponseWriter")
 	if !field.IsValid() || !field.CanInterface() {
-		return nil
+		return wrapped
 	}
 	switch next := field.Interface().(type) {
 	case gin.ResponseWriter:
-		return newWriter(next)
+		wrapped.next = newWriter(next)
 	case http.ResponseWriter:
-		return next
-	default:
-		return nil
+		wrapped.next = next
 	}
+	return wrapped
 }
+
+// Unwrap returns the next writer, or nil if it is not known.
+func (w *writer) Unwrap() http.ResponseWriter { return w.next }
 
 // FlushError flushes, and makes sure that what was written has gone through: a
 // middleware that gathers the body would hold the stream back in silence.
-func (w writer) FlushError() error {
-	w.ResponseWriter.Flush()
+func (w *writer) FlushError() error {
+	if !w.own {
+		w.Flush() // which keeps its error
+	}
 	if w.Size() <= 0 {
 		return fmt.Errorf("ginsse: a %T holds the response back: take the route out of the middleware that made it: %w",
 			w.ResponseWriter, http.ErrNotSupported)
 	}
-	return nil
+	return http.NewResponseController(w.next).Flush()
 }

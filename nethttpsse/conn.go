@@ -11,11 +11,10 @@ import (
 )
 
 // A conn is a core.Conn on a ResponseWriter. Bytes go through the writer that the
-// host gave; the flush is asked for once more at the bottom, where it tells of
-// errors.
+// host gave, and so does the flush.
 type conn struct {
 	w       http.ResponseWriter
-	flushes []func() error
+	flush   func() error
 	control *http.ResponseController
 	held    error // a middleware holds the response back
 	stuck   bool  // Abort could not reach the connection
@@ -26,19 +25,20 @@ type conn struct {
 // newConn refuses a writer that would hold the stream back.
 func newConn(w http.ResponseWriter) (*conn, error) {
 	c := &conn{w: w, control: http.NewResponseController(w)}
-	last := w
-	for next := w; next != nil; next = unwrap(next) {
-		last = next
-		if flush := flusher(next); flush != nil && len(c.flushes) == 0 {
-			c.flushes = append(c.flushes, flush)
-		}
-	}
-	flush := flusher(last)
-	if flush == nil {
+	last := Unwrap(w)
+	bottom := flusher(last)
+	if bottom == nil {
 		return nil, refuse("a %T cannot flush", last)
 	}
-	if last != w {
-		c.flushes = append(c.flushes, flush)
+	c.flush = bottom
+	for next := w; next != last; next = unwrap(next) {
+		if flush := flusher(next); flush != nil {
+			c.flush = flush
+			if _, ok := next.(flushErrorer); !ok { // only the bottom tells of errors
+				c.flush = func() error { return errors.Join(flush(), bottom()) }
+			}
+			break
+		}
 	}
 
 	// A writer with headers of its own sends them when the handler has returned.
@@ -59,10 +59,12 @@ func refuse(format string, w http.ResponseWriter) error {
 	}
 }
 
+type flushErrorer interface{ FlushError() error }
+
 // flusher returns what flushes w itself, or nil.
 func flusher(w http.ResponseWriter) func() error {
 	switch f := w.(type) {
-	case interface{ FlushError() error }:
+	case flushErrorer:
 		return f.FlushError
 	case http.Flusher:
 		return func() error { f.Flush(); return nil }
@@ -98,14 +100,13 @@ func (c *conn) begin(srv *http.Server) {
 
 // Send implements [core.Conn].
 func (c *conn) Send(p []byte) error {
+	p = p[core.Headroom:]
 	n, err := c.w.Write(p)
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
 	}
-	for _, flush := range c.flushes {
-		if err == nil {
-			err = flush()
-		}
+	if err == nil {
+		err = c.flush()
 	}
 	if errors.Is(err, http.ErrNotSupported) {
 		c.held = err

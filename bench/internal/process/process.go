@@ -1,0 +1,236 @@
+// Package process runs a server in a process of its own, so that what it uses can
+// be told from what its client uses.
+//
+// The process is this program once more: [Main] turns it into the server. Parent
+// and child talk over the child's standard input and output, a command and an
+// answer at a time.
+package process
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	nameEnv    = "YIELDSSE_BENCH_SERVER"
+	profileEnv = "YIELDSSE_BENCH_PROFILE" // a folder for CPU and heap profiles of the servers
+)
+
+// Usage is what a process has used since its start.
+type Usage struct {
+	CPU    time.Duration // user and system
+	Allocs uint64        // objects on the heap
+	Writes uint64        // write calls
+}
+
+// Sub returns what was used between v and u.
+func (u Usage) Sub(v Usage) Usage {
+	return Usage{CPU: u.CPU - v.CPU, Allocs: u.Allocs - v.Allocs, Writes: u.Writes - v.Writes}
+}
+
+// Memory is what a process holds when garbage has been collected and given back.
+type Memory struct {
+	RSS        int64 // bytes that are resident
+	Heap       int64 // bytes in heap spans in use
+	Stack      int64 // bytes in stack spans in use
+	Goroutines int64
+}
+
+// Sub returns what m holds more than v.
+func (m Memory) Sub(v Memory) Memory {
+	return Memory{
+		RSS: m.RSS - v.RSS, Heap: m.Heap - v.Heap, Stack: m.Stack - v.Stack,
+		Goroutines: m.Goroutines - v.Goroutines,
+	}
+}
+
+// A Process is a running server. Its methods are for one goroutine.
+type Process struct {
+	Addr netip.AddrPort // where it listens
+
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *json.Decoder
+}
+
+// Start runs the server of that name. The caller calls Stop.
+func Start(name string) (*Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("process: %w", err)
+	}
+	p := &Process{cmd: exec.Command(self)}
+	p.cmd.Env = append(os.Environ(), nameEnv+"="+name, "GOMAXPROCS="+strconv.Itoa(runtime.GOMAXPROCS(0)))
+	p.cmd.Stderr = os.Stderr
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("process: %w", err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("process: %w", err)
+	}
+	p.out = json.NewDecoder(out)
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("process: %w", err)
+	}
+	if err := p.out.Decode(&p.Addr); err != nil {
+		return nil, errors.Join(fmt.Errorf("process: server %s did not come up: %w", name, err), p.Stop())
+	}
+	return p, nil
+}
+
+// Usage asks for what the process has used.
+func (p *Process) Usage() (Usage, error) { return ask[Usage](p, "usage") }
+
+// Memory has the process collect its garbage, and asks for what is left.
+func (p *Process) Memory() (Memory, error) { return ask[Memory](p, "memory") }
+
+func ask[T any](p *Process, command string) (answer T, err error) {
+	if _, err := io.WriteString(p.in, command+"\n"); err != nil {
+		return answer, fmt.Errorf("process: %s: %w", command, err)
+	}
+	if err := p.out.Decode(&answer); err != nil {
+		return answer, fmt.Errorf("process: %s: %w", command, err)
+	}
+	return answer, nil
+}
+
+// Stop ends the process and waits for it.
+func (p *Process) Stop() error {
+	_ = p.in.Close()
+	if err := p.cmd.Wait(); err != nil {
+		return fmt.Errorf("process: %w", err)
+	}
+	return nil
+}
+
+// Main returns at once in the parent. In a process that [Start] made it serves
+// until the parent stops or ends, and does not return.
+func Main(serve func(name string, ln net.Listener) error) {
+	name, ok := os.LookupEnv(nameEnv)
+	if !ok {
+		return
+	}
+	if err := child(name, serve); err != nil {
+		fmt.Fprintf(os.Stderr, "bench server %s: %v\n", name, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func child(name string, serve func(name string, ln net.Listener) error) error {
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	stopProfile, err := profile(name)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- serve(name, ln) }()
+
+	out := json.NewEncoder(os.Stdout)
+	if err := out.Encode(ln.Addr().(*net.TCPAddr).AddrPort()); err != nil {
+		return err
+	}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		select {
+		case err := <-failed:
+			return fmt.Errorf("stopped serving: %w", err)
+		default:
+		}
+		var answer any
+		if in.Text() == "memory" {
+			answer, err = memory()
+		} else {
+			answer, err = usage()
+		}
+		if err != nil {
+			return err
+		}
+		if err := out.Encode(answer); err != nil {
+			return err
+		}
+	}
+	return stopProfile()
+}
+
+func usage() (Usage, error) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	cpu, err := cpuTime()
+	if err != nil {
+		return Usage{}, err
+	}
+	writes, err := field("/proc/self/io", "syscw:")
+	return Usage{CPU: cpu, Allocs: m.Mallocs, Writes: uint64(writes)}, err
+}
+
+func memory() (Memory, error) {
+	// Stacks shrink in one collection and are given back in the next; so do pools.
+	runtime.GC()
+	runtime.GC()
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	kB, err := field("/proc/self/status", "VmRSS:")
+	return Memory{
+		RSS: kB << 10, Heap: int64(m.HeapInuse), Stack: int64(m.StackInuse),
+		Goroutines: int64(runtime.NumGoroutine()),
+	}, err
+}
+
+// field reads the number behind a name in a file of /proc.
+func field(file, name string) (int64, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name); ok {
+			var n int64
+			_, err := fmt.Sscan(value, &n)
+			return n, err
+		}
+	}
+	return 0, fmt.Errorf("%s has no %s", file, name)
+}
+
+// profile begins the profiles of this process, if they are wanted.
+func profile(name string) (stop func() error, err error) {
+	dir := os.Getenv(profileEnv)
+	if dir == "" {
+		return func() error { return nil }, nil
+	}
+	runtime.MemProfileRate = 4 << 10
+	cpu, err := os.Create(filepath.Join(dir, name+".cpu"))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, err
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		heap, err := os.Create(filepath.Join(dir, name+".heap"))
+		if err != nil {
+			return err
+		}
+		return errors.Join(cpu.Close(), pprof.WriteHeapProfile(heap), heap.Close())
+	}, nil
+}

@@ -1,0 +1,156 @@
+// Package reader is the client of the measurements. It does as little as a client
+// can that still sees every event, so that its own cost does not drown the
+// server's.
+package reader
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A Counter counts the events of a response that is written to it as it comes
+// over the connection: an HTTP/1.1 head, then chunks. The IDs must be whole
+// numbers, each one more than the one before; a gap is an error.
+//
+// The zero Counter works.
+type Counter struct {
+	Events int
+	Bytes  int64 // all of them, the head and the chunks' frames included
+
+	part    part
+	text    []byte // what has come of a line that is not whole
+	left    int    // bytes of the chunk that are still to come
+	line    []byte // the same as text, for a line of the body
+	id      int
+	hasData bool
+}
+
+// A part of a response.
+type part int
+
+const (
+	head part = iota
+	chunkSize
+	chunk
+	chunkEnd
+	trailer
+	end
+)
+
+// Complete reports whether the response has come to a clean end.
+func (c *Counter) Complete() bool { return c.part == end }
+
+// Write takes what has come next.
+func (c *Counter) Write(p []byte) (int, error) {
+	n := len(p)
+	c.Bytes += int64(n)
+	for len(p) > 0 {
+		if c.part == chunk {
+			body := p[:min(c.left, len(p))]
+			p = p[len(body):]
+			if err := c.body(body); err != nil {
+				return n, err
+			}
+			if c.left -= len(body); c.left == 0 {
+				c.part = chunkEnd
+			}
+			continue
+		}
+		line, rest, whole := bytes.Cut(p, []byte("\n"))
+		p = rest
+		if len(c.text) > 0 || !whole {
+			c.text = append(c.text, line...)
+			line = c.text
+		}
+		if !whole {
+			break
+		}
+		if err := c.frame(string(bytes.TrimSuffix(line, []byte("\r")))); err != nil {
+			return n, err
+		}
+		c.text = c.text[:0]
+	}
+	return n, nil
+}
+
+// frame takes a line of the response outside its body.
+func (c *Counter) frame(line string) error {
+	switch c.part {
+	case head:
+		if strings.HasPrefix(line, "HTTP/") && !strings.HasPrefix(line, "HTTP/1.1 200 ") {
+			return fmt.Errorf("reader: the answer is %q", line)
+		}
+		if line == "" {
+			c.part = chunkSize
+		}
+	case chunkSize:
+		size, err := strconv.ParseInt(line, 16, 32)
+		if err != nil {
+			return fmt.Errorf("reader: the size of a chunk is %q", line)
+		}
+		if c.part, c.left = chunk, int(size); size == 0 {
+			c.part = trailer
+		}
+	case chunkEnd:
+		if line != "" {
+			return fmt.Errorf("reader: %q where a chunk should end", line)
+		}
+		c.part = chunkSize
+	case trailer:
+		if line == "" {
+			c.part = end
+		}
+	case chunk, end:
+		return fmt.Errorf("reader: %q after the end", line)
+	}
+	return nil
+}
+
+// body takes what has come next of the event stream.
+func (c *Counter) body(p []byte) error {
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			c.line = append(c.line, p...)
+			return nil
+		}
+		line := p[:i]
+		p = p[i+1:]
+		if len(c.line) > 0 {
+			line = append(c.line, line...)
+			c.line = line[:0]
+		}
+		if err := c.field(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Counter) field(line []byte) error {
+	switch {
+	case len(line) == 0:
+		if c.hasData {
+			c.Events++
+		}
+		c.hasData = false
+	case bytes.HasPrefix(line, []byte("data: ")):
+		c.hasData = true
+	case bytes.HasPrefix(line, []byte("id: ")):
+		id, err := strconv.Atoi(string(line[len("id: "):]))
+		if err != nil {
+			return fmt.Errorf("reader: %q is no number", line)
+		}
+		if c.id != 0 && id != c.id+1 {
+			return fmt.Errorf("%w: event %d comes after %d", ErrLoss, id, c.id)
+		}
+		c.id = id
+	}
+	return nil
+}
+
+// ErrLoss means that an event is missing, or came twice.
+var ErrLoss = errors.New("reader: events were lost")

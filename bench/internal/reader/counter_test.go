@@ -1,0 +1,71 @@
+package reader_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/bench/internal/reader"
+)
+
+const (
+	head   = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	first  = "id: 100\nevent: add\ndata: a\n\n"
+	second = "id: 101\nevent: add\ndata: b\n\n"
+)
+
+func TestCounter(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		response string
+		events   int
+		complete bool
+	}{
+		{"two chunks", head + "1c\r\n" + first + "\r\n1C\r\n" + second + "\r\n0\r\n\r\n", 2, true},
+		{"two events in a chunk", head + "38\r\n" + first + second + "\r\n0\r\n\r\n", 2, true},
+		{"an event over two chunks", head + "1b\r\n" + first[:27] + "\r\n1\r\n\n\r\n", 1, false},
+		{"a comment", head + "8\r\n: open\n\n\r\n1c\r\n" + first + "\r\n", 1, false},
+		{"half an event", head + "1b\r\n" + first[:27] + "\r\n0\r\n\r\n", 0, true},
+		{"no last chunk", head + "1c\r\n" + first + "\r\n", 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for size := 1; size <= len(tt.response); size++ {
+				var c reader.Counter
+				for rest := tt.response; rest != ""; {
+					n := min(size, len(rest))
+					if _, err := c.Write([]byte(rest[:n])); err != nil {
+						t.Fatalf("%d bytes at a time: %v", size, err)
+					}
+					rest = rest[n:]
+				}
+				if c.Events != tt.events || c.Complete() != tt.complete || c.Bytes != int64(len(tt.response)) {
+					t.Errorf("%d bytes at a time: got %d events, complete %v, %d bytes, want %d, %v, %d",
+						size, c.Events, c.Complete(), c.Bytes, tt.events, tt.complete, len(tt.response))
+				}
+			}
+		})
+	}
+}
+
+func TestCounterErrors(t *testing.T) {
+	chunk := "1c\r\n" + first + "\r\n"
+	for _, tt := range []struct {
+		name     string
+		response string
+		loss     bool
+	}{
+		{"a gap", head + chunk + strings.Replace(chunk, "100", "102", 1), true},
+		{"an event twice", head + chunk + chunk, true},
+		{"another status", "HTTP/1.1 503 Service Unavailable\r\n\r\n", false},
+		{"no chunk", head + "id: 1\n", false},
+		{"a chunk that is too long", head + "1b\r\n" + first + "\r\n", false},
+		{"more after the end", head + chunk + "0\r\n\r\n" + chunk, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := new(reader.Counter).Write([]byte(tt.response))
+			if err == nil || errors.Is(err, reader.ErrLoss) != tt.loss {
+				t.Errorf("got %v, want an error, a loss: %v", err, tt.loss)
+			}
+		})
+	}
+}
