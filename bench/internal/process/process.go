@@ -145,7 +145,7 @@ func child(name string, serve func(name string, ln net.Listener) error) error {
 	go func() { failed <- serve(name, ln) }()
 
 	out := json.NewEncoder(os.Stdout)
-	if err := out.Encode(ln.Addr().(*net.TCPAddr).AddrPort()); err != nil {
+	if err := out.Encode(ln.Addr().String()); err != nil {
 		return err
 	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {

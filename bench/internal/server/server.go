@@ -30,7 +30,7 @@ const (
 	FiberSSE   = "fibersse"
 )
 
-// Targets of requests.
+// Idle is the target of a stream that waits after its first event.
 const Idle = "/idle"
 
 // Each is the target that sends n events, each flushed by itself.

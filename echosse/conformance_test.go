@@ -1,0 +1,64 @@
+package echosse_test
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/echosse"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+func TestConformance(t *testing.T) {
+	ssetest.Conformance(t, ssetest.Mount{
+		Serve:     serveSite,
+		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP2, ssetest.H2C},
+	})
+}
+
+func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.Logger.SetOutput(site.Log)
+	e.StdLogger = log.New(site.Log, "", 0)
+	e.Use(middleware.Recover())
+	for path, view := range site.Views {
+		e.Any(path, echosse.Handler(siteView(view), site.Options...))
+	}
+	for name, answer := range siteAnswers {
+		e.GET("/plain/"+name, answer)
+		e.GET("/"+name, echosse.Handler(func(c echo.Context) (core.Stream, error) {
+			return nil, answer(c)
+		}, site.Options...))
+	}
+	e.Listener = site.Listener
+	e.Server = site.Server(e)
+	go func() { _ = e.StartServer(e.Server) }()
+	return e.Shutdown
+}
+
+func siteView(view ssetest.View) echosse.View {
+	if view == nil {
+		return nil
+	}
+	return func(c echo.Context) (core.Stream, error) {
+		r := c.Request()
+		return view(r.Context(), ssetest.Exchange{Body: r.Body, SetHeader: c.Response().Header().Set}), nil
+	}
+}
+
+var siteAnswers = map[string]echo.HandlerFunc{
+	"forbidden": func(echo.Context) error { return echo.NewHTTPError(http.StatusForbidden, "no entry") },
+	"json": func(c echo.Context) error {
+		c.Response().Header().Set("Cache-Control", "max-age=60")
+		return c.JSON(http.StatusOK, echo.Map{"answer": 42})
+	},
+	"redirect":   func(c echo.Context) error { return c.Redirect(http.StatusSeeOther, "/json") },
+	"no-content": func(c echo.Context) error { return c.NoContent(http.StatusNoContent) },
+	"nothing":    func(echo.Context) error { return nil },
+}

@@ -1,0 +1,16 @@
+package fibersse_test
+
+import (
+	"testing"
+
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// longLived are goroutines of fasthttp's and fiber's that outlive a server.
+var longLived = []string{
+	"fasthttp.updateServerDate",
+	"fasthttp.(*workerPool).Start",
+	"utils.StartTimeStampUpdater",
+}
+
+func TestMain(m *testing.M) { ssetest.Main(m, longLived...) }

@@ -1,0 +1,14 @@
+package ginsse_test
+
+import (
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
+	ssetest.Main(m)
+}

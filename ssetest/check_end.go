@@ -1,0 +1,379 @@
+package ssetest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// idle is a view that waits for the end of its context and tells the cause.
+func idle(causes chan<- error) View {
+	return func(ctx context.Context, _ Exchange) core.Stream {
+		return func(func(core.Event, error) bool) {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+		}
+	}
+}
+
+func wantCause(t testing.TB, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("got cause %v, want %v", got, want)
+	}
+}
+
+func checkLeaving(t testing.TB, h host) {
+	noLeaks(t, h.timeout, h.Ignore)
+	causes, running := make(chan error, 1), make(chan struct{}, 1)
+	s := h.serve(t, map[string]View{"/": func(ctx context.Context, x Exchange) core.Stream {
+		if core.LastEventID(ctx) == "read" {
+			_, _ = io.Copy(io.Discard, x.Body)
+		}
+		wait := idle(causes)(ctx, x)
+		return func(yield func(core.Event, error) bool) {
+			running <- struct{}{}
+			wait(yield)
+		}
+	}})
+	small, large := strings.Repeat("x", 1<<10), strings.Repeat("x", 512<<10)
+	for _, test := range []struct{ name, method, body, id string }{
+		{"GET", "GET", "", ""},
+		{"POST with a body that the view reads", "POST", small, "read"},
+		{"POST with a small body that the view does not read", "POST", small, ""},
+		{"POST with a large body that the view reads", "POST", large, "read"},
+		{"POST with a large body that the view does not read", "POST", large, ""},
+	} {
+		r := s.request("/")
+		r.Method, r.Body = test.method, test.body
+		if test.id != "" {
+			r.Header = http.Header{"Last-Event-Id": {test.id}}
+		}
+		st := opened(r.Open(t))
+		receive(t, running, h.timeout, test.name+": the generator's start")
+		st.Close()
+		cause := receive(t, causes, time.Second, test.name+": the end of the context after the client had left")
+		wantCause(t, cause, core.ErrClientGone)
+		end := s.end()
+		wantCause(t, end.Cause, core.ErrClientGone)
+		if end.Err != nil {
+			t.Errorf("%s: the observer was told of an error: %v", test.name, end.Err)
+		}
+	}
+	if log := s.log.String(); log != "" {
+		t.Errorf("a client that leaves is no error, but the host logged: %s", log)
+	}
+}
+
+func checkLeavingBusy(t testing.TB, h host) {
+	noLeaks(t, h.timeout, h.Ignore)
+	causes := make(chan error, 1)
+	s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			for yield(core.Event{Data: "again"}, nil) {
+			}
+			causes <- context.Cause(ctx)
+			// A generator that does not obey must do no harm.
+			yield(core.Event{Data: "too late"}, nil)
+			yield(core.Event{}, errors.New("too late"))
+		}
+	}})
+	for range 5 {
+		st := s.open("/")
+		st.Collect(100)
+		st.Close()
+		wantCause(t, receive(t, causes, h.timeout, "the end of the context"), core.ErrClientGone)
+		wantCause(t, s.end().Cause, core.ErrClientGone)
+	}
+}
+
+func checkSlowClient(t testing.TB, h host) {
+	goAhead := make(chan struct{})
+	causes := make(chan error, 1)
+	views := map[string]View{
+		"/works": works,
+		"/other": steps(goAhead),
+		"/flood": func(ctx context.Context, _ Exchange) core.Stream {
+			return func(yield func(core.Event, error) bool) {
+				e := core.Event{Data: strings.Repeat("x", 4<<10)}
+				for yield(e, nil) {
+				}
+				causes <- context.Cause(ctx)
+			}
+		},
+	}
+	s := h.serveSite(t, &Site{
+		Views:      views,
+		Options:    []core.Option{core.WithWriteTimeout(500 * time.Millisecond)},
+		sendBuffer: 64 << 10,
+	})
+	other := s.open("/other")
+
+	var rest func() error
+	if h.protocol == HTTP1 {
+		conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.(*net.TCPConn).SetReadBuffer(256 << 10) //nolint:forcetypeassert // it is one
+		if _, err := io.WriteString(conn, "GET /flood HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		rest = func() error {
+			_ = conn.SetDeadline(time.Now().Add(h.timeout))
+			return chunks(conn)
+		}
+	} else {
+		st := s.request("/flood").Open(t) // whose body nobody reads
+		rest = func() error { _, err := st.Rest(); return err }
+	}
+
+	deadline := time.Now().Add(h.timeout)
+	n, cause := 0, error(nil)
+	for cause == nil {
+		if time.Now().After(deadline) {
+			t.Fatalf("the session of a client that does not read did not end within %v", h.timeout)
+		}
+		n++
+		begin := time.Now()
+		s.pass(goAhead)
+		Equal(t, other.Collect(1), numbered(n, n))
+		if d := time.Since(begin); d > 400*time.Millisecond {
+			t.Errorf("another session waited %v for its event %d", d, n)
+		}
+		select {
+		case cause = <-causes:
+		default:
+		}
+	}
+	wantCause(t, cause, core.ErrSlowClient)
+	wantCause(t, s.end().Cause, core.ErrSlowClient)
+	if err := rest(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the client that did not read sees the end %v, want a broken response", err)
+	}
+	other.Close()
+	s.end()
+	s.works()
+}
+
+// chunks reads a response in chunks to its end, and says how it is broken.
+func chunks(conn net.Conn) error {
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller shows it
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err //nolint:wrapcheck // the caller shows it
+}
+
+// failures are the ways in which a generator fails after some events.
+var failures = []struct {
+	name, text string // text is what the error says
+	fail       func(yield func(core.Event, error) bool)
+	is         func(error) bool
+}{
+	{
+		"error", "boom: a failure",
+		func(yield func(core.Event, error) bool) { yield(core.Event{Data: "beside an error"}, errBoom) },
+		func(err error) bool { return errors.Is(err, errBoom) },
+	},
+	{
+		"panic", "boom: a panic",
+		func(func(core.Event, error) bool) { panic("boom: a panic") },
+		func(err error) bool {
+			var p *core.PanicError
+			return errors.As(err, &p) && p.Value == "boom: a panic"
+		},
+	},
+	{
+		"encoding", "event ID",
+		func(yield func(core.Event, error) bool) {
+			if yield(core.Event{ID: "boom\ndata: injected", Data: "never"}, nil) {
+				panic("an event with a newline in its ID was taken")
+			}
+		},
+		func(err error) bool { return err != nil && strings.Contains(err.Error(), "event ID") },
+	},
+}
+
+var errBoom = errors.New("boom: a failure")
+
+// failing has a view for each of failures, which makes three events first.
+func failing() map[string]View {
+	views := map[string]View{"/works": works}
+	for _, f := range failures {
+		views["/"+f.name] = func(context.Context, Exchange) core.Stream {
+			return func(yield func(core.Event, error) bool) {
+				for _, e := range numbered(1, 3) {
+					if !yield(e, nil) {
+						return
+					}
+				}
+				f.fail(yield)
+			}
+		}
+	}
+	return views
+}
+
+func checkFailure(t testing.TB, h host) {
+	s := h.serve(t, failing())
+	for _, f := range failures {
+		got, err := s.open("/" + f.name).Rest()
+		Equal(t, got, numbered(1, 3))
+		if err == nil {
+			t.Errorf("%s: the response ended cleanly, want a broken one", f.name)
+		}
+		if end := s.end(); !f.is(end.Err) || end.Cause != nil {
+			t.Errorf("%s: the observer was told %+v", f.name, end)
+		}
+		s.says(f.text)
+		s.works()
+	}
+}
+
+func checkErrorEvent(t testing.TB, h host) {
+	told := make(chan error, 1)
+	s := h.serve(t, failing(), core.WithErrorEvent(func(err error) core.Event {
+		told <- err
+		return core.Event{Type: "error", Data: "sorry"}
+	}))
+	for _, f := range failures {
+		got := s.open("/" + f.name).All()
+		Equal(t, got, append(numbered(1, 3), core.Event{ID: "3", Type: "error", Data: "sorry"}))
+		if err := receive(t, told, h.timeout, "the call for an error event"); !f.is(err) {
+			t.Errorf("%s: the error event was asked for with %v", f.name, err)
+		}
+		if end := s.end(); !f.is(end.Err) {
+			t.Errorf("%s: the observer was told %+v", f.name, end)
+		}
+		s.says(f.text)
+		s.works()
+	}
+}
+
+func checkMaxAge(t testing.TB, h host) {
+	causes := make(chan error, 1)
+	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxAge(100*time.Millisecond))
+	Equal(t, s.open("/").All(), nil)
+	wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrMaxAge)
+	wantCause(t, s.end().Cause, core.ErrMaxAge)
+}
+
+func checkShutdown(t testing.TB, h host) {
+	noLeaks(t, h.timeout, h.Ignore)
+	const size = 100
+	causes := make(chan error, size)
+	s := h.serve(t, map[string]View{"/": idle(causes)})
+	streams := make([]*Stream, size)
+	for i := range streams {
+		streams[i] = s.open("/")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
+	defer cancel()
+	begin := time.Now()
+	if err := s.shutdown(ctx); err != nil {
+		t.Errorf("the host's shutdown: %v", err)
+	}
+	if d := time.Since(begin); d > 2*time.Second {
+		t.Errorf("the host's shutdown took %v, want less than 2 s", d)
+	}
+	for _, st := range streams {
+		wantFarewell(t, st)
+		wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrShutdown)
+		wantCause(t, s.end().Cause, core.ErrShutdown)
+	}
+}
+
+// wantFarewell reads a stream to its clean end, before which a reconnection time
+// from 1 to 5 s comes.
+func wantFarewell(t testing.TB, s *Stream) (retry time.Duration) {
+	t.Helper()
+	got := s.All()
+	if len(got) != 1 || got[0] != (core.Event{Retry: got[0].Retry}) {
+		t.Fatalf("got %+v before the end, want one reconnection time", got)
+	}
+	if retry = got[0].Retry; retry < time.Second || retry > 5*time.Second {
+		t.Errorf("got a reconnection time of %v, want 1 s to 5 s", retry)
+	}
+	return retry
+}
+
+// wantRefusal sends a request that must be refused for now.
+func (s *server) wantRefusal(path string) {
+	s.t.Helper()
+	st := s.request(path).Open(s.t)
+	if st.Status != http.StatusServiceUnavailable {
+		s.t.Errorf("got status %d, want 503", st.Status)
+	}
+	wantNoStream(s.t, st)
+	if after, err := strconv.Atoi(st.Header.Get("Retry-After")); err != nil || after < 1 || after > 5 {
+		s.t.Errorf("got Retry-After %q, want 1 to 5 seconds", st.Header["Retry-After"])
+	}
+	st.Body()
+}
+
+func checkGroupLimit(t testing.TB, h host) {
+	group := &core.Group{Limit: 2}
+	causes, views := make(chan error, 10), make(chan struct{}, 10)
+	view := idle(causes)
+	s := h.serve(t, map[string]View{"/": func(ctx context.Context, x Exchange) core.Stream {
+		views <- struct{}{}
+		return view(ctx, x)
+	}}, core.WithGroup(group))
+	first, second := s.open("/"), s.open("/")
+	s.wantRefusal("/")
+	if got := len(views); got != 2 {
+		t.Errorf("the view ran %d times, want 2: not for a request that is refused", got)
+	}
+	if got := group.Len(); got != 2 {
+		t.Errorf("got %d sessions in the group, want 2", got)
+	}
+	first.Close()
+	eventually(t, h.timeout, "the group has a place again", func() bool { return group.Len() == 1 })
+	s.open("/")
+	s.wantRefusal("/")
+	second.Close()
+}
+
+func checkGroupShutdown(t testing.TB, h host) {
+	const size = 10
+	group := new(core.Group)
+	causes := make(chan error, size)
+	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithGroup(group))
+	var streams []*Stream
+	for range size {
+		streams = append(streams, s.open("/"))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
+	defer cancel()
+	if err := group.Shutdown(ctx); err != nil {
+		t.Errorf("the group's shutdown: %v", err)
+	}
+	if got := group.Len(); got != 0 {
+		t.Errorf("got %d sessions after the shutdown, want 0", got)
+	}
+	var retries []time.Duration
+	for _, st := range streams {
+		retries = append(retries, wantFarewell(t, st))
+		wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrShutdown)
+	}
+	slices.Sort(retries)
+	if len(slices.Compact(slices.Clone(retries))) < size/2 || retries[size-1]-retries[0] < 2*time.Second {
+		t.Errorf("got reconnection times %v, want them spread over seconds", retries)
+	}
+	s.wantRefusal("/")
+}

@@ -1,0 +1,173 @@
+package ssetest
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+func checkEachEvent(t testing.TB, h host) {
+	goAhead := make(chan struct{})
+	s := h.serve(t, map[string]View{"/": steps(goAhead)})
+	s.follow(s.open("/"), goAhead)
+}
+
+func checkEachEventHTTP10(t testing.TB, h host) {
+	if h.protocol != HTTP1 {
+		t.Skip("for HTTP/1 only")
+	}
+	goAhead := make(chan struct{})
+	s := h.serve(t, map[string]View{"/": steps(goAhead)})
+	st := s.openRaw("GET / HTTP/1.0\r\nHost: test\r\n\r\n")
+	wantHeaders(t, st.Header, streamHeaders)
+	if st.Header["Transfer-Encoding"] != nil || st.Header["Content-Length"] != nil {
+		t.Errorf("got headers %v, want neither a Transfer-Encoding nor a Content-Length on HTTP/1.0", st.Header)
+	}
+	s.follow(opened(st), goAhead)
+}
+
+// follow lets each event be made only when the one before has come.
+func (s *server) follow(st *Stream, goAhead chan<- struct{}) {
+	s.t.Helper()
+	for n := range 20 {
+		s.pass(goAhead)
+		Equal(s.t, st.Collect(1), numbered(n+1, n+1))
+	}
+}
+
+func checkBurst(t testing.TB, h host) {
+	const size = 1000
+	goAhead := make(chan struct{})
+	s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			n := 0
+			for range core.Receive(ctx, goAhead) {
+				for range size {
+					n++
+					if !yield(core.Event{ID: strconv.Itoa(n)}, nil) {
+						return
+					}
+				}
+			}
+		}
+	}})
+	st := s.open("/")
+	for i := range 3 {
+		s.pass(goAhead)
+		Equal(t, st.Collect(size), numbered(i*size+1, (i+1)*size))
+	}
+}
+
+func checkHeartbeat(t testing.TB, h host) {
+	goAhead := make(chan struct{})
+	s := h.serve(t, map[string]View{"/": steps(goAhead)}, core.WithHeartbeat(10*time.Millisecond))
+	st := s.open("/")
+	for n := 1; n <= 3; n++ {
+		for range 2 {
+			if e := st.Next(); e.Comment == "" || e.Data != "" {
+				t.Errorf("got %+v while the generator waits, want a comment", e)
+			}
+		}
+		s.pass(goAhead)
+		e := st.Next()
+		for range 1000 {
+			if e.Comment == "" {
+				break
+			}
+			e = st.Next()
+		}
+		Equal(t, []core.Event{e}, numbered(n, n))
+	}
+}
+
+func checkNoHeartbeat(t testing.TB, h host) {
+	const heartbeat = 400 * time.Millisecond
+	for range 3 {
+		gap := make(chan time.Duration, 1) // the longest time without traffic
+		s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
+			return func(yield func(core.Event, error) bool) {
+				begin, last, longest := time.Now(), time.Now(), time.Duration(0)
+				for range core.Every(ctx, heartbeat/20) {
+					if !yield(core.Event{}, nil) {
+						return
+					}
+					now := time.Now()
+					longest, last = max(longest, now.Sub(last)), now
+					if now.Sub(begin) > 3*heartbeat {
+						break
+					}
+				}
+				gap <- longest
+			}
+		}}, core.WithHeartbeat(heartbeat))
+		comments := 0
+		for _, e := range s.open("/").All() {
+			if e.Comment != "" {
+				comments++
+			}
+		}
+		longest := receive(t, gap, h.timeout, "the generator's end")
+		if comments == 0 {
+			return
+		}
+		if longest < heartbeat/2 {
+			t.Fatalf("%d heartbeats came though there were never more than %v without an event", comments, longest)
+		}
+	}
+	t.Skip("the machine is too slow to tell")
+}
+
+func checkHeartbeatAtFullSpeed(t testing.TB, h host) {
+	const size = 5000
+	for _, window := range []time.Duration{0, time.Millisecond} {
+		s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
+			return func(yield func(core.Event, error) bool) {
+				n := 0
+				// A pause from time to time gives the heartbeat its chance.
+				for range core.Every(ctx, 3*time.Millisecond) {
+					for range size / 50 {
+						n++
+						if !yield(core.Event{ID: strconv.Itoa(n)}, nil) {
+							return
+						}
+					}
+					if n >= size {
+						return
+					}
+				}
+			}
+		}}, core.WithHeartbeat(time.Millisecond), core.WithFlushWindow(window))
+		var events []core.Event
+		for _, e := range s.open("/").All() {
+			if e.Comment == "" || e.Data != "" || e.Type != "" || e.Retry != 0 {
+				events = append(events, e)
+			}
+		}
+		Equal(t, events, numbered(1, size))
+	}
+}
+
+func checkTimeouts(t testing.TB, h host) {
+	const size = 10
+	s := h.serveSite(t, &Site{Timeout: time.Second, Views: map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			n := 0
+			for range core.Every(ctx, 500*time.Millisecond) {
+				n++
+				if !yield(core.Event{ID: strconv.Itoa(n)}, nil) || n == size {
+					return
+				}
+			}
+		}
+	}}})
+	posted := s.request("/")
+	posted.Method, posted.Body = http.MethodPost, strings.Repeat("x", 1<<10)
+	post := opened(posted.Open(t))
+	Equal(t, s.open("/").All(), numbered(1, size))
+	Equal(t, post.All(), numbered(1, size))
+}

@@ -1,0 +1,297 @@
+package ssetest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// streamHeaders are those of every stream.
+var streamHeaders = map[string]string{
+	"Content-Type":      "text/event-stream",
+	"Cache-Control":     "no-cache",
+	"X-Accel-Buffering": "no",
+}
+
+func wantHeaders(t testing.TB, got http.Header, want map[string]string) {
+	t.Helper()
+	for name, value := range want {
+		if values := got[name]; len(values) != 1 || values[0] != value {
+			t.Errorf("got %s %q, want %q once", name, values, value)
+		}
+	}
+}
+
+func wantNoStream(t testing.TB, s *Stream) {
+	t.Helper()
+	if kind := s.Header.Get("Content-Type"); strings.HasPrefix(kind, "text/event-stream") {
+		t.Errorf("got Content-Type %q in an answer that is no stream", kind)
+	}
+	if values := s.Header["X-Accel-Buffering"]; values != nil {
+		t.Errorf("got X-Accel-Buffering %q in an answer that is no stream", values)
+	}
+}
+
+func checkHeaders(t testing.TB, h host) {
+	s := h.serve(t, map[string]View{"/works": works})
+	st := s.request("/works").Open(t)
+	if st.Status != http.StatusOK {
+		t.Errorf("got status %d, want 200", st.Status)
+	}
+	wantHeaders(t, st.Header, streamHeaders)
+	for _, name := range []string{"Content-Length", "Content-Encoding"} {
+		if values := st.Header[name]; values != nil {
+			t.Errorf("got %s %q, want none", name, values)
+		}
+	}
+	Equal(t, opened(st).All(), []core.Event{{Data: "yes"}})
+	if h.protocol == HTTP1 {
+		return
+	}
+	for _, name := range []string{"Connection", "Keep-Alive", "Transfer-Encoding"} {
+		if values := st.Header[name]; values != nil {
+			t.Errorf("got %s %q on HTTP/2, want none", name, values)
+		}
+	}
+	// A Connection header would have ended the connection for all its streams.
+	reused := false
+	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+	})
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/works", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if !reused {
+		t.Error("the connection was not used again after a stream on HTTP/2")
+	}
+}
+
+func checkCacheControl(t testing.TB, h host) {
+	s := h.serve(t, map[string]View{"/": func(_ context.Context, x Exchange) core.Stream {
+		x.SetHeader("Cache-Control", "private, max-age=0")
+		x.SetHeader("X-Own", "kept")
+		return give()
+	}})
+	st := s.request("/").Open(t)
+	wantHeaders(t, st.Header, map[string]string{
+		"Content-Type": "text/event-stream", "Cache-Control": "private, max-age=0", "X-Own": "kept",
+	})
+	opened(st).All()
+}
+
+func checkOpening(t testing.TB, h host) {
+	goAhead := make(chan struct{})
+	s := h.serve(t, map[string]View{"/": steps(goAhead)})
+	st := s.open("/")
+	s.pass(goAhead)
+	Equal(t, st.Collect(1), []core.Event{{ID: "1"}})
+}
+
+func checkHead(t testing.TB, h host) {
+	var views, runs atomic.Int32
+	group := new(core.Group)
+	s := h.serve(t, map[string]View{"/": func(context.Context, Exchange) core.Stream {
+		views.Add(1)
+		return func(func(core.Event, error) bool) { runs.Add(1) }
+	}}, core.WithGroup(group))
+	r := s.request("/")
+	r.Method = http.MethodHead
+	st := r.Open(t)
+	if st.Status != http.StatusOK {
+		t.Errorf("got status %d, want 200", st.Status)
+	}
+	wantHeaders(t, st.Header, streamHeaders)
+	if got := st.Body(); got != "" {
+		t.Errorf("got body %q, want none", got)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
+	defer cancel()
+	if err := group.Shutdown(ctx); err != nil {
+		t.Errorf("the session did not end: %v", err)
+	}
+	if views.Load() != 1 || runs.Load() != 0 {
+		t.Errorf("the view ran %d times and the generator %d times, want 1 and 0", views.Load(), runs.Load())
+	}
+}
+
+func checkBody(t testing.TB, h host) {
+	s := h.serve(t, map[string]View{"/": func(_ context.Context, x Exchange) core.Stream {
+		b, err := io.ReadAll(x.Body)
+		return func(yield func(core.Event, error) bool) { yield(core.Event{Data: string(b)}, err) }
+	}})
+	for _, body := range []string{"prompt", strings.Repeat("0123456789abcdef", 32<<10)} {
+		r := s.request("/")
+		r.Method, r.Body = http.MethodPost, body
+		if got := opened(r.Open(t)).Next().Data; got != body {
+			t.Errorf("the view read %d bytes of a body of %d: %.20q", len(got), len(body), got)
+		}
+	}
+}
+
+func checkAnswers(t testing.TB, h host) {
+	status := map[string]int{"forbidden": 403, "json": 200, "redirect": 303, "no-content": 204}
+	s := h.serve(t, nil)
+	for _, name := range Answers {
+		want := s.request("/plain/" + name).Open(t)
+		got := s.request("/" + name).Open(t)
+		if code := status[name]; code != 0 && want.Status != code {
+			t.Errorf("the mount answers /plain/%s with %d, not %d", name, want.Status, code)
+		}
+		if got.Status != want.Status {
+			t.Errorf("%s: got status %d, want %d", name, got.Status, want.Status)
+		}
+		got.Header.Del("Date")
+		want.Header.Del("Date")
+		if !reflect.DeepEqual(got.Header, want.Header) {
+			t.Errorf("%s: got headers %v, want %v", name, got.Header, want.Header)
+		}
+		if got, want := got.Body(), want.Body(); got != want {
+			t.Errorf("%s: got body %q, want %q", name, got, want)
+		}
+		wantNoStream(t, got)
+	}
+}
+
+func checkNilView(t testing.TB, h host) {
+	s := h.serve(t, map[string]View{"/nil": nil, "/works": works})
+	st := s.request("/nil").Open(t)
+	if st.Status != http.StatusInternalServerError {
+		t.Errorf("got status %d, want 500", st.Status)
+	}
+	wantNoStream(t, st)
+	if body := st.Body(); body == "" {
+		t.Error("the answer has no body, want the host's own for an error")
+	}
+	if log := s.log.String(); strings.Contains(log, "panic") {
+		t.Errorf("the host's log tells of a panic: %s", log)
+	}
+	s.works()
+}
+
+func checkBadOptions(t testing.TB, h host) {
+	s := h.serve(t, map[string]View{"/works": works},
+		nil, core.WithGroup(nil), core.WithErrorEvent(nil),
+		core.WithHeartbeat(-time.Second), core.WithRetry(-time.Second), core.WithWriteTimeout(-time.Second),
+		core.WithFlushWindow(-time.Second), core.WithMaxAge(-time.Second), core.WithGroup(&core.Group{Limit: -1}))
+	for range 3 {
+		s.works()
+	}
+}
+
+func checkLastEventID(t testing.TB, h host) {
+	s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
+		return give(core.Event{Data: core.LastEventID(ctx)})
+	}})
+	kilobyte := strings.Repeat("x", 1<<10)
+	for _, test := range []struct{ name, id, want string }{
+		{"none", "", ""},
+		{"a number", "42", "42"},
+		{"inner spaces", "a b", "a b"},
+		{"another alphabet", "\u00fc\u4e16", "\u00fc\u4e16"},
+		{"1 KiB", kilobyte, kilobyte},
+		{"more", kilobyte + "x", ""},
+		{"a tab", "a\tb", ""},
+		{"a control character beyond ASCII", "a\u0085b", ""},
+		{"invalid UTF-8", "a\xffb", ""},
+	} {
+		r := s.request("/")
+		if test.id != "" {
+			r.Header = http.Header{"Last-Event-Id": {test.id}}
+		}
+		st := r.Open(t)
+		if got := opened(st).Next().Data; got != test.want {
+			t.Errorf("%s: got ID %.40q, want %.40q", test.name, got, test.want)
+		}
+		st.Close()
+	}
+	if h.protocol != HTTP1 {
+		return
+	}
+	for _, id := range []string{"a\x01b", "a\x7fb", "a\x00b"} {
+		st := s.openRaw("GET / HTTP/1.1\r\nHost: test\r\nLast-Event-ID: " + id + "\r\n\r\n")
+		if st.Status == http.StatusBadRequest {
+			continue // the host does not even let it in
+		}
+		if got := opened(st).Next().Data; got != "" {
+			t.Errorf("got ID %q, want none", got)
+		}
+	}
+}
+
+func checkWire(t testing.TB, h host) {
+	tests := []struct {
+		event core.Event
+		wire  string
+	}{
+		{core.Event{Data: " world"}, "data:  world\n\n"},
+		{core.Event{Data: "a\r\nb\rc\nd"}, "data: a\ndata: b\ndata: c\ndata: d\n\n"},
+		{core.Event{Data: "a\n"}, "data: a\ndata: \n\n"},
+		{core.Event{Data: "a\r"}, "data: a\ndata: \n\n"},
+		{core.Event{Data: "\n\n"}, "data: \ndata: \ndata: \n\n"},
+		{core.Event{}, "data: \n\n"},
+		{core.Event{Data: ": no comment\nid: 7"}, "data: : no comment\ndata: id: 7\n\n"},
+		{core.Event{Data: "a\u2028b\u2029c\u0085d\ve\ff"}, "data: a\u2028b\u2029c\u0085d\ve\ff\n\n"},
+		{core.Event{Data: "a\x00b"}, "data: a\x00b\n\n"},
+		{core.Event{Data: "\u65f6\u95f4 \U0001f600"}, "data: \u65f6\u95f4 \U0001f600\n\n"},
+		{core.Event{Data: "a\xffb\xe4\xb8"}, "data: a\ufffdb\ufffd\n\n"},
+		{core.Event{ID: "\xff", Type: "\xfe", Data: "x"}, "id: \ufffd\nevent: \ufffd\ndata: x\n\n"},
+		{core.Event{ID: " 7", Type: " t"}, "id:  7\nevent:  t\ndata: \n\n"},
+		{core.Event{ID: "8"}, "id: 8\ndata: \n\n"},
+		{core.Event{Type: "add"}, "event: add\ndata: \n\n"},
+		{core.Event{Retry: 1500 * time.Millisecond}, "retry: 1500\n\n"},
+		{core.Event{Retry: time.Microsecond}, "retry: 1\n\n"},
+		{core.Event{Comment: "one\ntwo\r\nthree"}, ": one\n: two\n: three\n\n"},
+		{
+			core.Event{ID: "9", Type: "add", Data: "x", Retry: time.Second, Comment: "note"},
+			": note\nid: 9\nevent: add\nretry: 1000\ndata: x\n\n",
+		},
+	}
+	s := h.serve(t, map[string]View{"/": func(context.Context, Exchange) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			for _, test := range tests {
+				if !yield(test.event, nil) {
+					return
+				}
+			}
+		}
+	}})
+	first, got, _ := strings.Cut(s.request("/").Open(t).Body(), "\n\n")
+	if !strings.HasPrefix(first, ": ") {
+		t.Errorf("the stream begins with %q, want a comment", first)
+	}
+	for _, test := range tests {
+		rest, ok := strings.CutPrefix(got, test.wire)
+		if !ok {
+			block, after, _ := strings.Cut(got, "\n\n")
+			t.Errorf("%s: got %q, want %q", fmt.Sprintf("%+v", test.event), block+"\n\n", test.wire)
+			rest = after
+		}
+		got = rest
+	}
+	if got != "" {
+		t.Errorf("after the last event came %q", got)
+	}
+}
+
+func checkRetry(t testing.TB, h host) {
+	s := h.serve(t, map[string]View{"/works": works}, core.WithRetry(1234*time.Millisecond))
+	first := s.request("/works").Open(t).Next()
+	if first.Comment == "" || first.Retry != 1234*time.Millisecond {
+		t.Errorf("the stream begins with %+v, want a comment and a reconnection time of 1.234 s", first)
+	}
+}

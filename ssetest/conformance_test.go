@@ -1,0 +1,305 @@
+package ssetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// The suite passes for a host that is in order.
+func TestConformance(t *testing.T) {
+	Conformance(t, Mount{Serve: new(sample).serve})
+}
+
+// The suite fails for hosts that are not, and says what is wrong.
+func TestConformanceFails(t *testing.T) {
+	const short, long = 300 * time.Millisecond, 2 * time.Second
+	forever := make(chan struct{})
+	t.Cleanup(func() { close(forever) })
+	untested := make(map[uintptr]check)
+	for _, c := range checks {
+		untested[reflect.ValueOf(c.run).Pointer()] = c
+	}
+	for _, test := range []struct {
+		name  string
+		flaw  sample
+		check func(t testing.TB, h host)
+		wait  time.Duration
+		want  string
+	}{
+		{"without the headers of a stream", sample{noHeaders: true}, checkHeaders, long, "got Content-Type"},
+		{"with a length", sample{length: true}, checkHeaders, long, "got Content-Length"},
+		{"overwrites Cache-Control", sample{ownCaching: true}, checkCacheControl, long, "got Cache-Control"},
+		{"gathers the response: headers", sample{gather: true}, checkOpening, short, "no headers within"},
+		{"gathers the response: heartbeats", sample{gather: true}, checkHeartbeat, short, "no headers within"},
+		{"flushes once: events", sample{flushOnce: true}, checkEachEvent, short, "no event and no end"},
+		{"flushes once: HTTP/1.0", sample{flushOnce: true}, checkEachEventHTTP10, short, "no event and no end"},
+		{"flushes once: bursts", sample{flushOnce: true}, checkBurst, short, "no event and no end"},
+		{"runs the generator for HEAD", sample{head: true}, checkHead, short, "the generator 1 times"},
+		{"eats the body", sample{eatBody: true}, checkBody, long, "the view read 0 bytes"},
+		{"writes headers too soon", sample{early: true}, checkAnswers, long, "got headers"},
+		{"answers after a nil stream", sample{answerNil: true}, checkAnswers, long, "got body"},
+		{"panics for a nil view", sample{nilPanic: true}, checkNilView, long, "EOF"},
+		{"hides the ID", sample{noID: true}, checkLastEventID, long, `a number: got ID ""`},
+		{"trims data", sample{wrap: trim}, checkWire, long, `got "data: world\n\n"`},
+		{"loses events", sample{wrap: loseSecond}, checkHeartbeatAtFullSpeed, long, `- id "2"`},
+		{"breaks off whatever the options", sample{breakAll: true}, checkBadOptions, long, "the stream is broken"},
+		{"ignores options: retry", sample{noOptions: true}, checkRetry, long, "a reconnection time of 1.234 s"},
+		{"heartbeats off", sample{option: core.WithHeartbeat(0)}, checkHeartbeat, short, "no event and no end"},
+		{"heartbeats always", sample{chatter: true}, checkNoHeartbeat, long, "heartbeats came though"},
+		{"keeps the server's deadline", sample{deadline: true}, checkTimeouts, long, "the stream is broken"},
+		{"never hears that the client leaves", sample{deaf: true}, checkLeaving, short, "GET: the end of the context after the client had left"},
+		{"hears it after a read body only", sample{deafToBody: true}, checkLeaving, long, "POST with a large body that the view does not read: the end of the context"},
+		{"leaves a goroutine behind", sample{leak: forever}, checkLeaving, long, "goroutines of the test have not ended"},
+		{"calls a client that leaves an error", sample{logAll: true}, checkLeaving, long, "the host logged"},
+		{"keeps the generator", sample{keep: true}, checkLeavingBusy, short, "the end of the context did not come"},
+		{"never breaks a write", sample{noAbort: true}, checkSlowClient, long, "did not end within 2s"},
+		{"ends cleanly after a failure", sample{noAbort: true}, checkFailure, long, "the response ended cleanly"},
+		{"hides failures", sample{quiet: true}, checkFailure, short, "the host's log says boom"},
+		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the stream is broken"},
+		{"breaks the response at the maximum age", sample{breakAll: true}, checkMaxAge, long, "the stream is broken"},
+		{"never ends by itself", sample{deaf: true, noGroup: true}, checkShutdown, short, "the host's shutdown: context deadline exceeded"},
+		{"breaks off at a shutdown", sample{breakAll: true}, checkShutdown, long, "the stream is broken"},
+		{"runs the view of a refused request", sample{viewFirst: true}, checkGroupLimit, long, "the view ran 5 times"},
+		{"refuses without a Retry-After", sample{noRetryAfter: true}, checkGroupShutdown, long, "got Retry-After []"},
+		{"corrupts events of a crowd", sample{wrap: loseSecond}, checkCrowd, long, "a client among many"},
+	} {
+		key := reflect.ValueOf(test.check).Pointer()
+		alone := slices.ContainsFunc(checks, func(c check) bool { return c.alone && reflect.ValueOf(c.run).Pointer() == key })
+		delete(untested, key)
+		t.Run(test.name, func(t *testing.T) {
+			if !alone {
+				t.Parallel()
+			}
+			h := host{Mount{Serve: test.flaw.serve, timeout: test.wait}, HTTP1}
+			got := failed(t, func(t testing.TB) { test.check(t, h) })
+			if !strings.Contains(got, test.want) {
+				t.Errorf("got failure %q, want %q in it", got, test.want)
+			}
+		})
+	}
+	for _, c := range untested {
+		t.Errorf("no host fails the check that %s", c.name)
+	}
+}
+
+// A sample is a small adapter for net/http, with a flaw.
+type sample struct {
+	noHeaders, length, ownCaching, gather, flushOnce, head, eatBody, early, answerNil, nilPanic, noID, noOptions bool
+
+	chatter, deadline, deaf, deafToBody, logAll, keep, noAbort, quiet, breakAll, noGroup, viewFirst, noRetryAfter bool
+
+	leak   <-chan struct{} // where a goroutine of each stream waits
+	option core.Option
+	wrap   func(core.Stream) core.Stream
+}
+
+func (f *sample) serve(t testing.TB, site *Site) (shutdown func(context.Context) error) {
+	logger, group := log.New(site.Log, "", 0), new(core.Group)
+	untilEnd, end := context.WithCancel(context.Background())
+	t.Cleanup(end)
+	opts := append(slices.Clone(site.Options), f.option)
+	if f.noOptions {
+		opts = site.Options[:2]
+	}
+	if f.chatter {
+		opts = append(opts, core.WithHeartbeat(time.Millisecond))
+	}
+	if !f.noGroup {
+		opts = append(opts, core.WithGroup(group))
+	}
+	type view func(w http.ResponseWriter, r *http.Request) core.Stream
+	handler := func(view view) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if f.viewFirst {
+				view(w, r)
+			}
+			f.stream(untilEnd, w, r, view, opts, logger)
+		}
+	}
+	mux := http.NewServeMux()
+	for path, v := range site.Views {
+		mux.Handle(path, handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
+			if v == nil && !f.nilPanic {
+				http.Error(w, "there is no view", http.StatusInternalServerError)
+				return nil
+			}
+			return v(r.Context(), Exchange{Body: r.Body, SetHeader: w.Header().Set})
+		}))
+	}
+	for name, answer := range map[string]http.HandlerFunc{
+		"forbidden":  func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no entry", http.StatusForbidden) },
+		"json":       func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) },
+		"redirect":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/json", http.StatusSeeOther) },
+		"no-content": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"nothing":    func(http.ResponseWriter, *http.Request) {},
+	} {
+		mux.Handle("/plain/"+name, answer)
+		mux.Handle("/"+name, handler(func(w http.ResponseWriter, r *http.Request) core.Stream { answer(w, r); return nil }))
+	}
+	srv := site.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil && f.nilPanic {
+				panic(v)
+			} else if v != nil && !f.quiet {
+				logger.Print(v)
+			}
+		}()
+		mux.ServeHTTP(w, r)
+	}))
+	srv.RegisterOnShutdown(func() { _ = group.Shutdown(context.Background()) })
+	go func() { _ = srv.Serve(site.Listener) }()
+	return srv.Shutdown
+}
+
+func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http.Request,
+	view func(http.ResponseWriter, *http.Request) core.Stream, opts []core.Option, logger *log.Logger,
+) {
+	ctx, id := r.Context(), r.Header.Get("Last-Event-ID")
+	if f.deaf || f.deafToBody && r.ContentLength > 100<<10 && id == "" {
+		ctx = untilEnd
+	}
+	if f.noID {
+		id = ""
+	}
+	if f.eatBody {
+		_, _ = new(bytes.Buffer).ReadFrom(r.Body)
+	}
+	s, err := core.NewSession(ctx, id, opts...)
+	var refused *core.RefusedError
+	if errors.As(err, &refused) {
+		if !f.noRetryAfter {
+			w.Header().Set("Retry-After", fmt.Sprint(int(refused.RetryAfter.Seconds())))
+		}
+		http.Error(w, err.Error(), refused.Status)
+		return
+	}
+	served := false
+	defer func() {
+		if !served {
+			s.Close()
+		}
+	}()
+	h := w.Header()
+	if f.early {
+		core.SetHeaders(h.Get, h.Set)
+	}
+	stream := view(w, r.WithContext(s.Context()))
+	if stream == nil {
+		if f.answerNil {
+			_, _ = w.Write([]byte("more"))
+		}
+		return
+	}
+	if !f.noHeaders {
+		core.SetHeaders(h.Get, h.Set)
+	}
+	if f.ownCaching {
+		h.Set("Cache-Control", "no-cache")
+	}
+	if f.length {
+		h.Set("Content-Length", "1000")
+	}
+	if r.Method == http.MethodHead && !f.head {
+		return
+	}
+	_, _ = new(bytes.Buffer).ReadFrom(r.Body)
+	c := &sampleConn{w: w, control: http.NewResponseController(w), flaw: f}
+	if !f.deadline {
+		_ = c.control.SetReadDeadline(time.Time{})
+		_ = c.control.SetWriteDeadline(time.Time{})
+	}
+	if f.leak != nil {
+		go stay(f.leak)
+	}
+	if f.wrap != nil {
+		stream = f.wrap(stream)
+	}
+	if f.keep {
+		stream = keep(stream, untilEnd.Done())
+	}
+	served = true
+	if err := s.Serve(c, stream); err != nil && !f.quiet {
+		logger.Print(err)
+	}
+	if f.logAll && context.Cause(s.Context()) != nil {
+		logger.Print(context.Cause(s.Context()))
+	}
+	if f.breakAll {
+		c.Abort()
+	}
+}
+
+type sampleConn struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	flaw    *sample
+	sent    bool
+}
+
+func (c *sampleConn) Send(p []byte) error {
+	if c.flaw.flushOnce && c.sent {
+		return nil // it waits for more
+	}
+	_, err := c.w.Write(p[core.Headroom:])
+	if err != nil || c.flaw.gather {
+		return err //nolint:wrapcheck // it is as a host's
+	}
+	c.sent = true
+	return c.control.Flush() //nolint:wrapcheck // it is as a host's
+}
+
+func (c *sampleConn) End() error { return nil }
+
+func (c *sampleConn) Abort() {
+	if !c.flaw.noAbort {
+		_ = c.control.SetWriteDeadline(time.Unix(1, 0))
+	}
+}
+
+// trim takes the spaces from around data.
+func trim(stream core.Stream) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		for e, err := range stream {
+			e.Data = strings.TrimSpace(e.Data)
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// loseSecond loses the second event.
+func loseSecond(stream core.Stream) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		n := 0
+		for e, err := range stream {
+			if n++; n != 2 && !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// keep does not tell the generator that it should end.
+func keep(stream core.Stream, release <-chan struct{}) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		stream(func(e core.Event, err error) bool {
+			ok := yield(e, err)
+			if !ok {
+				<-release
+			}
+			return ok
+		})
+	}
+}

@@ -1,0 +1,297 @@
+package ssetest
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A host is a mount over one protocol.
+type host struct {
+	Mount
+
+	protocol Protocol
+}
+
+// A server is one of a host's that runs, for one check.
+type server struct {
+	t        testing.TB
+	host     host
+	addr     string
+	url      string
+	client   *http.Client // follows no redirect
+	shutdown func(context.Context) error
+	log      *logbook
+	ended    chan core.Summary // of each session
+}
+
+// serve starts a server for views, without heartbeats if opts do not say more.
+func (h host) serve(t testing.TB, views map[string]View, opts ...core.Option) *server {
+	t.Helper()
+	return h.serveSite(t, &Site{Views: views, Options: opts})
+}
+
+func (h host) serveSite(t testing.TB, site *Site) *server {
+	t.Helper()
+	tcp := &listener{Listener: listen(t), sendBuffer: site.sendBuffer}
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	h.protocol.set(transport.Protocols)
+	s := &server{
+		t: t, host: h,
+		addr: tcp.Addr().String(),
+		url:  "http://" + tcp.Addr().String(),
+		client: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		log:   new(logbook),
+		ended: make(chan core.Summary, 1<<10),
+	}
+	site.protocol, site.Log, site.Listener = h.protocol, s.log, tcp
+	if h.protocol == HTTP2 {
+		s.url = "https://" + s.addr
+		site.Listener = tls.NewListener(tcp, certificates().server)
+		transport.TLSClientConfig = certificates().client.Clone()
+	}
+	site.Options = append([]core.Option{
+		core.WithHeartbeat(0),
+		core.WithObserver(core.Observer{Closed: func(_ context.Context, end core.Summary) { s.ended <- end }}),
+	}, site.Options...)
+
+	s.shutdown = h.Serve(t, site)
+	t.Cleanup(func() {
+		s.client.CloseIdleConnections()
+		if h.protocol != HTTP1 {
+			tcp.breakConns() // or the two sides would be polite for a second
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
+		defer cancel()
+		if err := s.shutdown(ctx); err != nil {
+			t.Errorf("the host's shutdown at the end of the test: %v", err)
+		}
+		_ = tcp.Close()
+		tcp.breakConns()
+	})
+	return s
+}
+
+// request returns a request for path that sees comments too, the first of which
+// is the opening.
+func (s *server) request(path string) Request {
+	return Request{URL: s.url + path, Client: s.client, Timeout: s.host.timeout, Comments: true}
+}
+
+// open opens the stream at path and takes its opening.
+func (s *server) open(path string) *Stream {
+	s.t.Helper()
+	return opened(s.request(path).Open(s.t))
+}
+
+// opened takes the opening of a stream: a comment, before any event.
+func opened(s *Stream) *Stream {
+	s.t.Helper()
+	if e := s.Next(); e.Comment == "" || e.Data != "" || e.ID != "" || e.Type != "" {
+		s.t.Fatalf("the stream begins with %+v, want a comment", e)
+	}
+	return s
+}
+
+// openRaw sends a request over a connection of its own, for what Go's client
+// does not do. The server speaks HTTP/1.
+func (s *server) openRaw(request string) *Stream {
+	s.t.Helper()
+	st := &Stream{t: s.t, request: Request{Method: "raw", URL: s.url}, timeout: s.host.timeout}
+	st.parser.Comments = true
+	conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	drop := func() { _ = conn.Close() }
+	s.t.Cleanup(drop)
+	_ = conn.SetDeadline(time.Now().Add(s.host.timeout))
+	if _, err := conn.Write([]byte(request)); err != nil {
+		s.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = conn.SetDeadline(time.Time{})
+	st.begin(resp, drop)
+	s.t.Cleanup(st.Close)
+	return st
+}
+
+// end waits for the end of a session.
+func (s *server) end() core.Summary {
+	s.t.Helper()
+	return receive(s.t, s.ended, s.host.timeout, "the end of a session")
+}
+
+// works tries the server out: whatever happened, it must live.
+func (s *server) works() {
+	s.t.Helper()
+	Equal(s.t, s.open("/works").All(), []core.Event{{Data: "yes"}})
+	s.end()
+}
+
+// works is the view for it.
+func works(context.Context, Exchange) core.Stream { return give(core.Event{Data: "yes"}) }
+
+// give is a stream of events.
+func give(events ...core.Event) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		for _, e := range events {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// steps is a view that makes an event for each go-ahead, with its number as ID.
+func steps(goAhead <-chan struct{}) View {
+	return func(ctx context.Context, _ Exchange) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			n := 0
+			for range core.Receive(ctx, goAhead) {
+				n++
+				if !yield(core.Event{ID: strconv.Itoa(n)}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pass gives a generator of steps the go-ahead.
+func (s *server) pass(goAhead chan<- struct{}) {
+	s.t.Helper()
+	timer := time.NewTimer(s.host.timeout)
+	defer timer.Stop()
+	select {
+	case goAhead <- struct{}{}:
+	case <-timer.C:
+		s.t.Fatalf("the generator did not wait for the next step within %v", s.host.timeout)
+	}
+}
+
+// numbered are the events from first to last, with their numbers as IDs.
+func numbered(first, last int) []core.Event {
+	events := make([]core.Event, 0, last-first+1)
+	for n := first; n <= last; n++ {
+		events = append(events, core.Event{ID: strconv.Itoa(n)})
+	}
+	return events
+}
+
+// receive takes the next value of ch, within d.
+func receive[T any](t testing.TB, ch <-chan T, d time.Duration, what string) T {
+	t.Helper()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case v := <-ch:
+		return v
+	case <-timer.C:
+		t.Fatalf("%s did not come within %v", what, d)
+		panic("unreachable")
+	}
+}
+
+// eventually waits until ok says so.
+func eventually(t testing.TB, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(d)
+	defer deadline.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("%s: not within %v", what, d)
+		}
+	}
+}
+
+// A logbook keeps what was written to it.
+type logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p) //nolint:wrapcheck // never fails
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// says waits until the log holds text.
+func (s *server) says(text string) {
+	s.t.Helper()
+	eventually(s.t, s.host.timeout, "the host's log says "+text, func() bool { return strings.Contains(s.log.String(), text) })
+}
+
+// A listener can break the connections that it has accepted, which are those of
+// the net package, without a wrapper.
+type listener struct {
+	net.Listener
+
+	sendBuffer int // if not zero
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		if tcp, ok := c.(*net.TCPConn); ok && l.sendBuffer > 0 {
+			_ = tcp.SetWriteBuffer(l.sendBuffer)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.conns = append(l.conns, c)
+	}
+	return c, err //nolint:wrapcheck // a server looks at it
+}
+
+// breakConns does not close them: fasthttp panics when it finds its own closed.
+func (l *listener) breakConns() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.conns {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.CloseRead()
+			_ = tcp.CloseWrite()
+		}
+	}
+}
+
+// certificates has both sides of TLS with a certificate of httptest's.
+var certificates = sync.OnceValue(func() (c struct{ server, client *tls.Config }) {
+	srv := httptest.NewUnstartedServer(nil)
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	c.server = srv.TLS.Clone()
+	c.client = srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:forcetypeassert // httptest's
+	return c
+})

@@ -1,0 +1,114 @@
+package ssetest
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// leakWait is how long goroutines have for their end.
+const leakWait = 5 * time.Second
+
+// NoLeaks fails the test if, when it and its cleanups are over, goroutines still
+// run that began in it. They have some seconds to end. Call it first, and not in a
+// test that runs in parallel with others, whose goroutines it would take for this
+// one's.
+//
+// A goroutine that has a function of ignore on its stack, or was created by it, is
+// left out: "fasthttp.updateServerDate", say.
+func NoLeaks(t testing.TB, ignore ...string) {
+	t.Helper()
+	noLeaks(t, leakWait, ignore)
+}
+
+func noLeaks(t testing.TB, wait time.Duration, ignore []string) {
+	t.Helper()
+	before := goroutines(ignore)
+	t.Cleanup(func() {
+		t.Helper()
+		if left := leaked(before, wait, ignore); len(left) > 0 {
+			t.Errorf("ssetest: %d goroutines of the test have not ended:\n\n%s", len(left), strings.Join(left, "\n\n"))
+		}
+	})
+}
+
+// Main runs the tests of a package, and fails if goroutines have not ended after
+// the last of them. It does not return:
+//
+//	func TestMain(m *testing.M) { ssetest.Main(m) }
+//
+// What ignore means [NoLeaks] says.
+func Main(m *testing.M, ignore ...string) {
+	before := goroutines(ignore)
+	code := m.Run()
+	if code == 0 {
+		if left := leaked(before, leakWait, ignore); len(left) > 0 {
+			fmt.Fprintf(os.Stderr, "ssetest: %d goroutines of the tests have not ended:\n\n%s\n",
+				len(left), strings.Join(left, "\n\n"))
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// leaked returns the stacks of goroutines that were not there before: none as soon
+// as there are none, or those that are left after some time.
+func leaked(before map[string]string, wait time.Duration, ignore []string) []string {
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		http.DefaultClient.CloseIdleConnections()
+		left := goroutines(ignore)
+		for id := range before {
+			delete(left, id)
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-deadline.C:
+			stacks := make([]string, 0, len(left))
+			for _, stack := range left {
+				stacks = append(stacks, stack)
+			}
+			slices.Sort(stacks)
+			return stacks
+		}
+	}
+}
+
+// ownGoroutines are the long-lived ones of the standard library.
+var ownGoroutines = []string{
+	"created by testing.", // tests, and what runs them
+	"created by os/signal.",
+	"created by runtime.",
+	"created by runtime/",
+	"runtime.runFinalizers",
+	"runtime.runCleanups",
+}
+
+// goroutines returns the stacks of all others than the caller's, by their numbers.
+func goroutines(ignore []string) map[string]string {
+	buf := make([]byte, 1<<16)
+	n := runtime.Stack(buf, true)
+	for n == len(buf) {
+		buf = make([]byte, 2*len(buf))
+		n = runtime.Stack(buf, true)
+	}
+	all := make(map[string]string)
+	for i, stack := range strings.Split(strings.TrimSpace(string(buf[:n])), "\n\n") {
+		in := func(name string) bool { return strings.Contains(stack, name) }
+		if i == 0 || slices.ContainsFunc(ownGoroutines, in) || slices.ContainsFunc(ignore, in) {
+			continue
+		}
+		id, _, _ := strings.Cut(stack, " [")
+		all[id] = stack
+	}
+	return all
+}
