@@ -79,6 +79,7 @@ type Session struct {
 	flusher *time.Timer // flushes what waits; nil until something has to
 	armed   bool        // the flusher will fire
 	closed  bool        // nothing may be written any more
+	lost    bool        // a write has failed
 	failure error       // the generator's
 	late    error       // what it failed with once the context had ended
 	events  int
@@ -257,6 +258,7 @@ func (s *Session) flush(now time.Duration) bool {
 
 // written takes note of what came of a write.
 func (s *Session) written(err error) bool {
+	s.lost = err != nil
 	switch {
 	case err == nil:
 		return true
@@ -315,6 +317,7 @@ func (s *Session) flushWaiting() {
 func (s *Session) recoverHost() {
 	if recover() != nil {
 		s.sending.Store(0)
+		s.lost = true
 		s.cancel(ErrClientGone)
 	}
 }
@@ -418,7 +421,7 @@ func (s *Session) finish() {
 // whole one.
 func (s *Session) conclude() (broken bool) {
 	switch cause := context.Cause(s.ctx); {
-	case errors.Is(cause, ErrClientGone), errors.Is(cause, ErrSlowClient):
+	case s.lost, errors.Is(cause, ErrClientGone), errors.Is(cause, ErrSlowClient):
 		return false
 	case s.failure == nil:
 		if retry := s.retryAtEnd.Load(); retry > 0 && errors.Is(cause, ErrShutdown) {
