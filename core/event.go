@@ -68,9 +68,12 @@ func (e *Event) appendTo(b []byte) ([]byte, error) {
 		if err := e.check(); err != nil {
 			return b, err
 		}
+		valid := *e
+		valid.ID, valid.Type = validUTF8(e.ID), validUTF8(e.Type)
+		e = &valid
 	}
 	if e.Comment != "" {
-		b = appendLines(b, ": ", e.Comment)
+		b = appendLines(b, true, e.Comment)
 	}
 	if e.ID != "" {
 		b = append(b, "id: "...)
@@ -87,11 +90,15 @@ func (e *Event) appendTo(b []byte) ([]byte, error) {
 		b = strconv.AppendInt(b, int64((e.Retry-1)/time.Millisecond)+1, 10)
 		b = append(b, '\n')
 	}
-	silent := e.ID == "" && e.Type == "" && e.Data == "" && (e.Comment != "" || e.Retry != 0)
-	if !silent {
-		b = appendLines(b, "data: ", e.Data)
+	if e.Data == "" && e.ID == "" && e.Type == "" && (e.Comment != "" || e.Retry != 0) {
+		return append(b, '\n'), nil // nothing for a client to dispatch
 	}
-	return append(b, '\n'), nil
+	if plain(e.Data) { // by far the most common
+		b = append(b, "data: "...)
+		b = append(b, e.Data...)
+		return append(b, "\n\n"...), nil
+	}
+	return append(appendLines(b, false, e.Data), '\n'), nil
 }
 
 // check returns an error that names the field which cannot be written.

@@ -80,7 +80,8 @@ type block struct {
 	retry    time.Duration
 }
 
-// size is what of the block is kept.
+// size is what of the block is kept. A line counts whole while it is read, so
+// that the limit does not depend on how the reads fall.
 func (b *block) size() int { return len(b.id) + len(b.typ) + len(b.data) + len(b.comment) }
 
 // read cuts r into lines. A line ends at LF, CR or CRLF; a CR is acted upon at
@@ -89,12 +90,13 @@ func (b *block) size() int { return len(b.id) + len(b.typ) + len(b.data) + len(b
 func (b *block) read(r io.Reader) error {
 	var (
 		buf     = make([]byte, readSize)
-		pos     int  // where the line begins
-		end     int  // where the bytes end
-		seen    int  // no line end in buf[pos:seen]
-		lf      = -1 // the next LF from pos on, if it is known
+		pos     int      // where the line begins
+		end     int      // where the bytes end
+		seen    int      // no line end in buf[pos:seen]
+		lf, cr  = -1, -1 // the next ones from pos on, or end; known if not before pos
 		afterCR bool
 		start   = true // a byte order mark may come
+		failure error  // of the last read, which may have brought bytes as well
 	)
 	for {
 		if start {
@@ -117,21 +119,17 @@ func (b *block) read(r io.Reader) error {
 				}
 			}
 			if lf < pos {
-				if lf = bytes.IndexByte(buf[seen:end], '\n'); lf < 0 {
-					lf = end // none yet
-				} else {
-					lf += seen
-				}
+				lf = index(buf, seen, end, '\n')
 			}
-			i := lf
-			if cr := bytes.IndexByte(buf[seen:lf], '\r'); cr >= 0 {
-				i = seen + cr
-				afterCR = true
+			if cr < pos {
+				cr = index(buf, seen, end, '\r')
 			}
+			i := min(lf, cr)
 			if i == end {
-				lf = -1
+				lf, cr = -1, -1
 				break
 			}
+			afterCR = i == cr
 			if err := b.line(buf[pos:i]); err != nil {
 				return err
 			}
@@ -139,8 +137,14 @@ func (b *block) read(r io.Reader) error {
 			seen = pos
 		}
 		seen = end
-		if end-pos+b.size() > b.max {
-			return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, b.max)
+		if !start && end-pos+b.size() > b.max {
+			return b.tooLarge()
+		}
+		switch {
+		case failure == io.EOF: //nolint:errorlint // a wrapped one is a failure
+			return nil
+		case failure != nil:
+			return fmt.Errorf("core: read: %w", failure)
 		}
 
 		// Make room: slide, or grow if the line fills half of the buffer.
@@ -150,17 +154,20 @@ func (b *block) read(r io.Reader) error {
 				buf = make([]byte, 2*len(buf))
 			}
 			copy(buf, rest)
-			pos, end, seen, lf = 0, len(rest), len(rest), -1
+			pos, end, seen, lf, cr = 0, len(rest), len(rest), -1, -1
 		}
-		n, err := fill(r, buf[end:])
+		var n int
+		n, failure = fill(r, buf[end:])
 		end += n
-		if n == 0 && err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return fmt.Errorf("core: read: %w", err)
-		}
 	}
+}
+
+// index returns where c first stands in buf[from:end], or end.
+func index(buf []byte, from, end int, c byte) int {
+	if i := bytes.IndexByte(buf[from:end], c); i >= 0 {
+		return from + i
+	}
+	return end
 }
 
 var bom = []byte("\uFEFF")
@@ -179,6 +186,9 @@ func fill(r io.Reader, p []byte) (int, error) {
 func (b *block) line(line []byte) error {
 	if len(line) == 0 {
 		return b.dispatch()
+	}
+	if len(line)+b.size() > b.max {
+		return b.tooLarge()
 	}
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	if len(value) > 0 && value[0] == ' ' {
@@ -216,10 +226,11 @@ func (b *block) line(line []byte) error {
 			b.comment = append(b.comment, value...)
 		}
 	}
-	if b.size() > b.max {
-		return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, b.max)
-	}
 	return nil
+}
+
+func (b *block) tooLarge() error {
+	return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, b.max)
 }
 
 // dispatch acts on a blank line: the ID is committed whether or not there is an

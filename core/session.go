@@ -181,24 +181,29 @@ func (s *Session) Serve(conn Conn, stream Stream) error {
 	return s.failure
 }
 
-// open sends the first frame at once, so that the client knows that it is
-// connected and a proxy forwards the headers.
+// open begins the response, and reports whether it can go on.
 func (s *Session) open(conn Conn) bool {
 	s.conn, s.begin = conn, time.Now()
 	if s.maxAge > 0 {
 		s.age = s.maxAge - rand.N(s.maxAge/10+1) //nolint:gosec // not a secret
 	}
-	s.timerMu.Lock()
-	s.timer = time.AfterFunc(s.due(0), s.tick)
-	s.timerMu.Unlock()
-
-	s.mu.Lock()
-	ok := s.send(Event{Comment: openComment, Retry: s.retry})
-	s.mu.Unlock()
+	ok := s.greet()
 	if s.observer.Opened != nil {
 		s.observer.Opened(s.ctx)
 	}
 	return ok
+}
+
+// greet sends the first frame at once, so that the client knows that it is
+// connected and a proxy forwards the headers. The timer runs from here on, to
+// watch this write too, but finds the lock taken, so that no heartbeat comes first.
+func (s *Session) greet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timerMu.Lock()
+	s.timer = time.AfterFunc(s.due(0), s.tick)
+	s.timerMu.Unlock()
+	return s.send(Event{Comment: openComment, Retry: s.retry})
 }
 
 // yield takes one element of the stream.

@@ -1,53 +1,67 @@
 package core
 
 import (
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
 
-// plain reports whether s is ASCII text without a control character below 0x0E,
-// so that it has nothing to split, to refuse or to replace.
-func plain(s string) bool {
-	control, wide := scan(s)
-	return (control|wide)&highBits == 0
-}
-
-// The high bit of each byte of a word, and the lowest byte that is no concern.
+// Text is plain if it is ASCII without a character below 0x0E, so that it has
+// nothing to split, to refuse or to replace. Added to eight plain bytes at once,
+// toHigh sets the high bit of each and carries nothing.
 const (
-	highBits  = 0x8080808080808080
-	firstText = 0x0E0E0E0E0E0E0E0E
+	firstPlain = 0x0E
+	highBits   = 0x8080808080808080
+	toHigh     = highBits - firstPlain*0x0101010101010101
 )
 
-// scan looks for what needs care. A high bit in wide means that s is not ASCII;
-// if it is ASCII, a high bit in control means a character below 0x0E. It reads
-// words, of which the last may overlap the one before.
-func scan(s string) (control, wide uint64) {
+// plain reports whether all of s is plain. It reads words, of which the last may
+// overlap those before. A high bit that is missing in low means a character that
+// is too low, one in high means that s is not ASCII.
+func plain(s string) bool {
 	n := len(s)
 	switch {
-	case n == 0:
-	case n < 4:
-		w := uint64(s[0]) | uint64(s[n>>1])<<8 | uint64(s[n-1])<<16 | firstText&^0xFFFFFF
-		return w - firstText, w
-	case n < 8:
-		w := uint64(half(s)) | uint64(half(s[n-4:]))<<32
-		return w - firstText, w
-	default:
-		for i := 0; i+32 <= n; i += 32 {
+	case n > 32:
+		var low, high uint64 = highBits, 0
+		for i := 0; i <= n-32 && low == highBits; i += 32 {
 			t := s[i : i+32]
 			w, x, y, z := word(t), word(t[8:]), word(t[16:]), word(t[24:])
-			control |= (w - firstText) | (x - firstText) | (y - firstText) | (z - firstText)
-			wide |= w | x | y | z
+			low &= (w + toHigh) & (x + toHigh) & (y + toHigh) & (z + toHigh)
+			high |= w | x | y | z
 		}
-		for i := n &^ 31; i+8 <= n; i += 8 {
-			w := word(s[i : i+8])
-			control |= w - firstText
-			wide |= w
-		}
-		w := word(s[n-8:])
-		control |= w - firstText
-		wide |= w
+		t := s[n-32:]
+		w, x, y, z := word(t), word(t[8:]), word(t[16:]), word(t[24:])
+		low &= (w + toHigh) & (x + toHigh) & (y + toHigh) & (z + toHigh)
+		high |= w | x | y | z
+		return low&^high == highBits
+	case n > 16:
+		w, x, y, z := word(s), word(s[8:]), word(s[n-16:]), word(s[n-8:])
+		low, high := (w+toHigh)&(x+toHigh)&(y+toHigh)&(z+toHigh), w|x|y|z
+		return low&^high&highBits == highBits
+	case n >= 8:
+		w, x := word(s), word(s[n-8:])
+		return (w+toHigh)&(x+toHigh)&^(w|x)&highBits == highBits
+	case n >= 4:
+		w := uint64(half(s)) | uint64(half(s[n-4:]))<<32
+		return (w+toHigh)&^w&highBits == highBits
+	default:
+		return plainLen(s) == n
 	}
-	return control, wide
+}
+
+// plainLen returns the length of the plain text that s begins with.
+func plainLen(s string) int {
+	i := 0
+	for ; i <= len(s)-8; i += 8 {
+		w := word(s[i : i+8])
+		if other := ^((w + toHigh) &^ w) & highBits; other != 0 {
+			return i + bits.TrailingZeros64(other)/8
+		}
+	}
+	for i < len(s) && firstPlain <= s[i] && s[i] < utf8.RuneSelf {
+		i++
+	}
+	return i
 }
 
 // word loads the first eight bytes of s, half the first four. The compiler makes
@@ -63,18 +77,42 @@ func half(s string) uint32 {
 	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
 }
 
-// appendLines appends each line of s behind a prefix. Lines end at CRLF, CR and
-// LF and at nothing else; what follows the last of them is a line as well, so
-// that a trailing line end survives.
-func appendLines(b []byte, prefix, s string) []byte {
-	control, wide := scan(s)
-	if wide&highBits != 0 {
-		s = validUTF8(s)
-	} else if control&highBits == 0 {
-		b = append(b, prefix...)
-		b = append(b, s...)
-		return append(b, '\n')
+// appendLines appends each line of s as data, or as a comment. Lines end at CRLF,
+// CR and LF and at nothing else; what follows the last of them is a line as well,
+// so that a trailing line end survives.
+func appendLines(b []byte, comment bool, s string) []byte {
+	for {
+		b = appendName(b, comment)
+		n := plainLen(s)
+		b = append(b, s[:n]...)
+		if n == len(s) {
+			return append(b, '\n')
+		}
+		switch s[n] {
+		case '\n':
+		case '\r':
+			if n+1 < len(s) && s[n+1] == '\n' {
+				n++
+			}
+		default:
+			return appendRest(b, comment, s[n:])
+		}
+		b = append(b, '\n')
+		s = s[n+1:]
 	}
+}
+
+func appendName(b []byte, comment bool) []byte {
+	if comment {
+		return append(b, ": "...)
+	}
+	return append(b, "data: "...)
+}
+
+// appendRest goes on for appendLines in the middle of a line, with text that is
+// not plain.
+func appendRest(b []byte, comment bool, s string) []byte {
+	s = validUTF8(s)
 	hasCR := strings.IndexByte(s, '\r') >= 0
 	for {
 		end := strings.IndexByte(s, '\n')
@@ -82,13 +120,13 @@ func appendLines(b []byte, prefix, s string) []byte {
 		if hasCR {
 			end, next = lineEnd(s)
 		}
-		b = append(b, prefix...)
 		if end < 0 {
 			b = append(b, s...)
 			return append(b, '\n')
 		}
 		b = append(b, s[:end]...)
 		b = append(b, '\n')
+		b = appendName(b, comment)
 		s = s[next:]
 	}
 }
@@ -112,7 +150,7 @@ func lineEnd(s string) (end, next int) {
 // does (section 8.1.1), and so what a browser would show; [strings.ToValidUTF8]
 // makes one of a whole run.
 func validUTF8(s string) string {
-	if _, wide := scan(s); wide&highBits == 0 || utf8.ValidString(s) {
+	if utf8.ValidString(s) {
 		return s
 	}
 	var b strings.Builder

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,73 +100,87 @@ func checkLeavingBusy(t testing.TB, h host) {
 }
 
 func checkSlowClient(t testing.TB, h host) {
+	// On a machine that is busy the others may be late by themselves.
+	for _, patience := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second} {
+		if sparesOthers(t, h, patience) {
+			return
+		}
+	}
+	t.Error("another session waits for a client that does not read")
+}
+
+// sparesOthers has a client that does not read, and reports whether events of
+// another session came while the server was stuck with it.
+func sparesOthers(t testing.TB, h host, patience time.Duration) bool {
+	t.Helper()
 	goAhead := make(chan struct{})
 	causes := make(chan error, 1)
-	views := map[string]View{
-		"/works": works,
-		"/other": steps(goAhead),
-		"/flood": func(ctx context.Context, _ Exchange) core.Stream {
-			return func(yield func(core.Event, error) bool) {
-				e := core.Event{Data: strings.Repeat("x", 4<<10)}
-				for yield(e, nil) {
-				}
-				causes <- context.Cause(ctx)
-			}
-		},
-	}
+	var taken atomic.Int64
 	s := h.serveSite(t, &Site{
-		Views:      views,
-		Options:    []core.Option{core.WithWriteTimeout(500 * time.Millisecond)},
+		Views: map[string]View{
+			"/works": works,
+			"/other": steps(goAhead),
+			"/flood": func(ctx context.Context, _ Exchange) core.Stream {
+				return func(yield func(core.Event, error) bool) {
+					e := core.Event{Data: strings.Repeat("x", 4<<10)}
+					for yield(e, nil) {
+						taken.Add(1)
+					}
+					causes <- context.Cause(ctx)
+				}
+			},
+		},
+		Options:    []core.Option{core.WithWriteTimeout(patience)},
 		sendBuffer: 64 << 10,
 	})
 	other := s.open("/other")
+	rest := s.stall("/flood")
 
-	var rest func() error
-	if h.protocol == HTTP1 {
-		conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
-		if err != nil {
-			t.Fatal(err)
+	before := int64(0)
+	since := time.Now()
+	eventually(t, h.timeout, "the server is stuck with a client that does not read", func() bool {
+		if now := taken.Load(); now != before || now == 0 {
+			before, since = now, time.Now()
 		}
-		defer func() { _ = conn.Close() }()
-		_ = conn.(*net.TCPConn).SetReadBuffer(256 << 10) //nolint:forcetypeassert // it is one
-		if _, err := io.WriteString(conn, "GET /flood HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		rest = func() error {
-			_ = conn.SetDeadline(time.Now().Add(h.timeout))
-			return chunks(conn)
-		}
-	} else {
-		st := s.request("/flood").Open(t) // whose body nobody reads
-		rest = func() error { _, err := st.Rest(); return err }
-	}
+		return time.Since(since) > 50*time.Millisecond
+	})
+	s.follow(other, goAhead, 1, 10)
+	spared := len(causes) == 0
 
-	deadline := time.Now().Add(h.timeout)
-	n, cause := 0, error(nil)
-	for cause == nil {
-		if time.Now().After(deadline) {
-			t.Fatalf("the session of a client that does not read did not end within %v", h.timeout)
-		}
-		n++
-		begin := time.Now()
-		s.pass(goAhead)
-		Equal(t, other.Collect(1), numbered(n, n))
-		if d := time.Since(begin); d > 400*time.Millisecond {
-			t.Errorf("another session waited %v for its event %d", d, n)
-		}
-		select {
-		case cause = <-causes:
-		default:
-		}
-	}
+	cause := receive(t, causes, h.timeout, "the end of the session of a client that does not read")
 	wantCause(t, cause, core.ErrSlowClient)
 	wantCause(t, s.end().Cause, core.ErrSlowClient)
 	if err := rest(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the client that did not read sees the end %v, want a broken response", err)
 	}
+	s.follow(other, goAhead, 11, 20)
 	other.Close()
 	s.end()
 	s.works()
+	return spared
+}
+
+// stall is a client that sends a request for path and does not read. When it does,
+// after all, rest says how the response ends.
+func (s *server) stall(path string) (rest func() error) {
+	s.t.Helper()
+	if s.host.protocol != HTTP1 {
+		st := s.request(path).Open(s.t) // whose body nobody reads
+		return func() error { _, err := st.Rest(); return err }
+	}
+	conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.(*net.TCPConn).SetReadBuffer(256 << 10) //nolint:forcetypeassert // it is one
+	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: test\r\n\r\n"); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() error {
+		_ = conn.SetDeadline(time.Now().Add(s.host.timeout))
+		return chunks(conn)
+	}
 }
 
 // chunks reads a response in chunks to its end, and says how it is broken.

@@ -135,18 +135,22 @@ func TestFailures(t *testing.T) {
 	}{
 		{"Next after the end", wire("data: a\n\n", ""), func(s *Stream) { s.Collect(2) }, []string{"GET http://", "has ended", "after 1 events", `data "a"`}},
 		{"Next of a broken stream", wire("data: a\n\n", "break"), func(s *Stream) { s.Collect(2) }, []string{"is broken", "after 1 events"}},
-		{"Next in vain", wire("data: a\n\n", "wait"), func(s *Stream) { s.Collect(2) }, []string{"no event and no end within 100ms", "after 1 events"}},
-		{"All in vain", wire("", "wait"), func(s *Stream) { s.All() }, []string{"no event and no end within 100ms", "before any event"}},
+		{"Next in vain", wire("data: a\n\n", "wait"), func(s *Stream) { s.Collect(2) }, []string{"no event and no end within 1s", "after 1 events"}},
+		{"All in vain", wire("", "wait"), func(s *Stream) { s.All() }, []string{"no event and no end within 1s", "before any event"}},
 		{"All of a broken stream", wire(strings.Repeat("data: a\n\n", 20), "break"), func(s *Stream) { s.All() }, []string{"is broken", "after 20 events, the last of them"}},
 		{"Rest in vain", wire("", "wait"), func(s *Stream) { _, _ = s.Rest() }, []string{"no event and no end"}},
-		{"Body in vain", wire("data: a\n\n", "wait"), func(s *Stream) { s.Body() }, []string{"no end of the body within 100ms", `"data: a\n\n"`}},
+		{"Body in vain", wire("data: a\n\n", "wait"), func(s *Stream) { s.Body() }, []string{"no end of the body within 1s", `"data: a\n\n"`}},
 		{"Body of a broken response", wire("data: a\n\n", "break"), func(s *Stream) { s.Body() }, []string{"the body is broken", `"data: a\n\n"`}},
 		{"no stream", forbidden, func(s *Stream) { s.Next() }, []string{"status 403", `"text/plain`, "no entry"}},
-		{"no answer", silent, func(*Stream) {}, []string{"no headers within 100ms"}},
+		{"headers in vain", silent, func(*Stream) {}, []string{"no headers within 1s"}},
 		{"after Close", wire("", "wait"), func(s *Stream) { s.Close(); s.Next() }, []string{"the test has closed the stream"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := Request{URL: Serve(t, test.handler), Timeout: 100 * time.Millisecond}
+			t.Parallel()
+			r := Request{URL: Serve(t, test.handler)}
+			if strings.HasSuffix(test.name, "in vain") {
+				r.Timeout = time.Second
+			}
 			got := failed(t, func(t testing.TB) { test.run(r.Open(t)) })
 			for _, want := range test.want {
 				if !strings.Contains(got, want) {

@@ -1,0 +1,325 @@
+package core_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// pairs is a sequence of values of which the last may come with an error. It
+// fails the test if it is asked for more than it has said.
+func pairs[T any](t *testing.T, err error, values ...T) iter.Seq2[T, error] {
+	t.Helper()
+	return func(yield func(T, error) bool) {
+		for i, v := range values {
+			var e error
+			if i == len(values)-1 {
+				e = err
+			}
+			if !yield(v, e) {
+				return
+			}
+		}
+		if err != nil {
+			t.Error("the sequence went on after its error")
+		}
+	}
+}
+
+type price struct {
+	Symbol string  `json:"symbol"`
+	Value  float64 `json:"value"`
+}
+
+func TestValues(t *testing.T) {
+	one := core.Event{Type: "price", Data: `{"symbol":"A<","value":1.5}`}
+	two := core.Event{Type: "price", Data: `{"symbol":"\u00e9","value":2}`}
+	two.Data = strings.ReplaceAll(two.Data, `\u00e9`, "\u00e9")
+	for _, tt := range []struct {
+		name string
+		seq  iter.Seq2[price, error]
+		want []core.Event
+		err  string // of the last element, which is not in want
+	}{
+		{"none", pairs[price](t, nil), nil, ""},
+		{"values", pairs(t, nil, price{"A<", 1.5}, price{"\u00e9", 2}), []core.Event{one, two}, ""},
+		{"an error", pairs(t, errGenerator, price{"A<", 1.5}, price{}), []core.Event{one}, errGenerator.Error()},
+		{"no JSON", pairs(t, nil, price{"A<", 1.5}, price{"B", math.NaN()}, price{"C", 3}), []core.Event{one}, "core: event data: json: unsupported value: NaN"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []core.Event
+			text := ""
+			for e, err := range core.Values("price", tt.seq) {
+				if text != "" {
+					t.Error("the stream went on after its error")
+				}
+				if err != nil {
+					text = err.Error()
+					continue
+				}
+				got = append(got, e)
+			}
+			if !slices.Equal(got, tt.want) || text != tt.err {
+				t.Errorf("got %q, error %q, want %q, %q", got, text, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+func TestValuesStops(t *testing.T) {
+	n := 0
+	for _, err := range core.Values("n", func(yield func(int, error) bool) {
+		for n = 1; yield(n, nil); n++ { //nolint:revive // it counts
+		}
+	}) {
+		isError(t, err, nil)
+		if n == 3 {
+			break
+		}
+	}
+	if n != 3 {
+		t.Errorf("got %d values, want 3", n)
+	}
+}
+
+func TestDecode(t *testing.T) {
+	event := func(data string) core.Event { return core.Event{ID: "7", Type: "price", Data: data} }
+	for _, tt := range []struct {
+		name   string
+		stream core.Stream
+		want   []price
+		err    string
+	}{
+		{"none", pairs[core.Event](t, nil), nil, ""},
+		{"values", pairs(t, nil, event(`{"symbol":"A","value":1.5}`), event(`{}`)), []price{{"A", 1.5}, {}}, ""},
+		{"nothing of one is left in the next", pairs(t, nil, event(`{"symbol":"A","value":1}`), event(`{"value":2}`)), []price{{"A", 1}, {"", 2}}, ""},
+		{"the stream's error", pairs(t, errGenerator, event(`{}`), event(`nonsense`)), []price{{}}, errGenerator.Error()},
+		{
+			"no JSON", pairs(t, nil, event(`{}`), event(`{"symbol":"A",`), event(`{}`)), []price{{}},
+			`core: data of event "7" (type "price") is no core_test.price: unexpected end of JSON input`,
+		},
+		{
+			"another type", pairs(t, nil, event(`{"symbol":"A","value":"high"}`), event(`{}`)), nil,
+			`core: data of event "7" (type "price") is no core_test.price: json: cannot unmarshal string into Go struct field price.value of type float64`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []price
+			text := ""
+			for v, err := range core.Decode[price](tt.stream) {
+				if text != "" {
+					t.Error("the sequence went on after its error")
+				}
+				if err != nil {
+					text = err.Error()
+					if v != (price{}) {
+						t.Errorf("got %v beside an error, want nothing", v)
+					}
+					continue
+				}
+				got = append(got, v)
+			}
+			if !slices.Equal(got, tt.want) || text != tt.err {
+				t.Errorf("got %v, error %q, want %v, %q", got, text, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+func TestDecodeErrorUnwraps(t *testing.T) {
+	var syntax *json.SyntaxError
+	for _, err := range core.Decode[int](pairs(t, nil, core.Event{Data: "}"})) {
+		if !errors.As(err, &syntax) {
+			t.Errorf("got %v, want a *json.SyntaxError inside", err)
+		}
+	}
+}
+
+// Decode gives back what Values was given.
+func TestValuesAndDecode(t *testing.T) {
+	want := []price{{"A", 1}, {"B", 2}, {"a\r\nb\u2028", math.MaxFloat64}}
+	var got []price
+	for v, err := range core.Decode[price](core.Values("price", pairs(t, nil, want...))) {
+		isError(t, err, nil)
+		got = append(got, v)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for _, err := range core.Decode[price](core.Values("price", pairs(t, nil, want...))) {
+		isError(t, err, nil)
+		break
+	}
+}
+
+func TestEvery(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		d    time.Duration
+		loop time.Duration // how long its body takes
+		want []time.Duration
+		end  time.Duration
+	}{
+		{"a second", time.Second, 0, []time.Duration{time.Second, 2 * time.Second, 3 * time.Second}, 3500 * time.Millisecond},
+		{"longer than the context", time.Minute, 0, nil, 3500 * time.Millisecond},
+		{"zero", 0, 0, nil, 3500 * time.Millisecond},
+		{"less than zero", -time.Second, 0, nil, 3500 * time.Millisecond},
+		// The tick of 2 s waits, those of 3 s and 4 s are dropped or wait in turn.
+		{"a slow loop", time.Second, 2500 * time.Millisecond, []time.Duration{time.Second, 3500 * time.Millisecond}, 6 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const until = 3500*time.Millisecond + 1
+				ctx, cancel := context.WithTimeout(t.Context(), until-1)
+				defer cancel()
+				if tt.loop > 0 {
+					ctx, cancel = context.WithTimeout(t.Context(), until)
+					defer cancel()
+				}
+				begin := time.Now()
+				var got []time.Duration
+				for now := range core.Every(ctx, tt.d) {
+					got = append(got, time.Since(begin))
+					if now.After(time.Now()) || now.Before(begin.Add(tt.d)) {
+						t.Errorf("got the time %v at %v", now, time.Now())
+					}
+					<-time.After(tt.loop)
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("got ticks at %v, want %v", got, tt.want)
+				}
+				if got := time.Since(begin); got != tt.end {
+					t.Errorf("got an end at %v, want %v", got, tt.end)
+				}
+			})
+		})
+	}
+}
+
+// Ticks that a slow loop misses are dropped: it is not made up for.
+func TestEveryDropsTicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin, n := time.Now(), 0
+		for range core.Every(t.Context(), time.Second) {
+			n++
+			if n == 1 {
+				<-time.After(time.Minute)
+			}
+			if time.Since(begin) >= 65*time.Second {
+				break
+			}
+		}
+		if n > 7 {
+			t.Errorf("got %d ticks, want the missed ones dropped", n)
+		}
+	})
+}
+
+func TestReceive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		receive := func(name string, ctx context.Context, ch <-chan int, want ...int) {
+			t.Helper()
+			var got []int
+			for v := range core.Receive(ctx, ch) {
+				got = append(got, v)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: got %v, want %v", name, got, want)
+			}
+		}
+		ch := make(chan int, 3)
+		ch <- 1
+		ch <- 2
+		close(ch)
+		receive("until it is closed", t.Context(), ch, 1, 2)
+
+		ch = make(chan int)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			ch <- 1
+			ch <- 2
+			<-time.After(time.Second)
+			cancel()
+		}()
+		receive("until the context ends", ctx, ch, 1, 2)
+
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		receive("a nil channel", ctx, nil)
+	})
+}
+
+// Of a value and the end of the context at the same time, the end wins.
+func TestReceiveEndWins(t *testing.T) {
+	ch := make(chan int, 1)
+	ch <- 1
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for v := range core.Receive(ctx, ch) {
+			t.Fatalf("got %d after the end", v)
+		}
+	}
+	for range 200 { // likewise when it ends between two values
+		ch := make(chan int, 2)
+		ch <- 1
+		ch <- 2
+		ctx, cancel := context.WithCancel(t.Context())
+		for v := range core.Receive(ctx, ch) {
+			if v == 2 {
+				t.Fatal("got 2 after the end")
+			}
+			cancel()
+		}
+		cancel()
+	}
+}
+
+// And when both come while it waits.
+func TestReceiveEndWinsWaiting(t *testing.T) {
+	for i := range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			ch := make(chan int, 1)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() {
+				<-time.After(time.Second)
+				if i%2 == 0 {
+					cancel()
+					ch <- 1
+				} else {
+					cancel()
+					close(ch)
+				}
+			}()
+			for v := range core.Receive(ctx, ch) {
+				t.Fatalf("got %d after the end", v)
+			}
+		})
+	}
+}
+
+func TestReceiveBreak(t *testing.T) {
+	ch := make(chan string, 2)
+	ch <- "a"
+	ch <- "b"
+	for v := range core.Receive(t.Context(), ch) {
+		if v != "a" {
+			t.Errorf("got %q, want %q", v, "a")
+		}
+		break
+	}
+	if got := fmt.Sprint(len(ch)); got != "1" {
+		t.Errorf("got %s values left, want 1", got)
+	}
+}
