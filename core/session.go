@@ -450,6 +450,11 @@ func (s *Session) conclude() (broken bool) {
 
 func (s *Session) release(broken bool) {
 	defer s.leave()
+	// First, for to abort may end the request's context, as if the client had left.
+	s.letGo()
+	end := Summary{Cause: context.Cause(s.ctx), Err: s.failure}
+	s.cancel(s.failure)
+
 	s.timerMu.Lock()
 	s.stopped = true
 	s.timer.Stop()
@@ -460,16 +465,11 @@ func (s *Session) release(broken bool) {
 	if s.flusher != nil {
 		s.flusher.Stop()
 	}
-	s.letGo()
 
-	end := Summary{
-		Cause: context.Cause(s.ctx), Err: s.failure,
-		Events: s.events, Bytes: s.sent, Duration: s.now(),
-	}
+	end.Events, end.Bytes, end.Duration = s.events, s.sent, s.now()
 	if end.Err == nil && s.late != nil && !errors.Is(s.late, context.Canceled) && !errors.Is(s.late, end.Cause) {
 		end.Err = s.late
 	}
-	s.cancel(s.failure)
 	if s.observer.Closed != nil {
 		s.observer.Closed(s.ctx, end)
 	}
