@@ -400,15 +400,15 @@ func TestNoWriteTimeout(t *testing.T) {
 	for _, d := range []time.Duration{0, -time.Second} {
 		t.Run(d.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				tr := newTrial(t.Context(), t, core.WithWriteTimeout(d), core.WithFlushWindow(0))
+				tr := newTrial(t.Context(), t, core.WithWriteTimeout(d), core.WithFlushWindow(0), core.WithHeartbeat(0))
 				tr.send = func(frames string) error {
 					if strings.Contains(frames, ": a\n") {
-						<-time.After(24 * time.Hour)
+						<-time.After(24*time.Hour + time.Second)
 					}
 					return nil
 				}
 				isError(t, tr.serve(play(0, at{0, "a"})), nil)
-				equal(t, tr.log, []string{open, `0s "data: a\n\n"`, "24h0m0s End"})
+				equal(t, tr.log, []string{open, `0s "data: a\n\n"`, "24h0m1s End"})
 			})
 		})
 	}

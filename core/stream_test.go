@@ -285,28 +285,37 @@ func TestReceiveEndWins(t *testing.T) {
 	}
 }
 
-// And when both come while it waits.
-func TestReceiveEndWinsWaiting(t *testing.T) {
-	for i := range 100 {
-		synctest.Test(t, func(t *testing.T) {
-			ch := make(chan int, 1)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			go func() {
-				<-time.After(time.Second)
-				if i%2 == 0 {
-					cancel()
-					ch <- 1
-				} else {
-					cancel()
-					close(ch)
-				}
-			}()
-			for v := range core.Receive(ctx, ch) {
-				t.Fatalf("got %d after the end", v)
-			}
-		})
+// And when it ends in the moment before the choice between the two.
+func TestReceiveEndWinsLate(t *testing.T) {
+	done := make(chan struct{})
+	close(done)
+	ch := make(chan int, 1)
+	for range 200 {
+		select {
+		case ch <- 1:
+		default:
+		}
+		for v := range core.Receive(&endingContext{Context: t.Context(), done: done}, ch) {
+			t.Fatalf("got %d after the end", v)
+		}
 	}
+}
+
+// An endingContext ends when it has been asked once whether it has.
+type endingContext struct {
+	context.Context //nolint:containedctx // it is one itself
+	done            chan struct{}
+	asked           bool
+}
+
+func (c *endingContext) Done() <-chan struct{} { return c.done }
+
+func (c *endingContext) Err() error {
+	if !c.asked {
+		c.asked = true
+		return nil
+	}
+	return context.Canceled
 }
 
 func TestReceiveBreak(t *testing.T) {
