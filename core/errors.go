@@ -11,7 +11,8 @@ import (
 // host gave to the request (a deadline that a middleware set, say).
 var (
 	// ErrClientGone means that the client has left: it closed the connection,
-	// or a write to it failed.
+	// or a write to it failed. It also stands for a request's context that was
+	// cancelled without a cause, for that is how hosts tell of it.
 	ErrClientGone = errors.New("core: the client has gone")
 
 	// ErrSlowClient means that a write took longer than [WithWriteTimeout].

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 )
@@ -32,8 +33,14 @@ func newConfig(opts []Option) config {
 			o(&c)
 		}
 	}
+	for _, d := range []*time.Duration{&c.heartbeat, &c.writeTimeout, &c.flushWindow, &c.maxAge} {
+		*d = min(*d, forever)
+	}
 	return c
 }
+
+// forever is a duration that can be added to another without an overflow.
+const forever = math.MaxInt64 / 4
 
 // WithHeartbeat sends a comment whenever nothing else was sent for d, so that
 // proxies keep the connection and a client that has vanished is noticed. The
@@ -78,7 +85,7 @@ func WithMaxAge(d time.Duration) Option {
 // can be given several times. A nil Group is none.
 func WithGroup(g *Group) Option {
 	return func(c *config) {
-		if g != nil {
+		if g != nil && !slices.Contains(c.groups, g) {
 			c.groups = append(slices.Clip(c.groups), g)
 		}
 	}
@@ -106,6 +113,8 @@ type Observer struct {
 	Opened func(ctx context.Context)
 
 	// Closed is called once for each Opened, when nothing more will be written.
+	// The context has ended by then: see [context.WithoutCancel] for calls that
+	// need one that has not.
 	Closed func(ctx context.Context, end Summary)
 }
 

@@ -72,7 +72,8 @@ type block struct {
 
 	id       string // the last event ID buffer, which outlives the block
 	typ      string
-	lastType string // the one before, for most streams have but a few
+	types    [4]string // those seen last, for most streams have but a few
+	nextType int
 	data     []byte
 	hasData  bool
 	comment  []byte
@@ -202,12 +203,7 @@ func (b *block) line(line []byte) error {
 		b.hasData = true
 		b.data = append(b.data, value...)
 	case "event":
-		if string(value) == b.lastType {
-			b.typ = b.lastType
-		} else {
-			b.typ = validUTF8(string(value))
-			b.lastType = b.typ
-		}
+		b.typ = b.typeOf(value)
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 && string(value) != b.id {
 			b.id = validUTF8(string(value))
@@ -231,6 +227,21 @@ func (b *block) line(line []byte) error {
 
 func (b *block) tooLarge() error {
 	return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, b.max)
+}
+
+// typeOf returns value as a string, and makes none for a type that it knows.
+func (b *block) typeOf(value []byte) string {
+	for _, t := range b.types {
+		if string(value) == t {
+			return t
+		}
+	}
+	t := validUTF8(string(value))
+	if len(t) <= 64 { // so that what is remembered stays small
+		b.types[b.nextType] = t
+		b.nextType = (b.nextType + 1) % len(b.types)
+	}
+	return t
 }
 
 // dispatch acts on a blank line: the ID is committed whether or not there is an

@@ -3,15 +3,11 @@ package core
 import (
 	"context"
 	"errors"
-	"math"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // A Conn is the host's side of a session: where its bytes go.
@@ -43,9 +39,6 @@ const (
 
 	// grace is how long a write may last once the session has ended.
 	grace = time.Second
-
-	// maxLastEventID bounds a Last-Event-ID header, in bytes.
-	maxLastEventID = 1 << 10
 )
 
 // The frames that the session sends by itself.
@@ -72,6 +65,7 @@ type Session struct {
 
 	conn  Conn
 	begin time.Time
+	gone  atomic.Bool // there is nobody to write to; a cancelled request alone does not say so
 
 	// mu is held over a frame's write and flush. It guards what follows.
 	mu      sync.Mutex
@@ -95,16 +89,6 @@ type Session struct {
 	timer   *time.Timer // see tick; nil before Serve
 	age     time.Duration
 	stopped bool
-}
-
-// SetHeaders sets the headers of an event stream. A Cache-Control that the view
-// has set stays.
-func SetHeaders(get func(name string) string, set func(name, value string)) {
-	set("Content-Type", "text/event-stream")
-	set("X-Accel-Buffering", "no") // nginx would gather events
-	if get("Cache-Control") == "" {
-		set("Cache-Control", "no-cache")
-	}
 }
 
 // NewSession begins a session on a request. ctx is the request's context, which
@@ -142,7 +126,10 @@ func (s *Session) Context() context.Context { return s.ctx }
 // ClientGone ends the session with [ErrClientGone]. It is for hosts whose request
 // context does not end when the client leaves. It may be called by any goroutine,
 // at any time.
-func (s *Session) ClientGone() { s.end(ErrClientGone) }
+func (s *Session) ClientGone() {
+	s.gone.Store(true)
+	s.end(ErrClientGone)
+}
 
 // Close ends a session whose view has answered by itself.
 func (s *Session) Close() {
@@ -327,72 +314,6 @@ func (s *Session) recoverHost() {
 	}
 }
 
-// tick is the session's only clock. It breaks a write that lasts too long, ends
-// a session that is old enough, and sends a heartbeat on a silent one.
-func (s *Session) tick() {
-	s.timerMu.Lock()
-	if s.stopped {
-		s.timerMu.Unlock()
-		return
-	}
-	now := s.now()
-	if s.maxAge > 0 && now >= s.age {
-		s.cancel(ErrMaxAge)
-	}
-	if start := s.sending.Load(); start != 0 {
-		if limit := s.patience(); limit > 0 && now-time.Duration(start-1) >= limit {
-			s.cancel(ErrSlowClient)
-			s.conn.Abort()
-		}
-	}
-	s.timer.Reset(s.due(now))
-	s.timerMu.Unlock()
-
-	// A write that is under way is as good as a heartbeat.
-	if s.heartbeat <= 0 || s.ctx.Err() != nil || !s.mu.TryLock() {
-		return
-	}
-	defer s.mu.Unlock()
-	defer s.recoverHost()
-	if !s.closed && s.waiting == nil && now-time.Duration(s.flushed.Load()) >= s.heartbeat {
-		s.send(Event{Comment: heartbeatComment})
-	}
-}
-
-// patience is how long a write may last; 0 for ever.
-func (s *Session) patience() time.Duration {
-	if s.ctx.Err() != nil && (s.writeTimeout <= 0 || s.writeTimeout > grace) {
-		return grace
-	}
-	return max(s.writeTimeout, 0)
-}
-
-// due is how long after now the timer has to look again. It is not moved by each
-// event: it comes at the earliest time that there may be something to do.
-func (s *Session) due(now time.Duration) time.Duration {
-	next := time.Duration(math.MaxInt64)
-	later := func(since int64, d time.Duration) {
-		if d <= 0 {
-			return
-		}
-		at := time.Duration(since) + d
-		if at <= now { // seen to just now
-			at = now + d
-		}
-		next = min(next, at)
-	}
-	start := int64(now)
-	if sending := s.sending.Load(); sending != 0 {
-		start = sending - 1
-	}
-	later(start, s.patience())
-	if s.ctx.Err() == nil {
-		later(s.flushed.Load(), s.heartbeat)
-		later(0, s.age)
-	}
-	return next - now
-}
-
 // end ends the session for a reason of its own or of its host's. The generator's
 // context ends; the rest is done when the generator has returned.
 func (s *Session) end(cause error) {
@@ -426,7 +347,7 @@ func (s *Session) finish() {
 // whole one.
 func (s *Session) conclude() (broken bool) {
 	switch cause := context.Cause(s.ctx); {
-	case s.lost, errors.Is(cause, ErrClientGone), errors.Is(cause, ErrSlowClient):
+	case s.lost, s.gone.Load(), errors.Is(cause, ErrSlowClient):
 		return false
 	case s.failure == nil:
 		if retry := s.retryAtEnd.Load(); retry > 0 && errors.Is(cause, ErrShutdown) {
@@ -488,39 +409,3 @@ func (s *Session) leave() {
 }
 
 func (s *Session) now() time.Duration { return time.Since(s.begin) }
-
-// A requestContext is the parent of a session's context. It gives what the
-// request's context does but its end, which the session hears of first, to say
-// why.
-type requestContext struct {
-	context.Context //nolint:containedctx // it is one itself
-	session         *Session
-}
-
-func (requestContext) Done() <-chan struct{} { return nil }
-func (requestContext) Err() error            { return nil }
-
-func (c requestContext) Value(key any) any {
-	if key == (lastEventIDKey{}) {
-		return c.session.lastEventID
-	}
-	return c.Context.Value(key)
-}
-
-type lastEventIDKey struct{}
-
-// LastEventID returns the ID of the last event that the client saw before it
-// reconnected: its Last-Event-ID header. It is empty if there was none, and
-// outside a view's context.
-func LastEventID(ctx context.Context) string {
-	id, _ := ctx.Value(lastEventIDKey{}).(string)
-	return id
-}
-
-// cleanID returns id, or nothing if no event of a stream can have had it.
-func cleanID(id string) string {
-	if len(id) > maxLastEventID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
-		return ""
-	}
-	return id
-}

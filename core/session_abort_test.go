@@ -31,13 +31,13 @@ func TestAbortEndsTheRequest(t *testing.T) {
 		err := tr.Serve(resetter{tr.host, cancel}, func(yield func(core.Event, error) bool) {
 			yield(core.Event{}, errBroken)
 		})
-		if got, want := err, errBroken; got != want { //nolint:errorlint // the very one
+		if got, want := err, errBroken; got != want {
 			t.Errorf("got error %v, want %v", got, want)
 		}
-		if got := tr.sum; got.Cause != nil || got.Err != errBroken { //nolint:errorlint // the very one
+		if got := tr.sum; got.Cause != nil || got.Err != errBroken {
 			t.Errorf("got %+v, want no cause and the error", got)
 		}
-		if got, want := context.Cause(tr.Context()), errBroken; got != want { //nolint:errorlint // the very one
+		if got, want := context.Cause(tr.Context()), errBroken; got != want {
 			t.Errorf("got cause %v, want %v", got, want)
 		}
 	})

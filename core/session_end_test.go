@@ -32,7 +32,7 @@ func TestEndFromOutside(t *testing.T) {
 		{
 			"the request's context is cancelled",
 			func(_ *core.Session, _ *core.Group, cancel context.CancelCauseFunc) { cancel(nil) },
-			nil, core.ErrClientGone,
+			[]string{`5s "data: b\n\n"`, "5s End"}, core.ErrClientGone, // if it has left, no harm is done
 		},
 		{
 			"for a reason of the host's",

@@ -740,8 +740,8 @@ func TestRaceEnd(t *testing.T) {
 		if clean != (i%4 == 2) || retry != "" {
 			t.Errorf("got the retry %v with %q behind, want %v", clean, retry, i%4 == 2)
 		}
-		if got := strings.HasSuffix(tr.log[len(tr.log)-1], "End"); got != clean {
-			t.Errorf("got a clean end %v, want %v", got, clean)
+		if got, want := strings.HasSuffix(tr.log[len(tr.log)-1], "End"), i%2 == 0; got != want {
+			t.Errorf("end %d: got a clean end %v, want %v", i%4, got, want)
 		}
 		if body != "" {
 			checkFrames(t, body)

@@ -37,22 +37,23 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 			}
 			c.SetRequest(r)
 			stream, err := view(c)
+			if stream != nil && err == nil && res.Committed {
+				return nil, errors.New("echosse: the view has answered, and returned a stream as well")
+			}
 			if stream != nil && err == nil {
 				res.Writer, streaming = nethttpsse.Unwrap(w), true
 			}
 			return stream, err
 		}, opts...)
 
-		var refused *core.RefusedError
-		switch {
-		case errors.As(err, &refused):
+		if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
 			return echo.NewHTTPError(refused.Status, refused.Error()).SetInternal(err)
-		case err != nil && streaming:
+		}
+		if err != nil && streaming {
 			c.Logger().Error(err)
 			return nil
-		default:
-			return err
 		}
+		return err
 	}
 }
 

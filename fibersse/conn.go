@@ -56,11 +56,13 @@ func (s *conn) watch(gone func()) {
 	go func() {
 		defer close(s.watched)
 		var buf [64]byte
-		for range 1 << 10 {
-			if _, err := s.Read(buf[:]); err != nil {
+		for heard := 0; heard < 64<<10; {
+			n, err := s.Read(buf[:])
+			if err != nil {
 				gone()
 				return
 			}
+			heard += n
 		}
 	}()
 }

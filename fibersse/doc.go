@@ -15,6 +15,9 @@
 //
 // # Limits
 //
+// Without the recover middleware, a panic ends the process, as in any handler of
+// fiber's.
+//
 // Middlewares that change the response after the handler come too late: headers
 // that they set then are not sent, and compress and etag do nothing. The cache
 // middleware would keep an empty answer, so let its Next skip the route. A view

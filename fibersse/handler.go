@@ -2,9 +2,11 @@ package fibersse
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/utils"
@@ -29,8 +31,8 @@ type View func(c *fiber.Ctx) (core.Stream, error)
 func Handler(view View, opts ...core.Option) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		err := serve(c, view, opts)
-		var refused *core.RefusedError
-		if !errors.As(err, &refused) {
+		refused, ok := err.(*core.RefusedError) //nolint:errorlint // a stream's failure may wrap one
+		if !ok {
 			return err
 		}
 		if refused.RetryAfter > 0 {
@@ -70,10 +72,16 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 		return err
 	}
 	conn := takeOver(c)
-	conn.watch(s.ClientGone)
-	defer conn.unwatch()
+	if drain(c) {
+		conn.watch(s.ClientGone)
+		defer conn.unwatch()
+	}
 	served = true
-	return s.Serve(conn, stream)
+	err = s.Serve(conn, stream)
+	if _, ok := err.(*core.RefusedError); ok { //nolint:errorlint // the very one would pass for a refusal
+		err = fmt.Errorf("fibersse: stream: %w", err)
+	}
+	return err
 }
 
 // prepare runs the view and makes the response ready. The stream is nil if there
@@ -92,9 +100,23 @@ func prepare(c *fiber.Ctx, view View) (core.Stream, error) {
 	if c.Method() == fiber.MethodHead {
 		return nil, nil
 	}
-	if body := c.Context().RequestBodyStream(); body != nil {
-		const most = 1 << 20
-		_, _ = io.CopyN(io.Discard, body, most) // what is left would pass for the client's leaving
-	}
 	return stream, nil
+}
+
+// drain reads what the view has left of a body that comes as a stream, and
+// reports whether that was all: the rest would pass for the client's words.
+func drain(c *fiber.Ctx) bool {
+	const (
+		most     = 1 << 20
+		patience = time.Second
+	)
+	body := c.Context().RequestBodyStream()
+	if body == nil {
+		return true
+	}
+	conn := c.Context().Conn()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_, err := io.CopyN(io.Discard, body, most)
+	_ = conn.SetReadDeadline(time.Time{})
+	return errors.Is(err, io.EOF)
 }

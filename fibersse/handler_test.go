@@ -139,6 +139,9 @@ func TestRefused(t *testing.T) {
 		want     string
 	}{
 		{"a cookie under encryptcookie", []fiber.Handler{encrypt, fibersse.Handler(cookie)}, "encryptcookie comes too late"},
+		{"timeout.New further out", []fiber.Handler{
+			timeout.New(func(c *fiber.Ctx) error { return c.Next() }, time.Minute), fibersse.Handler(view), //nolint:staticcheck // this is why
+		}, "use timeout.NewWithContext"},
 		{"timeout.New", []fiber.Handler{timeout.New(fibersse.Handler(view), time.Minute)}, "use timeout.NewWithContext"}, //nolint:staticcheck // this is why
 	}
 	for _, tt := range tests {
@@ -276,8 +279,10 @@ func TestClientTalks(t *testing.T) {
 	c, in := say(t, serve(t, app), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	until(t, in, ": open")
 	for range 20 {
-		if _, err := io.WriteString(c, strings.Repeat("talk", 100)); err != nil {
-			t.Fatal(err)
+		for range 100 {
+			if _, err := io.WriteString(c, "talk"); err != nil {
+				t.Fatal(err)
+			}
 		}
 		select {
 		case steps <- struct{}{}:

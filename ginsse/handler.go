@@ -25,21 +25,31 @@ type View func(c *gin.Context) core.Stream
 // answer.
 func Handler(view View, opts ...core.Option) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		r := c.Request
-		defer func() { c.Request = r }()
+		r, streaming := c.Request, false
+		defer func() {
+			c.Request = r
+			if streaming {
+				c.Writer = ended{c.Writer}
+			}
+		}()
 		err := nethttpsse.Serve(newWriter(c.Writer), r, func(r *http.Request) (core.Stream, error) {
 			if view == nil {
 				return nil, core.ErrNilView
 			}
 			c.Request = r
-			return view(c), nil
+			stream := view(c)
+			if stream != nil && c.Writer.Written() {
+				return nil, errors.New("ginsse: the view has answered, and returned a stream as well")
+			}
+			streaming = stream != nil && r.Method != http.MethodHead
+			return stream, nil
 		}, opts...)
 		if err == nil {
 			return
 		}
 		_ = c.Error(err)
-		var refused *core.RefusedError
-		if errors.As(err, &refused) {
+		if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
+			streaming = false
 			c.Abort()
 			c.String(refused.Status, "%s\n", refused)
 		}

@@ -239,3 +239,35 @@ func TestShutdownOfUseH2C(t *testing.T) {
 		t.Errorf("got cause %v, want %v", got, want)
 	}
 }
+
+// Nothing can be appended to a stream, however it ended: gin's own ErrorLogger
+// would add the error's text.
+func TestErrorLoggerAppendsNothing(t *testing.T) {
+	r := engine(gin.ErrorLogger())
+	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Fail(errors.New("secret")) },
+		core.WithErrorEvent(func(error) core.Event { return core.Event{Type: "failed"} })))
+	got := hosttest.Get(t, hosttest.Serve(t, r))
+	if want := ": open\n\ndata: before\n\nevent: failed\ndata: \n\n"; got.Body != want || got.Broken {
+		t.Errorf("got %q, broken %t, want %q", got.Body, got.Broken, want)
+	}
+}
+
+// A view that answers returns no stream.
+func TestAnswerAndStream(t *testing.T) {
+	errs := make(chan string, 1)
+	r := engine(func(c *gin.Context) {
+		c.Next()
+		errs <- c.Errors.String()
+	})
+	r.GET("/", ginsse.Handler(func(c *gin.Context) core.Stream {
+		c.String(http.StatusForbidden, "no")
+		return hosttest.Events("never")
+	}))
+	got := hosttest.Get(t, hosttest.Serve(t, r))
+	if got.Status != http.StatusForbidden || got.Body != "no" {
+		t.Errorf("got %d %q, want 403 %q", got.Status, got.Body, "no")
+	}
+	if got, want := <-errs, "returned a stream as well"; !strings.Contains(got, want) {
+		t.Errorf("got c.Errors %q, want %q", got, want)
+	}
+}

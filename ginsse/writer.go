@@ -51,9 +51,22 @@ func (w *writer) FlushError() error {
 	if !w.own {
 		w.Flush() // which keeps its error
 	}
+	if w.next == nil {
+		return fmt.Errorf("ginsse: a %T hides the writer that it wraps: give it an Unwrap method: %w",
+			w.ResponseWriter, http.ErrNotSupported)
+	}
 	if w.Size() <= 0 {
 		return fmt.Errorf("ginsse: a %T holds the response back: take the route out of the middleware that made it: %w",
 			w.ResponseWriter, http.ErrNotSupported)
 	}
 	return http.NewResponseController(w.next).Flush()
 }
+
+// An ended writer takes the place of the one that a stream has gone through, so
+// that nothing can be appended to the stream.
+type ended struct{ gin.ResponseWriter }
+
+func (ended) Write([]byte) (int, error)       { return 0, errEnded }
+func (ended) WriteString(string) (int, error) { return 0, errEnded }
+
+var errEnded = fmt.Errorf("ginsse: the stream has ended: %w", http.ErrBodyNotAllowed)

@@ -1,10 +1,12 @@
 package nethttpsse
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -44,8 +46,9 @@ func newConn(w http.ResponseWriter) (*conn, error) {
 	// A writer with headers of its own sends them when the handler has returned.
 	const probe = "X-Accel-Buffering"
 	w.Header().Set(probe, "no")
-	if last.Header().Get(probe) == "" {
-		w.Header().Del(probe)
+	shared := last.Header().Get(probe) != ""
+	w.Header().Del(probe)
+	if !shared {
 		return nil, refuse("a %T holds the headers back", w)
 	}
 	return c, nil
@@ -85,6 +88,31 @@ func Unwrap(w http.ResponseWriter) http.ResponseWriter {
 func unwrap(w http.ResponseWriter) http.ResponseWriter {
 	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
 		return u.Unwrap()
+	}
+	return nil
+}
+
+// drain reads what the view has left of a request's body, up to a bound: HTTP/1.1
+// notices that the client leaves only when the body is read to its end. A body
+// that does not come is refused, for net/http would wait for it before it sends
+// the headers. ctx is the session's.
+func (c *conn) drain(ctx context.Context, r *http.Request) error {
+	const (
+		most     = 1 << 20
+		patience = 5 * time.Second
+	)
+	if r.ProtoMajor != 1 || r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	_ = c.control.SetReadDeadline(time.Now().Add(patience))
+	stop := context.AfterFunc(ctx, func() { _ = c.control.SetReadDeadline(time.Unix(1, 0)) })
+	_, err := io.CopyN(io.Discard, r.Body, most)
+	stop()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &core.RefusedError{
+			Status: http.StatusRequestTimeout,
+			Err:    errors.New("nethttpsse: the request's body has not come to its end"),
+		}
 	}
 	return nil
 }
@@ -135,6 +163,9 @@ func (c *conn) finish(r *http.Request, err error) error {
 	if c.held != nil {
 		c.Abort()
 		err = c.held
+	}
+	if _, ok := err.(*core.RefusedError); ok { //nolint:errorlint // the very one would pass for a refusal
+		err = fmt.Errorf("nethttpsse: stream: %w", err)
 	}
 	if c.stuck {
 		if err != nil {

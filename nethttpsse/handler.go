@@ -2,7 +2,6 @@ package nethttpsse
 
 import (
 	"errors"
-	"io"
 	"log"
 	"net/http"
 	"slices"
@@ -30,11 +29,9 @@ func Handler(view View, opts ...core.Option) http.Handler {
 			}
 			return view(w, r), nil
 		}, opts...)
-		var refused *core.RefusedError
-		switch {
-		case errors.As(err, &refused):
+		if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
 			http.Error(w, refused.Error(), refused.Status)
-		case err != nil:
+		} else if err != nil {
 			logError(r, err)
 		}
 	})
@@ -53,9 +50,10 @@ func logError(r *http.Request, err error) {
 // of frameworks that build on net/http.
 //
 // A nil stream means that view has answered. An error of view's comes back as it
-// is, before anything was written. A *[core.RefusedError] says that the stream
-// could not begin: the caller answers with its status. Any other error is the
-// generator's; by then the response has been sent, and broken.
+// is, before anything was written. An error that is a *[core.RefusedError], and
+// does not only wrap one, says that the stream could not begin: the caller answers
+// with its status. Any other error is the generator's; by then the response has
+// been sent, and broken.
 //
 // w may be wrapped in writers that have an Unwrap method, as
 // [http.ResponseController] wants it. One that cannot flush is refused, since it
@@ -93,6 +91,9 @@ func Serve(
 	if err != nil {
 		return err
 	}
+	if err := c.drain(s.Context(), r); err != nil {
+		return err
+	}
 	h := w.Header()
 	core.SetHeaders(h.Get, h.Set)
 	h.Del("Content-Length")
@@ -100,18 +101,8 @@ func Serve(
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	drain(r)
 	c.begin(srv)
 	w.WriteHeader(http.StatusOK)
 	served = true
 	return c.finish(r, s.Serve(c, stream))
-}
-
-// drain reads what the view has left of a request's body. HTTP/1.1 notices that
-// the client leaves only when the body is read to its end.
-func drain(r *http.Request) {
-	const most = 1 << 20
-	if r.ProtoMajor == 1 && r.Body != nil {
-		_, _ = io.CopyN(io.Discard, r.Body, most)
-	}
 }

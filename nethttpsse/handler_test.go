@@ -269,3 +269,67 @@ func TestErrorLog(t *testing.T) {
 	failing.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/prices", nil))
 	t.Error("got no panic")
 }
+
+// A failure that looks like a refusal comes too late to be answered.
+func TestFailureWithARefusal(t *testing.T) {
+	quiet := func(srv *http.Server) { srv.ErrorLog = log.New(io.Discard, "", 0) }
+	url := hosttest.Serve(t, nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
+		return hosttest.Fail(&core.RefusedError{Status: 503, Err: errors.New("inner secret")})
+	}, core.WithErrorEvent(func(error) core.Event { return core.Event{Type: "failed"} })), quiet)
+	got := hosttest.Get(t, url)
+	if want := ": open\n\ndata: before\n\nevent: failed\ndata: \n\n"; got.Body != want || got.Broken {
+		t.Errorf("got %q, broken %t, want %q", got.Body, got.Broken, want)
+	}
+}
+
+// A body that does not come keeps neither its client nor a shutdown waiting.
+func TestUnfinishedBody(t *testing.T) {
+	viewed := make(chan struct{})
+	var server *http.Server
+	url := hosttest.Serve(t, nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
+		close(viewed)
+		return hosttest.Events("never")
+	}), func(srv *http.Server) { server = srv })
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome"); err != nil {
+		t.Fatal(err)
+	}
+	<-viewed
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got, want := res.StatusCode, http.StatusRequestTimeout; got != want {
+		t.Errorf("got status %d, want %d", got, want)
+	}
+	if got := res.Header.Get("X-Accel-Buffering"); got != "" {
+		t.Errorf("got X-Accel-Buffering %q of a refusal", got)
+	}
+}
+
+// A server whose base context is cancelled loses no event.
+func TestBaseContextCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	url := hosttest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "one"}, nil)
+			yield(core.Event{Data: "two"}, nil)
+			cancel()
+			<-r.Context().Done()
+		}
+	}, core.WithFlushWindow(time.Minute)), func(srv *http.Server) {
+		srv.BaseContext = func(net.Listener) context.Context { return ctx }
+	})
+	if got := hosttest.Get(t, url); got.Body != twoEvents || got.Broken {
+		t.Errorf("got %q, broken %t, want %q", got.Body, got.Broken, twoEvents)
+	}
+}

@@ -379,7 +379,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("got %d tokens, %d with a leading space and %d with a line break: that is no model's way", len(tokens), spaces, breaks)
 		}
 
-		for _, bad := range []string{``, `{"prompt": `, `{"prompt": 7}`, `[]`, `{}`, `{"prompt": ""}`} {
+		for _, bad := range []string{``, `{"prompt": `, `{"prompt": 7}`, `[]`, `{}`, `{"prompt": ""}`, `{"prompt": "x"} junk`} {
 			contentType, body := status(t, base, request{method: http.MethodPost, path: "/tokens", body: bad}, http.StatusBadRequest)
 			wantError(t, name, contentType, body, errPrompt.text)
 		}

@@ -51,7 +51,7 @@ func newEcho(d *demo) server {
 	}))
 	e.POST("/tokens", stream(func(c echo.Context) (core.Stream, error) {
 		var body tokensBody
-		if err := e.JSONSerializer.Deserialize(c, &body); err != nil {
+		if err := decode(c.Request().Body, &body); err != nil {
 			return nil, errPrompt
 		}
 		return d.tokens(c.Request().Context(), body.Prompt)
@@ -65,7 +65,7 @@ func newEcho(d *demo) server {
 
 	e.POST("/notice", func(c echo.Context) error {
 		var body noticeBody
-		if err := e.JSONSerializer.Deserialize(c, &body); err != nil {
+		if err := decode(c.Request().Body, &body); err != nil {
 			return echoError(errText)
 		}
 		if err := d.addNotice(c.QueryParam("token"), body.Text); err != nil {

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -59,7 +59,7 @@ func newFiber(d *demo) server {
 	}))
 	app.Post("/tokens", stream(func(c *fiber.Ctx) (core.Stream, error) {
 		var body tokensBody
-		if err := json.Unmarshal(c.Body(), &body); err != nil {
+		if err := decode(bytes.NewReader(c.Body()), &body); err != nil {
 			return nil, errPrompt
 		}
 		return d.tokens(c.UserContext(), body.Prompt)
@@ -73,7 +73,7 @@ func newFiber(d *demo) server {
 
 	app.Post("/notice", func(c *fiber.Ctx) error {
 		var body noticeBody
-		if err := json.Unmarshal(c.Body(), &body); err != nil {
+		if err := decode(bytes.NewReader(c.Body()), &body); err != nil {
 			return fiberError(errText)
 		}
 		if err := d.addNotice(c.Query("token"), body.Text); err != nil {

@@ -52,7 +52,7 @@ func newGin(d *demo) server {
 	}))
 	r.POST("/tokens", stream(func(c *gin.Context) (core.Stream, error) {
 		var body tokensBody
-		if err := c.ShouldBindJSON(&body); err != nil {
+		if err := decode(c.Request.Body, &body); err != nil {
 			return nil, errPrompt
 		}
 		return d.tokens(c.Request.Context(), body.Prompt)
@@ -66,7 +66,7 @@ func newGin(d *demo) server {
 
 	r.POST("/notice", func(c *gin.Context) {
 		var body noticeBody
-		if err := c.ShouldBindJSON(&body); err != nil {
+		if err := decode(c.Request.Body, &body); err != nil {
 			ginError(c, errText)
 			return
 		}

@@ -49,7 +49,7 @@ func newNetHTTP(d *demo) server {
 	}))
 	mux.Handle("POST /tokens", stream(func(r *http.Request) (core.Stream, error) {
 		var body tokensBody
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		if err := decode(r.Body, &body); err != nil {
 			return nil, errPrompt
 		}
 		return d.tokens(r.Context(), body.Prompt)
@@ -63,7 +63,7 @@ func newNetHTTP(d *demo) server {
 
 	mux.HandleFunc("POST /notice", func(w http.ResponseWriter, r *http.Request) {
 		var body noticeBody
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		if err := decode(r.Body, &body); err != nil {
 			httpError(w, errText)
 			return
 		}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"strconv"
@@ -56,6 +58,15 @@ var (
 	errText   = &problem{http.StatusBadRequest, `bad body: try {"text": "Hello"}`}
 	errFull   = &problem{http.StatusConflict, "too many unread notices: read them first"}
 )
+
+// decode reads a body that is one JSON value and nothing else.
+func decode(body io.Reader, v any) error {
+	all, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(all, v)
+}
 
 // stream goes on after the ID that the client saw last.
 func (d *demo) stream(ctx context.Context, user string) core.Stream {

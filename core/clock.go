@@ -1,0 +1,72 @@
+package core
+
+import (
+	"math"
+	"time"
+)
+
+// tick is the session's only clock. It breaks a write that lasts too long, ends
+// a session that is old enough, and sends a heartbeat on a silent one.
+func (s *Session) tick() {
+	s.timerMu.Lock()
+	if s.stopped {
+		s.timerMu.Unlock()
+		return
+	}
+	now := s.now()
+	if s.maxAge > 0 && now >= s.age {
+		s.cancel(ErrMaxAge)
+	}
+	if start := s.sending.Load(); start != 0 {
+		if limit := s.patience(); limit > 0 && now-time.Duration(start-1) >= limit {
+			s.cancel(ErrSlowClient)
+			s.conn.Abort()
+		}
+	}
+	s.timer.Reset(s.due(now))
+	s.timerMu.Unlock()
+
+	// A write that is under way is as good as a heartbeat.
+	if s.heartbeat <= 0 || s.ctx.Err() != nil || !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	defer s.recoverHost()
+	if !s.closed && s.waiting == nil && now-time.Duration(s.flushed.Load()) >= s.heartbeat {
+		s.send(Event{Comment: heartbeatComment})
+	}
+}
+
+// patience is how long a write may last; 0 for ever.
+func (s *Session) patience() time.Duration {
+	if s.ctx.Err() != nil && (s.writeTimeout <= 0 || s.writeTimeout > grace) {
+		return grace
+	}
+	return max(s.writeTimeout, 0)
+}
+
+// due is how long after now the timer has to look again. It is not moved by each
+// event: it comes at the earliest time that there may be something to do.
+func (s *Session) due(now time.Duration) time.Duration {
+	next := time.Duration(math.MaxInt64)
+	later := func(since int64, d time.Duration) {
+		if d <= 0 {
+			return
+		}
+		at := time.Duration(since) + d
+		if at <= now { // seen to just now
+			at = now + d
+		}
+		next = min(next, at)
+	}
+	start := int64(now)
+	if sending := s.sending.Load(); sending != 0 {
+		start = sending - 1
+	}
+	later(start, s.patience())
+	if s.ctx.Err() == nil {
+		later(s.flushed.Load(), s.heartbeat)
+		later(0, s.age)
+	}
+	return next - now
+}

@@ -1,0 +1,57 @@
+package core
+
+import (
+	"context"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxLastEventID bounds a Last-Event-ID header, in bytes.
+const maxLastEventID = 1 << 10
+
+// SetHeaders sets the headers of an event stream. A Cache-Control that the view
+// has set stays.
+func SetHeaders(get func(name string) string, set func(name, value string)) {
+	set("Content-Type", "text/event-stream")
+	set("X-Accel-Buffering", "no") // nginx would gather events
+	if get("Cache-Control") == "" {
+		set("Cache-Control", "no-cache")
+	}
+}
+
+// A requestContext is the parent of a session's context. It gives what the
+// request's context does but its end, which the session hears of first, to say
+// why.
+type requestContext struct {
+	context.Context //nolint:containedctx // it is one itself
+	session         *Session
+}
+
+func (requestContext) Done() <-chan struct{} { return nil }
+func (requestContext) Err() error            { return nil }
+
+func (c requestContext) Value(key any) any {
+	if key == (lastEventIDKey{}) {
+		return c.session.lastEventID
+	}
+	return c.Context.Value(key)
+}
+
+type lastEventIDKey struct{}
+
+// LastEventID returns the ID of the last event that the client saw before it
+// reconnected: its Last-Event-ID header. It is empty if there was none, and
+// outside a view's context.
+func LastEventID(ctx context.Context) string {
+	id, _ := ctx.Value(lastEventIDKey{}).(string)
+	return id
+}
+
+// cleanID returns id, or nothing if no event of a stream can have had it.
+func cleanID(id string) string {
+	if len(id) > maxLastEventID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
+		return ""
+	}
+	return id
+}
