@@ -1,56 +1,9 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
-	"time"
 
-	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
-func TestStream(t *testing.T) {
-	srv := httptest.NewServer(router())
-	t.Cleanup(srv.Close)
-	base := srv.URL
-	for _, test := range []struct {
-		name, lastEventID, want string
-	}{
-		{"the first connection", "", "1"},
-		{"a reconnection", "41", "42"},
-		{"an ID that is no number", "x", "1"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/stream?user_id=%E7%94%A8%E6%88%B7", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Last-Event-ID", test.lastEventID)
-			res, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer res.Body.Close()
-			for event, err := range core.Read(res.Body) {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if event.ID != test.want || event.Type != "add" {
-					t.Errorf("got ID %q and type %q, want %q and %q", event.ID, event.Type, test.want, "add")
-				}
-				var message []string
-				err = json.Unmarshal([]byte(event.Data), &message)
-				if err != nil || len(message) != 2 || !strings.HasPrefix(message[0], "当前时间: ") || message[1] != "用户" {
-					t.Errorf("got data %s (%v), want the time and the user", event.Data, err)
-				}
-				return
-			}
-			t.Error("got the end of the stream, want an event")
-		})
-	}
-}
+func TestStream(t *testing.T) { hosttest.Ticker(t, hosttest.Serve(t, router())) }
