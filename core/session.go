@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"sync"
@@ -165,6 +166,9 @@ func (s *Session) Serve(conn Conn, stream Stream) error {
 	}
 	returned = true
 	s.finish()
+	if _, ok := s.failure.(*RefusedError); ok { //nolint:errorlint // the very one would pass for a refusal
+		return fmt.Errorf("core: stream: %w", s.failure)
+	}
 	return s.failure
 }
 

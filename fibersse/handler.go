@@ -2,7 +2,6 @@ package fibersse
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -77,11 +76,7 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 		defer conn.unwatch()
 	}
 	served = true
-	err = s.Serve(conn, stream)
-	if _, ok := err.(*core.RefusedError); ok { //nolint:errorlint // the very one would pass for a refusal
-		err = fmt.Errorf("fibersse: stream: %w", err)
-	}
-	return err
+	return s.Serve(conn, stream)
 }
 
 // prepare runs the view and makes the response ready. The stream is nil if there

@@ -164,9 +164,6 @@ func (c *conn) finish(r *http.Request, err error) error {
 		c.Abort()
 		err = c.held
 	}
-	if _, ok := err.(*core.RefusedError); ok { //nolint:errorlint // the very one would pass for a refusal
-		err = fmt.Errorf("nethttpsse: stream: %w", err)
-	}
 	if c.stuck {
 		if err != nil {
 			logError(r, err)
