@@ -161,7 +161,7 @@ func (s *Session) Serve(conn Conn, stream Stream) error {
 			panic(v)
 		}
 	}()
-	if s.open(conn) && stream != nil {
+	if s.start(conn) && stream != nil {
 		stream(s.yield)
 	}
 	returned = true
@@ -172,8 +172,8 @@ func (s *Session) Serve(conn Conn, stream Stream) error {
 	return s.failure
 }
 
-// open begins the response, and reports whether it can go on.
-func (s *Session) open(conn Conn) bool {
+// start begins the response, and reports whether it can go on.
+func (s *Session) start(conn Conn) bool {
 	s.conn, s.begin = conn, time.Now()
 	if s.maxAge > 0 {
 		s.age = s.maxAge - rand.N(s.maxAge/10+1) //nolint:gosec // not a secret
@@ -199,9 +199,12 @@ func (s *Session) greet() bool {
 
 // yield takes one element of the stream.
 func (s *Session) yield(e Event, err error) bool {
+	if err != nil && s.asked(err) {
+		return true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.failure != nil || s.ctx.Err() != nil {
+	if !s.open() {
 		if !s.closed && s.failure == nil {
 			s.late = err
 		}
@@ -214,10 +217,22 @@ func (s *Session) yield(e Event, err error) bool {
 		s.failure = err
 		return false
 	}
-	s.events++
+	return s.gathered(1)
+}
+
+// open reports whether the stream may go on.
+func (s *Session) open() bool {
+	return !s.closed && s.failure == nil && s.ctx.Err() == nil
+}
+
+// gathered sends what waits, now or when the flush window ends. n events have
+// been added to it.
+func (s *Session) gathered(n int) bool {
+	first := s.events == 0
+	s.events += n
 	now := s.now()
 	wait := s.flushWindow - (now - time.Duration(s.flushed.Load()))
-	if s.events == 1 || wait <= 0 || len(*s.waiting) >= flushSize {
+	if first || wait <= 0 || len(*s.waiting) >= flushSize {
 		return s.flush(now)
 	}
 	s.flushAfter(wait)
@@ -226,12 +241,18 @@ func (s *Session) yield(e Event, err error) bool {
 
 // gather adds e to what waits, or nothing of it.
 func (s *Session) gather(e *Event) error {
+	b := s.buffer()
+	var err error
+	*b, err = e.appendTo(*b)
+	return err
+}
+
+// buffer returns what waits, for more to be added.
+func (s *Session) buffer() *[]byte {
 	if s.waiting == nil {
 		s.waiting = buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool's only type
 	}
-	var err error
-	*s.waiting, err = e.appendTo(*s.waiting)
-	return err
+	return s.waiting
 }
 
 // flush sends what waits, and reports whether the session can go on.

@@ -1,0 +1,70 @@
+package core
+
+import "reflect"
+
+// SessionOf returns the session that yield feeds, if yield is a session's own,
+// and nil if anything stands between them. A stream that shares its frames among
+// many clients asks once, when it begins, and then gives them to
+// [Session.Forward] instead of yielding events:
+//
+//	func(yield func(core.Event, error) bool) {
+//		if s := core.SessionOf(yield); s != nil {
+//			// s.Forward(frames)
+//		}
+//	}
+//
+// It needs no such session: who ranges over a stream, or wraps it in one of
+// their own, is yielded events as ever.
+func SessionOf(yield func(Event, error) bool) *Session {
+	if reflect.ValueOf(yield).Pointer() != ownYield {
+		return nil
+	}
+	var q question // for the code alone does not tell whose it is
+	yield(Event{}, &q)
+	return q.session
+}
+
+// ownYield is the code of every session's yield, and of nothing else.
+var ownYield = reflect.ValueOf((*Session)(nil).yield).Pointer()
+
+// A question is an error that no stream can fail with.
+type question struct{ session *Session }
+
+func (*question) Error() string { return "core: whose yield is this?" }
+
+// asked reports whether err is a question, and answers it.
+func (s *Session) asked(err error) bool {
+	q, ok := err.(*question) //nolint:errorlint // nobody wraps it
+	if ok {
+		q.session = s
+	}
+	return ok
+}
+
+// Forward sends frames as if their events had been yielded one after the other,
+// and likewise reports whether the stream may go on. Each is one event, as
+// [Event.AppendText] has made it; they are not looked at again. They are copied
+// before it returns. Frames that come together share their flushes: what is left
+// of them below 32 KiB is sent at once, or within the flush window after the
+// flush before.
+//
+// It is for the goroutine that runs the stream.
+func (s *Session) Forward(frames [][]byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.open() {
+		return false
+	}
+	for len(frames) > 0 {
+		b, n := s.buffer(), 0
+		for n < len(frames) && len(*b) < flushSize {
+			*b = append(*b, frames[n]...)
+			n++
+		}
+		frames = frames[n:]
+		if !s.gathered(n) || s.ctx.Err() != nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,32 @@
+// Package hub publishes events to topics, for any number of clients that come,
+// go, fall behind and come back.
+//
+// A hub is one append-only log, and a subscription is a position in it. What is
+// published is encoded once and appended; each client reads it from there at its
+// own pace, whether it was there at the time or resumes later. So there is no seam
+// between history and live traffic, a slow client costs nobody else anything, and
+// memory depends on the log's bounds and not on the number of clients.
+//
+//	var room hub.Hub // or hub.New, with options
+//
+//	r.GET("/chat", ginsse.Handler(func(c *gin.Context) core.Stream {
+//		return room.Subscribe(c.Request.Context(), "chat")
+//	}))
+//	r.POST("/chat", func(c *gin.Context) {
+//		id, err := room.Publish(c.Request.Context(), "chat", core.Event{Data: c.PostForm("text")})
+//		...
+//	})
+//
+// # Whole or told
+//
+// A client that reconnects goes on after the last event that it has seen. It gets
+// every event from there on, in the order of publishing and none twice, or a gap
+// event where the log has dropped some in the meantime: see [Gap].
+//
+// # Order
+//
+// There is one order over all topics of a hub, and IDs grow with it, so that a
+// client of several topics needs no more than the one ID to resume. An ID is
+// "<epoch>-<number>". The epoch is drawn when the hub is made, so that an ID of an
+// earlier process is not taken for one of this.
+package hub

@@ -1,0 +1,58 @@
+package hub
+
+import "github.com/yieldsse/yieldsse/core"
+
+// A Gap says that a subscriber has missed events, or may have.
+type Gap struct {
+	Reason GapReason `json:"reason"`
+
+	// After is the last event ID that the client had, as it sent it. What is
+	// missing came after it.
+	After string `json:"after"`
+
+	// Through is the ID of the last event that may be missing. The client is
+	// sent all that came after it.
+	Through string `json:"through"`
+
+	// Topics are those of the subscription's topics and patterns that events
+	// were dropped from; all of them if it is not known.
+	Topics []string `json:"-"`
+}
+
+// A GapReason is why there is a gap.
+type GapReason string
+
+// The reasons.
+const (
+	// GapDropped means that the log's bounds have dropped events before the
+	// client has read them.
+	GapDropped GapReason = "dropped"
+
+	// GapRestarted means that the client's ID is of another hub, such as that of
+	// this process before it was restarted. All that is held follows.
+	GapRestarted GapReason = "restarted"
+
+	// GapUnknown means that the client's ID is none of a hub's. The client is
+	// treated as one that has come without.
+	GapUnknown GapReason = "unknown"
+)
+
+// gapEvent is the default of WithGapEvent.
+func gapEvent(g Gap) core.Event {
+	e, _ := core.Event{Type: "gap"}.JSON(g) // strings make no error
+	return e
+}
+
+// A GapPolicy says what happens to a subscriber that the log has overtaken while
+// it was connected.
+type GapPolicy int
+
+const (
+	// GapJump sends the gap event, and goes on with the oldest event that is
+	// held. It is the default.
+	GapJump GapPolicy = iota
+
+	// GapEnd ends the stream with [ErrLagged], so that the client comes back,
+	// perhaps to a process that is less busy. Then it is sent the gap event.
+	GapEnd
+)

@@ -1,0 +1,336 @@
+package hub
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// maxIdle is how many topics are remembered that have neither events nor
+// subscribers any more.
+const maxIdle = 1 << 14
+
+// A Hub is a log of events by topics, and those who follow it. The zero Hub works
+// and has the defaults of [New]. Its methods may be called by any goroutine at any
+// time; it must not be copied after its first use.
+type Hub struct {
+	config
+	log
+
+	mu sync.Mutex // guards everything here, and is held while nobody waits
+
+	epoch    string // begins each ID; empty before the first use
+	began    time.Time
+	expiry   *time.Timer // drops what is too old; nil until something may be
+	topics   map[string]*topic
+	patterns map[string]*source
+	tree     tree   // of the patterns
+	changes  uint64 // how often patterns has changed
+
+	idle      []*topic // topics to forget, oldest first
+	forgotten uint64   // the last event that a forgotten topic has lost
+
+	running int           // subscriptions
+	ended   chan struct{} // closed when none is left; nil unless somebody waits
+	closed  bool
+}
+
+// New returns a hub. Its defaults: 10,000 events, 64 MiB, no bound by age, and
+// subscribers that were overtaken are told so and go on.
+func New(opts ...Option) *Hub {
+	h := &Hub{config: newConfig(opts)}
+	h.setUp()
+	return h
+}
+
+// lock locks the hub, which has been set up then.
+func (h *Hub) lock() {
+	h.mu.Lock()
+	if h.epoch == "" {
+		h.config = newConfig(nil)
+		h.setUp()
+	}
+}
+
+func (h *Hub) setUp() {
+	h.epoch = strings.ToLower(rand.Text()[:epochLen])
+	h.began = time.Now()
+	h.log.maxEvents, h.log.maxBytes, h.log.maxAge = h.config.maxEvents, h.config.maxBytes, h.config.maxAge
+	h.topics = make(map[string]*topic)
+	h.patterns = make(map[string]*source)
+}
+
+// Publish appends an event to a topic's log, for those who follow it now and for
+// those who resume later, and returns the ID that it has got. It never waits for
+// a subscriber.
+//
+// An error says why the event was not published: the topic is empty, malformed
+// (see [Check]) or a pattern; the event brings its own ID, cannot be encoded or
+// is larger than the log; ctx has ended; or the hub was shut down. Then nothing
+// has changed.
+func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...PublishOption) (id string, err error) {
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("hub: publish: %w", context.Cause(ctx))
+	}
+	if e.ID != "" {
+		return "", fmt.Errorf("hub: the event brings the ID %q: leave it empty, for the hub gives the IDs", e.ID)
+	}
+	var p publication
+	for _, o := range opts {
+		if o != nil {
+			o(&p)
+		}
+	}
+	var ways [4]departure
+	id, off, err := h.publish(name, e, p, ways[:0])
+	for _, d := range off {
+		for _, l := range d.links {
+			l.subscription.wakeUp()
+		}
+	}
+	if len(off) > 0 {
+		h.mu.Lock()
+		for _, d := range off {
+			d.source.rest(d.links)
+		}
+		h.mu.Unlock()
+	}
+	return id, err
+}
+
+// A departure is those who have waited for an event of a source.
+type departure struct {
+	source *source
+	links  []*link
+}
+
+func (h *Hub) publish(name string, e core.Event, p publication, off []departure) (string, []departure, error) {
+	h.lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return "", nil, ErrShutdown
+	}
+	t := h.topics[name]
+	if t == nil {
+		switch pattern, err := check(name); {
+		case err != nil:
+			return "", nil, err
+		case pattern:
+			return "", nil, fmt.Errorf("hub: topic %q is a pattern: publish to one topic", name)
+		}
+	}
+	e.ID = h.id(h.last + 1)
+	r, err := h.encode(e, p.keyed)
+	if err != nil {
+		return "", nil, fmt.Errorf("hub: publish to %q: %w", name, err)
+	}
+	if t == nil {
+		t = h.newTopic(name)
+	}
+	h.refresh(t)
+	if p.keyed {
+		h.remove(t.replaceKey(p.key, h.last+1))
+	}
+	h.commit(t, r, h.now())
+	h.trim()
+	for _, s := range t.sources {
+		if links := s.send(); links != nil {
+			off = append(off, departure{s, links})
+		}
+	}
+	return e.ID, off, nil
+}
+
+// LastID returns the ID of the last event that was published, or of the hub's
+// beginning. It is what a page that shows the present state resumes from:
+//
+//	h.SubscribeFrom(ctx, idOfThePage, topic)
+//
+// Take it before you read the state, so that an event is rather shown twice than
+// not at all.
+func (h *Hub) LastID() string {
+	h.lock()
+	defer h.mu.Unlock()
+	return h.id(h.last)
+}
+
+// Len returns how many subscriptions run that have named this topic or pattern.
+func (h *Hub) Len(topic string) int {
+	h.lock()
+	defer h.mu.Unlock()
+	if s := h.source(topic); s != nil {
+		return len(s.members)
+	}
+	return 0
+}
+
+// Topics returns the names of the topics that hold events or have subscribers of
+// their own, sorted.
+func (h *Hub) Topics() []string {
+	h.lock()
+	defer h.mu.Unlock()
+	h.trim()
+	var names []string
+	for name, t := range h.topics {
+		if !t.unused() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Kick ends the subscriptions that have named this topic or pattern, and returns
+// how many. Each is first sent what was published until now; then its stream ends,
+// as one that has come to its end. A browser reconnects after that, so
+// what is to keep somebody out is the view's to refuse.
+func (h *Hub) Kick(topic string) int {
+	h.lock()
+	defer h.mu.Unlock()
+	s := h.source(topic)
+	if s == nil {
+		return 0
+	}
+	h.end(s)
+	return len(s.members)
+}
+
+// Shutdown ends all subscriptions as [Hub.Kick] does, refuses what comes later with
+// [ErrShutdown], and waits until the subscriptions' streams have ended. If ctx
+// ends first it returns an error that wraps the context's, and the streams that
+// are left go on ending.
+func (h *Hub) Shutdown(ctx context.Context) error {
+	h.lock()
+	h.closed = true
+	if h.expiry != nil {
+		h.expiry.Stop()
+	}
+	for _, t := range h.topics {
+		h.end(&t.source)
+	}
+	for _, s := range h.patterns {
+		h.end(s)
+	}
+	if h.ended == nil && h.running > 0 {
+		h.ended = make(chan struct{})
+	}
+	ended := h.ended
+	h.mu.Unlock()
+
+	if ended == nil {
+		return nil
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		h.lock()
+		defer h.mu.Unlock()
+		return fmt.Errorf("hub: shutdown: %d subscriptions have not ended: %w", h.running, context.Cause(ctx))
+	}
+}
+
+// end has the members of a source end when they have read what there is.
+func (h *Hub) end(s *source) {
+	for _, l := range s.members {
+		if !l.subscription.ending {
+			l.subscription.ending, l.subscription.final = true, h.last
+			l.subscription.wakeUp()
+		}
+	}
+}
+
+// source returns the topic or pattern of that name, or nil.
+func (h *Hub) source(name string) *source {
+	if t := h.topics[name]; t != nil {
+		return &t.source
+	}
+	return h.patterns[name]
+}
+
+func (h *Hub) newTopic(name string) *topic {
+	t := &topic{source: source{name: name, lost: h.forgotten}}
+	h.topics[name] = t
+	return t
+}
+
+// refresh brings a topic's sources up to date.
+func (h *Hub) refresh(t *topic) {
+	if t.sources == nil || t.asOf != h.changes {
+		t.sources = h.tree.match(t.name, append(t.sources[:0], &t.source))
+		t.asOf = h.changes
+	}
+}
+
+// now is the time for the log, if it has a bound by age.
+func (h *Hub) now() int64 {
+	if h.log.maxAge <= 0 {
+		return 0
+	}
+	return int64(time.Since(h.began))
+}
+
+// trim drops what is beyond the bounds.
+func (h *Hub) trim() {
+	now := h.now()
+	for {
+		number, t := h.excess(now)
+		if t == nil {
+			break
+		}
+		h.refresh(t)
+		h.remove(number)
+		t.forgetKey(number)
+		for _, s := range t.sources {
+			s.lost = number
+		}
+		h.dropped = number
+		h.retire(t)
+	}
+	if h.log.maxAge > 0 && h.expiry == nil && h.order.live > 0 && !h.closed {
+		_, oldest := h.order.oldest()
+		left := h.log.maxAge - time.Duration(now-oldest.at)
+		h.expiry = time.AfterFunc(max(left, h.log.maxAge/16), h.expire)
+	}
+}
+
+// expire drops what is too old while nobody publishes.
+func (h *Hub) expire() {
+	h.lock()
+	defer h.mu.Unlock()
+	h.expiry = nil
+	h.trim()
+}
+
+// retire has a topic forgotten that is of no more use, soon or later. As long as
+// it is there, who resumes from an old ID is told of a gap only if there is one.
+func (h *Hub) retire(t *topic) {
+	switch {
+	case t.idle || !t.unused():
+		return
+	case t.lost <= h.forgotten:
+		delete(h.topics, t.name)
+		return
+	}
+	t.idle = true
+	h.idle = append(h.idle, t)
+	for len(h.idle) > maxIdle {
+		t, h.idle[0] = h.idle[0], nil
+		h.idle = h.idle[1:]
+		t.idle = false
+		if t.unused() {
+			delete(h.topics, t.name)
+			h.forgotten = max(h.forgotten, t.lost)
+		}
+	}
+}
+
+// errNoTopics is here so that Check and Subscribe say the same.
+var errNoTopics = errors.New("hub: no topic: name one at the least")

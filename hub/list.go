@@ -1,0 +1,95 @@
+package hub
+
+import "sort"
+
+// A list holds items by their numbers, which grow. Items come at its end, go at
+// its front, and now and then from the middle. What has gone from it takes a
+// quarter of its memory at most, so that all of this is cheap on the average.
+type list[T comparable] struct {
+	numbers []uint64
+	items   []T // the zero value stands for one that has gone
+	front   int // what is before has gone
+	live    int
+}
+
+// push adds an item. number is greater than all before.
+func (l *list[T]) push(number uint64, item T) {
+	l.numbers = append(l.numbers, number)
+	l.items = append(l.items, item)
+	l.live++
+}
+
+// oldest returns the first item. There is one.
+func (l *list[T]) oldest() (number uint64, item T) {
+	return l.numbers[l.front], l.items[l.front]
+}
+
+// find returns the index of the item of that number, or -1.
+func (l *list[T]) find(number uint64) int {
+	if l.live == 0 || number < l.numbers[l.front] {
+		return -1
+	}
+	i := l.front
+	if l.numbers[i] != number { // for the oldest is asked for most
+		i = l.after(number - 1)
+	}
+	var gone T
+	if i == len(l.numbers) || l.numbers[i] != number || l.items[i] == gone {
+		return -1
+	}
+	return i
+}
+
+// remove takes the item of that number out, if there is one.
+func (l *list[T]) remove(number uint64) (item T, ok bool) {
+	i := l.find(number)
+	if i < 0 {
+		return item, false
+	}
+	var none T
+	item, l.items[i] = l.items[i], none
+	l.live--
+	for l.front < len(l.items) && l.items[l.front] == none {
+		l.front++
+	}
+	if gone := len(l.items) - l.live; gone > 16+l.live/4 || l.live == 0 {
+		l.compact()
+	}
+	return item, true
+}
+
+func (l *list[T]) compact() {
+	if l.live == 0 {
+		*l = list[T]{}
+		return
+	}
+	var none T
+	n := 0
+	for i := l.front; i < len(l.items); i++ {
+		if l.items[i] != none {
+			l.numbers[n], l.items[n] = l.numbers[i], l.items[i]
+			n++
+		}
+	}
+	clear(l.items[n:])
+	l.numbers, l.items, l.front = l.numbers[:n], l.items[:n], 0
+	if cap(l.items) > 4*n+64 {
+		l.numbers = append(make([]uint64, 0, n+n/4), l.numbers...)
+		l.items = append(make([]T, 0, n+n/4), l.items...)
+	}
+}
+
+// after returns the index of the first item whose number is greater, be it one
+// that has gone, or len(l.items). It looks near the end first, where most of
+// those look who follow.
+func (l *list[T]) after(number uint64) int {
+	low, high := l.front, len(l.numbers)
+	for step := 1; high-step >= l.front; step *= 2 {
+		if l.numbers[high-step] <= number {
+			low = high - step + 1
+			break
+		}
+		high -= step
+	}
+	return low + sort.Search(high-low, func(i int) bool { return l.numbers[low+i] > number })
+}

@@ -1,0 +1,103 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// An Option sets something about a hub. A nil Option does nothing.
+type Option func(*config)
+
+type config struct {
+	maxEvents int
+	maxBytes  int
+	maxAge    time.Duration
+	gapEvent  func(Gap) core.Event
+	gapPolicy GapPolicy
+	join      func(ctx context.Context, topic string)
+	leave     func(ctx context.Context, topic string)
+}
+
+func newConfig(opts []Option) config {
+	c := config{
+		maxEvents: 10_000,
+		maxBytes:  64 << 20,
+		gapEvent:  gapEvent,
+	}
+	for _, o := range opts {
+		if o != nil {
+			o(&c)
+		}
+	}
+	return c
+}
+
+// WithMaxEvents bounds the log by the number of events, over all topics. The
+// default is 10,000. Zero or less sets no bound.
+func WithMaxEvents(n int) Option {
+	return func(c *config) { c.maxEvents = n }
+}
+
+// WithMaxBytes bounds the log by the bytes of its frames, over all topics. An
+// event that is larger is refused. The default is 64 MiB. Zero or less sets no
+// bound.
+func WithMaxBytes(n int) Option {
+	return func(c *config) { c.maxBytes = n }
+}
+
+// WithMaxAge drops events that are older than d. Zero or less, the default, sets
+// no bound.
+func WithMaxAge(d time.Duration) Option {
+	return func(c *config) { c.maxAge = d }
+}
+
+// WithGapEvent makes the event that tells a client of a [Gap]. Its ID is set by
+// the hub, so that a client that reconnects is not told again. The default is of
+// type "gap", and its data is the Gap as JSON. f may be called by several
+// goroutines at once. A nil f is the default.
+func WithGapEvent(f func(Gap) core.Event) Option {
+	return func(c *config) {
+		if c.gapEvent = f; f == nil {
+			c.gapEvent = gapEvent
+		}
+	}
+}
+
+// WithGapPolicy says what happens to a subscriber that is so slow that the log
+// drops what it has not read. The default is [GapJump].
+func WithGapPolicy(p GapPolicy) Option {
+	return func(c *config) { c.gapPolicy = p }
+}
+
+// WithJoin calls f when a subscription begins to run, once for each topic and
+// pattern that it named. f runs in the stream's goroutine, before the first
+// event; what it publishes reaches that subscription too. The context is the
+// subscription's.
+func WithJoin(f func(ctx context.Context, topic string)) Option {
+	return func(c *config) { c.join = f }
+}
+
+// WithLeave calls f once for each call of [WithJoin]'s function, when that
+// subscription has ended, in the same goroutine. The context is the
+// subscription's, but that it does not end.
+func WithLeave(f func(ctx context.Context, topic string)) Option {
+	return func(c *config) { c.leave = f }
+}
+
+// A PublishOption sets something about one event.
+type PublishOption func(*publication)
+
+type publication struct {
+	key   string
+	keyed bool
+}
+
+// WithKey lets the event stand for earlier ones of the same topic and key: who
+// has not read those yet is sent this one only. What is skipped so is no gap, and
+// takes no room in the log. It is for values of which only the last one counts,
+// such as prices.
+func WithKey(key string) PublishOption {
+	return func(p *publication) { p.key, p.keyed = key, true }
+}

@@ -1,0 +1,457 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// Where a subscription may begin, beside after an event ID.
+const (
+	// Now begins with what is published from now on.
+	Now = ""
+
+	// Oldest begins with the oldest event that is held.
+	Oldest = "*"
+)
+
+// batchSize is how many bytes of frames a subscriber takes at once.
+const batchSize = 32 << 10
+
+// Subscribe returns the events of some topics and patterns (see [Check]), in the
+// order in which they were published: from the client's last event ID on
+// (see [core.LastEventID]), or from now on, that is from this call on, if there is none.
+//
+// The stream has every event after that, or a gap event (see [Gap]) where the log
+// has dropped some. It ends when ctx does, and with [Hub.Kick] and
+// [Hub.Shutdown]. What Check would say is its only element.
+//
+// Nothing is held until the stream runs. It may run several times, also at once;
+// each run is a subscription of its own. Return it from the view as it is where
+// you can: its frames are then encoded once for all clients. A generator that
+// ranges over it gets the same events, decoded.
+func (h *Hub) Subscribe(ctx context.Context, topics ...string) core.Stream {
+	return h.SubscribeFrom(ctx, Now, topics...)
+}
+
+// SubscribeFrom is Subscribe for clients whose first connection begins elsewhere
+// than now: with the [Oldest] event, or after an event ID that has come by
+// another way than the Last-Event-ID header. The header goes first.
+func (h *Hub) SubscribeFrom(ctx context.Context, from string, topics ...string) core.Stream {
+	err := Check(topics...)
+	begin := h.locate(core.LastEventID(ctx), from)
+	return func(yield func(core.Event, error) bool) {
+		if err != nil {
+			yield(core.Event{}, err)
+			return
+		}
+		s := &subscription{hub: h, ctx: ctx, position: begin, wake: make(chan struct{}, 1)}
+		if err := s.run(topics, yield); err != nil {
+			yield(core.Event{}, err)
+		}
+	}
+}
+
+// A position is where in the log a subscription stands.
+type position struct {
+	cursor uint64 // everything up to this event has been read
+	oldest bool   // it is wherever the log begins, when the stream does
+	gap    *Gap   // what is to be told first
+}
+
+// locate returns where a client begins.
+func (h *Hub) locate(lastEventID, from string) position {
+	h.lock()
+	defer h.mu.Unlock()
+	var gap *Gap
+	for _, id := range []string{lastEventID, from} {
+		if id == "" || id == Oldest {
+			continue
+		}
+		epoch, number, ok := parseID(id)
+		switch {
+		case ok && epoch != h.epoch:
+			return position{oldest: true, gap: &Gap{Reason: GapRestarted, After: id}}
+		case ok && number <= h.last:
+			return position{cursor: number, gap: gap}
+		case gap == nil:
+			gap = &Gap{Reason: GapUnknown, After: id}
+		}
+	}
+	return position{cursor: h.last, oldest: from == Oldest, gap: gap}
+}
+
+// A subscription is a position in the log that moves on. Its links are guarded by
+// the hub's lock, and so are ending and final; the rest belongs to the stream.
+type subscription struct {
+	position
+
+	hub    *Hub
+	ctx    context.Context //nolint:containedctx // it ends the stream
+	moving bool            // it has read, if only that there is nothing
+
+	links  []link
+	wake   chan struct{} // there may be something to do
+	ending bool          // the stream ends after the event that is final
+	final  uint64
+}
+
+// A link is a subscription's membership of a source.
+type link struct {
+	subscription *subscription
+	source       *source
+	member       int    // where in source.members it is
+	wait         int    // where in source.waiting it is, if it is
+	round        uint64 // it is if this is source.round+1
+	next         int    // while records are taken: the next one
+}
+
+func (s *subscription) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// run is the stream.
+func (s *subscription) run(topics []string, yield func(core.Event, error) bool) error {
+	joined := 0
+	defer func() {
+		s.leave()
+		if s.hub.config.leave != nil {
+			for _, l := range s.links[:joined] {
+				s.hub.config.leave(context.WithoutCancel(s.ctx), l.source.name)
+			}
+		}
+	}()
+	if err := s.join(topics); err != nil {
+		return err
+	}
+	if s.hub.config.join != nil {
+		for _, l := range s.links {
+			joined++
+			s.hub.config.join(s.ctx, l.source.name)
+		}
+	} else {
+		joined = len(s.links)
+	}
+	if session := core.SessionOf(yield); session != nil {
+		return s.forward(session)
+	}
+	return s.decode(yield)
+}
+
+// forward gives the session the frames as they are.
+func (s *subscription) forward(session *core.Session) error {
+	for {
+		frames := batches.Get().(*[][]byte) //nolint:forcetypeassert // the pool's only type
+		more, err := s.take(frames, batchSize)
+		ok := session.Forward(*frames)
+		clear(*frames) // for they hold parts of the log
+		*frames = (*frames)[:0]
+		batches.Put(frames)
+		if err != nil || !ok || !more && !s.sleep() {
+			return ignoreEnd(err)
+		}
+	}
+}
+
+var batches = sync.Pool{New: func() any { return new([][]byte) }}
+
+// decode yields events, one at a time: the consumer may be slow, and another
+// event of a key come meanwhile.
+func (s *subscription) decode(yield func(core.Event, error) bool) error {
+	r := reader{subscription: s, more: true}
+	p := core.Parser{Comments: true, MaxEventSize: math.MaxInt}
+	for e, err := range p.Read(&r) {
+		if err != nil {
+			return ignoreEnd(r.err)
+		}
+		if !yield(e, nil) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// A reader reads a subscription's frames, and never beyond the end of one.
+type reader struct {
+	subscription *subscription
+	frames       [][]byte
+	rest         []byte // of the frame that is being read
+	more         bool
+	err          error
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if !r.more && !r.subscription.sleep() {
+			return 0, io.EOF
+		}
+		r.frames = r.frames[:0]
+		if r.more, r.err = r.subscription.take(&r.frames, 1); r.err != nil {
+			return 0, r.err
+		}
+		if len(r.frames) > 0 {
+			r.rest = r.frames[0]
+		}
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// sleep waits until there may be something to do, and reports whether the context
+// has lasted.
+func (s *subscription) sleep() bool {
+	select {
+	case <-s.wake:
+		return s.ctx.Err() == nil
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// join makes the subscription a member of its sources.
+func (s *subscription) join(names []string) error {
+	h := s.hub
+	h.lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return ErrShutdown
+	}
+	if s.oldest {
+		s.cursor = h.dropped
+	}
+	h.running++
+	s.links = make([]link, 0, len(names)) // which does not move
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
+		}
+		source := h.source(name)
+		if source == nil {
+			source = h.newSource(name)
+		}
+		if source.since > s.cursor {
+			h.complete(source, s.cursor)
+		}
+		s.links = append(s.links, link{subscription: s, source: source, member: len(source.members)})
+		source.members = append(source.members, &s.links[len(s.links)-1])
+	}
+	return nil
+}
+
+// newSource makes a topic or a pattern for its first subscriber.
+func (h *Hub) newSource(name string) *source {
+	if pattern, _ := check(name); !pattern {
+		return &h.newTopic(name).source
+	}
+	s := &source{name: name, since: h.last}
+	h.patterns[name] = s
+	h.tree.put(name, s)
+	h.changes++
+	return s
+}
+
+// complete gives a pattern what the log has after that event. It costs time for
+// each of those events only, and for each topic if any were dropped since.
+func (h *Hub) complete(s *source, after uint64) {
+	var older list[record]
+	for i := h.order.after(after); i < len(h.order.numbers) && h.order.numbers[i] <= s.since; i++ {
+		t, number := h.order.items[i].topic, h.order.numbers[i]
+		if t == nil {
+			continue
+		}
+		if h.refresh(t); slices.Contains(t.sources, s) {
+			older.push(number, t.records.items[t.records.find(number)])
+		}
+	}
+	for i := s.records.front; i < len(s.records.items); i++ {
+		if s.records.items[i] != (record{}) {
+			older.push(s.records.numbers[i], s.records.items[i])
+		}
+	}
+	s.records, s.since = older, after
+	if after >= h.dropped {
+		return
+	}
+	s.lost = max(s.lost, h.forgotten)
+	for _, t := range h.topics {
+		if h.refresh(t); t.lost > s.lost && slices.Contains(t.sources, s) {
+			s.lost = t.lost
+		}
+	}
+}
+
+// leave ends the memberships.
+func (s *subscription) leave() {
+	if s.links == nil {
+		return
+	}
+	h := s.hub
+	h.lock()
+	defer h.mu.Unlock()
+	for i := range s.links {
+		l := &s.links[i]
+		members := l.source.members
+		last := len(members) - 1
+		members[l.member], members[last].member = members[last], l.member
+		members[last] = nil
+		l.source.members = members[:last]
+		if l.round == l.source.round+1 {
+			waiting := l.source.waiting
+			last := len(waiting) - 1
+			waiting[l.wait], waiting[last].wait = waiting[last], l.wait
+			waiting[last] = nil
+			l.source.waiting = waiting[:last]
+		}
+		if len(l.source.members) == 0 {
+			h.dismiss(l.source)
+		}
+	}
+	if h.running--; h.running == 0 && h.ended != nil {
+		close(h.ended)
+		h.ended = nil
+	}
+}
+
+// dismiss lets go of a source that has no members any more.
+func (h *Hub) dismiss(s *source) {
+	s.members, s.waiting, s.spare = nil, nil, nil
+	if t := h.topics[s.name]; t != nil {
+		h.retire(t)
+		return
+	}
+	delete(h.patterns, s.name)
+	h.tree.put(s.name, nil)
+	h.changes++
+}
+
+// take appends frames that have not been read, of about so many bytes. If there
+// are no more, the subscription is woken up when there may be. The error is io.EOF
+// if there never will be.
+func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
+	gap, more, err := s.read(frames, most)
+	if gap == nil {
+		return more, err
+	}
+	e := s.hub.gapEvent(*gap)
+	e.ID = gap.Through
+	frame, err := e.AppendText(nil)
+	if err != nil {
+		return false, fmt.Errorf("hub: gap event: %w", err)
+	}
+	*frames = append(*frames, frame)
+	return true, nil
+}
+
+// read is take, but for a gap, which it returns.
+func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
+	h := s.hub
+	h.lock()
+	defer h.mu.Unlock()
+	h.trim()
+	gap = s.overtaken()
+	switch {
+	case gap != nil && gap.Reason == GapDropped && s.moving && h.gapPolicy == GapEnd:
+		return nil, false, ErrLagged
+	case gap != nil:
+		s.moving = true
+		return gap, true, nil
+	}
+	s.moving = true
+	for i := range s.links {
+		l := &s.links[i]
+		l.next = l.source.records.after(s.cursor)
+	}
+	for most > 0 {
+		r, ok := s.nextRecord()
+		if !ok {
+			break
+		}
+		*frames = append(*frames, r.frame())
+		most -= int(r.size)
+	}
+	switch {
+	case most <= 0:
+		return nil, true, nil
+	case s.ending && len(*frames) == 0:
+		return nil, false, io.EOF
+	case s.ending:
+		return nil, true, nil
+	}
+	s.wait()
+	return nil, false, nil
+}
+
+// nextRecord moves the cursor to the next event, if there is one.
+func (s *subscription) nextRecord() (record, bool) {
+	number, found := uint64(math.MaxUint64), record{}
+	for i := range s.links {
+		l := &s.links[i]
+		records := &l.source.records
+		for l.next < len(records.items) && (records.items[l.next] == record{} || records.numbers[l.next] <= s.cursor) {
+			l.next++ // replaced, or read by way of another source
+		}
+		if l.next < len(records.items) && records.numbers[l.next] < number {
+			number, found = records.numbers[l.next], records.items[l.next]
+		}
+	}
+	if found == (record{}) || s.ending && number > s.final {
+		return record{}, false
+	}
+	s.cursor = number
+	return found, true
+}
+
+// wait has the next event wake the subscription up.
+func (s *subscription) wait() {
+	for i := range s.links {
+		l := &s.links[i]
+		if l.round != l.source.round+1 {
+			l.round, l.wait = l.source.round+1, len(l.source.waiting)
+			l.source.waiting = append(l.source.waiting, l)
+		}
+	}
+}
+
+// overtaken returns the gap in front of the cursor, which it moves behind it, or
+// nil if there is none.
+func (s *subscription) overtaken() *Gap {
+	gap := Gap{Reason: GapDropped}
+	through := s.cursor
+	for i := range s.links {
+		if source := s.links[i].source; source.lost > s.cursor {
+			through = max(through, source.lost)
+			gap.Topics = append(gap.Topics, source.name)
+		}
+	}
+	switch {
+	case s.gap != nil: // known since the beginning
+		gap = *s.gap
+		for i := range s.links {
+			gap.Topics = append(gap.Topics, s.links[i].source.name)
+		}
+	case through == s.cursor:
+		return nil
+	default:
+		gap.After = s.hub.id(s.cursor)
+	}
+	gap.Through = s.hub.id(through)
+	s.gap, s.cursor = nil, through
+	return &gap
+}
+
+// ignoreEnd returns err, unless it says that the stream has come to its end.
+func ignoreEnd(err error) error {
+	if err == io.EOF { //nolint:errorlint // the very one
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,184 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxName bounds a topic's name, in bytes.
+const maxName = 255
+
+// The tokens of a pattern that stand for others.
+const (
+	oneToken  = "*" // for one
+	allTokens = ">" // for all that follow, at least one
+)
+
+// Check returns the error with which [Hub.Subscribe] would refuse these topics
+// and patterns, or nil. It is for names that come from a request, to be answered
+// before the stream begins.
+//
+// A topic is tokens joined by dots, such as "orders.eu.1207": 255 bytes of UTF-8
+// at most, no token empty, and no control character, "*" or ">" in it. In a
+// pattern the token "*" stands for any one, and ">", as the last, for one or more.
+func Check(topics ...string) error {
+	if len(topics) == 0 {
+		return errNoTopics
+	}
+	for _, name := range topics {
+		if _, err := check(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check returns what is wrong with a name, and whether it is a pattern.
+func check(name string) (pattern bool, err error) {
+	wrong := func(why string) (bool, error) {
+		if len(name) > maxName {
+			name = strings.ToValidUTF8(name[:maxName], "") + "..."
+		}
+		return false, fmt.Errorf("hub: topic %q: %s", name, why)
+	}
+	switch {
+	case name == "":
+		return false, errors.New("hub: the topic is empty")
+	case len(name) > maxName:
+		return wrong(fmt.Sprintf("a name has at most %d bytes", maxName))
+	case !utf8.ValidString(name):
+		return wrong("a name is UTF-8")
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return wrong("a name has no control characters")
+	}
+	for rest, more := name, true; more; {
+		var token string
+		token, rest, more = strings.Cut(rest, ".")
+		switch {
+		case token == "":
+			return wrong("a token is empty: dots stand between tokens")
+		case token == oneToken:
+			pattern = true
+		case token == allTokens && more:
+			return wrong(`">" stands for all tokens that follow, so it is the last`)
+		case token == allTokens:
+			pattern = true
+		case strings.ContainsAny(token, oneToken+allTokens):
+			return wrong(`"*" and ">" are whole tokens of a pattern`)
+		}
+	}
+	return pattern, nil
+}
+
+// A source is what can be subscribed to, a topic or a pattern: a part of the
+// log, and those who follow it.
+type source struct {
+	name    string
+	records list[record]
+	since   uint64 // of what came until then, records has nothing; for a pattern that is younger than the log
+	lost    uint64 // the last event that was dropped, other than for a later one of its key
+
+	members []*link
+	waiting []*link // members that have read everything; an event sends them off
+	spare   []*link // an empty slice, for waiting
+	round   uint64  // grows whenever waiting is sent off
+}
+
+// A topic is a source that can be published to.
+type topic struct {
+	source
+	keys  map[string]uint64 // the last event of each key
+	keyOf map[uint64]string // and back
+
+	sources []*source // the topic itself and the patterns that match it
+	asOf    uint64    // Hub.changes by then
+
+	idle bool // it is on the hub's list of topics to forget
+}
+
+// unused reports whether the topic is nothing but a memory of what was lost.
+func (t *topic) unused() bool { return t.records.live == 0 && len(t.members) == 0 }
+
+// replaceKey notes the last event of a key and returns the one before, or 0.
+func (t *topic) replaceKey(key string, number uint64) (before uint64) {
+	if t.keys == nil {
+		t.keys, t.keyOf = make(map[string]uint64), make(map[uint64]string)
+	}
+	before = t.keys[key]
+	delete(t.keyOf, before)
+	t.keys[key], t.keyOf[number] = number, key
+	return before
+}
+
+func (t *topic) forgetKey(number uint64) {
+	if key, ok := t.keyOf[number]; ok {
+		delete(t.keyOf, number)
+		delete(t.keys, key)
+	}
+}
+
+// send takes those who wait off the list. They are to be given back with rest.
+func (s *source) send() []*link {
+	if len(s.waiting) == 0 {
+		return nil
+	}
+	off := s.waiting
+	s.waiting, s.spare = s.spare, nil
+	s.round++
+	return off
+}
+
+func (s *source) rest(off []*link) {
+	clear(off)
+	if cap(off) > cap(s.spare) {
+		s.spare = off[:0]
+	}
+}
+
+// A tree holds patterns by their tokens.
+type tree struct {
+	next map[string]*tree
+	leaf *source
+}
+
+// put stores s, or takes the pattern out if s is nil.
+func (t *tree) put(pattern string, s *source) {
+	token, rest, more := strings.Cut(pattern, ".")
+	next := t.next[token]
+	if next == nil {
+		next = new(tree)
+		if t.next == nil {
+			t.next = make(map[string]*tree)
+		}
+		t.next[token] = next
+	}
+	if more {
+		next.put(rest, s)
+	} else {
+		next.leaf = s
+	}
+	if next.leaf == nil && len(next.next) == 0 {
+		delete(t.next, token)
+	}
+}
+
+// match appends the patterns that match a topic.
+func (t *tree) match(topic string, to []*source) []*source {
+	if all := t.next[allTokens]; all != nil {
+		to = append(to, all.leaf)
+	}
+	token, rest, more := strings.Cut(topic, ".")
+	for _, token := range []string{token, oneToken} {
+		switch next := t.next[token]; {
+		case next == nil:
+		case more:
+			to = next.match(rest, to)
+		case next.leaf != nil:
+			to = append(to, next.leaf)
+		}
+	}
+	return to
+}
