@@ -26,6 +26,7 @@ import (
 	_ "github.com/yieldsse/yieldsse/echosse"
 	_ "github.com/yieldsse/yieldsse/fibersse"
 	_ "github.com/yieldsse/yieldsse/ginsse"
+	_ "github.com/yieldsse/yieldsse/hub"
 	_ "github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -63,6 +64,7 @@ var imports = map[string]string{
 	"echosse":    module + "/echosse",
 	"fibersse":   module + "/fibersse",
 	"ginsse":     module + "/ginsse",
+	"hub":        module + "/hub",
 	"nethttpsse": module + "/nethttpsse",
 	"ssetest":    module + "/ssetest",
 }
@@ -307,7 +309,7 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// The table of options has a row for each option that there is, and no other.
+// The tables of options have a row for each option that there is, and no other.
 func TestOptionsTable(t *testing.T) {
 	names := func(re, text string) []string {
 		var all []string
@@ -317,9 +319,11 @@ func TestOptionsTable(t *testing.T) {
 		slices.Sort(all)
 		return all
 	}
-	got := names("(?m)^\\| `core\\.(With\\w+)\\(", read(t, "README.md"))
-	want := names(`(?m)^func (With\w+)\(`, read(t, "core/options.go"))
-	if !slices.Equal(got, want) {
-		t.Errorf("options in README.md: got %q, want %q", got, want)
+	for _, pkg := range []string{"core", "hub"} {
+		got := names("(?m)^\\| `"+pkg+"\\.(With\\w+)\\(", read(t, "README.md"))
+		want := names(`(?m)^func (With\w+)\(.*\) Option \{$`, read(t, pkg+"/options.go"))
+		if len(want) == 0 || !slices.Equal(got, want) {
+			t.Errorf("options of %s in README.md: got %q, want %q", pkg, got, want)
+		}
 	}
 }
