@@ -256,6 +256,7 @@ func (h *Hub) source(name string) *source {
 }
 
 func (h *Hub) newTopic(name string) *topic {
+	name = strings.Clone(name) // a host may take its strings back
 	t := &topic{source: source{name: name, lost: h.forgotten}}
 	h.topics[name] = t
 	return t

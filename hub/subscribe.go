@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -252,6 +253,7 @@ func (h *Hub) newSource(name string) *source {
 	if pattern, _ := check(name); !pattern {
 		return &h.newTopic(name).source
 	}
+	name = strings.Clone(name)
 	s := &source{name: name, since: h.last}
 	h.patterns[name] = s
 	h.tree.put(name, s)

@@ -107,8 +107,12 @@ func (t *topic) replaceKey(key string, number uint64) (before uint64) {
 	if t.keys == nil {
 		t.keys, t.keyOf = make(map[string]uint64), make(map[uint64]string)
 	}
-	before = t.keys[key]
-	delete(t.keyOf, before)
+	if before = t.keys[key]; before != 0 {
+		key = t.keyOf[before]
+		delete(t.keyOf, before)
+	} else {
+		key = strings.Clone(key)
+	}
 	t.keys[key], t.keyOf[number] = number, key
 	return before
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"syscall"
 )
 
@@ -23,9 +24,15 @@ type Conn struct {
 }
 
 // Open sends a GET request for target to addr. from is the local address that it
-// comes from, or the zero Addr: many connections need many.
-func Open(addr netip.AddrPort, from netip.Addr, target string) (*Conn, error) {
-	return open(addr, from, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, addr))
+// comes from, or the zero Addr: many connections need many. lines are further
+// ones of the request's head.
+func Open(addr netip.AddrPort, from netip.Addr, target string, lines ...string) (*Conn, error) {
+	return open(addr, from, request(addr, target, lines...))
+}
+
+func request(addr netip.AddrPort, target string, lines ...string) string {
+	lines = append([]string{"GET " + target + " HTTP/1.1", "Host: " + addr.String()}, lines...)
+	return strings.Join(lines, "\r\n") + "\r\n\r\n"
 }
 
 func open(addr netip.AddrPort, from netip.Addr, request string, options ...int) (*Conn, error) {
@@ -105,8 +112,7 @@ func (c *Conn) read(buf []byte) error {
 // It must hold that many events, no more and no less.
 func Drain(addr netip.AddrPort, target string, events int) error {
 	// The last bytes do not reach the low water: they need the connection's end.
-	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", target, addr)
-	c, err := open(addr, netip.Addr{}, request, syscall.SO_RCVLOWAT, lowWater)
+	c, err := open(addr, netip.Addr{}, request(addr, target, "Connection: close"), syscall.SO_RCVLOWAT, lowWater)
 	if err != nil {
 		return err
 	}

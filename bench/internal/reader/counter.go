@@ -13,12 +13,16 @@ import (
 
 // A Counter counts the events of a response that is written to it as it comes
 // over the connection: an HTTP/1.1 head, then chunks. The IDs must be whole
-// numbers, each one more than the one before; a gap is an error.
+// numbers, or end with one behind a hyphen, each one more than the one before; a
+// gap is an error.
 //
 // The zero Counter works.
 type Counter struct {
 	Events int
 	Bytes  int64 // all of them, the head and the chunks' frames included
+
+	// Data is called with the data of each event, if it is not nil.
+	Data func(data []byte)
 
 	part    part
 	text    []byte // what has come of a line that is not whole
@@ -139,8 +143,13 @@ func (c *Counter) field(line []byte) error {
 		c.hasData = false
 	case bytes.HasPrefix(line, []byte("data: ")):
 		c.hasData = true
+		if c.Data != nil {
+			c.Data(line[len("data: "):])
+		}
 	case bytes.HasPrefix(line, []byte("id: ")):
-		id, err := strconv.Atoi(string(line[len("id: "):]))
+		number := line[len("id: "):]
+		number = number[bytes.LastIndexByte(number, '-')+1:]
+		id, err := strconv.Atoi(string(number))
 		if err != nil {
 			return fmt.Errorf("reader: %q is no number", line)
 		}

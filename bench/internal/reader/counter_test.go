@@ -2,6 +2,7 @@ package reader_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,8 @@ func TestCounter(t *testing.T) {
 		{"two chunks", head + "1c\r\n" + first + "\r\n1C\r\n" + second + "\r\n0\r\n\r\n", 2, true},
 		{"two events in a chunk", head + "38\r\n" + first + second + "\r\n0\r\n\r\n", 2, true},
 		{"an event over two chunks", head + "1b\r\n" + first[:27] + "\r\n1\r\n\n\r\n", 1, false},
+		{"IDs of a hub", head + "20\r\n" + strings.ReplaceAll(first, "id: ", "id: a2b-") + "\r\n" +
+			"20\r\n" + strings.ReplaceAll(second, "id: ", "id: a2b-") + "\r\n", 2, false},
 		{"a comment", head + "8\r\n: open\n\n\r\n1c\r\n" + first + "\r\n", 1, false},
 		{"half an event", head + "1b\r\n" + first[:27] + "\r\n0\r\n\r\n", 0, true},
 		{"no last chunk", head + "1c\r\n" + first + "\r\n", 1, false},
@@ -56,6 +59,7 @@ func TestCounterErrors(t *testing.T) {
 	}{
 		{"a gap", head + chunk + strings.Replace(chunk, "100", "102", 1), true},
 		{"an event twice", head + chunk + chunk, true},
+		{"a gap in the IDs of a hub", head + strings.ReplaceAll(strings.Replace(chunk+chunk, "100", "098", 1), "id: ", "id: a-"), true},
 		{"another status", "HTTP/1.1 503 Service Unavailable\r\n\r\n", false},
 		{"no chunk", head + "id: 1\n", false},
 		{"a chunk that is too long", head + "1b\r\n" + first + "\r\n", false},
@@ -67,5 +71,18 @@ func TestCounterErrors(t *testing.T) {
 				t.Errorf("got %v, want an error, a loss: %v", err, tt.loss)
 			}
 		})
+	}
+}
+
+func TestCounterData(t *testing.T) {
+	var got []string
+	c := reader.Counter{Data: func(data []byte) { got = append(got, string(data)) }}
+	for _, b := range []byte(head + "38\r\n" + first + second + "\r\n") {
+		if _, err := c.Write([]byte{b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{"a", "b"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -5,7 +5,8 @@
 //   - GET /gathered?n=N does so with the default flush window, where there is one
 //   - GET /idle sends one event and waits until the client leaves
 //
-// Each event is 200 bytes on the wire, without the chunk around it.
+// Each event is 200 bytes on the wire, without the chunk around it. Two servers
+// publish to all who are there; see [Events] and [Publish].
 package server
 
 import (
@@ -28,6 +29,9 @@ const (
 	GinSSE     = "ginsse"
 	EchoSSE    = "echosse"
 	FiberSSE   = "fibersse"
+
+	Hub      = "hub"      // a hub's subscriptions behind nethttpsse
+	Channels = "channels" // by hand: a channel for each client of a net/http handler
 )
 
 // Idle is the target of a stream that waits after its first event.
@@ -52,6 +56,8 @@ func Serve(name string, ln net.Listener) error {
 		EchoSSE:    serveEchoSSE,
 		Fiber:      serveFiber,
 		FiberSSE:   serveFiberSSE,
+		Hub:        serveHub,
+		Channels:   serveChannels,
 	}[name]
 	if !ok {
 		return fmt.Errorf("server: there is no %q", name)

@@ -2,6 +2,7 @@
 package stats
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -18,6 +19,17 @@ func Of(values []float64) Summary {
 	}
 	v := slices.Sorted(slices.Values(values))
 	return Summary{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1]}
+}
+
+// Quantile returns the least of values that a part q of them does not exceed. It
+// sorts them. Without any it is zero.
+func Quantile[T cmp.Ordered](values []T, q float64) T {
+	slices.Sort(values)
+	var v T
+	if n := len(values); n > 0 {
+		v = values[min(max(int(math.Ceil(q*float64(n)))-1, 0), n-1)]
+	}
+	return v
 }
 
 // Ratio sums up a[i]/b[i]: each round is compared with its own neighbor, for the

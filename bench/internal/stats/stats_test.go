@@ -37,3 +37,17 @@ func TestRatio(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestQuantile(t *testing.T) {
+	for _, tt := range []struct {
+		q    float64
+		want int
+	}{{0, 1}, {0.25, 1}, {0.5, 2}, {0.51, 3}, {0.99, 4}, {1, 4}} {
+		if got := stats.Quantile([]int{4, 2, 1, 3}, tt.q); got != tt.want {
+			t.Errorf("%v: got %d, want %d", tt.q, got, tt.want)
+		}
+	}
+	if got := stats.Quantile[int](nil, 0.5); got != 0 {
+		t.Errorf("of nothing: got %d, want 0", got)
+	}
+}
