@@ -1,0 +1,254 @@
+package client_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/client"
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+func asError[T error](err error, target *T) bool { return errors.As(err, target) }
+
+func newHTTP2(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// Answers after which there is no other request.
+func TestFinalAnswers(t *testing.T) {
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	_, _ = io.WriteString(zip, frames(1, 1))
+	_ = zip.Close()
+	answer := func(status, header, body string) string {
+		return fmt.Sprintf("HTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s", status, header, len(body), body)
+	}
+	page := "<!DOCTYPE html><title>Sign in</title>"
+	tests := []struct {
+		name, answer string
+		err          error
+		status       int
+		body         string
+		text         []string
+	}{
+		{"204", stop, client.ErrStopped, 0, "", []string{"204"}},
+		{"404", answer("404 Not Found", "X-Why: gone\r\n", "no such stream"), client.ErrStatus, 404, "no such stream", []string{"GET http://", "404 Not Found", `"no such stream"`}},
+		{"401 with no body", answer("401 Unauthorized", "", ""), client.ErrStatus, 401, "", []string{"401 Unauthorized"}},
+		{"201", answer("201 Created", "Content-Type: text/event-stream\r\n", frames(1, 1)), client.ErrStatus, 201, frames(1, 1), []string{"201 Created"}},
+		{"205", answer("205 Reset Content", "", ""), client.ErrStatus, 205, "", []string{"205"}},
+		{"206", answer("206 Partial Content", "Content-Type: text/event-stream\r\n", frames(1, 1)), client.ErrStatus, 206, frames(1, 1), []string{"206"}},
+		{"304", "HTTP/1.1 304 Not Modified\r\n\r\n", client.ErrStatus, 304, "", []string{"304"}},
+		{"501", answer("501 Not Implemented", "", ""), client.ErrStatus, 501, "", []string{"501"}},
+		{"a redirect to nowhere", answer("302 Found", "", ""), client.ErrStatus, 302, "", []string{"302 Found"}},
+		{"a redirect to itself", "loop", client.ErrStatus, 302, "", []string{"302 Found", "10 redirects"}},
+		{"HTML", answer("200 OK", "Content-Type: text/html; charset=utf-8\r\n", page), client.ErrMediaType, 200, page, []string{`"text/html; charset=utf-8"`, "Sign in"}},
+		{"plain text", answer("200 OK", "Content-Type: text/plain\r\n", frames(1, 1)), client.ErrMediaType, 200, frames(1, 1), []string{`"text/plain"`}},
+		{"a longer name", answer("200 OK", "Content-Type: text/event-streams\r\n", ""), client.ErrMediaType, 200, "", []string{"text/event-streams"}},
+		{"no media type", answer("200 OK", "", frames(1, 1)), client.ErrMediaType, 200, frames(1, 1), []string{`Content-Type is ""`}},
+		{
+			"gzip", answer("200 OK", "Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n", zipped.String()),
+			client.ErrMediaType, 200, zipped.String(), []string{`Content-Encoding is "gzip"`, "not asked for"},
+		},
+		{
+			"a long page", answer("403 Forbidden", "", strings.Repeat("no entry ", 1000)),
+			client.ErrStatus, 403, strings.Repeat("no entry ", 1000)[:1024], []string{"no entry"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			answers := []string{tt.answer, ok + frames(1, 1)}
+			if tt.answer == "loop" {
+				answers = slices.Repeat([]string{"HTTP/1.1 302 Found\r\nLocation: /\r\nConnection: close\r\n\r\n"}, 10)
+			}
+			s := serve(t, answers...)
+			events, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			ssetest.Equal(t, events, nil)
+			wantErr(t, err, tt.err)
+			for _, sentinel := range []error{client.ErrStopped, client.ErrStatus, client.ErrMediaType} {
+				if sentinel != tt.err && errors.Is(err, sentinel) {
+					t.Errorf("got error %v, which matches %v too", err, sentinel)
+				}
+			}
+			for _, text := range append(tt.text, "client: ") {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("got error %v, want one that says %s", err, text)
+				}
+			}
+			if strings.Contains(err.Error(), `\x1f`) {
+				t.Errorf("got error %v, which shows what is compressed", err)
+			}
+			if got := len(err.Error()); got > 600 {
+				t.Errorf("got an error of %d bytes", got)
+			}
+			if got, want := len(s.seen()), max(1, len(answers)-1); tt.answer != "loop" && got != want {
+				t.Errorf("got %d requests, want %d", got, want)
+			}
+			var refused *client.ResponseError
+			if got, want := asError(err, &refused), tt.status != 0; got != want {
+				t.Fatalf("got a *ResponseError: %v, want %v", got, want)
+			}
+			if refused == nil {
+				return
+			}
+			if refused.Status != tt.status || string(refused.Body) != tt.body {
+				t.Errorf("got status %d and body %q, want %d and %q", refused.Status, refused.Body, tt.status, tt.body)
+			}
+			if tt.status == 404 && refused.Header.Get("X-Why") != "gone" {
+				t.Errorf("got headers %v, want the response's", refused.Header)
+			}
+		})
+	}
+}
+
+// An answer that is no stream may be slow, or have no end: it is not waited for.
+func TestRefusalWithoutEnd(t *testing.T) {
+	ssetest.NoLeaks(t)
+	for name, more := range map[string]string{"slow": "", "endless": strings.Repeat("x", 1<<20)} {
+		t.Run(name, func(t *testing.T) {
+			s := serveRaw(t, func(c net.Conn) {
+				_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\n\r\nno entry"+more)
+				_, _ = io.Copy(io.Discard, c) // until the client leaves
+			})
+			_, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			wantErr(t, err, client.ErrStatus)
+			if !strings.Contains(err.Error(), "no entry") {
+				t.Errorf("got error %v, want one that shows the body", err)
+			}
+		})
+	}
+}
+
+func TestMediaTypes(t *testing.T) {
+	for _, kind := range []string{
+		"text/event-stream", "text/event-stream;", "text/event-stream; charset=utf-8", "text/event-stream;charset=latin1;x",
+		"TEXT/Event-Stream", " text/event-stream ; charset=\"utf-8\"", "text/event-stream\r\nContent-Encoding: identity",
+	} {
+		t.Run(kind, func(t *testing.T) {
+			s := serve(t, "HTTP/1.1 200 OK\r\nContent-Type: "+kind+"\r\n\r\n"+frames(1, 2))
+			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			wantErr(t, err, client.ErrStopped)
+			ssetest.Equal(t, got, numbered(1, 2))
+		})
+	}
+}
+
+// Load balancers answer so during a deploy.
+func TestRetriedAnswers(t *testing.T) {
+	for _, status := range []int{429, 500, 502, 503, 504} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			busy := fmt.Sprintf("HTTP/1.1 %d Busy\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nbusy", status)
+			s := serve(t, busy, busy, ok+frames(1, 2), busy, ok+frames(3, 4))
+			var failures []int
+			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(),
+				client.WithRetryPolicy(func(err error, n int) bool {
+					failures = append(failures, n)
+					return client.Retryable(err)
+				})))
+			wantErr(t, err, client.ErrStopped)
+			ssetest.Equal(t, got, numbered(1, 4))
+			if got, want := s.lastEventIDs(), []string{"-", "-", "-", "2", "2", "4"}; !slices.Equal(got, want) {
+				t.Errorf("got Last-Event-IDs %q, want %q", got, want)
+			}
+			if want := []int{1, 2, 1, 2, 1}; !slices.Equal(failures, want) {
+				t.Errorf("got failures in a row %d, want %d", failures, want)
+			}
+		})
+	}
+}
+
+func TestRetryPolicy(t *testing.T) {
+	page := "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>sign in"
+	gone := "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+	always := func(error, int) bool { return true }
+	tests := []struct {
+		name     string
+		answers  []string
+		policy   func(error, int) bool
+		want     []core.Event
+		err      error
+		requests int
+	}{
+		{"never", []string{ok + frames(1, 2)}, func(error, int) bool { return false }, numbered(1, 2), client.ErrEnded, 1},
+		{"always", []string{gone, page, "", ok + frames(1, 2)}, always, numbered(1, 2), client.ErrStopped, 5},
+		{"always, but 204 is the end", []string{stop, ok + frames(1, 2)}, always, nil, client.ErrStopped, 1},
+		{"twice", []string{"", "", "", ok + frames(1, 2)}, func(_ error, n int) bool { return n < 3 }, nil, io.EOF, 3},
+		{"twice after a healthy one", []string{ok + frames(1, 2), "", "", ok}, func(_ error, n int) bool { return n < 3 }, numbered(1, 2), io.EOF, 3},
+		{"not the end", []string{gone, ok + frames(1, 2)}, func(err error, _ int) bool { return !errors.Is(err, client.ErrEnded) }, numbered(1, 2), client.ErrEnded, 2},
+		{"nil is the default", []string{"", gone}, nil, nil, client.ErrStatus, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, tt.answers...)
+			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithRetryPolicy(tt.policy)))
+			wantErr(t, err, tt.err)
+			ssetest.Equal(t, got, tt.want)
+			if got := len(s.seen()); got != tt.requests {
+				t.Errorf("got %d requests, want %d", got, tt.requests)
+			}
+		})
+	}
+	if client.Retryable(client.ErrStopped) || client.Retryable(core.ErrEventTooLarge) {
+		t.Error("got final ends that are retryable")
+	}
+}
+
+func TestHooks(t *testing.T) {
+	s := serve(t,
+		"HTTP/1.1 307 Temporary Redirect\r\nLocation: /there\r\nConnection: close\r\n\r\n",
+		strings.Replace(ok, "\r\n\r\n", "\r\nX-Server: a\r\n\r\n", 1)+frames(1, 1),
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+		ok+frames(2, 2))
+	var log []string
+	note := func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
+	for e, err := range client.Stream(within(t), get(t, s.url+"/here"),
+		client.WithBackoff(2*time.Millisecond, 0),
+		client.WithConnected(func(res *http.Response) {
+			body, err := io.ReadAll(res.Body)
+			note("connected: %d %s %s %q %v", res.StatusCode, res.Request.URL.Path, res.Header.Get("X-Server"), body, err)
+		}),
+		client.WithDisconnected(func(err error, wait time.Duration) {
+			note("disconnected: %t %t %v", errors.Is(err, client.ErrEnded), errors.Is(err, client.ErrStatus), wait)
+		})) {
+		note("%s %t", e.Data, errors.Is(err, client.ErrStopped))
+	}
+	want := []string{
+		`connected: 200 /there a "" <nil>`,
+		"event 1 false",
+		"disconnected: true false 2ms",
+		"disconnected: false true 2ms",
+		`connected: 200 /here  "" <nil>`,
+		"event 2 false",
+		"disconnected: true false 2ms",
+		" true",
+	}
+	if !slices.Equal(log, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestComments(t *testing.T) {
+	s := serve(t, ok+": open\n\nretry: 1\n\nid: 1\ndata: a\n\n:\n\n")
+	got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithComments()))
+	wantErr(t, err, client.ErrStopped)
+	ssetest.Equal(t, got, []core.Event{
+		{Comment: "open"}, {Retry: time.Millisecond}, {ID: "1", Data: "a"}, {Comment: " "},
+	})
+}

@@ -1,0 +1,45 @@
+package client
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// longestWait bounds what a server can ask for.
+const longestWait = time.Hour
+
+// wait returns how long to wait after so many failures in a row: the
+// reconnection time, or what the server asks for if that is longer, and a random
+// part of a time that doubles from failure to failure.
+func (c *config) wait(reconnect time.Duration, err error, failures int) time.Duration {
+	reconnect = min(reconnect, longestWait)
+	extra := max(reconnect, time.Millisecond)
+	for i := 1; i < failures && extra < c.maxBackoff; i++ {
+		extra *= 2
+	}
+	extra = min(extra, c.maxBackoff)
+	return max(reconnect, min(retryAfter(err), longestWait)) + rand.N(extra+1) //nolint:gosec // no secret
+}
+
+// retryAfter returns what a response that was no stream says of the next one.
+func retryAfter(err error) time.Duration {
+	var refused *ResponseError
+	if !errors.As(err, &refused) {
+		return 0
+	}
+	value := refused.Header.Get("Retry-After")
+	if s, err := strconv.ParseUint(value, 10, 63); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(s, uint64(longestWait/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	if now, err := http.ParseTime(refused.Header.Get("Date")); err == nil {
+		return at.Sub(now) // by the server's own clock
+	}
+	return time.Until(at)
+}

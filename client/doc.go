@@ -1,0 +1,26 @@
+// Package client reads event streams as a browser's EventSource does: it
+// reconnects, goes on where it was, and stops when it should.
+//
+//	req, err := http.NewRequest(http.MethodGet, "https://example.com/prices", nil)
+//	if err != nil {
+//		return err
+//	}
+//	for e, err := range client.Stream(ctx, req) {
+//		if err != nil {
+//			return err // says why the stream is over
+//		}
+//		fmt.Println(e.Type, e.Data)
+//	}
+//
+// What it yields is a [core.Stream], so a view may return it as it is, and
+// [core.Decode] reads its data as values.
+//
+// A connection that ends or breaks is no end of the stream: the client waits,
+// longer after each failure in a row, and connects again with the ID of the last
+// event. The last element is the reason for which it does not: the context's end,
+// the server's answer that there is no more ([ErrStopped]), an answer that is no
+// stream ([ResponseError]), or the word of [WithRetryPolicy].
+//
+// Unlike an EventSource it sends any method, header and body, and tries again
+// after the answers of a server that is overloaded or about to start.
+package client

@@ -1,0 +1,85 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// Why a stream is over, or why a connection is: these are the last element of a
+// stream, and what [WithRetryPolicy] and [WithDisconnected] are told.
+var (
+	// ErrStopped is the end of a stream whose server answered 204: there will be
+	// no more events. No policy is asked.
+	ErrStopped = errors.New("client: the server has stopped the stream (204 No Content)")
+
+	// ErrEnded means that a response came to its proper end. The client connects
+	// again, unless the policy says no.
+	ErrEnded = errors.New("client: the response has ended")
+
+	// ErrIdle means that nothing came for as long as [WithIdleTimeout] allows,
+	// or no headers within the Timeout of an [http.Client].
+	ErrIdle = errors.New("client: nothing has come")
+
+	// ErrStatus means that a response had another status than 200. The error is
+	// a *ResponseError.
+	ErrStatus = errors.New("client: the response has a status other than 200")
+
+	// ErrMediaType means that a response was not text/event-stream, or was
+	// compressed. The error is a *ResponseError.
+	ErrMediaType = errors.New("client: the response is no event stream")
+)
+
+// A ResponseError is a response that was no event stream.
+type ResponseError struct {
+	Err    error       // what was wrong: matches ErrStatus or ErrMediaType
+	Status int         // 404, say
+	Header http.Header // of the response
+	Body   []byte      // what came of it within 1 s, up to 1 KiB
+}
+
+func refuse(res *http.Response, sentinel error, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
+	return &ResponseError{
+		Err:    fmt.Errorf("%w: %s %s: %s", sentinel, res.Request.Method, res.Request.URL.Redacted(), what),
+		Status: res.StatusCode,
+		Header: res.Header,
+	}
+}
+
+// Error names the request, what was wrong, and how the body begins.
+func (e *ResponseError) Error() string {
+	if len(e.Body) == 0 || e.Header.Get("Content-Encoding") != "" {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%v: %.200q", e.Err, e.Body)
+}
+
+// Unwrap returns e.Err.
+func (e *ResponseError) Unwrap() error { return e.Err }
+
+// Retryable is the retry policy where no other is set. It forgives a response
+// that ended or broke off, a request that got no response, the first one as well,
+// and the statuses of a server that is overloaded or about to start: 429, 500,
+// 502, 503 and 504. It does not forgive any other status, nor a response that is
+// no event stream.
+func Retryable(err error) bool {
+	var refused *ResponseError
+	if !errors.As(err, &refused) {
+		return !final(err)
+	}
+	switch refused.Status {
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// final reports whether no policy is asked: the server wants no reconnection, or
+// one would bring the same event again.
+func final(err error) bool {
+	return errors.Is(err, ErrStopped) || errors.Is(err, core.ErrEventTooLarge)
+}

@@ -1,0 +1,136 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/yieldsse/yieldsse/client"
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// shortLived sends two events for each connection, five in all, after the last
+// that the client saw.
+func shortLived(w http.ResponseWriter, r *http.Request) {
+	last, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))
+	if last == 5 {
+		w.WriteHeader(http.StatusNoContent) // there is no more
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	for n := last + 1; n <= min(last+2, 5); n++ {
+		_, _ = fmt.Fprintf(w, "id: %d\ndata: event %d\n\n", n, n)
+	}
+}
+
+func Example() {
+	server := httptest.NewServer(http.HandlerFunc(shortLived))
+	defer server.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequest(http.MethodGet, server.URL, nil) //nolint:noctx // Stream has the context
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for e, err := range client.Stream(ctx, req,
+		client.WithBackoff(time.Millisecond, time.Second),
+		client.WithDisconnected(func(err error, _ time.Duration) { fmt.Println(err) }),
+	) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.ID, e.Data)
+	}
+	// Output:
+	// 1 event 1
+	// 2 event 2
+	// client: the response has ended
+	// 3 event 3
+	// 4 event 4
+	// client: the response has ended
+	// 5 event 5
+	// client: the response has ended
+	// client: the server has stopped the stream (204 No Content)
+}
+
+// model answers a prompt as the servers of language models do.
+func model(w http.ResponseWriter, r *http.Request) {
+	prompt, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "text/event-stream")
+	for word := range strings.FieldsSeq("You said: " + string(prompt)) {
+		_, _ = fmt.Fprintf(w, "data: {\"text\": %q}\n\n", word)
+	}
+	_, _ = io.WriteString(w, "data: [DONE]\n\n")
+}
+
+// untilDone ends a stream at the event that ends an answer.
+func untilDone(s core.Stream) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		for e, err := range s {
+			if e.Data == "[DONE]" || !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// The answer of a language model: a POST, values in JSON, and a last event that
+// is none. Nothing is sent twice, since that would be another question.
+func ExampleStream_languageModel() {
+	server := httptest.NewServer(http.HandlerFunc(model))
+	defer server.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequest(http.MethodPost, server.URL, strings.NewReader("good morning")) //nolint:noctx // Stream has the context
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	req.Header.Set("Authorization", "Bearer secret")
+	answer := client.Stream(ctx, req, client.WithRetryPolicy(func(err error, failures int) bool {
+		// A server that is overloaded has not begun to answer.
+		return errors.Is(err, client.ErrStatus) && client.Retryable(err) && failures < 5
+	}))
+
+	type token struct{ Text string }
+	for t, err := range core.Decode[token](untilDone(answer)) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(t.Text)
+	}
+	// Output:
+	// You
+	// said:
+	// good
+	// morning
+}
+
+func ExampleResponseError() {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+
+	req, err := http.NewRequest(http.MethodGet, server.URL, nil) //nolint:noctx // Stream has the context
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, err := range client.Stream(context.Background(), req) {
+		var refused *client.ResponseError
+		if errors.As(err, &refused) {
+			fmt.Printf("%d %s %q\n", refused.Status, refused.Header.Get("Content-Type"), refused.Body)
+		}
+	}
+	// Output: 404 text/plain; charset=utf-8 "404 page not found\n"
+}

@@ -1,0 +1,143 @@
+package client
+
+import (
+	"math"
+	"net/http"
+	"time"
+)
+
+// An Option sets something about a [Stream]. A nil Option does nothing.
+type Option func(*config)
+
+type config struct {
+	httpClient   *http.Client
+	lastEventID  string
+	maxEventSize int
+	comments     bool
+	idleTimeout  time.Duration
+	reconnect    time.Duration
+	maxBackoff   time.Duration
+	retry        func(err error, failures int) bool
+	connected    func(*http.Response)
+	disconnected func(err error, wait time.Duration)
+}
+
+func newConfig(opts []Option) config {
+	c := config{
+		reconnect:  3 * time.Second,
+		maxBackoff: 30 * time.Second,
+	}
+	for _, o := range opts {
+		if o != nil {
+			o(&c)
+		}
+	}
+	if c.retry == nil {
+		c.retry = func(err error, _ int) bool { return Retryable(err) }
+	}
+	return c
+}
+
+// client returns what to send requests with, and what to do at the end.
+func (c *config) client() (client *http.Client, done func()) {
+	if c.httpClient != nil {
+		own := *c.httpClient
+		own.Timeout = 0 // see headerTimeout
+		return &own, func() {}
+	}
+	shared, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return &http.Client{}, func() {}
+	}
+	transport := shared.Clone()
+	return &http.Client{Transport: transport}, transport.CloseIdleConnections
+}
+
+// forever is a duration that can be added to another without an overflow.
+const forever = math.MaxInt64 / 4
+
+// WithHTTPClient sends requests with c: its transport, redirect policy and cookie
+// jar. Its Timeout, which would cut a stream that is as long as it should be,
+// bounds the wait for the headers of each response instead.
+//
+// Without this option, or with nil, each stream has a copy of
+// [http.DefaultTransport], whose connections end with it. Many streams from one
+// HTTP/2 server share a connection if they share a client.
+func WithHTTPClient(c *http.Client) Option {
+	return func(cfg *config) { cfg.httpClient = c }
+}
+
+// WithLastEventID begins after the event that had this ID. The default is the
+// Last-Event-ID header of the request, if it has one.
+func WithLastEventID(id string) Option {
+	return func(c *config) { c.lastEventID = id }
+}
+
+// WithMaxEventSize ends the stream with [core.ErrEventTooLarge] at an event of
+// more than n bytes. Zero or less, the default, means 16 MiB.
+func WithMaxEventSize(n int) Option {
+	return func(c *config) { c.maxEventSize = n }
+}
+
+// WithComments yields comments as well, heartbeats among them, and reconnection
+// times that no event came with: see [core.Parser].
+func WithComments() Option {
+	return func(c *config) { c.comments = true }
+}
+
+// WithIdleTimeout takes a connection for broken, with [ErrIdle], when nothing has
+// come for d: no headers, and then no byte, not even of a heartbeat. Without it a
+// connection whose other end has vanished can look alive for ever. Zero or less,
+// the default, sets no limit, since not every server sends heartbeats. 45 s is
+// good for one that does so every 15 s, as the HTML standard advises: it misses
+// three.
+func WithIdleTimeout(d time.Duration) Option {
+	return func(c *config) { c.idleTimeout = d }
+}
+
+// WithBackoff sets how long the stream waits before it connects again.
+//
+// It waits for the reconnection time, and then for a random part of a time that
+// is as long at first, doubles with each failure in a row and is at most longest,
+// so that many clients do not come back in one instant. The reconnection time is
+// reconnect until the stream sets another with its retry field. A Retry-After
+// that is longer takes its place once. Of either no more than an hour counts.
+//
+// A connection that has brought an event, or has lasted 30 s, ends a row of
+// failures. The defaults are 3 s and 30 s. Zero or less waits for nothing in that
+// part; with neither, a server that is down is asked without a pause.
+func WithBackoff(reconnect, longest time.Duration) Option {
+	return func(c *config) {
+		c.reconnect = clamp(reconnect)
+		c.maxBackoff = clamp(longest)
+	}
+}
+
+func clamp(d time.Duration) time.Duration { return min(max(d, 0), forever) }
+
+// WithRetryPolicy asks retry whether to connect again after err, which is
+// [ErrEnded], [ErrIdle], a [*ResponseError] or what net/http says. The count of
+// failures in a row includes this one, so it is 1 after a healthy connection; see
+// [WithBackoff]. If retry says no, err is the last element of the stream.
+// Nil means [Retryable], which other policies can build upon:
+//
+//	client.WithRetryPolicy(func(err error, failures int) bool {
+//		return client.Retryable(err) && failures < 10
+//	})
+func WithRetryPolicy(retry func(err error, failures int) bool) Option {
+	return func(c *config) { c.retry = retry }
+}
+
+// WithConnected calls f with each response that is an event stream, before its
+// first event. The response has no body to read; its Request is the last one, if
+// there were redirects. f runs in the stream's goroutine.
+func WithConnected(f func(*http.Response)) Option {
+	return func(c *config) { c.connected = f }
+}
+
+// WithDisconnected calls f when a connection is lost, or did not come about, and
+// the stream is to wait and connect again: with the reason, and the time until
+// then. f runs in the stream's goroutine.
+func WithDisconnected(f func(err error, wait time.Duration)) Option {
+	return func(c *config) { c.disconnected = f }
+}

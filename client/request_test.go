@@ -1,0 +1,271 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/client"
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+func TestRequestHeaders(t *testing.T) {
+	tests := []struct {
+		name   string
+		header http.Header
+		opts   []client.Option
+		want   map[string]string // "-" is none
+	}{
+		{"nothing set", nil, nil, map[string]string{
+			"Accept": "text/event-stream", "Cache-Control": "no-cache", "Accept-Encoding": "identity", "Last-Event-Id": "-",
+		}},
+		{
+			"all set", http.Header{"Accept": {"*/*"}, "Cache-Control": {"no-store"}, "Accept-Encoding": {"br"}, "Authorization": {"Bearer x"}, "Cookie": {"a=b"}}, nil,
+			map[string]string{"Accept": "*/*", "Cache-Control": "no-store", "Accept-Encoding": "br", "Authorization": "Bearer x", "Cookie": "a=b"},
+		},
+		{"an ID", nil, []client.Option{client.WithLastEventID("7")}, map[string]string{"Last-Event-Id": "7"}},
+		{"the request's own ID", http.Header{"Last-Event-Id": {"8"}}, nil, map[string]string{"Last-Event-Id": "8"}},
+		{"the option's ID wins", http.Header{"Last-Event-Id": {"8"}}, []client.Option{client.WithLastEventID("7")}, map[string]string{"Last-Event-Id": "7"}},
+		{"an empty ID", http.Header{"Last-Event-Id": {""}}, []client.Option{client.WithLastEventID("")}, map[string]string{"Last-Event-Id": "-"}},
+		{"nil options", nil, []client.Option{nil, client.WithHTTPClient(nil), client.WithConnected(nil), client.WithDisconnected(nil)}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t)
+			req := get(t, s.url)
+			req.Header = tt.header
+			before := maps.Clone(tt.header)
+			_, err := collect(t, client.Stream(within(t), req, tt.opts...))
+			wantErr(t, err, client.ErrStopped)
+			for name, want := range tt.want {
+				got := "-"
+				if values, ok := s.seen()[0].Header[name]; ok {
+					got = strings.Join(values, ",")
+				}
+				if got != want {
+					t.Errorf("got %s %q, want %q", name, got, want)
+				}
+			}
+			if !maps.EqualFunc(req.Header, before, slices.Equal) {
+				t.Errorf("the caller's headers are now %v, want %v", req.Header, before)
+			}
+		})
+	}
+}
+
+// The ID of the request holds until the stream brings another, also for events
+// that bring none.
+func TestStartingID(t *testing.T) {
+	s := serve(t, ok+"data: a\n\n", ok+"id: 2\ndata: b\n\n", ok+"id:\ndata: c\n\n")
+	req := get(t, s.url)
+	req.Header.Set("Last-Event-ID", "1")
+	stream := client.Stream(within(t), req, soon())
+	got, err := collect(t, stream)
+	wantErr(t, err, client.ErrStopped)
+	ssetest.Equal(t, got, []core.Event{{ID: "1", Data: "a"}, {ID: "2", Data: "b"}, {Data: "c"}})
+	if got, want := s.lastEventIDs(), []string{"1", "1", "2", "-"}; !slices.Equal(got, want) {
+		t.Errorf("got Last-Event-IDs %q, want %q", got, want)
+	}
+
+	// Another range begins anew.
+	_, err = collect(t, stream)
+	wantErr(t, err, client.ErrStopped)
+	if got, want := s.lastEventIDs()[4:], []string{"1"}; !slices.Equal(got, want) {
+		t.Errorf("second range: got Last-Event-IDs %q, want %q", got, want)
+	}
+}
+
+func TestBodyIsSentAgain(t *testing.T) {
+	s := serve(t, ok+frames(1, 1), "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "", ok+frames(2, 2))
+	own := strings.NewReader("the question")
+	req := request(t, http.MethodPost, s.url, own)
+	got, err := collect(t, client.Stream(within(t), req, soon()))
+	wantErr(t, err, client.ErrStopped)
+	ssetest.Equal(t, got, numbered(1, 2))
+	if want := slices.Repeat([]string{"the question"}, 5); !slices.Equal(s.bodies, want) {
+		t.Errorf("got bodies %q, want %q", s.bodies, want)
+	}
+	for _, r := range s.seen() {
+		if r.Method != http.MethodPost || r.ContentLength != 12 {
+			t.Errorf("got a %s of %d bytes, want a POST of 12", r.Method, r.ContentLength)
+		}
+	}
+	if own.Len() != 12 {
+		t.Error("the caller's body was read")
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		method string // after the redirect of a POST
+	}{{301, "GET"}, {302, "GET"}, {303, "GET"}, {307, "POST"}, {308, "POST"}} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			t.Run(fmt.Sprint(tt.status, method), func(t *testing.T) {
+				ssetest.NoLeaks(t)
+				var got []string
+				url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					body, _ := io.ReadAll(r.Body)
+					got = append(got, fmt.Sprintf("%s %s %s %q", r.Method, r.URL.Path, r.Header.Get("Last-Event-ID"), body))
+					switch {
+					case len(got) > 4:
+						w.WriteHeader(http.StatusNoContent)
+					case r.URL.Path == "/old":
+						http.Redirect(w, r, "/new", tt.status)
+					default:
+						w.Header().Set("Content-Type", "text/event-stream")
+						_, _ = io.WriteString(w, frames(len(got), len(got)))
+					}
+				}))
+				var body io.Reader
+				sent, after := `""`, tt.method
+				if method == http.MethodPost {
+					body, sent = strings.NewReader("question"), `"question"`
+				} else {
+					after = http.MethodGet
+				}
+				sentAfter := sent
+				if after == http.MethodGet {
+					sentAfter = `""`
+				}
+				events, err := collect(t, client.Stream(within(t), request(t, method, url+"/old", body), soon(), client.WithLastEventID("7")))
+				wantErr(t, err, client.ErrStopped)
+				ssetest.Equal(t, events, []core.Event{numbered(2, 2)[0], numbered(4, 4)[0]})
+				want := []string{
+					method + " /old 7 " + sent, after + " /new 7 " + sentAfter,
+					method + " /old 2 " + sent, after + " /new 2 " + sentAfter,
+					method + " /old 4 " + sent,
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("got requests\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+				}
+			})
+		}
+	}
+}
+
+// The client's own policy of redirects, and its jar.
+func TestHTTPClient(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &http.Client{
+		Jar:           jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	t.Cleanup(own.CloseIdleConnections)
+	s := serve(t,
+		strings.Replace(ok, "\r\n\r\n", "\r\nSet-Cookie: session=5\r\n\r\n", 1)+frames(1, 1),
+		"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n")
+	_, err = collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithHTTPClient(own)))
+	wantErr(t, err, client.ErrStatus)
+	if got, want := s.seen()[1].Header.Get("Cookie"), "session=5"; got != want {
+		t.Errorf("got cookie %q, want %q", got, want)
+	}
+}
+
+// The program's other connections are its own.
+func TestDefaultTransportIsLeftAlone(t *testing.T) {
+	url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	reused := false
+	other := func() {
+		ctx := httptrace.WithClientTrace(within(t), &httptrace.ClientTrace{
+			GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused },
+		})
+		res, err := http.DefaultClient.Do(get(t, url).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	other()
+	_, err := collect(t, client.Stream(within(t), get(t, url)))
+	wantErr(t, err, client.ErrStopped)
+	if other(); !reused {
+		t.Error("got a new connection, want the one from before the stream")
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	with := func(change func(*http.Request)) *http.Request {
+		req := request(t, http.MethodPost, "http://127.0.0.1:1/", nil)
+		change(req)
+		return req
+	}
+	broken := errors.New("the file is gone")
+	tests := []struct {
+		name string
+		req  *http.Request
+		opts []client.Option
+		want string
+	}{
+		{"nil", nil, nil, "the request is nil"},
+		{"zero", &http.Request{}, nil, `URL is ""`},
+		{"no scheme", with(func(r *http.Request) { r.URL = &url.URL{Path: "example.com/x"} }), nil, `URL is "example.com/x": it needs a scheme`},
+		{"no host", with(func(r *http.Request) { r.URL.Host = "" }), nil, "and a host"},
+		{"another scheme", with(func(r *http.Request) { r.URL.Scheme = "htp" }), nil, `"htp://127.0.0.1:1/"`},
+		{"a password", with(func(r *http.Request) { r.URL.Scheme, r.URL.User = "ftp", url.UserPassword("a", "secret") }), nil, `a:xxxxx@`},
+		{"a server's request", with(func(r *http.Request) { r.RequestURI = "/" }), nil, "RequestURI"},
+		{"a body that cannot be sent again", with(func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("x")) }), nil, "set GetBody"},
+		{"a GetBody that fails", with(func(r *http.Request) {
+			r.Body = io.NopCloser(strings.NewReader("x"))
+			r.GetBody = func() (io.ReadCloser, error) { return nil, broken }
+		}), nil, "GetBody: the file is gone"},
+		{"an ID of two lines", with(func(*http.Request) {}), []client.Option{client.WithLastEventID("1\r\nX-Evil: 1")}, `"1\r\nX-Evil: 1"`},
+		{"an ID with DEL", with(func(*http.Request) {}), []client.Option{client.WithLastEventID("1\x7F")}, `"1\x7f"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			events, err := collect(t, client.Stream(within(t), tt.req, tt.opts...))
+			ssetest.Equal(t, events, nil)
+			if !strings.HasPrefix(err.Error(), "client: ") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got error %v, want one of client that says %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// http.NoBody is no body, whatever GetBody is.
+func TestNoBody(t *testing.T) {
+	s := serve(t)
+	req := get(t, s.url)
+	req.Body = http.NoBody
+	_, err := collect(t, client.Stream(within(t), req))
+	wantErr(t, err, client.ErrStopped)
+}
+
+// What either context carries reaches the request: a trace, say.
+func TestContextValues(t *testing.T) {
+	for _, name := range []string{"the stream's", "the request's"} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t)
+			ctx, req := within(t), get(t, s.url)
+			traced := false
+			trace := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+				GotFirstResponseByte: func() { traced = true },
+			})
+			if name == "the stream's" {
+				ctx = trace
+			} else {
+				req = req.WithContext(trace)
+			}
+			_, err := collect(t, client.Stream(ctx, req))
+			wantErr(t, err, client.ErrStopped)
+			if !traced {
+				t.Error("got no trace of the request")
+			}
+		})
+	}
+}

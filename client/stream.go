@@ -1,0 +1,177 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// Stream sends req and yields the events of the response, and those of the
+// responses after it: when a connection ends, it waits (see [WithBackoff]) and
+// sends req again with the last event ID.
+//
+// The last element is an error that says why there is no more: the cause of ctx
+// or of req's context, whichever ends first; [ErrStopped]; a [*ResponseError],
+// which matches [ErrStatus] or [ErrMediaType]; [core.ErrEventTooLarge]; what is
+// wrong with req; or the failure that [WithRetryPolicy] does not forgive. A loop
+// that breaks off gets none. Either way the response is closed by then.
+//
+// Accept, Cache-Control and Accept-Encoding (identity) are set unless req has
+// them. Last-Event-ID is set if there is an ID, and if a header can carry it: one
+// with control characters cannot. A body is sent again each time, so req needs a
+// GetBody; [http.NewRequest] sets it for a [bytes.Buffer], a [bytes.Reader] and a
+// [strings.Reader]. req.Body itself is neither read nor closed. Redirects are
+// followed as net/http does it, which makes a GET of a POST after 301, 302 and
+// 303.
+//
+// req is not changed, and must not be while the stream is read. Each range over
+// the stream is a client of its own and begins anew.
+func Stream(ctx context.Context, req *http.Request, opts ...Option) core.Stream {
+	c := newConfig(opts)
+	return func(yield func(core.Event, error) bool) {
+		if err := check(req, &c); err != nil {
+			yield(core.Event{}, err)
+			return
+		}
+		ctx, cancel := join(ctx, req.Context())
+		defer cancel()
+		client, done := c.client()
+		defer done()
+
+		s := stream{
+			config: &c,
+			client: client,
+			req:    req,
+			parser: core.Parser{
+				MaxEventSize: c.maxEventSize,
+				Comments:     c.comments,
+				LastEventID:  c.lastEventID,
+				Retry:        c.reconnect,
+			},
+			yield: yield,
+		}
+		if s.parser.LastEventID == "" {
+			s.parser.LastEventID = req.Header.Get(lastEventID)
+		}
+		if err := s.run(ctx); !errors.Is(err, errBroken) {
+			yield(core.Event{}, err)
+		}
+	}
+}
+
+// check returns what is wrong with the request for good.
+func check(req *http.Request, c *config) error {
+	switch {
+	case req == nil:
+		return errors.New("client: the request is nil")
+	case req.URL == nil || req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https":
+		return fmt.Errorf("client: the request's URL is %q: it needs a scheme, http or https, and a host", urlOf(req))
+	case req.RequestURI != "":
+		return errors.New("client: the request is one that a server received (it has a RequestURI): make a new one")
+	case hasBody(req) && req.GetBody == nil:
+		return errors.New("client: the request has a Body and no GetBody, so it cannot be sent again after a disconnection: set GetBody")
+	case !legal(c.lastEventID):
+		return fmt.Errorf("client: the last event ID %q holds control characters, which no header can carry", c.lastEventID)
+	}
+	return nil
+}
+
+func urlOf(req *http.Request) string {
+	if req.URL == nil {
+		return ""
+	}
+	return req.URL.Redacted()
+}
+
+// join returns a context that ends with a or with b, for its cause, and has the
+// values of both.
+func join(a, b context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(values{a, b})
+	end := func() { cancel(context.Cause(b)) }
+	if b.Err() != nil {
+		end()
+	}
+	stop := context.AfterFunc(b, end)
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
+// values is a context that has the values of another as well.
+type values struct {
+	context.Context //nolint:containedctx // it is one itself
+
+	more context.Context //nolint:containedctx // likewise
+}
+
+func (v values) Value(key any) any {
+	if value := v.Context.Value(key); value != nil {
+		return value
+	}
+	return v.more.Value(key)
+}
+
+// A stream is one range over a Stream.
+type stream struct {
+	*config
+
+	client *http.Client
+	req    *http.Request
+	parser core.Parser // for all connections
+	yield  func(core.Event, error) bool
+
+	healthy bool // the connection has shown that the server works
+}
+
+// errBroken means that yield said false.
+var errBroken = errors.New("client: the loop has ended")
+
+// run connects until there is a reason not to, which it returns.
+func (s *stream) run(ctx context.Context) error {
+	for failures := 0; ; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		body, err := s.body()
+		if err != nil {
+			return err
+		}
+		s.healthy = false
+		err = s.connect(ctx, body)
+		switch {
+		case errors.Is(err, errBroken):
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case final(err):
+			return err
+		}
+
+		if s.healthy {
+			failures = 0
+		}
+		failures++
+		if !s.retry(err, failures) {
+			return err
+		}
+		wait := s.wait(s.parser.Retry, err, failures)
+		if s.disconnected != nil {
+			s.disconnected(err, wait)
+		}
+		sleep(ctx, wait)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
