@@ -124,6 +124,18 @@ func open(t *testing.T, browser context.Context, url string) *page {
 		t.Fatal(err)
 	}
 	p := &page{T: t, ctx: ctx}
+	p.watch()
+	t.Cleanup(func() {
+		if faults := p.text(`faults.join("; ")`); faults != "" {
+			t.Errorf("the page has thrown: %s", faults)
+		}
+	})
+	return p
+}
+
+// watch begins the history of the page as it is now loaded.
+func (p *page) watch() {
+	p.Helper()
 	p.do(`
 		window.faults = [];
 		addEventListener("error", (e) => faults.push(e.message));
@@ -145,12 +157,12 @@ func open(t *testing.T, browser context.Context, url string) *page {
 			for (const state of past[id]) if (state === wanted[n]) n++;
 			return n === wanted.length;
 		};`)
-	t.Cleanup(func() {
-		if faults := p.text(`faults.join("; ")`); faults != "" {
-			t.Errorf("the page has thrown: %s", faults)
-		}
-	})
-	return p
+}
+
+// show scrolls a card into view: some open when they are seen.
+func (p *page) show(id string) {
+	p.Helper()
+	p.do(fmt.Sprintf(`card(%q).scrollIntoView()`, id))
 }
 
 func (p *page) do(js string) {
@@ -252,6 +264,7 @@ func TestDemo(t *testing.T) {
 				name string
 				test func(p *page, url string)
 			}{
+				{"ticker", testTicker}, {"news", testNews},
 				{"stream", testStream}, {"time", testTime}, {"progress", testProgress}, {"events", testEvents},
 				{"notice", testNotice}, {"pause", testPause}, {"tokens", testTokens}, {"fail", testFail},
 			} {
@@ -264,6 +277,7 @@ func TestDemo(t *testing.T) {
 	}
 
 	p := open(t, browser, d.urls["fiber"])
+	p.show("stream")
 	p.state("stream", "open")
 	begin := time.Now()
 	if err := d.cmd.Process.Signal(os.Interrupt); err != nil {
@@ -279,6 +293,7 @@ func TestDemo(t *testing.T) {
 }
 
 func testStream(p *page, _ string) {
+	p.show("stream")
 	p.state("stream", "open")
 	before := len(p.rows("stream", 3))
 	p.click("#stream .drop")
@@ -308,7 +323,7 @@ func testStream(p *page, _ string) {
 }
 
 func testTime(p *page, _ string) {
-	p.do(`card("time").scrollIntoView()`) // it opens when it is seen
+	p.show("time")
 	r := p.rows("time", 2)[1]
 	clock := p.text(`card("time").querySelector(".clock").textContent`)
 	p.click("#time .toggle")
@@ -322,7 +337,7 @@ func testTime(p *page, _ string) {
 }
 
 func testProgress(p *page, _ string) {
-	p.do(`card("progress").scrollIntoView()`) // it opens when it is seen
+	p.show("progress")
 	p.passed("progress", "open", "waiting", "stopped")
 	p.wantIn(p.state("progress", "stopped"), "204")
 	if got, want := p.text(`card("progress").querySelector(".percent").textContent`), "100 %"; got != want {
@@ -450,6 +465,7 @@ func TestSwitch(t *testing.T) {
 	browser := newBrowser(t)
 	d := startDemo(t, "40ms")
 	p := open(t, browser, d.urls["gin"])
+	p.show("stream")
 	p.state("stream", "open")
 	for _, name := range []string{"echo", "fiber", "net/http", "gin"} {
 		p.do(`past.stream.length = 0`)
@@ -469,24 +485,29 @@ func TestConnections(t *testing.T) {
 	browser := newBrowser(t)
 	d := startDemo(t, "30s")
 	p := open(t, browser, d.urls["net/http"])
-	p.do(`for (const c of document.querySelectorAll(".card")) c.scrollIntoView()`)
-	p.state("stream", "open")
-	for _, id := range []string{"events", "pause", "fail"} {
-		p.click("#" + id + " .toggle")
+	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
+		p.show(id)
+		p.state(id, "open")
 	}
 	p.wait(`document.querySelector("#meter").textContent === "5 of 6 connections in use"`)
-	p.wait(`document.querySelectorAll(".card[data-state=open]").length === 5`)
-	if got, want := p.text(`card("fail").dataset.state`), "queued"; got != want {
-		t.Errorf("got state %q, want %q", got, want)
+
+	// What a person opens goes before what the page has opened.
+	p.join("Ada")
+	for _, id := range []string{"events", "pause", "fail"} {
+		p.click("#" + id + " .toggle")
+		p.state(id, "open")
 	}
-	// The sixth connection serves a request meanwhile, and the next card has the
-	// one that becomes free.
+	p.wait(`document.querySelectorAll(".card[data-state=closed]").length === 4`)
+	p.click(".card[data-state=closed] .toggle")
+	p.wait(`document.querySelectorAll(".card[data-state=open]").length === 5`)
+	p.wait(`document.querySelectorAll(".card[data-state=closed]").length === 4`)
+
+	// The sixth connection serves a request meanwhile, and a card that waits has
+	// the one that becomes free.
+	p.say("", "still there?")
+	p.hears("You: still there?")
 	p.click("#tokens .bad")
-	p.wantIn(p.text(`card("tokens").dataset.state`), "queued")
-	p.click("#stream .drop")
-	p.passed("stream", "open", "waiting")
-	p.click("#stream .toggle")
-	p.state("fail", "open")
+	p.wantIn(p.state("tokens", "queued"), "Five streams are open already")
 	p.click("#pause .toggle")
 	p.wantIn(p.state("tokens", "refused"), "400")
 }
@@ -495,13 +516,20 @@ func TestConnections(t *testing.T) {
 func TestLayout(t *testing.T) {
 	browser := newBrowser(t)
 	d := startDemo(t, "40ms")
-	for _, width := range []int64{320, 375, 768, 1280} {
+	for _, width := range []int64{320, 375, 600, 768, 1280} {
 		t.Run(strconv.FormatInt(width, 10), func(t *testing.T) {
 			p := open(t, browser, d.urls["gin"])
 			run(p, chromedp.EmulateViewport(width, 812))
+			p.join("Ada with a name so long")
+			for _, id := range []string{"ticker", "news", "stream"} {
+				p.show(id)
+				p.state(id, "open")
+			}
+			p.wait(`document.querySelector("#ticker .count").textContent !== ""`)
 			p.state("stream", "open")
 			heights := `JSON.stringify([...document.querySelectorAll(".card .status, .card")].map((e) => e.offsetHeight))`
 			before := p.text(heights)
+			p.click("#ticker .toggle") // whose count has its own length
 			p.click("#fail .toggle")
 			p.state("fail", "broken")
 			p.set("#notice [name=token]", "wrong")
@@ -515,6 +543,9 @@ func TestLayout(t *testing.T) {
 			p.wait(`document.documentElement.scrollWidth <= innerWidth`)
 			if got := p.text(`[...document.querySelectorAll(".card")].filter((c) => c.scrollWidth > c.clientWidth || c.scrollHeight > c.clientHeight).map((c) => c.id).join()`); got != "" {
 				t.Errorf("the cards %s do not hold what is in them", got)
+			}
+			if got := p.text(`[...document.querySelectorAll(".extra")].filter((e) => e.clientHeight > 0 && e.scrollHeight > e.clientHeight).map((e) => e.closest(".card").id).join()`); got != "" {
+				t.Errorf("in the cards %s something lies upon the buttons", got)
 			}
 		})
 	}

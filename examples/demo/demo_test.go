@@ -490,8 +490,12 @@ func TestPage(t *testing.T) {
 		for _, file := range []struct{ path, contentType, want string }{
 			{"/", "text/html", "<!doctype html>"},
 			{"/style.css", "text/css", ":root"},
-			{"/app.js", "javascript", "EventSource"},
+			{"/app.js", "javascript", "setUpCards"},
 			{"/reader.js", "javascript", "async function*"},
+			{"/card.js", "javascript", "EventSource"},
+			{"/chat.js", "javascript", "class ChatCard"},
+			{"/market.js", "javascript", "class TickerCard"},
+			{"/news.js", "javascript", "class NewsCard"},
 		} {
 			contentType, body := status(t, base, request{path: file.path}, http.StatusOK)
 			if !strings.Contains(contentType, file.contentType) || !strings.Contains(body, file.want) {
@@ -512,9 +516,13 @@ func TestPage(t *testing.T) {
 		if got.Serving != name || got.Tick != 20 || len(got.Sites) != 1 || got.Sites[0].Name != name || strconv.Itoa(got.Sites[0].Port) != port {
 			t.Errorf("got %+v, want %s on port %s and a tick of 20 ms", got, name, port)
 		}
-		for _, view := range []string{"stream", "time", "notice", "events", "pause", "tokens", "progress", "fail"} {
-			if !strings.Contains(got.Source, "\nfunc (d *demo) "+view+"(") {
-				t.Errorf("the source has no %s", view)
+		for view, file := range map[string]string{
+			"stream": "views.go", "time": "views.go", "notice": "views.go", "events": "views.go", "pause": "views.go",
+			"tokens": "views.go", "progress": "views.go", "fail": "views.go",
+			"chat": "chat.go", "ticker": "market.go", "news": "news.go",
+		} {
+			if !strings.Contains(got.Sources[file], "\nfunc (d *demo) "+view+"(") {
+				t.Errorf("the source %s has no %s", file, view)
 			}
 		}
 	})
@@ -544,4 +552,15 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("got status %d and headers %v, want a preflight that allows", res.StatusCode, res.Header)
 		}
 	})
+}
+
+// response reads the head of a response, and returns its body.
+func response(t *testing.T, conn net.Conn) (*http.Response, io.Reader) {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = res.Body.Close() })
+	return res, res.Body
 }

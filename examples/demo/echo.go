@@ -63,6 +63,26 @@ func newEcho(d *demo) server {
 		return d.fail(ctx(c)), nil
 	}))
 
+	e.GET("/chat", stream(func(c echo.Context) (core.Stream, error) {
+		return d.chat(ctx(c), c.QueryParam("name"))
+	}))
+	e.GET("/ticker", stream(func(c echo.Context) (core.Stream, error) {
+		return d.ticker(ctx(c), c.QueryParam("symbols"))
+	}))
+	e.GET("/news", stream(func(c echo.Context) (core.Stream, error) {
+		return d.news(ctx(c), c.QueryParam("section"))
+	}))
+
+	e.POST("/chat", func(c echo.Context) error {
+		var body message
+		if err := decode(c.Request().Body, &body); err != nil {
+			return echoError(errChat)
+		}
+		if err := d.say(body); err != nil {
+			return echoError(err)
+		}
+		return c.NoContent(http.StatusNoContent)
+	})
 	e.POST("/notice", func(c echo.Context) error {
 		var body noticeBody
 		if err := decode(c.Request().Body, &body); err != nil {

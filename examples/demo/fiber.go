@@ -71,6 +71,27 @@ func newFiber(d *demo) server {
 		return d.fail(ctx(c)), nil
 	}))
 
+	app.Get("/chat", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.chat(ctx(c), c.Query("name"))
+	}))
+	app.Get("/ticker", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.ticker(ctx(c), c.Query("symbols"))
+	}))
+	app.Get("/news", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.news(ctx(c), c.Query("section"))
+	}))
+
+	app.Post("/chat", func(c *fiber.Ctx) error {
+		var body message
+		if err := decode(bytes.NewReader(c.Body()), &body); err != nil {
+			return fiberError(errChat)
+		}
+		if err := d.say(body); err != nil {
+			return fiberError(err)
+		}
+		c.Status(fiber.StatusNoContent)
+		return nil
+	})
 	app.Post("/notice", func(c *fiber.Ctx) error {
 		var body noticeBody
 		if err := decode(bytes.NewReader(c.Body()), &body); err != nil {

@@ -64,6 +64,28 @@ func newGin(d *demo) server {
 		return d.fail(ctx(c)), nil
 	}))
 
+	r.GET("/chat", stream(func(c *gin.Context) (core.Stream, error) {
+		return d.chat(ctx(c), c.Query("name"))
+	}))
+	r.GET("/ticker", stream(func(c *gin.Context) (core.Stream, error) {
+		return d.ticker(ctx(c), c.Query("symbols"))
+	}))
+	r.GET("/news", stream(func(c *gin.Context) (core.Stream, error) {
+		return d.news(ctx(c), c.Query("section"))
+	}))
+
+	r.POST("/chat", func(c *gin.Context) {
+		var body message
+		if err := decode(c.Request.Body, &body); err != nil {
+			ginError(c, errChat)
+			return
+		}
+		if err := d.say(body); err != nil {
+			ginError(c, err)
+			return
+		}
+		c.Status(http.StatusNoContent)
+	})
 	r.POST("/notice", func(c *gin.Context) {
 		var body noticeBody
 		if err := decode(c.Request.Body, &body); err != nil {
@@ -82,7 +104,7 @@ func newGin(d *demo) server {
 	})
 	r.GET("/info", func(c *gin.Context) { c.JSON(http.StatusOK, d.info("gin")) })
 	r.StaticFileFS("/", "/", http.FS(page))
-	for _, name := range []string{"style.css", "app.js", "reader.js"} {
+	for _, name := range pageFiles() {
 		r.StaticFileFS("/"+name, name, http.FS(page))
 	}
 	return d.httpServer(r)

@@ -3,8 +3,9 @@
 //	go run ./examples/demo
 //
 // Then open one of the addresses that it prints. The streams are in views.go, as
-// generators that know no framework; gin.go, echo.go, fiber.go and nethttp.go
-// only route to them.
+// generators that know no framework, and in chat.go, market.go and news.go, as
+// subscriptions to a hub that all four share. gin.go, echo.go, fiber.go and
+// nethttp.go only route to them.
 package main
 
 import (
@@ -90,7 +91,7 @@ func serve(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	err = errors.Join(err, shutdown(stdout, &streams, sites))
+	err = errors.Join(err, shutdown(stdout, &streams, d, sites))
 	serving.Wait()
 	return err
 }
@@ -142,14 +143,14 @@ func welcome(w io.Writer, cfg config, sites []site) {
 	fmt.Fprintf(w, "  Ctrl-C ends the streams and stops.\n\n")
 }
 
-// shutdown ends the streams, each with a time at which to come back, and then
-// the servers.
-func shutdown(w io.Writer, streams *core.Group, sites []site) error {
+// shutdown ends the streams, each with a time at which to come back, then what
+// publishes, and then the servers.
+func shutdown(w io.Writer, streams *core.Group, d *demo, sites []site) error {
 	begin := time.Now()
 	fmt.Fprintf(w, "\n  Stopping: %d open streams to end.\n", streams.Len())
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	err := streams.Shutdown(ctx)
+	err := errors.Join(streams.Shutdown(ctx), d.close(ctx))
 
 	ctx, cancel = context.WithTimeout(context.Background(), closeTime)
 	defer cancel()

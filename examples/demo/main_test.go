@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 func TestFlags(t *testing.T) {
@@ -118,17 +119,18 @@ func TestURL(t *testing.T) {
 // Streams that are open on all four frameworks end cleanly and soon, each with a
 // time to come back, while nothing else would end them.
 func TestShutdown(t *testing.T) {
+	ssetest.NoLeaks(t, "fasthttp.updateServerDate", "fasthttp.(*workerPool).Start")
 	r := start(t, "1h")
 	if got, want := len(r.urls), 4; got != want {
 		t.Fatalf("got %d addresses, want %d", got, want)
 	}
-	const perFramework = 5
+	const perFramework = 8
 	type result struct {
 		events []core.Event
 		err    error
 	}
 	ended := make(chan result)
-	paths := []string{"/stream?user_id=a", "/time", "/events", "/pause", "/fail"}
+	paths := []string{"/stream?user_id=a", "/time", "/events", "/pause", "/fail", "/chat?name=Ada", "/ticker", "/news"}
 	for _, url := range r.urls {
 		for _, path := range paths[:perFramework] {
 			res := do(t, url, request{path: path})
@@ -162,7 +164,7 @@ func TestShutdown(t *testing.T) {
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("it took %v to stop, want at most 2 s", took)
 	}
-	if got, want := <-r.stdout, "Stopping: 20 open streams"; !strings.Contains(got, want) {
+	if got, want := <-r.stdout, "Stopping: 32 open streams"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
 	}
 }

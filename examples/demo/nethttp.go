@@ -61,6 +61,28 @@ func newNetHTTP(d *demo) server {
 		return d.fail(ctx(r)), nil
 	}))
 
+	mux.Handle("GET /chat", stream(func(r *http.Request) (core.Stream, error) {
+		return d.chat(ctx(r), r.FormValue("name"))
+	}))
+	mux.Handle("GET /ticker", stream(func(r *http.Request) (core.Stream, error) {
+		return d.ticker(ctx(r), r.FormValue("symbols"))
+	}))
+	mux.Handle("GET /news", stream(func(r *http.Request) (core.Stream, error) {
+		return d.news(ctx(r), r.FormValue("section"))
+	}))
+
+	mux.HandleFunc("POST /chat", func(w http.ResponseWriter, r *http.Request) {
+		var body message
+		if err := decode(r.Body, &body); err != nil {
+			httpError(w, errChat)
+			return
+		}
+		if err := d.say(body); err != nil {
+			httpError(w, err)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("POST /notice", func(w http.ResponseWriter, r *http.Request) {
 		var body noticeBody
 		if err := decode(r.Body, &body); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
 )
 
 // A demo is what the four frameworks share: the views and their state. A view
@@ -29,6 +30,14 @@ type demo struct {
 	notices notices
 	jobs    jobs
 	drops   drops
+
+	hub    *hub.Hub // of the chat, the prices and the news
+	crew   crew
+	people people
+	market *market
+	prices feed // of the market
+	desk   desk
+	items  feed // of the desk
 }
 
 func newDemo(tick time.Duration, streams *core.Group, logger *log.Logger) *demo {
@@ -36,6 +45,13 @@ func newDemo(tick time.Duration, streams *core.Group, logger *log.Logger) *demo 
 		tick:    tick,
 		log:     logger,
 		options: []core.Option{core.WithGroup(streams), core.WithRetry(2 * tick)},
+	}
+	d.hub = d.newHub()
+	d.market = newMarket(1)
+	d.prices = feed{crew: &d.crew, every: max(tick/50, minStep), publish: d.trade}
+	d.items = feed{crew: &d.crew, every: 3 * tick, publish: d.report}
+	for range firstNews {
+		d.report()
 	}
 	d.notices.add("Welcome. This notice is unread: reading it takes it off the list.")
 	d.notices.add("Your report is ready.")

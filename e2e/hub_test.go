@@ -1,0 +1,216 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// join has a person enter the chat.
+func (p *page) join(name string) {
+	p.Helper()
+	p.set("#chat [name=name]", name)
+	p.click("#chat .toggle")
+	p.state("chat", "open")
+	p.wait(fmt.Sprintf(`[...document.querySelectorAll("#chat .people button")].some((b) => b.textContent === %q)`, name+" (you)"))
+}
+
+// say has them write, to all if to is empty.
+func (p *page) say(to, text string) {
+	p.Helper()
+	p.wait(fmt.Sprintf(`[...document.querySelector("#chat [name=to]").options].some((o) => o.value === %q)`, to))
+	p.set("#chat [name=to]", to)
+	p.set("#chat [name=text]", text)
+	p.click("#chat .say button")
+	p.wait(`document.querySelector("#chat [name=text]").value === ""`)
+}
+
+const lines = `[...document.querySelectorAll("#chat .talk li")].map((li) => {
+	const part = (selector) => li.querySelector(selector)?.textContent;
+	if (!li.matches(".said")) return li.textContent;
+	return part("b") + (part(".tag") ? " (" + part(".tag") + ")" : "") + ": " + part(".text");
+})`
+
+// hears waits until a line has come, and returns all of them.
+func (p *page) hears(line string) []string {
+	p.Helper()
+	p.wait(fmt.Sprintf(`%s.includes(%q)`, lines, line))
+	return run(p, chromedp.Evaluate[[]string](lines))
+}
+
+func (p *page) wantLines(last string, want ...string) {
+	p.Helper()
+	if got, want := p.hears(last), append(want, last); !slices.Equal(got, want) {
+		p.Errorf("got the lines %q, want %q", got, want)
+	}
+}
+
+// Windows on different frameworks are in one room.
+func TestChat(t *testing.T) {
+	browser := newBrowser(t)
+	d := startDemo(t, "40ms")
+	ada, bob, eve := open(t, browser, d.urls["gin"]), open(t, browser, d.urls["fiber"]), open(t, browser, d.urls["net/http"])
+	ada.join("Ada")
+	bob.join("Bob <b>")
+	eve.join("Eve")
+	ada.hears("Eve has joined.")
+	bob.hears("Eve has joined.")
+
+	ada.say("", "Hello, 世界 & <i>all</i>")
+	bob.hears("Ada: Hello, 世界 & <i>all</i>")
+	bob.say("Ada", "psst")
+	ada.say("Bob <b>", "what?")
+	bob.hears("Ada (private, to you): what?")
+	eve.say("", "hi")
+	ada.wantLines("Eve: hi", "You have joined.", "Bob <b> has joined.", "Eve has joined.",
+		"You: Hello, 世界 & <i>all</i>", "Bob <b> (private, to you): psst", "You (private, to Bob <b>): what?")
+	bob.wantLines("Eve: hi", "Ada has joined.", "You have joined.", "Eve has joined.",
+		"Ada: Hello, 世界 & <i>all</i>", "You (private, to Ada): psst", "Ada (private, to you): what?")
+	eve.wantLines("You: hi", "Ada has joined.", "Bob <b> has joined.", "You have joined.", "Ada: Hello, 世界 & <i>all</i>")
+
+	// A window that is reloaded has the same name and the history.
+	run(bob, chromedp.Reload())
+	bob.watch()
+	bob.state("chat", "open")
+	bob.hears("Eve: hi")
+	bob.wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
+
+	// Whoever leaves is announced, and what was meant for them goes to nobody else.
+	eve.wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
+	eve.set("#chat [name=to]", "Bob <b>")
+	bob.click("#chat .toggle")
+	eve.wait(`document.querySelector("#chat [name=to]").selectedOptions[0].textContent === "Bob <b> (not here)"`)
+	eve.hears("Bob <b> has left.")
+	eve.set("#chat [name=text]", "for Bob alone")
+	eve.click("#chat .say button")
+	eve.wait(`document.querySelector("#chat .unsent").textContent !== ""`)
+	eve.wantIn(eve.text(`document.querySelector("#chat .unsent").textContent`), `there is no "Bob <b>" in the room`)
+	if got, want := eve.text(`document.querySelector("#chat [name=text]").value`), "for Bob alone"; got != want {
+		t.Errorf("got %q left in the field, want %q", got, want)
+	}
+
+	ada.click("#chat .toggle")
+	ada.set("#chat [name=name]", "A\u200b")
+	ada.click("#chat .toggle")
+	ada.wantIn(ada.state("chat", "refused"), "It answered 400 instead of a stream: bad name")
+}
+
+// A connection that the server cuts while others write loses nothing, and nothing
+// comes twice.
+func TestChatResumes(t *testing.T) {
+	browser := newBrowser(t)
+	d := startDemo(t, "40ms")
+	ada, bob := open(t, browser, d.urls["echo"]), open(t, browser, d.urls["net/http"])
+	ada.join("Ada")
+	bob.join("Bob")
+	ada.hears("Bob has joined.")
+	var want []string
+	n := 0
+	for range 3 {
+		ada.do(`past.chat.length = 0`)
+		ada.click("#chat .drop")
+		for range 10 {
+			n++
+			bob.say("", fmt.Sprintf("number %d", n))
+			want = append(want, fmt.Sprintf("Bob: number %d", n))
+		}
+		ada.passed("chat", "waiting", "open")
+	}
+	ada.wantIn(ada.state("chat", "open"), "Last-Event-ID")
+	got := ada.hears(fmt.Sprintf("Bob: number %d", n))
+	got = slices.DeleteFunc(got, func(line string) bool { return !strings.HasPrefix(line, "Bob: ") }) // that is, who has come or gone
+	if !slices.Equal(got, want) {
+		t.Errorf("got the lines %q, want %q", got, want)
+	}
+}
+
+// A reader who has scrolled up stays there, and hears that there is more.
+func TestChatScroll(t *testing.T) {
+	browser := newBrowser(t)
+	d := startDemo(t, "40ms")
+	ada, bob := open(t, browser, d.urls["gin"]), open(t, browser, d.urls["echo"])
+	ada.join("Ada")
+	bob.join("Bob")
+	const atEnd = `(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < 2)(document.querySelector("#chat .talk"))`
+	for i := range 12 {
+		bob.say("", fmt.Sprintf("number %d", i))
+	}
+	ada.hears("Bob: number 11")
+	ada.wait(atEnd)
+
+	ada.do(`const talk = document.querySelector("#chat .talk");
+		talk.addEventListener("scroll", () => (window.scrolled = true), { once: true });
+		talk.scrollTop = 0;`)
+	ada.wait(`window.scrolled`)
+	bob.say("", "more")
+	ada.hears("Bob: more")
+	ada.wait(`document.querySelector("#chat .newer").textContent === "1 new below" && document.querySelector("#chat .talk").scrollTop === 0`)
+	ada.click("#chat .newer")
+	ada.wait(atEnd)
+	ada.wait(`document.querySelector("#chat .newer").hidden`)
+}
+
+func testTicker(p *page, _ string) {
+	p.show("ticker")
+	p.state("ticker", "open")
+	p.do(`window.seen = new Map();
+		const look = () => { for (const row of document.querySelectorAll("#ticker tbody tr")) {
+			const prices = seen.get(row.dataset.symbol) ?? new Set();
+			seen.set(row.dataset.symbol, prices.add(row.querySelector(".price").textContent + row.querySelector(".arrow").textContent));
+		} };
+		new MutationObserver(look).observe(document.querySelector("#ticker tbody"), { subtree: true, childList: true });`)
+	p.wait(`seen.size === 6 && [...seen.values()].every((prices) => prices.size >= 5)`)
+	p.wait(`["\u25b2", "\u25bc"].every((arrow) => [...seen.values()].some((prices) => [...prices].some((s) => s.endsWith(arrow))))`)
+	p.wait(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= 5)`)
+
+	p.click("#ticker .symbols label:nth-of-type(2) input")
+	p.wait(`document.querySelectorAll("#ticker tbody tr").length === 5`)
+	p.wait(`[...document.querySelectorAll("#ticker .price")].every((price) => price.textContent > "0")`)
+	p.do(`for (const box of document.querySelectorAll("#ticker input:checked")) box.click()`)
+	p.wantIn(p.state("ticker", "closed"), "No symbol is chosen")
+}
+
+func testNews(p *page, _ string) {
+	p.show("news")
+	p.state("news", "open")
+	p.wait(`document.querySelectorAll("#news .log li").length >= 6`)
+	const ids = `[...document.querySelectorAll("#news .log li")].map((li) => Number(li.dataset.id.split("-")[1]))`
+	if got := p.text(fmt.Sprintf(`(%s).every((id, i, all) => i === 0 || id < all[i - 1]) ? "" : (%[1]s).join()`, ids)); got != "" {
+		p.Errorf("got the news %s, want the newest first", got)
+	}
+	p.set("#news select", "science")
+	p.state("news", "open")
+	p.wait(`document.querySelectorAll("#news .log li").length >= 2`)
+	if got, want := p.text(`[...new Set([...document.querySelectorAll("#news .section")].map((s) => s.textContent))].join()`), "science"; got != want {
+		p.Errorf("got the sections %q, want %q", got, want)
+	}
+	p.click("#news .toggle")
+	p.state("news", "closed")
+}
+
+// Two windows of one host share its connections: the chat gets one, at the cost
+// of what nobody has asked for.
+func TestConnectionsOfTabs(t *testing.T) {
+	browser := newBrowser(t)
+	d := startDemo(t, "1s")
+	first := open(t, browser, d.urls["gin"])
+	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
+		first.show(id)
+		first.state(id, "open")
+	}
+	second := open(t, browser, d.urls["gin"])
+	second.wait(`document.querySelector("#meter").textContent.endsWith(", and 5 in other tabs")`)
+	second.join("Bob")
+	first.wait(`document.querySelectorAll(".card[data-state=closed]").length === 1`)
+	first.join("Ada")
+	second.say("", "Is there room for us both?")
+	first.hears("Bob: Is there room for us both?")
+	first.say("", "There is.")
+	second.hears("Ada: There is.")
+	if got := strings.Count(first.text(`[...document.querySelectorAll(".why")].map((w) => w.textContent).join()`), "Closed to leave its connection"); got != 2 {
+		t.Errorf("got %d streams closed for the chat, want 2", got)
+	}
+}

@@ -1,0 +1,55 @@
+// A browser opens six connections to a host, for all tabs together. So the tabs
+// of this page tell each other how many they hold, and may ask for one.
+
+const channel = typeof BroadcastChannel === "function" ? new BroadcastChannel("connections") : undefined;
+const me = Math.random().toString(36).slice(2);
+const others = new Map(); // of a tab to { origin, count }
+let mine = { origin: location.origin, count: 0 };
+
+const send = (message) => channel?.postMessage({ from: me, ...message });
+
+// elsewhere is how many connections to origin other tabs hold.
+export function elsewhere(origin) {
+  let sum = 0;
+  for (const o of others.values()) if (o.origin === origin) sum += o.count;
+  return sum;
+}
+
+// tell tells the other tabs how many connections this one holds.
+export function tell(origin, count) {
+  if (origin === mine.origin && count === mine.count) return;
+  mine = { origin, count };
+  send({ type: "count", ...mine });
+}
+
+// ask asks the other tabs to close a stream that nobody has asked for.
+export const ask = (origin) => send({ type: "ask", origin });
+
+// recount counts anew, for a tab may have ended without a word, and then calls
+// back.
+export function recount(done) {
+  others.clear();
+  send({ type: "hello" });
+  setTimeout(done, 100);
+}
+
+// listen calls back when others' count has changed, and when another tab needs a
+// connection.
+export function listen(changed, asked) {
+  channel?.addEventListener("message", ({ data }) => {
+    switch (data.type) {
+      case "hello":
+        send({ type: "count", ...mine });
+        break;
+      case "count":
+        others.set(data.from, data);
+        changed();
+        break;
+      case "ask":
+        asked(data.origin);
+    }
+  });
+  addEventListener("pagehide", () => send({ type: "count", origin: mine.origin, count: 0 }));
+  addEventListener("pageshow", () => send({ type: "count", ...mine }));
+  send({ type: "hello" });
+}
