@@ -27,6 +27,10 @@ func SessionOf(yield func(Event, error) bool) *Session {
 // ownYield is the code of every session's yield, and of nothing else.
 var ownYield = reflect.ValueOf((*Session)(nil).yield).Pointer()
 
+// forwardSize is how many bytes of frames that come together are sent at once. A
+// host pays for each Send: net/http makes three write calls of a chunk.
+const forwardSize = 128 << 10
+
 // A question is an error that no stream can fail with.
 type question struct{ session *Session }
 
@@ -45,7 +49,7 @@ func (s *Session) asked(err error) bool {
 // and likewise reports whether the stream may go on. Each is one event, as
 // [Event.AppendText] has made it; they are not looked at again. They are copied
 // before it returns. Frames that come together share their flushes: what is left
-// of them below 32 KiB is sent at once, or within the flush window after the
+// of them below 128 KiB is sent at once, or within the flush window after the
 // flush before.
 //
 // It is for the goroutine that runs the stream.
@@ -57,7 +61,7 @@ func (s *Session) Forward(frames [][]byte) bool {
 	}
 	for len(frames) > 0 {
 		b, n := s.buffer(), 0
-		for n < len(frames) && len(*b) < flushSize {
+		for n < len(frames) && len(*b) < forwardSize {
 			*b = append(*b, frames[n]...)
 			n++
 		}

@@ -58,7 +58,7 @@ func TestSessionOf(t *testing.T) {
 }
 
 func TestForward(t *testing.T) {
-	long := strings.Repeat("x", 12<<10)
+	long := strings.Repeat("x", 50<<10)
 	for _, tt := range []struct {
 		name string
 		opts []core.Option
@@ -100,7 +100,7 @@ func TestForward(t *testing.T) {
 			},
 		},
 		{
-			name: "32 KiB do not wait",
+			name: "what comes together goes together up to 128 KiB",
 			gen: func(t *testing.T, s *core.Session, _ func(core.Event, error) bool) {
 				s.Forward(frames(t, "1"))
 				s.Forward(frames(t, long, long, long, "2"))
@@ -177,7 +177,7 @@ func TestForwardEnds(t *testing.T) {
 			}
 			return nil
 		}
-		long := strings.Repeat("x", 33<<10)
+		long := strings.Repeat("x", 129<<10)
 		isError(t, tr.serve(func(_ context.Context, yield func(core.Event, error) bool) {
 			if core.SessionOf(yield).Forward(frames(t, long, long)) {
 				t.Error("got true after a failed write, want false")

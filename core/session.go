@@ -265,7 +265,7 @@ func (s *Session) flush(now time.Duration) bool {
 	err := s.conn.Send(*s.waiting)
 	s.sending.Store(0)
 	s.sent += int64(len(*s.waiting) - Headroom)
-	if cap(*s.waiting) <= 2*flushSize {
+	if cap(*s.waiting) <= 2*forwardSize {
 		*s.waiting = (*s.waiting)[:Headroom]
 		buffers.Put(s.waiting)
 	}

@@ -34,7 +34,8 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithMaxEvents bounds the log by the number of events, over all topics. The
+// WithMaxEvents bounds the log by the number of events, over all topics: one whose
+// history must not be pushed out by that of others needs a hub of its own. The
 // default is 10,000. Zero or less sets no bound.
 func WithMaxEvents(n int) Option {
 	return func(c *config) { c.maxEvents = n }
@@ -73,15 +74,14 @@ func WithGapPolicy(p GapPolicy) Option {
 
 // WithJoin calls f when a subscription begins to run, once for each topic and
 // pattern that it named. f runs in the stream's goroutine, before the first
-// event; what it publishes reaches that subscription too. The context is the
-// subscription's.
+// event; what it publishes reaches that subscription too. The context has the
+// values of the subscription's, and does not end.
 func WithJoin(f func(ctx context.Context, topic string)) Option {
 	return func(c *config) { c.join = f }
 }
 
-// WithLeave calls f once for each call of [WithJoin]'s function, when that
-// subscription has ended, in the same goroutine. The context is the
-// subscription's, but that it does not end.
+// WithLeave calls f when such a subscription has ended, for the same topics and
+// patterns, in the same goroutine and with such a context.
 func WithLeave(f func(ctx context.Context, topic string)) Option {
 	return func(c *config) { c.leave = f }
 }

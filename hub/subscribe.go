@@ -22,7 +22,7 @@ const (
 )
 
 // batchSize is how many bytes of frames a subscriber takes at once.
-const batchSize = 32 << 10
+const batchSize = 128 << 10
 
 // Subscribe returns the events of some topics and patterns (see [Check]), in the
 // order in which they were published: from the client's last event ID on
@@ -121,25 +121,27 @@ func (s *subscription) wakeUp() {
 
 // run is the stream.
 func (s *subscription) run(topics []string, yield func(core.Event, error) bool) error {
+	if s.ctx.Err() != nil {
+		return nil
+	}
 	joined := 0
 	defer func() {
 		s.leave()
 		if s.hub.config.leave != nil {
-			for _, l := range s.links[:joined] {
-				s.hub.config.leave(context.WithoutCancel(s.ctx), l.source.name)
+			for i := range s.links[:joined] {
+				s.hub.config.leave(context.WithoutCancel(s.ctx), s.links[i].source.name)
 			}
 		}
 	}()
 	if err := s.join(topics); err != nil {
 		return err
 	}
-	if s.hub.config.join != nil {
-		for _, l := range s.links {
-			joined++
-			s.hub.config.join(s.ctx, l.source.name)
+	defer context.AfterFunc(s.ctx, s.wakeUp)() // one channel to wait for is cheaper than two
+	for i := range s.links { // of a link only the source can be read without the lock
+		joined++
+		if s.hub.config.join != nil {
+			s.hub.config.join(context.WithoutCancel(s.ctx), s.links[i].source.name)
 		}
-	} else {
-		joined = len(s.links)
 	}
 	if session := core.SessionOf(yield); session != nil {
 		return s.forward(session)
@@ -210,12 +212,8 @@ func (r *reader) Read(p []byte) (int, error) {
 // sleep waits until there may be something to do, and reports whether the context
 // has lasted.
 func (s *subscription) sleep() bool {
-	select {
-	case <-s.wake:
-		return s.ctx.Err() == nil
-	case <-s.ctx.Done():
-		return false
-	}
+	<-s.wake
+	return s.ctx.Err() == nil
 }
 
 // join makes the subscription a member of its sources.
@@ -337,8 +335,11 @@ func (h *Hub) dismiss(s *source) {
 
 // take appends frames that have not been read, of about so many bytes. If there
 // are no more, the subscription is woken up when there may be. The error is io.EOF
-// if there never will be.
+// if there never will be, or if the context has ended.
 func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
+	if s.ctx.Err() != nil {
+		return false, io.EOF
+	}
 	gap, more, err := s.read(frames, most)
 	if gap == nil {
 		return more, err
@@ -426,28 +427,28 @@ func (s *subscription) wait() {
 // overtaken returns the gap in front of the cursor, which it moves behind it, or
 // nil if there is none.
 func (s *subscription) overtaken() *Gap {
-	gap := Gap{Reason: GapDropped}
 	through := s.cursor
 	for i := range s.links {
-		if source := s.links[i].source; source.lost > s.cursor {
-			through = max(through, source.lost)
+		through = max(through, s.links[i].source.lost)
+	}
+	if s.gap == nil && through == s.cursor {
+		return nil
+	}
+	gap, known := &Gap{Reason: GapDropped}, s.gap != nil
+	if known { // since the beginning
+		*gap = *s.gap
+		s.gap = nil
+	} else {
+		gap.After = s.hub.id(s.cursor)
+	}
+	for i := range s.links {
+		if source := s.links[i].source; known || source.lost > s.cursor {
 			gap.Topics = append(gap.Topics, source.name)
 		}
 	}
-	switch {
-	case s.gap != nil: // known since the beginning
-		gap = *s.gap
-		for i := range s.links {
-			gap.Topics = append(gap.Topics, s.links[i].source.name)
-		}
-	case through == s.cursor:
-		return nil
-	default:
-		gap.After = s.hub.id(s.cursor)
-	}
 	gap.Through = s.hub.id(through)
-	s.gap, s.cursor = nil, through
-	return &gap
+	s.cursor = through
+	return gap
 }
 
 // ignoreEnd returns err, unless it says that the stream has come to its end.

@@ -11,24 +11,68 @@ import (
 // until unpin is called. A reader that runs beside the server makes each write
 // dearer, by as much as it happens to overlap; so they take turns.
 func Pin() (unpin func(), err error) {
+	_, last, unpin, err := pin()
+	if err != nil {
+		return nil, err
+	}
+	if err := set(last); err != nil {
+		unpin()
+		return nil, err
+	}
+	return unpin, nil
+}
+
+// Apart keeps the calling goroutine on one CPU until unpin is called, and what
+// start starts on the others. So a reader that notes when something comes does not
+// hold up what sends it. If there is one CPU only, they share it.
+func Apart(start func() error) (unpin func(), err error) {
+	others, last, unpin, err := pin()
+	if err != nil {
+		return nil, err
+	}
+	if others.Count() > 0 {
+		err = set(others)
+	}
+	if err == nil {
+		err = start()
+	}
+	if err == nil {
+		err = set(last)
+	}
+	if err != nil {
+		unpin()
+		return nil, err
+	}
+	return unpin, nil
+}
+
+// pin locks the calling goroutine to its thread, and tells the last CPU that it
+// may run on from the others.
+func pin() (others, last unix.CPUSet, unpin func(), err error) {
 	runtime.LockOSThread()
-	var before, one unix.CPUSet
+	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		runtime.UnlockOSThread()
-		return nil, fmt.Errorf("process: affinity: %w", err)
+		return others, last, nil, fmt.Errorf("process: affinity: %w", err)
 	}
-	for cpu := range len(before) * 64 {
+	others = before
+	for cpu := len(before)*64 - 1; cpu >= 0; cpu-- {
 		if before.IsSet(cpu) {
-			one.Zero()
-			one.Set(cpu) // the last one that is allowed
+			last.Set(cpu)
+			others.Clear(cpu)
+			break
 		}
 	}
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		runtime.UnlockOSThread()
-		return nil, fmt.Errorf("process: affinity: %w", err)
-	}
-	return func() {
-		_ = unix.SchedSetaffinity(0, &before)
+	return others, last, func() {
+		_ = set(before)
 		runtime.UnlockOSThread()
 	}, nil
+}
+
+// set lets the calling thread run on these CPUs.
+func set(cpus unix.CPUSet) error {
+	if err := unix.SchedSetaffinity(0, &cpus); err != nil {
+		return fmt.Errorf("process: affinity: %w", err)
+	}
+	return nil
 }

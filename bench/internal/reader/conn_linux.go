@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -21,6 +22,7 @@ type Conn struct {
 	Counter
 
 	fd int
+	at time.Time // of the last read, in a Crowd
 }
 
 // Open sends a GET request for target to addr. from is the local address that it
@@ -28,6 +30,22 @@ type Conn struct {
 // ones of the request's head.
 func Open(addr netip.AddrPort, from netip.Addr, target string, lines ...string) (*Conn, error) {
 	return open(addr, from, request(addr, target, lines...))
+}
+
+// OpenStalled is Open for a connection that takes the response's head, and hardly
+// more.
+func OpenStalled(addr netip.AddrPort, target string) (*Conn, error) {
+	c, err := open(addr, netip.Addr{}, request(addr, target), syscall.SO_RCVBUF, 1)
+	if err != nil {
+		return nil, err
+	}
+	for buf := make([]byte, 64); !c.begun(); {
+		if err := c.read(buf); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 func request(addr netip.AddrPort, target string, lines ...string) string {
@@ -80,7 +98,7 @@ func (c *Conn) Close() { _ = syscall.Close(c.fd) }
 
 // Await reads until there have been that many events.
 func (c *Conn) Await(events int) error {
-	buf := make([]byte, 4<<10)
+	buf := make([]byte, 64<<10)
 	for c.Events < events {
 		if err := c.read(buf); err != nil {
 			return err

@@ -47,6 +47,9 @@ const (
 // Complete reports whether the response has come to a clean end.
 func (c *Counter) Complete() bool { return c.part == end }
 
+// begun reports whether the response's head has come.
+func (c *Counter) begun() bool { return c.part != head }
+
 // Write takes what has come next.
 func (c *Counter) Write(p []byte) (int, error) {
 	n := len(p)

@@ -1,12 +1,12 @@
-// Package server has the servers that are measured, each by a name. All of them
-// answer the same requests:
+// Package server has the servers that are measured, each by a name. Those of one
+// stream answer the same requests:
 //
 //   - GET /each?n=N sends N events as fast as it can, each flushed by itself
 //   - GET /gathered?n=N does so with the default flush window, where there is one
 //   - GET /idle sends one event and waits until the client leaves
 //
-// Each event is 200 bytes on the wire, without the chunk around it. Two servers
-// publish to all who are there; see [Events] and [Publish].
+// Each event is 200 bytes on the wire, without the chunk around it. [Hub] and
+// [Channels] publish to all who are there, and answer [Events] and [Publish].
 package server
 
 import (
