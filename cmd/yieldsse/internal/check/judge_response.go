@@ -1,0 +1,210 @@
+package check
+
+import (
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+func reachable(f *Facts) []Finding {
+	if f.First.Err != nil {
+		return one(Fault,
+			fmt.Sprintf("connected, but no answer came within %s", seconds(f.First.Watched)),
+			"a client waits, and proxies give up after 30 to 60 s",
+			"send the headers at once, before the first event is there; look whether the handler runs at all")
+	}
+	return ok("answers with %d %s", f.First.Status, http.StatusText(f.First.Status))
+}
+
+func status(f *Facts) []Finding {
+	e := &f.First
+	if e.Err != nil {
+		return nil
+	}
+	seen := strings.TrimSpace(fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status)))
+	const final = "an EventSource takes any status but 200 for final: it fails and does not come back"
+	switch e.Status {
+	case http.StatusOK:
+		return ok("%s", seen)
+	case http.StatusNoContent:
+		return one(Warning, seen,
+			"204 tells an EventSource to stop for good, so there is nothing to look at",
+			"right if the stream is over; else check it while there is something to send")
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return one(Fault, seen, final, "send what proves who you are: -H 'Authorization: ...' or -H 'Cookie: ...'")
+	case http.StatusMethodNotAllowed:
+		return one(Fault, seen, final, "use the method that the server wants: -X POST, say; an EventSource can only GET")
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return one(Fault, seen, final, "try again later; a page has to make a new EventSource in its error handler")
+	}
+	return one(Fault, seen, final, "answer with 200, or with 204 when there is nothing more to come")
+}
+
+func redirect(f *Facts) []Finding {
+	was, err := url.Parse(f.URL)
+	is, err2 := url.Parse(f.First.URL)
+	if f.First.Err != nil || err != nil || err2 != nil || was.Redacted() == is.Redacted() {
+		return nil
+	}
+	return one(Info, "led to "+is.Redacted(),
+		"each connection costs a round trip more, and a page of another origin needs CORS headers on both answers",
+		"connect to that URL at once")
+}
+
+func mediaType(f *Facts) []Finding {
+	e := &f.First
+	if e.Err != nil || e.Status == http.StatusNoContent {
+		return nil
+	}
+	kind := e.Header.Get("Content-Type")
+	switch {
+	case isEventStream(e.Header):
+		return ok("%s", kind)
+	case e.Status != http.StatusOK:
+		return nil // an error has a type of its own
+	case kind == "":
+		kind = "no Content-Type"
+	}
+	mend := "set Content-Type: text/event-stream before the first write"
+	if strings.HasPrefix(kind, "text/html") {
+		mend = "this is a page: look whether the URL is right, and whether a login page stands before it"
+	}
+	return one(Fault, kind, "an EventSource takes nothing but text/event-stream: it fails and does not come back", mend)
+}
+
+func charset(f *Facts) []Finding {
+	_, params, _ := mime.ParseMediaType(f.First.Header.Get("Content-Type"))
+	switch set := params["charset"]; {
+	case set == "":
+		return ok("none, which is utf-8")
+	case strings.EqualFold(set, "utf-8"):
+		return ok("%s", set)
+	default:
+		return one(Warning, "charset="+set,
+			"an event stream is UTF-8, and clients ignore the charset: what is encoded otherwise is shown as garbage",
+			"send UTF-8, and leave the charset away")
+	}
+}
+
+var sharedAge = regexp.MustCompile(`(?:^|[\s,])(?:s-maxage|max-age)\s*=\s*"?0*[1-9]`)
+
+func caching(f *Facts) []Finding {
+	value := strings.ToLower(strings.Join(f.First.Header.Values("Cache-Control"), ", "))
+	const mend = "set Cache-Control: no-cache, or no-store"
+	switch {
+	case value == "":
+		return one(Warning, "no Cache-Control", "a cache may keep the stream and replay it to others", mend)
+	case strings.Contains(value, "no-store"), strings.Contains(value, "no-cache"):
+		return ok("Cache-Control: %s", value)
+	case strings.Contains(value, "public"), sharedAge.MatchString(value):
+		return one(Warning, "Cache-Control: "+value, "a cache may keep the stream and replay it", mend)
+	case strings.Contains(value, "private"), strings.Contains(value, "max-age"):
+		return ok("Cache-Control: %s", value)
+	}
+	return one(Warning, "Cache-Control: "+value, "it does not keep a cache from keeping the stream", mend)
+}
+
+func bufferingHeader(f *Facts) []Finding {
+	switch value := f.First.Header.Get("X-Accel-Buffering"); strings.ToLower(value) {
+	case "no":
+		return ok("X-Accel-Buffering: no")
+	case "":
+		return one(Info, "no X-Accel-Buffering (a proxy that obeys it may have taken it away)",
+			"nginx and others hold events back unless the answer, or their configuration, says otherwise",
+			"set X-Accel-Buffering: no")
+	default:
+		return one(Warning, "X-Accel-Buffering: "+value, "nginx gathers events before it sends them", "set X-Accel-Buffering: no")
+	}
+}
+
+func length(f *Facts) []Finding {
+	e := &f.First
+	switch {
+	case e.ContentLength >= 0 || e.Header.Get("Content-Length") != "":
+		seen := e.Header.Get("Content-Length")
+		if seen == "" {
+			seen = strconv.FormatInt(e.ContentLength, 10)
+		}
+		return one(Fault, "Content-Length: "+seen,
+			"the whole answer was gathered before it was sent, or it is cut at that many bytes",
+			"set no Content-Length, and flush after each event; look for a middleware that gathers the body")
+	case len(e.TransferEncoding) > 0:
+		return ok("Transfer-Encoding: %s", strings.Join(e.TransferEncoding, ", "))
+	case e.ProtoMajor >= 2:
+		return ok("none; %s has frames of its own", e.Proto)
+	}
+	return one(Info, "neither Content-Length nor chunks: the end of the connection is the end of the stream",
+		"a client cannot tell a stream that broke off from one that is over",
+		"speak HTTP/1.1 and send chunks, as most servers do by themselves")
+}
+
+func httpVersion(f *Facts) []Finding {
+	e := &f.First
+	if e.ProtoMajor >= 2 {
+		return ok("%s", e.Proto)
+	}
+	mend := "serve it with HTTP/2, or share one connection among tabs"
+	if !e.TLS {
+		mend = "serve it over TLS, where browsers speak HTTP/2, or share one connection among tabs"
+	}
+	return one(Info, e.Proto, "a browser opens six connections to a host: six tabs with a stream use them up", mend)
+}
+
+func connectionHeader(f *Facts) []Finding {
+	e := &f.First
+	if e.ProtoMajor < 2 {
+		return nil
+	}
+	for _, name := range []string{"Connection", "Keep-Alive", "Transfer-Encoding"} {
+		if value := e.Header.Get(name); value != "" {
+			return one(Warning, fmt.Sprintf("%s: %s on %s", name, value, e.Proto),
+				"HTTP/2 forbids it, and Safari and some proxies refuse such an answer",
+				"do not set it: HTTP/1.1 needs none either")
+		}
+	}
+	return ok("none on %s", e.Proto)
+}
+
+func compression(f *Facts) []Finding {
+	if e := &f.First; e.Err != nil || e.Status != http.StatusOK || !isEventStream(e.Header) {
+		return nil
+	} else if compressed(e.Header) {
+		return one(Fault, fmt.Sprintf("Content-Encoding: %s, though only identity was accepted", e.Header.Get("Content-Encoding")),
+			"a client that does not expect it reads garbage",
+			"compress for those who accept it only, or better do not compress a stream")
+	}
+	z := f.Gzip
+	if z == nil || z.Err != nil || z.Status != http.StatusOK {
+		return nil
+	}
+	coding := z.Header.Get("Content-Encoding")
+	event, bytes := f.First.FirstEvent, f.First.FirstByte
+	const (
+		holds = "the compressor holds events back until it has enough; every browser accepts gzip"
+		mend  = "do not compress streams, or flush the compressor after each event"
+	)
+	switch {
+	case !compressed(z.Header):
+		return ok("none, though gzip is accepted")
+	case coding != "gzip":
+		return one(Fault, fmt.Sprintf("Content-Encoding: %s, though only gzip was accepted", coding),
+			"a client that does not expect it reads garbage", mend)
+	case z.End == Broken:
+		return one(Fault, fmt.Sprintf("Content-Encoding: gzip, and the body cannot be read: %v", z.EndErr),
+			"every browser accepts gzip, so none of them can read the stream", mend)
+	case z.Events > 0:
+		return ok("gzip, and the first event comes after %s", seconds(z.FirstEvent))
+	case f.First.Events > 0 && z.Watched > event+shortStep/2:
+		return one(Fault, fmt.Sprintf("gzip, and no event within %s; without it the first comes after %s",
+			seconds(z.Watched), seconds(event)), holds, mend)
+	case z.Bytes == 0 && f.First.Bytes > 0 && z.Watched > bytes+shortStep/2:
+		return one(Fault, fmt.Sprintf("gzip, and no byte within %s; without it the first comes after %s",
+			seconds(z.Watched), seconds(bytes)), holds, mend)
+	}
+	return one(Info, "gzip; too few events came to see whether it holds them back",
+		"a compressor that is not flushed holds events back", mend)
+}

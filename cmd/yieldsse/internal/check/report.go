@@ -1,0 +1,171 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A Severity says how bad a finding is.
+type Severity int
+
+// The severities, from good to bad.
+const (
+	OK      Severity = iota // as it should be
+	Info                    // worth knowing
+	Warning                 // harms some clients, or now and then
+	Fault                   // harms all of them
+)
+
+var severities = []string{"ok", "info", "warning", "fault"}
+
+func (s Severity) String() string {
+	if s < OK || int(s) >= len(severities) {
+		return fmt.Sprintf("Severity(%d)", int(s))
+	}
+	return severities[s]
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *Severity) UnmarshalText(text []byte) error {
+	i := slices.Index(severities, string(text))
+	if i < 0 {
+		return fmt.Errorf("check: %q is no severity", text)
+	}
+	*s = Severity(i)
+	return nil
+}
+
+// A Finding is what is to be said about a subject. A severity of OK has neither
+// Why nor Mend.
+type Finding struct {
+	Subject  string   `json:"subject"`
+	Severity Severity `json:"severity"`
+	Seen     string   `json:"seen"`
+	Why      string   `json:"why,omitempty"`
+	Mend     string   `json:"mend,omitempty"`
+}
+
+// A Report has the findings, in the order of the subjects. Its JSON is stable:
+// fields may be added, and none changes.
+type Report struct {
+	URL       string    `json:"url"`
+	Method    string    `json:"method"`
+	Stream    bool      `json:"stream"` // the answer was an event stream
+	Requests  int       `json:"requests"`
+	WatchedMS int64     `json:"watchedMs"` // the first connection
+	Events    int       `json:"events"`    // of the first connection
+	Summary   Summary   `json:"summary"`
+	Findings  []Finding `json:"findings"` // those that are ok as well
+}
+
+// A Summary counts findings by their severity.
+type Summary struct {
+	OK      int `json:"ok"`
+	Info    int `json:"info"`
+	Warning int `json:"warning"`
+	Fault   int `json:"fault"`
+}
+
+// Clean reports whether there is no warning and no fault.
+func (s Summary) Clean() bool { return s.Warning == 0 && s.Fault == 0 }
+
+// Judge makes the report of f.
+func Judge(f *Facts) *Report {
+	r := &Report{
+		URL:       f.URL,
+		Method:    f.Method,
+		Stream:    f.First.isStream(),
+		Requests:  f.Requests,
+		WatchedMS: f.First.Watched.Milliseconds(),
+		Events:    f.First.Events,
+		Findings:  []Finding{},
+	}
+	for _, s := range subjects {
+		if s.ofStream && !r.Stream {
+			continue
+		}
+		for _, found := range s.judge(f) {
+			found.Subject = s.name
+			r.Findings = append(r.Findings, found)
+			switch found.Severity {
+			case OK:
+				r.Summary.OK++
+			case Info:
+				r.Summary.Info++
+			case Warning:
+				r.Summary.Warning++
+			case Fault:
+				r.Summary.Fault++
+			}
+		}
+	}
+	return r
+}
+
+// A subject is one thing that is looked at.
+type subject struct {
+	name     string
+	ofStream bool // means nothing if the answer was no event stream
+	judge    func(*Facts) []Finding
+}
+
+var subjects = []subject{
+	{"reachable", false, reachable},
+	{"status", false, status},
+	{"redirect", false, redirect},
+	{"media type", false, mediaType},
+	{"charset", true, charset},
+	{"caching", true, caching},
+	{"buffering header", true, bufferingHeader},
+	{"length", true, length},
+	{"http version", true, httpVersion},
+	{"connection header", true, connectionHeader},
+	{"compression", false, compression},
+	{"headers", false, headers},
+	{"first byte", true, firstByte},
+	{"delivery", true, delivery},
+	{"heartbeat", true, heartbeat},
+	{"event size", true, eventSize},
+	{"encoding", true, encoding},
+	{"line ends", true, lineEnds},
+	{"fields", true, fields},
+	{"space", true, space},
+	{"blocks", true, blocks},
+	{"retry", true, retry},
+	{"ids", true, ids},
+	{"resumption", true, resumption},
+	{"end", true, end},
+	{"cors", false, cors},
+	{"preflight", true, preflight},
+}
+
+func one(s Severity, seen, why, mend string) []Finding {
+	return []Finding{{Severity: s, Seen: seen, Why: why, Mend: mend}}
+}
+
+func ok(format string, args ...any) []Finding {
+	return []Finding{{Seen: fmt.Sprintf(format, args...)}}
+}
+
+// seconds returns d for a reader.
+func seconds(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return d.Round(100 * time.Microsecond).String()
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// count returns "1 event" or "2 events".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

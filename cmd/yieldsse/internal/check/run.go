@@ -1,0 +1,206 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// A Config says what to check. Request and Client are needed.
+type Config struct {
+	// Request is sent several times; its GetBody gives the body each time.
+	Request *http.Request
+
+	// Client sends it. It has no Timeout, for a stream may last.
+	Client *http.Client
+
+	// Watch is how long the first connection is watched at the most. All in all a
+	// check takes up to 10 s longer.
+	Watch time.Duration
+
+	// Origin is that of a page that is to read the stream, such as
+	// "https://example.com". If it is empty CORS is not looked at.
+	Origin string
+
+	// Events, unless it is nil, counts the events of the first connection as they
+	// come, for who shows the progress.
+	Events *atomic.Int64
+}
+
+// What the other connections may take, all together, and one step.
+const (
+	extra     = 9500 * time.Millisecond
+	step      = 5 * time.Second
+	shortStep = 1500 * time.Millisecond
+)
+
+type runner struct {
+	req    *http.Request
+	client *http.Client
+	facts  *Facts
+}
+
+// Run checks a stream. It fails if nothing answers: then there is nothing to tell
+// about. An answer of any kind makes a report.
+func Run(ctx context.Context, c Config) (*Report, error) {
+	f, err := Collect(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return Judge(f), nil
+}
+
+// Collect collects the facts, and judges nothing.
+func Collect(ctx context.Context, c Config) (*Facts, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, c.Watch+extra, errTimeUp)
+	defer cancel()
+	r := &runner{
+		req:    c.Request,
+		client: c.Client,
+		facts: &Facts{
+			URL:    c.Request.URL.Redacted(),
+			Method: c.Request.Method,
+			Origin: c.Origin,
+			Sent:   c.Request.Header,
+			Watch:  c.Watch,
+		},
+	}
+	r.watch(limited, c.Events)
+	first := &r.facts.First
+	if first.Err != nil && (ctx.Err() != nil || !errors.Is(first.Err, errTimeUp)) {
+		return nil, first.Err
+	}
+	if first.isStream() && first.End != TooLarge {
+		// The successor of an ID must still be the newest, or nearly: so this is next.
+		r.resume(limited)
+		r.again(limited)
+		r.compress(limited)
+		r.preflight(limited)
+	}
+	return r.facts, ctx.Err()
+}
+
+// watch makes the first connection.
+func (r *runner) watch(ctx context.Context, counter *atomic.Int64) {
+	watch := r.facts.Watch
+	r.facts.First = *r.exchange(ctx, plan{
+		answer:  max(watch, step),
+		watch:   watch,
+		counter: counter,
+		enough: func(e *Exchange) bool {
+			last := e.Bursts[len(e.Bursts)-1]
+			return last.Until >= watch/2 && (e.Events >= 10 && len(e.Bursts) >= 5 || e.Events >= 10_000)
+		},
+	})
+}
+
+// resume goes on after an ID that has been seen, whose successor is known. Where
+// something else comes it tries again with newer IDs: in a stream of latest values,
+// a newer one may have replaced the successor meanwhile.
+func (r *runner) resume(ctx context.Context) {
+	first := &r.facts.First
+	if first.IDs.Twice > 0 || first.IDs.Own == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, step+shortStep, errTimeUp)
+	defer cancel()
+	seen := owned(first.Tail)
+	for _, back := range []int{3, 1, 1} {
+		if len(seen) == 0 || ctx.Err() != nil {
+			return
+		}
+		at := max(len(seen)-1-back, min(len(seen)-2, 1), 0) // not the first, which is where a stream starts anew
+		attempt := Resumed{After: seen[at].ID}
+		if at+1 < len(seen) {
+			attempt.Expected = seen[at+1].ID
+		}
+		attempt.Exchange = *r.exchange(ctx, plan{
+			lastID: attempt.After,
+			answer: shortStep + first.Headers,
+			watch:  min(first.Pause+shortStep, step),
+			enough: func(e *Exchange) bool { return e.Events >= 5 },
+		})
+		r.facts.Resumed = append(r.facts.Resumed, attempt)
+		if verdict(first, &attempt) != skips {
+			return
+		}
+		seen = owned(attempt.Exchange.Tail)
+	}
+}
+
+// owned returns those that brought an ID.
+func owned(all []Seen) []Seen {
+	var some []Seen
+	for _, s := range all {
+		if s.ID != "" {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+// again connects again after an end, as an EventSource does, which can but GET.
+func (r *runner) again(ctx context.Context) {
+	first := &r.facts.First
+	if first.End != Clean || r.req.Method != http.MethodGet {
+		return
+	}
+	var last string
+	if seen := owned(first.Tail); len(seen) > 0 {
+		last = seen[len(seen)-1].ID
+	}
+	r.facts.Again = r.exchange(ctx, plan{
+		lastID: last,
+		answer: shortStep + first.Headers,
+		watch:  min(first.FirstEvent+shortStep, step),
+		enough: func(e *Exchange) bool { return e.Events >= 1 },
+	})
+}
+
+// compress accepts compression, as every browser does.
+func (r *runner) compress(ctx context.Context) {
+	first := &r.facts.First
+	r.facts.Gzip = r.exchange(ctx, plan{
+		gzip:   true,
+		answer: shortStep + first.Headers,
+		watch:  min(max(first.FirstEvent, first.FirstByte)+shortStep, step),
+		enough: func(e *Exchange) bool { return e.Events >= 1 },
+	})
+}
+
+// preflight asks what a browser asks before a request that no form could make.
+func (r *runner) preflight(ctx context.Context) {
+	method, headers := needsPreflight(r.facts)
+	if r.facts.Origin == "" || method == "" && len(headers) == 0 {
+		return
+	}
+	r.facts.Preflight = r.ask(ctx, headers)
+}
+
+func (r *runner) ask(ctx context.Context, headers []string) *Preflight {
+	p := &Preflight{Method: r.req.Method, Headers: headers}
+	ctx, cancel := context.WithTimeoutCause(ctx, shortStep, errTimeUp)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodOptions, r.req.URL.String(), nil)
+	if err != nil {
+		p.Err = err
+		return p
+	}
+	req.Host = r.req.Host
+	req.Header.Set("Origin", r.facts.Origin)
+	req.Header.Set("Access-Control-Request-Method", r.req.Method)
+	if len(headers) > 0 {
+		req.Header.Set("Access-Control-Request-Headers", joinNames(headers))
+	}
+	r.facts.Requests++
+	res, err := r.client.Do(req)
+	if err != nil {
+		p.Err = err
+		return p
+	}
+	defer res.Body.Close()
+	p.Status, p.Header = res.StatusCode, res.Header
+	return p
+}

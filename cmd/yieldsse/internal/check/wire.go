@@ -1,0 +1,224 @@
+package check
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Wire is what the bytes of a stream look like, apart from what they mean: the
+// parser of a client forgives most of it in silence. The zero value is ready.
+type Wire struct {
+	LF, CRLF, CR int // line ends; a CR is one that no LF follows
+	BOM          bool
+	InvalidUTF8  bool
+	Comments     int
+
+	Spaced   int // data lines with a space behind the colon
+	Unspaced int // and without, though there is a value
+
+	Unknown      []string // names of fields that there are not, bounded
+	UnknownLines int
+	BadRetry     string // the first that has something else than digits
+	BadRetries   int
+	NulIDs       int
+
+	IDOnly     int // blocks with an ID, and no data line
+	NoData     int // blocks with a type, and no data line
+	Unfinished bool
+	Pending    int64 // bytes of the event that has not ended
+
+	started bool
+	afterCR bool
+	open    bool   // in a line
+	line    []byte // its beginning
+	carry   []byte // the beginning of a character
+	block   struct{ data, id, typ bool }
+	ids     []string // of events, not yet taken; empty for none
+	id      string
+}
+
+const (
+	maxLine    = 256 // what is kept of a line, but of an ID
+	maxUnknown = 5
+)
+
+// Write takes the next bytes.
+func (w *Wire) Write(p []byte) (int, error) {
+	n := len(p)
+	w.text(p)
+	for len(p) > 0 {
+		if w.afterCR {
+			w.afterCR = false
+			if p[0] == '\n' {
+				w.CRLF++
+				w.CR--
+				p = p[1:]
+				continue
+			}
+		}
+		i := bytes.IndexAny(p, "\r\n")
+		if i < 0 {
+			w.take(p)
+			break
+		}
+		w.take(p[:i])
+		if p[i] == '\r' {
+			w.CR++
+			w.afterCR = true
+		} else {
+			w.LF++
+		}
+		w.endLine()
+		p = p[i+1:]
+	}
+	return n, nil
+}
+
+// Close tells that the response has come to its end.
+func (w *Wire) Close() error {
+	w.Unfinished = w.inEvent()
+	w.InvalidUTF8 = w.InvalidUTF8 || len(w.carry) > 0
+	return nil
+}
+
+// inEvent reports whether an event has begun and not ended. A comment is none.
+func (w *Wire) inEvent() bool {
+	begun := w.open && (len(w.line) == 0 || w.line[0] != ':')
+	return begun || w.block.data || w.block.typ || w.block.id
+}
+
+// nextID returns the ID that the next event brought, which the parser has just
+// yielded.
+func (w *Wire) nextID() string {
+	if len(w.ids) == 0 {
+		return ""
+	}
+	id := w.ids[0]
+	w.ids = slices.Delete(w.ids, 0, 1)
+	return id
+}
+
+// text looks for what is no UTF-8. A character may be split.
+func (w *Wire) text(p []byte) {
+	if w.InvalidUTF8 {
+		return
+	}
+	for len(w.carry) > 0 && len(p) > 0 && !utf8.FullRune(w.carry) {
+		w.carry = append(w.carry, p[0])
+		p = p[1:]
+	}
+	if len(w.carry) > 0 {
+		if !utf8.FullRune(w.carry) {
+			return
+		}
+		if !utf8.Valid(w.carry) {
+			w.InvalidUTF8 = true
+			return
+		}
+		w.carry = w.carry[:0]
+	}
+	for i := len(p) - 1; i >= 0 && i >= len(p)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(p[i]) {
+			if !utf8.FullRune(p[i:]) {
+				w.carry = append(w.carry, p[i:]...)
+				p = p[:i]
+			}
+			break
+		}
+	}
+	w.InvalidUTF8 = !utf8.Valid(p)
+}
+
+// take takes a part of a line.
+func (w *Wire) take(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	w.open = true
+	w.Pending += int64(len(p))
+	limit := maxLine
+	if bytes.HasPrefix(w.line, []byte("id:")) || bytes.HasPrefix(p, []byte("id:")) {
+		limit = 16 * maxLine
+	}
+	if room := limit - len(w.line); room > 0 {
+		w.line = append(w.line, p[:min(room, len(p))]...)
+	}
+}
+
+func (w *Wire) endLine() {
+	line := w.line
+	w.line, w.open = w.line[:0], false
+	if !w.started {
+		w.started = true
+		if bytes.HasPrefix(line, []byte("\uFEFF")) {
+			w.BOM = true
+			line = line[len("\uFEFF"):]
+		}
+	}
+	if len(line) == 0 {
+		w.endBlock()
+		return
+	}
+	name, value, colon := bytes.Cut(line, []byte(":"))
+	text, spaced := bytes.CutPrefix(value, []byte(" "))
+	switch string(name) {
+	case "":
+		w.Comments++
+	case "data":
+		w.block.data = true
+		if spaced {
+			w.Spaced++
+		} else if len(value) > 0 {
+			w.Unspaced++
+		}
+	case "event":
+		w.block.typ = true
+	case "id":
+		if bytes.IndexByte(text, 0) >= 0 {
+			w.NulIDs++
+			break
+		}
+		w.block.id = true
+		w.id = strings.ToValidUTF8(string(text), "\uFFFD")
+	case "retry":
+		if len(text) == 0 || len(bytes.Trim(text, "0123456789")) > 0 {
+			if w.BadRetries++; w.BadRetries == 1 {
+				w.BadRetry = string(text)
+			}
+		}
+	default:
+		w.unknown(name, colon)
+	}
+}
+
+func (w *Wire) unknown(name []byte, colon bool) {
+	w.UnknownLines++
+	shown := name
+	if !colon {
+		shown = append(slices.Clip(name), " (a line without a colon)"...)
+	}
+	if len(name) > 40 {
+		shown = append(slices.Clip(name[:40]), "..."...)
+	}
+	if len(w.Unknown) < maxUnknown && !slices.Contains(w.Unknown, string(shown)) {
+		w.Unknown = append(w.Unknown, string(shown))
+	}
+}
+
+func (w *Wire) endBlock() {
+	b := w.block
+	w.Pending = 0
+	w.block = struct{ data, id, typ bool }{}
+	id := w.id
+	w.id = ""
+	switch {
+	case b.data:
+		w.ids = append(w.ids, id)
+	case b.id:
+		w.IDOnly++
+	case b.typ:
+		w.NoData++
+	}
+}

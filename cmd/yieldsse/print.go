@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/fatih/color"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A palette has the colours of text, or none.
+type palette struct{ faint, name, id, key *color.Color }
+
+func newPalette(coloured bool) palette {
+	p := palette{
+		faint: color.New(color.Faint),
+		name:  color.New(color.FgCyan, color.Bold),
+		id:    color.New(color.FgYellow),
+		key:   color.New(color.FgBlue),
+	}
+	for _, c := range []*color.Color{p.faint, p.name, p.id, p.key} {
+		if coloured {
+			c.EnableColor()
+		} else {
+			c.DisableColor()
+		}
+	}
+	return p
+}
+
+// useColor returns what --color means for w.
+func useColor(when string, w any) (bool, error) {
+	switch when {
+	case "always":
+		return true, nil
+	case "never":
+		return false, nil
+	case "auto":
+		return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb", nil
+	}
+	return false, usageError("--color is %q: it must be auto, always or never", when)
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// A printer makes text or JSON of events.
+type printer struct {
+	palette palette
+	indent  bool // JSON in the data
+	json    bool
+	last    time.Time // of the event before, or of the connection
+}
+
+// event returns what to print of e, which came at now.
+func (p *printer) event(e core.Event, now time.Time) []byte {
+	since := now.Sub(p.last)
+	p.last = now
+	if p.json {
+		return jsonLine(e, now, since)
+	}
+	return p.text(e, since)
+}
+
+// aside reports whether e is no event but a comment, or a reconnection time.
+func aside(e core.Event) bool {
+	return e != core.Event{} && e == core.Event{Retry: e.Retry, Comment: e.Comment}
+}
+
+// text is a line with what there is about the event, and its data under it.
+func (p *printer) text(e core.Event, since time.Duration) []byte {
+	head := []string{p.palette.faint.Sprintf("+%.3fs", since.Seconds())}
+	var body string
+	switch {
+	case !aside(e):
+		head = append(head, p.palette.name.Sprint(oneLine(typeOf(e))))
+		if e.ID != "" {
+			head = append(head, p.palette.id.Sprint("id "+oneLine(e.ID)))
+		}
+		body = p.data(e.Data)
+	case e.Comment != "":
+		head = append(head, p.palette.faint.Sprint(strings.TrimRight(": "+oneLine(e.Comment), " ")))
+	}
+	if e.Retry != 0 {
+		head = append(head, p.palette.faint.Sprintf("retry %v", e.Retry))
+	}
+	if e.Comment != "" && !aside(e) {
+		head = append(head, p.palette.faint.Sprint(": "+oneLine(e.Comment)))
+	}
+
+	var b bytes.Buffer
+	b.WriteString(strings.Join(head, "  ") + "\n")
+	for line := range strings.Lines(body) {
+		b.WriteString("  " + strings.TrimSuffix(line, "\n") + "\n")
+	}
+	return b.Bytes()
+}
+
+func typeOf(e core.Event) string {
+	if e.Type == "" {
+		return "message"
+	}
+	return e.Type
+}
+
+// What is larger or deeper than this is shown as it came: each level of depth
+// makes each line under it longer.
+const (
+	indentSize  = 256 << 10
+	indentDepth = 32
+)
+
+// indentedKey is a key of an object in indented JSON.
+var indentedKey = regexp.MustCompile(`(?m)^( *)("(?:[^"\\]|\\.)*")(:)`)
+
+func (p *printer) data(data string) string {
+	var b bytes.Buffer
+	if !p.indent || len(data) > indentSize || depth(data) > indentDepth || json.Indent(&b, []byte(data), "", "  ") != nil {
+		return printable(data)
+	}
+	text := printable(b.String())
+	if !strings.Contains(text, "\n") {
+		return text
+	}
+	return indentedKey.ReplaceAllStringFunc(text, func(s string) string {
+		m := indentedKey.FindStringSubmatch(s)
+		return m[1] + p.palette.key.Sprint(m[2]) + m[3]
+	})
+}
+
+// depth returns how deep the brackets in s can be nested, at the most.
+func depth(s string) (deepest int) {
+	level := 0
+	for i := range len(s) {
+		switch s[i] {
+		case '{', '[':
+			level++
+			deepest = max(deepest, level)
+		case '}', ']':
+			level--
+		}
+	}
+	return deepest
+}
+
+// jsonLine is a line of tail --json, which newTail documents.
+func jsonLine(e core.Event, now time.Time, since time.Duration) []byte {
+	line := struct {
+		Time    time.Time       `json:"time"`
+		SinceMS float64         `json:"sinceMs"`
+		ID      string          `json:"id,omitempty"`
+		Type    string          `json:"type,omitempty"`
+		Data    *string         `json:"data,omitempty"`
+		JSON    json.RawMessage `json:"json,omitempty"`
+		RetryMS int64           `json:"retryMs,omitempty"`
+		Comment string          `json:"comment,omitempty"`
+	}{
+		Time: now.UTC(), SinceMS: milliseconds(since),
+		ID: e.ID, RetryMS: e.Retry.Milliseconds(), Comment: e.Comment,
+	}
+	if !aside(e) {
+		line.Type, line.Data = typeOf(e), &e.Data
+		if json.Valid([]byte(e.Data)) {
+			line.JSON = json.RawMessage(e.Data)
+		}
+	}
+	return jsonText(line)
+}
+
+// jsonText returns v as a line of JSON in which no character commands a terminal.
+func jsonText(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Appendf(nil, "{\"error\":%q}\n", err.Error())
+	}
+	if !bytes.ContainsFunc(b.Bytes(), commands) {
+		return b.Bytes()
+	}
+	var escaped bytes.Buffer
+	for _, r := range b.String() { // in JSON they stand in strings alone
+		if commands(r) {
+			fmt.Fprintf(&escaped, `\u%04x`, r)
+		} else {
+			escaped.WriteRune(r)
+		}
+	}
+	return escaped.Bytes()
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/yieldsse/yieldsse/client"
+)
+
+// requestFlags say what to send. All commands have them.
+type requestFlags struct {
+	stdin io.Reader // what -d @- reads
+
+	headers  []string
+	method   string
+	data     string
+	insecure bool
+}
+
+func (f *requestFlags) add(fs *pflag.FlagSet) {
+	fs.StringArrayVarP(&f.headers, "header", "H", nil, "send a header, `Name: value` (may be repeated)")
+	fs.StringVarP(&f.method, "request", "X", "", "the request's `method` (default GET, or POST with -d)")
+	fs.StringVarP(&f.data, "data", "d", "", "send a `body`; @name is a file's content, @- that of stdin")
+	fs.BoolVarP(&f.insecure, "insecure", "k", false, "accept any TLS certificate")
+}
+
+// streamFlags are about how a stream is read.
+type streamFlags struct {
+	maxEventSize int
+	reconnection time.Duration
+}
+
+func (f *streamFlags) add(fs *pflag.FlagSet) {
+	fs.IntVar(&f.maxEventSize, "max-event-size", 16<<20, "fail at an event of more than so many `bytes`")
+	fs.DurationVar(&f.reconnection, "reconnection-time", 3*time.Second,
+		"how long to wait before connecting again, at least, if the stream does not say")
+}
+
+func (f *streamFlags) options() []client.Option {
+	return []client.Option{
+		client.WithMaxEventSize(f.maxEventSize),
+		client.WithBackoff(f.reconnection, 30*time.Second),
+	}
+}
+
+// request returns the request for address. It reads stdin for -d @-, so it works
+// once.
+func (f *requestFlags) request(ctx context.Context, address string) (*http.Request, error) {
+	if err := checkURL(address); err != nil {
+		return nil, err
+	}
+	body, err := f.body()
+	if err != nil {
+		return nil, err
+	}
+	method := f.method
+	switch {
+	case method != "":
+	case f.data != "":
+		method = http.MethodPost
+	default:
+		method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, exitError{statusUsage, err}
+	}
+	req.Header.Set("User-Agent", "yieldsse/"+version())
+	if f.data != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if json.Valid(body) {
+			req.Header.Set("Content-Type", "application/json")
+		}
+	}
+	return req, f.setHeaders(req)
+}
+
+// checkURL says what is wrong with a URL in words that help.
+func checkURL(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
+		return nil
+	case !strings.Contains(address, "://"):
+		return usageError("the URL %q has no scheme: try http://%s", address, strings.TrimLeft(address, "/"))
+	case err != nil:
+		return exitError{statusUsage, err}
+	case u.Host == "":
+		return usageError("the URL %q has no host", address)
+	}
+	return usageError("the URL %q has the scheme %q: it must be http or https", address, u.Scheme)
+}
+
+func (f *requestFlags) body() ([]byte, error) {
+	name, isFile := strings.CutPrefix(f.data, "@")
+	switch {
+	case !isFile:
+		return []byte(f.data), nil
+	case name == "-":
+		b, err := io.ReadAll(f.stdin)
+		if err != nil {
+			return nil, fmt.Errorf("-d @-: %w", err)
+		}
+		return b, nil
+	}
+	b, err := os.ReadFile(name) //nolint:gosec // whoever runs the program names it
+	if err != nil {
+		return nil, usageError("-d @%s: %w", name, err)
+	}
+	return b, nil
+}
+
+func (f *requestFlags) setHeaders(req *http.Request) error {
+	seen := http.Header{}
+	for _, h := range f.headers {
+		name, value, ok := strings.Cut(h, ":")
+		value = strings.TrimSpace(value)
+		if !ok || !token(name) || strings.ContainsFunc(value, control) {
+			return usageError("-H %q is no header: it must be like \"Name: value\"", h)
+		}
+		if strings.EqualFold(name, "Host") {
+			req.Host = value
+			continue
+		}
+		seen.Add(name, value)
+	}
+	maps.Copy(req.Header, seen)
+	return nil
+}
+
+// token reports whether s can be the name of a header.
+func token(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7F || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }
+
+// transport returns what to send requests with: http.DefaultTransport, and the
+// word of -k.
+func (f *requestFlags) transport() *http.Transport {
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	if shared, ok := http.DefaultTransport.(*http.Transport); ok {
+		t = shared.Clone()
+	}
+	if f.insecure {
+		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // -k asks for it
+	}
+	return t
+}

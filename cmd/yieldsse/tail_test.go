@@ -1,0 +1,369 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+var discard = log.New(io.Discard, "", 0)
+
+const connected = "* connected: 200 OK, HTTP/1.1, text/event-stream\n"
+
+// raw serves one body, as it is, to every request.
+func raw(t *testing.T, body string) string {
+	t.Helper()
+	return ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, body)
+	}))
+}
+
+func TestTailOutput(t *testing.T) {
+	const stream = ": hello\n\n" +
+		"retry: 1500\n\n" +
+		"id: 7\nevent: add\ndata: {\"b\": 1, \"a\": [true, \"x\"]}\n\n" +
+		"data: two\ndata: lines\n\n" +
+		"event: remove\nid\nretry: 20\n: why\ndata\n\n" +
+		"data: cut off"
+
+	for _, c := range []struct {
+		name, args, want string
+	}{
+		{"plain", "", `
++1.000s  add  id 7
+  {"b": 1, "a": [true, "x"]}
++1.000s  message  id 7
+  two
+  lines
++1.000s  remove  retry 20ms
+`},
+		{"verbose", "-v", `
++1.000s  : hello
++1.000s  retry 1.5s
++1.000s  add  id 7
+  {"b": 1, "a": [true, "x"]}
++1.000s  message  id 7
+  two
+  lines
++1.000s  remove  retry 20ms  : why
+`},
+		{"types", "-types message,remove", `
++1.000s  message  id 7
+  two
+  lines
++1.000s  remove  retry 20ms
+`},
+		{"count", "-n 1", `
++1.000s  add  id 7
+  {"b": 1, "a": [true, "x"]}
+`},
+		{"count of types", "-n 1 -types remove", `
++1.000s  remove  retry 20ms
+`},
+		{"count while verbose", "-n 1 -v", `
++1.000s  : hello
++1.000s  retry 1.5s
++1.000s  add  id 7
+  {"b": 1, "a": [true, "x"]}
+`},
+		{"coloured", "-color always -n 1", "\n" +
+			"\x1b[2m+1.000s\x1b[22m  \x1b[36;1madd\x1b[0;22m  \x1b[33mid 7\x1b[0m\n" +
+			"  {\n" +
+			"    \x1b[34m\"b\"\x1b[0m: 1,\n" +
+			"    \x1b[34m\"a\"\x1b[0m: [\n" +
+			"      true,\n" +
+			"      \"x\"\n" +
+			"    ]\n" +
+			"  }\n"},
+		{"JSON", "-json", `
+{"time":"2030-01-02T03:04:08Z","sinceMs":1000,"id":"7","type":"add","data":"{\"b\": 1, \"a\": [true, \"x\"]}","json":{"b":1,"a":[true,"x"]}}
+{"time":"2030-01-02T03:04:09Z","sinceMs":1000,"id":"7","type":"message","data":"two\nlines"}
+{"time":"2030-01-02T03:04:10Z","sinceMs":1000,"type":"remove","data":"","retryMs":20}
+`},
+		{"verbose JSON", "-json -v -n 1", `
+{"time":"2030-01-02T03:04:08Z","sinceMs":1000,"comment":"hello"}
+{"time":"2030-01-02T03:04:09Z","sinceMs":1000,"retryMs":1500}
+{"time":"2030-01-02T03:04:10Z","sinceMs":1000,"id":"7","type":"add","data":"{\"b\": 1, \"a\": [true, \"x\"]}","json":{"b":1,"a":[true,"x"]}}
+`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := append([]string{"tail", "-no-reconnect", raw(t, stream)}, strings.Fields(c.args)...)
+			stdout, _, status := try(t, args...)
+			equal(t, "stdout", "\n"+stdout, c.want)
+			equal(t, "status", status, statusOK)
+		})
+	}
+}
+
+// What a server sends must not command the terminal.
+func TestTailControlCharacters(t *testing.T) {
+	const evil = "\x1b]0;title\x07 \u009b31m \u202e \x7f\b\ttab"
+	url := raw(t, "id: "+evil+"\nevent: "+evil+"\n: "+evil+"\ndata: "+evil+"\ndata: \"\"\n\n"+
+		": \x1bc\n\n"+
+		"data: {\"\u009bk\": \"\u202e\x7f\"}\n\n")
+	const shown = `\x1b]0;title\x07 \u009b31m \u202e \x7f\x08`
+	for _, c := range []struct{ name, args, want string }{
+		{"text", "-v", `
++1.000s  ` + shown + `\ttab  id ` + shown + `\ttab  : ` + shown + `\ttab
+  ` + shown + "\ttab" + `
+  ""
++1.000s  : \x1bc
++1.000s  message  id ` + shown + `\ttab
+  {"\u009bk": "\u202e\x7f"}
+`},
+		{"JSON", "-json -n 1", `
+{"time":"2030-01-02T03:04:08Z","sinceMs":1000,"id":"` + jsonShown + `","type":"` + jsonShown + `","data":"` + jsonShown + `\n\"\""}
+`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			stdout, _, _ := try(t, append([]string{"tail", "-no-reconnect", url}, strings.Fields(c.args)...)...)
+			equal(t, "stdout", "\n"+stdout, c.want)
+		})
+	}
+	t.Run("an answer that is no stream", func(t *testing.T) {
+		url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/\u009bhtml")
+			fmt.Fprint(w, "\x1b[2J")
+		}))
+		_, stderr, status := try(t, "tail", url)
+		equal(t, "stderr", stderr, "yieldsse: the response is no event stream: GET "+url+": "+
+			`Content-Type is "text/\u009bhtml": "\x1b[2J"`+"\n")
+		equal(t, "status", status, statusFailure)
+	})
+}
+
+const jsonShown = `\u001b]0;title\u0007 \u009b31m \u202e \u007f\b\ttab`
+
+// Deep or large JSON is not indented: it would grow without bounds.
+func TestTailDeepJSON(t *testing.T) {
+	p := printer{palette: newPalette(false), indent: true}
+	for _, c := range []struct {
+		name, data string
+		lines      int
+	}{
+		{"an object", `{"a":{"b":[1,2]}}`, 8},
+		{"a number", `12`, 1},
+		{"no JSON", `{"a":`, 1},
+		{"deep", strings.Repeat("[", 1000) + strings.Repeat("]", 1000), 1},
+		{"large", "[" + strings.Repeat("1,", indentSize) + "1]", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := strings.Count(p.data(c.data), "\n") + 1
+			equal(t, "lines", got, c.lines)
+		})
+	}
+}
+
+var waits = regexp.MustCompile(`again in [0-9.]+[^0-9 ]*s`)
+
+// counting is a stream that sends three events after the last one the client has,
+// breaks off after the first three, and ends after those that follow.
+func counting(r *http.Request) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		last, _ := strconv.Atoi(core.LastEventID(r.Context()))
+		for i := last + 1; i <= last+3; i++ {
+			if !yield(core.Event{ID: strconv.Itoa(i), Data: "x"}, nil) {
+				return
+			}
+		}
+		if last == 0 {
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+func TestTailReconnects(t *testing.T) {
+	stdout, stderr, status := try(t, "tail", "-n", "8", serve(t, counting, core.WithRetry(time.Millisecond)))
+	want := ""
+	for i := range 8 {
+		want += fmt.Sprintf("+1.000s  message  id %d\n  x\n", i+1)
+	}
+	equal(t, "stdout", stdout, want)
+	equal(t, "stderr", waits.ReplaceAllString(stderr, "again in a while"), connected+
+		"* the connection broke in the middle of the response; connecting again in a while\n"+
+		"* connected again after the ID 3: 200 OK, HTTP/1.1, text/event-stream\n"+
+		"* the response has ended; connecting again in a while\n"+
+		"* connected again after the ID 6: 200 OK, HTTP/1.1, text/event-stream\n")
+	equal(t, "status", status, statusOK)
+}
+
+func TestTailLastEventID(t *testing.T) {
+	stdout, stderr, _ := try(t, "tail", "-n", "1", "-last-event-id", "41", serve(t, counting))
+	equal(t, "stdout", stdout, "+1.000s  message  id 42\n  x\n")
+	equal(t, "stderr", stderr, "* connected after the ID 41: 200 OK, HTTP/1.1, text/event-stream\n")
+}
+
+func TestTailEnds(t *testing.T) {
+	var requests atomic.Int64
+	for _, c := range []struct {
+		name    string
+		args    string
+		handler http.HandlerFunc
+		stderr  string
+		status  int
+	}{
+		{"with the response", "-no-reconnect", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+		}, connected + "* the response has ended\n", statusOK},
+		{"with a response that breaks off", "-no-reconnect", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}, connected + "yieldsse: the connection broke in the middle of the response\n", statusFailure},
+		{"when the server stops it", "-reconnection-time 1ms", func(w http.ResponseWriter, _ *http.Request) {
+			if requests.Add(1) > 1 {
+				w.WriteHeader(204)
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+		}, connected + "* the response has ended; connecting again in a while\n" +
+			"* the server has stopped the stream (204 No Content)\n", statusOK},
+		{"with a page", "", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, "<!DOCTYPE html>\n<title>Hello</title>")
+		}, "yieldsse: the response is no event stream: GET URL: Content-Type is \"text/html; charset=utf-8\": " +
+			"\"<!DOCTYPE html>\\n<title>Hello</title>\"\n", statusFailure},
+		{"with a compressed body", "", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			fmt.Fprint(z, "data: a\n\n")
+			_ = z.Close()
+		}, "yieldsse: the response is no event stream: GET URL: Content-Encoding is \"gzip\", which was not asked for\n", statusFailure},
+		{"with an endless line", "-max-event-size 1000", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for r.Context().Err() == nil {
+				fmt.Fprint(w, "data, and more of it, and more of it, and more of it")
+			}
+		}, connected + "yieldsse: an event is larger than 1000 bytes (see --max-event-size)\n", statusFailure},
+		{"at a missing page", "-retry", http.NotFound,
+			"yieldsse: the response has a status other than 200: GET URL: 404 Not Found: \"404 page not found\\n\"\n", statusFailure},
+		{"at an overload", "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },
+			"yieldsse: the response has a status other than 200: GET URL: 503 Service Unavailable (--retry would try again)\n", statusFailure},
+		{"in silence", "-no-reconnect -idle-timeout 10ms", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, connected + "yieldsse: nothing has come for 10ms\n", statusFailure},
+		{"without an answer", "-no-reconnect", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			"yieldsse: the server closed the connection without an answer\n", statusFailure},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			url := ssetest.Serve(t, c.handler)
+			_, stderr, status := try(t, append([]string{"tail", url}, strings.Fields(c.args)...)...)
+			stderr = waits.ReplaceAllString(strings.ReplaceAll(stderr, url, "URL"), "again in a while")
+			equal(t, "stderr", stderr, c.stderr)
+			equal(t, "status", status, c.status)
+		})
+	}
+}
+
+// nobody returns the URL of a server that does not run.
+func nobody(t *testing.T) (url, addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return "http://" + l.Addr().String() + "/", l.Addr().String()
+}
+
+func TestTailFirstConnection(t *testing.T) {
+	t.Run("refused", func(t *testing.T) {
+		url, addr := nobody(t)
+		_, stderr, status := try(t, "tail", url)
+		equal(t, "stderr", stderr, "yieldsse: cannot connect to "+addr+": connection refused (--retry would try again)\n")
+		equal(t, "status", status, statusFailure)
+	})
+	t.Run("TLS with a server that has none", func(t *testing.T) {
+		url := strings.Replace(raw(t, ""), "http:", "https:", 1)
+		_, stderr, status := try(t, "tail", url)
+		equal(t, "stderr", stderr, "yieldsse: the server does not speak TLS: try http:// instead of https://\n")
+		equal(t, "status", status, statusFailure)
+	})
+	t.Run("with --retry", func(t *testing.T) {
+		var requests atomic.Int64
+		url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if requests.Add(1) == 1 {
+				w.WriteHeader(503)
+				return
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "data: a\n\n")
+		}))
+		stdout, stderr, status := try(t, "tail", "-retry", "-reconnection-time", "1ms", "-n", "1", url)
+		equal(t, "stdout", stdout, "+1.000s  message\n  a\n")
+		equal(t, "stderr", waits.ReplaceAllString(stderr, "again in a while"),
+			"* the response has a status other than 200: GET "+url+": 503 Service Unavailable; connecting again in a while\n"+connected)
+		equal(t, "status", status, statusOK)
+	})
+}
+
+func TestTailRedirect(t *testing.T) {
+	to := raw(t, "data: a\n\n")
+	url := ssetest.Serve(t, http.RedirectHandler(to+"/there", http.StatusFound))
+	_, stderr, _ := try(t, "tail", "-n", "1", url)
+	equal(t, "stderr", stderr, "* connected at "+to+"/there: 200 OK, HTTP/1.1, text/event-stream\n")
+}
+
+// cancelling cancels at the first write.
+type cancelling struct {
+	bytes.Buffer
+
+	cancel context.CancelFunc
+}
+
+func (c *cancelling) Write(p []byte) (int, error) {
+	c.cancel()
+	return c.Buffer.Write(p)
+}
+
+func TestTailInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stdout, stderr := cancelling{cancel: cancel}, bytes.Buffer{}
+	status := run(ctx, []string{"tail", serve(t, endless(core.Event{Data: "a"}))}, nil, &stdout, &stderr)
+	equal(t, "stderr", stderr.String(), connected)
+	equal(t, "status", status, statusInterrupted)
+}
+
+func TestColor(t *testing.T) {
+	tty := terminal(t)
+	for _, c := range []struct {
+		name, when, noColor, term string
+		w                         any
+		want                      bool
+	}{
+		{"a terminal", "auto", "", "xterm", tty, true},
+		{"NO_COLOR", "auto", "1", "xterm", tty, false},
+		{"a dumb terminal", "auto", "", "dumb", tty, false},
+		{"never", "never", "", "xterm", tty, false},
+		{"always", "always", "1", "dumb", io.Discard, true},
+		{"no terminal", "auto", "", "xterm", io.Discard, false},
+		{"a file", "auto", "", "xterm", file(t), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("NO_COLOR", c.noColor)
+			t.Setenv("TERM", c.term)
+			got, err := useColor(c.when, c.w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "colours", got, c.want)
+		})
+	}
+}
