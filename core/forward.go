@@ -1,6 +1,9 @@
 package core
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // SessionOf returns the session that yield feeds, if yield is a session's own,
 // and nil if anything stands between them. A stream that shares its frames among
@@ -47,10 +50,12 @@ func (s *Session) asked(err error) bool {
 
 // Forward sends frames as if their events had been yielded one after the other,
 // and likewise reports whether the stream may go on. Each is one event, as
-// [Event.AppendText] has made it; they are not looked at again. They are copied
-// before it returns. Frames that come together share their flushes: what is left
-// of them below 128 KiB is sent at once, or within the flush window after the
-// flush before.
+// [Event.AppendText] has made it; they are not looked at again. Frames that come
+// together share their flushes: what is left of them below 128 KiB is sent at once,
+// or within the flush window after the flush before.
+//
+// Each element of frames is set to nil when it has been copied, which is before it
+// is sent: what it was a part of is not held while a client is slow to read.
 //
 // It is for the goroutine that runs the stream.
 func (s *Session) Forward(frames [][]byte) bool {
@@ -60,11 +65,17 @@ func (s *Session) Forward(frames [][]byte) bool {
 		return false
 	}
 	for len(frames) > 0 {
-		b, n := s.buffer(), 0
-		for n < len(frames) && len(*b) < forwardSize {
-			*b = append(*b, frames[n]...)
+		n, size := 0, 0
+		for n < len(frames) && size < forwardSize {
+			size += len(frames[n])
 			n++
 		}
+		b := s.buffer()
+		*b = slices.Grow(*b, size)
+		for _, frame := range frames[:n] {
+			*b = append(*b, frame...)
+		}
+		clear(frames[:n])
 		frames = frames[n:]
 		if !s.gathered(n) || s.ctx.Err() != nil {
 			return false

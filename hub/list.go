@@ -3,8 +3,8 @@ package hub
 import "sort"
 
 // A list holds items by their numbers, which grow. Items come at its end, go at
-// its front, and now and then from the middle. What has gone from it takes a
-// quarter of its memory at most, so that all of this is cheap on the average.
+// its front, and now and then from the middle. It has room for an eighth more than
+// it holds at most, so that all of this is cheap on the average.
 type list[T comparable] struct {
 	numbers []uint64
 	items   []T // the zero value stands for one that has gone
@@ -14,6 +14,9 @@ type list[T comparable] struct {
 
 // push adds an item. number is greater than all before.
 func (l *list[T]) push(number uint64, item T) {
+	if len(l.items) == cap(l.items) {
+		l.move(l.live + max(l.live/8, min(l.live, 8), 1))
+	}
 	l.numbers = append(l.numbers, number)
 	l.items = append(l.items, item)
 	l.live++
@@ -52,31 +55,40 @@ func (l *list[T]) remove(number uint64) (item T, ok bool) {
 	for l.front < len(l.items) && l.items[l.front] == none {
 		l.front++
 	}
-	if gone := len(l.items) - l.live; gone > 16+l.live/4 || l.live == 0 {
+	if gone := len(l.items) - l.live; gone > 16+l.live/8 || l.live == 0 {
 		l.compact()
 	}
 	return item, true
 }
 
+// compact gives the memory back of what has gone.
 func (l *list[T]) compact() {
-	if l.live == 0 {
+	switch {
+	case l.live == 0:
 		*l = list[T]{}
-		return
+	case cap(l.items) > 2*l.live+64:
+		l.move(l.live + l.live/8)
+	default:
+		l.pack(l.numbers[:0], l.items[:0])
 	}
+}
+
+// move packs the list into new memory, for n items.
+func (l *list[T]) move(n int) { l.pack(make([]uint64, 0, n), make([]T, 0, n)) }
+
+// pack appends what has not gone to these slices, which take the place of those
+// that were.
+func (l *list[T]) pack(numbers []uint64, items []T) {
 	var none T
-	n := 0
 	for i := l.front; i < len(l.items); i++ {
 		if l.items[i] != none {
-			l.numbers[n], l.items[n] = l.numbers[i], l.items[i]
-			n++
+			numbers, items = append(numbers, l.numbers[i]), append(items, l.items[i])
 		}
 	}
-	clear(l.items[n:])
-	l.numbers, l.items, l.front = l.numbers[:n], l.items[:n], 0
-	if cap(l.items) > 4*n+64 {
-		l.numbers = append(make([]uint64, 0, n+n/4), l.numbers...)
-		l.items = append(make([]T, 0, n+n/4), l.items...)
+	if len(l.items) > len(items) && cap(l.items) == cap(items) {
+		clear(l.items[len(items):])
 	}
+	l.numbers, l.items, l.front = numbers, items, 0
 }
 
 // after returns the index of the first item whose number is greater, be it one

@@ -50,11 +50,7 @@ type log struct {
 // keep that of others.
 func (l *log) encode(e core.Event, alone bool) (record, error) {
 	room := l.scratch[:0]
-	if !alone {
-		if l.block == nil || blockSize-l.used < blockSize/16 {
-			b := make(block, blockSize)
-			l.block, l.used = &b, 0
-		}
+	if !alone && l.block != nil {
 		room = (*l.block)[l.used:l.used]
 	}
 	frame, err := e.AppendText(room)
@@ -62,11 +58,14 @@ func (l *log) encode(e core.Event, alone bool) (record, error) {
 	case err != nil:
 		return record{}, err
 	case l.maxBytes > 0 && len(frame) > l.maxBytes:
-		return record{}, fmt.Errorf("hub: an event of %d bytes does not fit into a log of %d: see WithMaxBytes", len(frame), l.maxBytes)
+		return record{}, fmt.Errorf("an event of %d bytes does not fit into a log of %d: see WithMaxBytes", len(frame), l.maxBytes)
 	case int64(len(frame)) > maxFrame:
-		return record{}, fmt.Errorf("hub: an event of %d bytes is too large: at most %d", len(frame), int64(maxFrame))
-	case !alone && len(frame) <= cap(room):
-		return record{l.block, uint32(l.used), uint32(len(frame))}, nil //nolint:gosec // below blockSize
+		return record{}, fmt.Errorf("an event of %d bytes is too large: at most %d", len(frame), int64(maxFrame))
+	case !alone && l.block != nil && len(frame) <= cap(room):
+	case !alone && len(frame) <= blockSize/16:
+		b := make(block, blockSize)
+		l.block, l.used = &b, 0
+		copy(b, frame)
 	default:
 		if cap(frame) <= blockSize {
 			l.scratch = frame
@@ -74,6 +73,7 @@ func (l *log) encode(e core.Event, alone bool) (record, error) {
 		b := block(slices.Clone(frame))
 		return record{&b, 0, uint32(len(b))}, nil //nolint:gosec // below maxFrame
 	}
+	return record{l.block, uint32(l.used), uint32(len(frame))}, nil //nolint:gosec // below blockSize
 }
 
 const maxFrame = 1<<32 - 1

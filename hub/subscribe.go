@@ -70,8 +70,8 @@ func (h *Hub) locate(lastEventID, from string) position {
 	h.lock()
 	defer h.mu.Unlock()
 	var gap *Gap
-	for _, id := range []string{lastEventID, from} {
-		if id == "" || id == Oldest {
+	for i, id := range []string{lastEventID, from} {
+		if id == "" || i == 1 && id == Oldest {
 			continue
 		}
 		epoch, number, ok := parseID(id)
@@ -95,6 +95,7 @@ type subscription struct {
 	hub    *Hub
 	ctx    context.Context //nolint:containedctx // it ends the stream
 	moving bool            // it has read, if only that there is nothing
+	lost   uint64          // the last event that its patterns lost before they were there
 
 	links  []link
 	wake   chan struct{} // there may be something to do
@@ -126,6 +127,10 @@ func (s *subscription) run(topics []string, yield func(core.Event, error) bool) 
 	}
 	joined := 0
 	defer func() {
+		if s.links == nil {
+			return
+		}
+		defer s.hub.left()
 		s.leave()
 		if s.hub.config.leave != nil {
 			for i := range s.links[:joined] {
@@ -137,7 +142,7 @@ func (s *subscription) run(topics []string, yield func(core.Event, error) bool) 
 		return err
 	}
 	defer context.AfterFunc(s.ctx, s.wakeUp)() // one channel to wait for is cheaper than two
-	for i := range s.links { // of a link only the source can be read without the lock
+	for i := range s.links {                   // of a link only the source can be read without the lock
 		joined++
 		if s.hub.config.join != nil {
 			s.hub.config.join(context.WithoutCancel(s.ctx), s.links[i].source.name)
@@ -193,6 +198,8 @@ type reader struct {
 
 func (r *reader) Read(p []byte) (int, error) {
 	for len(r.rest) == 0 {
+		clear(r.frames)
+		r.rest = nil // for it is a part of the log
 		if !r.more && !r.subscription.sleep() {
 			return 0, io.EOF
 		}
@@ -225,6 +232,7 @@ func (s *subscription) join(names []string) error {
 		return ErrShutdown
 	}
 	if s.oldest {
+		h.trim()
 		s.cursor = h.dropped
 	}
 	h.running++
@@ -240,6 +248,7 @@ func (s *subscription) join(names []string) error {
 		if source.since > s.cursor {
 			h.complete(source, s.cursor)
 		}
+		s.lost = max(s.lost, source.before)
 		s.links = append(s.links, link{subscription: s, source: source, member: len(source.members)})
 		source.members = append(source.members, &s.links[len(s.links)-1])
 	}
@@ -281,19 +290,16 @@ func (h *Hub) complete(s *source, after uint64) {
 	if after >= h.dropped {
 		return
 	}
-	s.lost = max(s.lost, h.forgotten)
+	s.before = max(s.before, h.forgotten)
 	for _, t := range h.topics {
-		if h.refresh(t); t.lost > s.lost && slices.Contains(t.sources, s) {
-			s.lost = t.lost
+		if h.refresh(t); t.lost > s.before && slices.Contains(t.sources, s) {
+			s.before = t.lost
 		}
 	}
 }
 
 // leave ends the memberships.
 func (s *subscription) leave() {
-	if s.links == nil {
-		return
-	}
 	h := s.hub
 	h.lock()
 	defer h.mu.Unlock()
@@ -315,6 +321,12 @@ func (s *subscription) leave() {
 			h.dismiss(l.source)
 		}
 	}
+}
+
+// left takes note of a subscription's end.
+func (h *Hub) left() {
+	h.lock()
+	defer h.mu.Unlock()
 	if h.running--; h.running == 0 && h.ended != nil {
 		close(h.ended)
 		h.ended = nil
@@ -328,6 +340,7 @@ func (h *Hub) dismiss(s *source) {
 		h.retire(t)
 		return
 	}
+	s.records = list[record]{} // topics may still point at it
 	delete(h.patterns, s.name)
 	h.tree.put(s.name, nil)
 	h.changes++
@@ -427,7 +440,7 @@ func (s *subscription) wait() {
 // overtaken returns the gap in front of the cursor, which it moves behind it, or
 // nil if there is none.
 func (s *subscription) overtaken() *Gap {
-	through := s.cursor
+	through := max(s.cursor, s.lost)
 	for i := range s.links {
 		through = max(through, s.links[i].source.lost)
 	}
@@ -442,7 +455,7 @@ func (s *subscription) overtaken() *Gap {
 		gap.After = s.hub.id(s.cursor)
 	}
 	for i := range s.links {
-		if source := s.links[i].source; known || source.lost > s.cursor {
+		if source := s.links[i].source; known || max(source.lost, source.before) > s.cursor {
 			gap.Topics = append(gap.Topics, source.name)
 		}
 	}

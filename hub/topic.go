@@ -78,8 +78,9 @@ func check(name string) (pattern bool, err error) {
 type source struct {
 	name    string
 	records list[record]
-	since   uint64 // of what came until then, records has nothing; for a pattern that is younger than the log
 	lost    uint64 // the last event that was dropped, other than for a later one of its key
+	since   uint64 // of what came until then, records has nothing; for a pattern that is younger than the log
+	before  uint64 // the last one that was dropped after since, and before there was the pattern
 
 	members []*link
 	waiting []*link // members that have read everything; an event sends them off

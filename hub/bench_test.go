@@ -1,0 +1,195 @@
+package hub_test
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+var benchEvent = core.Event{Data: strings.Repeat("x", 200)}
+
+func mustPublish(b *testing.B, h *hub.Hub, topic string) {
+	b.Helper()
+	if _, err := h.Publish(context.Background(), topic, benchEvent); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkPublish(b *testing.B) {
+	h := hub.New()
+	b.ReportAllocs()
+	for b.Loop() {
+		mustPublish(b, h, "topic")
+	}
+}
+
+// A countingConn counts what it is sent, and tells when that is enough.
+type countingConn struct {
+	sends, bytes atomic.Int64
+	most         int64
+	enough       chan<- struct{}
+}
+
+func (c *countingConn) Send(p []byte) error {
+	c.sends.Add(1)
+	if n := c.bytes.Add(int64(len(p) - core.Headroom)); n >= c.most && n-int64(len(p)-core.Headroom) < c.most {
+		c.enough <- struct{}{}
+	}
+	return nil
+}
+func (*countingConn) End() error { return nil }
+func (*countingConn) Abort()     {}
+
+// sessions runs n sessions in memory that follow what names says.
+func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) core.Conn) (stop func()) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	for i := range n {
+		s, err := core.NewSession(ctx, "", core.WithHeartbeat(0), core.WithWriteTimeout(0), core.WithFlushWindow(0))
+		if err != nil {
+			b.Fatal(err)
+		}
+		stream := h.Subscribe(s.Context(), name(i))
+		running.Go(func() { _ = s.Serve(conn(i), stream) })
+	}
+	eventually(b, "all are subscribed", func() bool {
+		for i := n - 1; i >= 0; i-- {
+			if h.Len(name(i)) == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	return func() { cancel(); running.Wait() }
+}
+
+// Publishing to one of 100,000 topics with a subscriber each, until it has been
+// delivered, against publishing to the only one. The median ratio is reported as
+// x-alone.
+func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
+	const topics = 100_000
+	side := func(n int) (deliver func(), stop func()) {
+		h := hub.New()
+		sent := make(chan struct{}, n) // for the greetings
+		conns := make([]signalConn, n)
+		stop = sessions(b, h, n, strconv.Itoa, func(i int) core.Conn {
+			conns[i].sent = sent
+			return &conns[i]
+		})
+		for range n {
+			<-sent
+		}
+		topic := strconv.Itoa(n / 2)
+		return func() {
+			mustPublish(b, h, topic)
+			<-sent
+		}, stop
+	}
+	many, stopMany := side(topics)
+	defer stopMany()
+	one, stopOne := side(1)
+	defer stopOne()
+
+	clock := func(f func(), n int) float64 {
+		begin := time.Now()
+		for range n {
+			f()
+		}
+		return float64(time.Since(begin)) / float64(n)
+	}
+	var ratios, ours []float64
+	clock(many, 100)
+	clock(one, 100)
+	const most = 1_000
+	b.ResetTimer()
+	for left := b.N; left > 0; left -= most {
+		n := min(left, most)
+		alone := clock(one, n)
+		ours = append(ours, clock(many, n))
+		ratios = append(ratios, ours[len(ours)-1]/alone)
+	}
+	b.StopTimer()
+	slices.Sort(ratios)
+	slices.Sort(ours)
+	b.ReportMetric(ratios[len(ratios)/2], "x-alone")
+	b.ReportMetric(ours[len(ours)/2], "ns/op")
+}
+
+// A signalConn tells of each Send.
+type signalConn struct{ sent chan<- struct{} }
+
+func (c *signalConn) Send([]byte) error { c.sent <- struct{}{}; return nil }
+func (*signalConn) End() error          { return nil }
+func (*signalConn) Abort()              {}
+
+// A client comes back that has missed the last 1,000 of 100,000 events.
+func BenchmarkReplay(b *testing.B) {
+	h := hub.New(hub.WithMaxEvents(100_000))
+	size := int64(0)
+	for i := range 100_000 {
+		mustPublish(b, h, "topic")
+		if i >= 99_000 {
+			e := benchEvent
+			e.ID = h.LastID()
+			frame, err := e.AppendText(nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			size += int64(len(frame))
+		}
+	}
+	last, greeting := idOf(h, 99_000), int64(len(": open\n\n"))
+	var sends int64
+	enough := make(chan struct{}, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx, cancel := context.WithCancel(context.Background())
+		s, err := core.NewSession(ctx, last, core.WithFlushWindow(0)) // so that the time is all work
+		if err != nil {
+			b.Fatal(err)
+		}
+		conn := &countingConn{most: greeting + size, enough: enough}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = s.Serve(conn, h.Subscribe(s.Context(), "topic"))
+		}()
+		<-enough
+		cancel()
+		<-done
+		if sends = conn.sends.Load(); sends > 10 {
+			b.Errorf("got %d sends for 1,000 events, want at most 10", sends)
+		}
+	}
+	b.ReportMetric(float64(sends), "sends")
+}
+
+// One event to 1,000 sessions, until all have been sent it.
+func BenchmarkFanOut(b *testing.B) {
+	const clients = 1_000
+	h := hub.New()
+	sent := make(chan struct{}, clients)
+	stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) core.Conn { return &signalConn{sent} })
+	defer stop()
+	for range clients {
+		<-sent
+	}
+	eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
+	b.ReportAllocs()
+	for b.Loop() {
+		mustPublish(b, h, "topic")
+		for range clients {
+			<-sent
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
+}

@@ -1,0 +1,213 @@
+package hub_test
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+func TestMain(m *testing.M) { ssetest.Main(m) }
+
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
+// soon returns a context that ends, and fails the test, when it has waited in
+// vain.
+func soon(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(func() {
+		if ctx.Err() != nil {
+			t.Errorf("something has lasted for %v", patience)
+		}
+		cancel()
+	})
+	return ctx
+}
+
+// publish publishes an event with this data, and returns its ID.
+func publish(t testing.TB, h *hub.Hub, topic, data string, opts ...hub.PublishOption) (id string) {
+	t.Helper()
+	id, err := h.Publish(context.Background(), topic, core.Event{Data: data}, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// publishAll publishes an event for each word.
+func publishAll(t testing.TB, h *hub.Hub, topic, words string) {
+	t.Helper()
+	for word := range strings.FieldsSeq(words) {
+		publish(t, h, topic, word)
+	}
+}
+
+// number returns the number of an event, from its ID.
+func number(t testing.TB, id string) uint64 {
+	t.Helper()
+	_, digits, _ := strings.Cut(id, "-")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		t.Fatalf("%q is no ID of a hub's: %v", id, err)
+	}
+	return n
+}
+
+// idOf returns the ID of the event of that number.
+func idOf(h *hub.Hub, n int) string {
+	epoch, _, _ := strings.Cut(h.LastID(), "-")
+	return epoch + "-" + strconv.Itoa(n)
+}
+
+// A reader ranges over a stream, one step at a time.
+type reader struct {
+	t    testing.TB
+	next func() (core.Event, error, bool)
+	stop func()
+}
+
+// read runs a stream, whose context should end by itself if nothing comes. The
+// subscription begins with the first step.
+func read(t testing.TB, s core.Stream) *reader {
+	next, stop := iter.Pull2(s)
+	t.Cleanup(stop)
+	return &reader{t, next, stop}
+}
+
+func (r *reader) event() core.Event {
+	r.t.Helper()
+	e, err, ok := r.next()
+	switch {
+	case !ok:
+		r.t.Fatal("the stream has ended")
+	case err != nil:
+		r.t.Fatalf("the stream has failed: %v", err)
+	}
+	return e
+}
+
+// want takes as many events as there are words, which are their data, or "GAP".
+func (r *reader) want(words string) {
+	r.t.Helper()
+	for word := range strings.FieldsSeq(words) {
+		if got := summary(r.event()); got != word {
+			r.t.Fatalf("got %s, want %s of %q", got, word, words)
+		}
+	}
+}
+
+// end takes the stream's end, and the error that came before it.
+func (r *reader) end() error {
+	r.t.Helper()
+	e, err, ok := r.next()
+	if !ok {
+		return nil
+	}
+	if err == nil {
+		r.t.Fatalf("got the event %+v, want the end", e)
+	}
+	if e, err, ok := r.next(); ok {
+		r.t.Fatalf("got the event %+v and the error %v after an error", e, err)
+	}
+	return err
+}
+
+// rest takes what is left of a stream that ends, in short.
+func (r *reader) rest() string {
+	r.t.Helper()
+	var words []string
+	for {
+		e, err, ok := r.next()
+		switch {
+		case !ok:
+			return strings.Join(words, " ")
+		case err != nil:
+			r.t.Fatalf("the stream has failed: %v", err)
+		}
+		words = append(words, summary(e))
+	}
+}
+
+// summary is an event's data, or "GAP" with the reason.
+func summary(e core.Event) string {
+	if gap, err := parseGap(e); err == nil && e.Type == "gap" {
+		return "GAP:" + string(gap.Reason)
+	}
+	return e.Data
+}
+
+func parseGap(e core.Event) (gap hub.Gap, err error) {
+	return gap, json.Unmarshal([]byte(e.Data), &gap)
+}
+
+func summaries(events []core.Event) string {
+	words := make([]string, 0, len(events))
+	for _, e := range events {
+		words = append(words, summary(e))
+	}
+	return strings.Join(words, " ")
+}
+
+// gapOf reads a gap event.
+func gapOf(t testing.TB, e core.Event) hub.Gap {
+	t.Helper()
+	gap, err := parseGap(e)
+	if err != nil || e.Type != "gap" {
+		t.Fatalf("%+v is no gap event: %v", e, err)
+	}
+	if e.ID != gap.Through {
+		t.Errorf("got ID %q of the gap event, want %q, through which it goes", e.ID, gap.Through)
+	}
+	return gap
+}
+
+// serve serves h: ?topic=T&topic=U&from=ID, and with &decode a stream of the
+// view's own that ranges over the hub's.
+func serve(t testing.TB, h *hub.Hub, opts ...core.Option) (url string) {
+	t.Helper()
+	return ssetest.Serve(t, view(h, opts...)) + "/?"
+}
+
+func view(h *hub.Hub, opts ...core.Option) http.Handler {
+	return nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		query := r.URL.Query()
+		s := h.SubscribeFrom(r.Context(), query.Get("from"), query["topic"]...)
+		if !query.Has("decode") {
+			return s
+		}
+		return func(yield func(core.Event, error) bool) {
+			for e, err := range s {
+				if !yield(e, err) {
+					return
+				}
+			}
+		}
+	}, opts...)
+}
+
+// eventually waits until done says so.
+func eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	for pause := time.Millisecond; !done(); pause = min(2*pause, 50*time.Millisecond) {
+		select {
+		case <-time.After(pause):
+		case <-deadline:
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// sorted returns a sorted copy.
+func sorted(words []string) []string { return slices.Sorted(slices.Values(words)) }

@@ -1,0 +1,178 @@
+package hub_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// heap is how many bytes are in use.
+func heap() int {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // for what the first one has found in pools
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc) //nolint:gosec // far below
+}
+
+const mib = 1 << 20
+
+// roll publishes noise until nothing is left of what was held before.
+func roll(t *testing.T, h *hub.Hub, bytes int) {
+	t.Helper()
+	text := strings.Repeat("n", 1<<10)
+	for range bytes/len(text) + 100 {
+		publish(t, h, "noise", text)
+	}
+}
+
+// A stuckConn takes the session's first frame, and then nothing until it is let
+// go.
+type stuckConn struct {
+	sent  int
+	stuck chan<- struct{}
+	free  <-chan struct{}
+}
+
+func (c *stuckConn) Send([]byte) error {
+	if c.sent++; c.sent == 2 {
+		c.stuck <- struct{}{}
+		<-c.free
+	}
+	return nil
+}
+func (*stuckConn) End() error { return nil }
+func (*stuckConn) Abort()     {}
+
+// Clients that take nothing more, each of another age of the log, hold nothing of
+// it: memory does not depend on their number.
+func TestMemoryOfStalledClients(t *testing.T) {
+	const (
+		clients = 12
+		bound   = 2 * mib
+	)
+	h := hub.New(hub.WithMaxBytes(bound), hub.WithMaxEvents(0))
+	roll(t, h, bound)
+	before := heap()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	stuck, free := make(chan struct{}), make(chan struct{})
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer close(free)
+	defer cancel()
+	for range clients {
+		for range bound / (64 << 10) { // an event in each part of the log
+			publish(t, h, "rare", strings.Repeat("r", 100))
+			roll(t, h, 0)
+		}
+		s, err := core.NewSession(ctx, "", core.WithWriteTimeout(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			_ = s.Serve(&stuckConn{stuck: stuck, free: free}, h.SubscribeFrom(s.Context(), hub.Oldest, "rare"))
+		})
+		<-stuck
+	}
+	roll(t, h, bound)
+	if got, most := heap()-before, bound; got > most {
+		t.Errorf("%d stalled clients hold %d KiB, want at most %d, for the log is bounded by %d",
+			clients, got>>10, most>>10, bound>>10)
+	}
+}
+
+// Generators that wait for the next event hold nothing of the log either.
+func TestMemoryOfWaitingReaders(t *testing.T) {
+	const (
+		readers = 200
+		bound   = 1 * mib
+	)
+	h := hub.New(hub.WithMaxBytes(bound), hub.WithMaxEvents(0))
+	ctx, cancel := context.WithCancel(context.Background())
+	got := make(chan struct{})
+	var running sync.WaitGroup
+	for i := range readers {
+		s := h.Subscribe(ctx, fmt.Sprint("topic", i))
+		running.Go(func() {
+			for _, err := range s {
+				if err != nil {
+					t.Error(err)
+				}
+				got <- struct{}{}
+			}
+		})
+	}
+	defer running.Wait()
+	defer cancel()
+	eventually(t, "all are subscribed", func() bool { return len(h.Topics()) == readers })
+	for i := range readers {
+		publish(t, h, fmt.Sprint("topic", i), "1")
+		<-got
+	}
+	roll(t, h, bound)
+	before := heap()
+	for i := range readers {
+		publish(t, h, fmt.Sprint("topic", i), "2")
+		<-got
+		roll(t, h, 0)
+	}
+	roll(t, h, bound)
+	if got, most := heap()-before, bound; got > most {
+		t.Errorf("%d readers that wait hold %d KiB more than before, want at most %d", readers, got>>10, most>>10)
+	}
+}
+
+// Patterns that nobody follows any more leave nothing behind, whatever topics
+// they have matched.
+func TestMemoryOfFormerPatterns(t *testing.T) {
+	const (
+		topics = 20
+		bound  = 1 * mib
+	)
+	h := hub.New(hub.WithMaxBytes(bound), hub.WithMaxEvents(0))
+	ctx := soon(t)
+	roll(t, h, bound)
+	before := heap()
+	for i := range topics {
+		topic := fmt.Sprint("topic", i)
+		quiet := read(t, h.Subscribe(ctx, topic))
+		publish(t, h, topic, "1")
+		quiet.want("1")
+		all := read(t, h.SubscribeFrom(ctx, hub.Oldest, ">"))
+		all.event()
+		publish(t, h, topic, "2")
+		quiet.want("2")
+		all.stop()
+		roll(t, h, bound)
+	}
+	if got, most := heap()-before, 4*bound; got > most {
+		t.Errorf("%d patterns that have gone hold %d KiB, want at most %d", topics, got>>10, most>>10)
+	}
+}
+
+// Topics that come and go are forgotten.
+func TestMemoryOfFormerTopics(t *testing.T) {
+	h := hub.New(hub.WithMaxEvents(100))
+	fill := func(from int) {
+		for i := range 60_000 {
+			publish(t, h, fmt.Sprint("topic", from+i), "")
+		}
+	}
+	fill(0)
+	before := heap()
+	fill(60_000)
+	fill(120_000)
+	if got, most := heap()-before, 2*mib; got > most {
+		t.Errorf("120,000 more topics hold %d KiB, want at most %d", got>>10, most>>10)
+	}
+	if got, want := len(h.Topics()), 100; got != want {
+		t.Errorf("got %d topics, want %d", got, want)
+	}
+}
