@@ -23,6 +23,7 @@ import (
 	"testing"
 
 	// What the documents speak of: a change there runs these tests again.
+	_ "github.com/yieldsse/yieldsse/client"
 	_ "github.com/yieldsse/yieldsse/echosse"
 	_ "github.com/yieldsse/yieldsse/fibersse"
 	_ "github.com/yieldsse/yieldsse/ginsse"
@@ -60,6 +61,7 @@ var imports = map[string]string{
 	"unix":  "golang.org/x/sys/unix",
 	"utils": "github.com/gofiber/fiber/v2/utils",
 
+	"client":     module + "/client",
 	"core":       module + "/core",
 	"echosse":    module + "/echosse",
 	"fibersse":   module + "/fibersse",
@@ -319,7 +321,7 @@ func TestOptionsTable(t *testing.T) {
 		slices.Sort(all)
 		return all
 	}
-	for _, pkg := range []string{"core", "hub"} {
+	for _, pkg := range []string{"client", "core", "hub"} {
 		got := names("(?m)^\\| `"+pkg+"\\.(With\\w+)\\(", read(t, "README.md"))
 		want := names(`(?m)^func (With\w+)\(.*\) Option \{$`, read(t, pkg+"/options.go"))
 		if len(want) == 0 || !slices.Equal(got, want) {
