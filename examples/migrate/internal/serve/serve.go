@@ -1,0 +1,73 @@
+// Package serve runs a port of a Python app on the framework of one's choice.
+package serve
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// An App is the port on each framework.
+type App struct {
+	Gin, Echo http.Handler
+	Fiber     *fiber.App
+}
+
+// Main serves what build makes until the process is told to stop. The tick is how
+// long its streams wait between events.
+func Main(build func(tick time.Duration) App) {
+	framework := flag.String("framework", "gin", "`name`: gin, echo or fiber")
+	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any that is free")
+	tick := flag.Duration("tick", time.Second, "`time` between events")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, build(*tick), *framework, *addr, os.Stdout); err != nil {
+		log.Fatal(err) //nolint:gocritic // the process ends, and the signals with it
+	}
+}
+
+func run(ctx context.Context, app App, framework, addr string, stdout io.Writer) error {
+	handlers := map[string]http.Handler{"gin": app.Gin, "echo": app.Echo}
+	if handlers[framework] == nil && framework != "fiber" {
+		return fmt.Errorf("-framework %q is unknown: want gin, echo or fiber", framework)
+	}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s on http://%s\n", framework, ln.Addr())
+
+	// To stop needs no more than this: the streams end with the server.
+	if framework == "fiber" {
+		stopped := make(chan error, 1)
+		context.AfterFunc(ctx, func() { stopped <- app.Fiber.Shutdown() })
+		return errors.Join(app.Fiber.Listener(ln), ended(ctx, stopped))
+	}
+	srv := &http.Server{Handler: handlers[framework], ReadHeaderTimeout: 5 * time.Second}
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() { stopped <- srv.Shutdown(context.WithoutCancel(ctx)) })
+	if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return ended(ctx, stopped)
+}
+
+// ended waits until the server has stopped, if it was told to.
+func ended(ctx context.Context, stopped <-chan error) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return <-stopped
+}
