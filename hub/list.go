@@ -15,7 +15,7 @@ type list[T comparable] struct {
 // push adds an item. number is greater than all before.
 func (l *list[T]) push(number uint64, item T) {
 	if len(l.items) == cap(l.items) {
-		l.move(l.live + max(l.live/8, min(l.live, 8), 1))
+		l.makeRoom()
 	}
 	l.numbers = append(l.numbers, number)
 	l.items = append(l.items, item)
@@ -59,6 +59,15 @@ func (l *list[T]) remove(number uint64) (item T, ok bool) {
 		l.compact()
 	}
 	return item, true
+}
+
+// makeRoom has the list take one item more.
+func (l *list[T]) makeRoom() {
+	if len(l.items)-l.live > l.live/16 {
+		l.compact()
+	} else {
+		l.move(l.live + max(l.live/8, min(l.live, 8), 1))
+	}
 }
 
 // compact gives the memory back of what has gone.
