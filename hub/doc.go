@@ -4,8 +4,9 @@
 // A hub is one append-only log, and a subscription is a position in it. What is
 // published is encoded once and appended; each client reads it from there at its
 // own pace, whether it was there at the time or resumes later. So there is no seam
-// between history and live traffic, a slow client costs nobody else anything, and
-// memory depends on the log's bounds and not on the number of clients.
+// between history and live traffic, and a slow client costs nobody else anything.
+// Memory depends on the log's bounds, and up to about 150 KiB for each client that
+// is stuck in a write.
 //
 //	var room hub.Hub // or hub.New, with options
 //

@@ -33,7 +33,8 @@ const (
 	GapRestarted GapReason = "restarted"
 
 	// GapUnknown means that the client's ID is none of a hub's. The client is
-	// treated as one that has come without.
+	// treated as one that has come without. One that core takes for no ID at all,
+	// since it is over 1 KiB long or has control characters, is not told.
 	GapUnknown GapReason = "unknown"
 )
 

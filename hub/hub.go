@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -62,14 +61,15 @@ func (h *Hub) lock() {
 func (h *Hub) setUp() {
 	h.epoch = strings.ToLower(rand.Text()[:epochLen])
 	h.began = time.Now()
-	h.log.maxEvents, h.log.maxBytes, h.log.maxAge = h.config.maxEvents, h.config.maxBytes, h.config.maxAge
+	h.log.bounds = h.config.bounds
 	h.topics = make(map[string]*topic)
 	h.patterns = make(map[string]*source)
 }
 
 // Publish appends an event to a topic's log, for those who follow it now and for
 // those who resume later, and returns the ID that it has got. It never waits for
-// a subscriber.
+// a subscriber. Since each event has an ID, one with nothing but a Comment or a
+// Retry reaches the client as well, with empty data.
 //
 // An error says why the event was not published: the topic is empty, malformed
 // (see [Check]) or a pattern; the event brings its own ID, cannot be encoded or
@@ -119,11 +119,8 @@ func (h *Hub) publish(name string, e core.Event, p publication, off []departure)
 	}
 	t := h.topics[name]
 	if t == nil {
-		switch pattern, err := check(name); {
-		case err != nil:
+		if err := CheckTopic(name); err != nil {
 			return "", nil, err
-		case pattern:
-			return "", nil, fmt.Errorf("hub: topic %q is a pattern: publish to one topic", name)
 		}
 	}
 	e.ID = h.id(h.last + 1)
@@ -205,7 +202,7 @@ func (h *Hub) Kick(topic string) int {
 // Shutdown ends all subscriptions as [Hub.Kick] does, refuses what comes later with
 // [ErrShutdown], and waits until the subscriptions' streams have ended. If ctx
 // ends first it returns an error that wraps the context's, and the streams that
-// are left go on ending.
+// are left go on ending. A hook must not call it: it would wait for itself.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.lock()
 	h.closed = true
@@ -332,6 +329,3 @@ func (h *Hub) retire(t *topic) {
 		}
 	}
 }
-
-// errNoTopics is here so that Check and Subscribe say the same.
-var errNoTopics = errors.New("hub: no topic: name one at the least")

@@ -30,11 +30,16 @@ type place struct {
 	at    int64 // when it came, in ns since the hub began; 0 if no age is set
 }
 
-// A log is the events that a hub holds. The hub's lock guards it.
-type log struct {
+// The bounds of what a hub holds. Zero or less is none.
+type bounds struct {
 	maxEvents int
 	maxBytes  int
 	maxAge    time.Duration
+}
+
+// A log is the events that a hub holds. The hub's lock guards it.
+type log struct {
+	bounds
 
 	last    uint64 // the number of the last event
 	dropped uint64 // that of the last one that was dropped for a bound

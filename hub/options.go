@@ -11,9 +11,7 @@ import (
 type Option func(*config)
 
 type config struct {
-	maxEvents int
-	maxBytes  int
-	maxAge    time.Duration
+	bounds    bounds
 	gapEvent  func(Gap) core.Event
 	gapPolicy GapPolicy
 	join      func(ctx context.Context, topic string)
@@ -22,9 +20,8 @@ type config struct {
 
 func newConfig(opts []Option) config {
 	c := config{
-		maxEvents: 10_000,
-		maxBytes:  64 << 20,
-		gapEvent:  gapEvent,
+		bounds:   bounds{maxEvents: 10_000, maxBytes: 64 << 20},
+		gapEvent: gapEvent,
 	}
 	for _, o := range opts {
 		if o != nil {
@@ -36,22 +33,24 @@ func newConfig(opts []Option) config {
 
 // WithMaxEvents bounds the log by the number of events, over all topics: one whose
 // history must not be pushed out by that of others needs a hub of its own. The
-// default is 10,000. Zero or less sets no bound.
+// default is 10,000. Zero or less sets no bound. The first subscriber of a pattern
+// that resumes looks at each event since: with millions of events that takes a
+// tenth of a second, in which nobody else is served.
 func WithMaxEvents(n int) Option {
-	return func(c *config) { c.maxEvents = n }
+	return func(c *config) { c.bounds.maxEvents = n }
 }
 
 // WithMaxBytes bounds the log by the bytes of its frames, over all topics. An
 // event that is larger is refused. The default is 64 MiB. Zero or less sets no
 // bound.
 func WithMaxBytes(n int) Option {
-	return func(c *config) { c.maxBytes = n }
+	return func(c *config) { c.bounds.maxBytes = n }
 }
 
 // WithMaxAge drops events that are older than d. Zero or less, the default, sets
 // no bound.
 func WithMaxAge(d time.Duration) Option {
-	return func(c *config) { c.maxAge = d }
+	return func(c *config) { c.bounds.maxAge = d }
 }
 
 // WithGapEvent makes the event that tells a client of a [Gap]. Its ID is set by

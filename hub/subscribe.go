@@ -21,8 +21,11 @@ const (
 	Oldest = "*"
 )
 
-// batchSize is how many bytes of frames a subscriber takes at once.
-const batchSize = 128 << 10
+// A subscriber takes so many bytes of frames at once, and so many frames.
+const (
+	batchSize   = 128 << 10
+	batchFrames = 1 << 10
+)
 
 // Subscribe returns the events of some topics and patterns (see [Check]), in the
 // order in which they were published: from the client's last event ID on
@@ -45,6 +48,7 @@ func (h *Hub) Subscribe(ctx context.Context, topics ...string) core.Stream {
 // another way than the Last-Event-ID header. The header goes first.
 func (h *Hub) SubscribeFrom(ctx context.Context, from string, topics ...string) core.Stream {
 	err := Check(topics...)
+	topics = distinct(topics)
 	begin := h.locate(core.LastEventID(ctx), from)
 	return func(yield func(core.Event, error) bool) {
 		if err != nil {
@@ -56,6 +60,19 @@ func (h *Hub) SubscribeFrom(ctx context.Context, from string, topics ...string) 
 			yield(core.Event{}, err)
 		}
 	}
+}
+
+// distinct returns a copy without repeats.
+func distinct(names []string) []string {
+	seen := make(map[string]bool, len(names))
+	var kept []string
+	for _, name := range names {
+		if !seen[name] {
+			seen[name] = true
+			kept = append(kept, name)
+		}
+	}
+	return kept
 }
 
 // A position is where in the log a subscription stands.
@@ -132,11 +149,7 @@ func (s *subscription) run(topics []string, yield func(core.Event, error) bool) 
 		}
 		defer s.hub.left()
 		s.leave()
-		if s.hub.config.leave != nil {
-			for i := range s.links[:joined] {
-				s.hub.config.leave(context.WithoutCancel(s.ctx), s.links[i].source.name)
-			}
-		}
+		s.tellLeave(joined)
 	}()
 	if err := s.join(topics); err != nil {
 		return err
@@ -152,6 +165,17 @@ func (s *subscription) run(topics []string, yield func(core.Event, error) bool) 
 		return s.forward(session)
 	}
 	return s.decode(yield)
+}
+
+// tellLeave calls the leave hook for the first n names, also if it panics for some.
+func (s *subscription) tellLeave(n int) {
+	if s.hub.config.leave == nil {
+		return
+	}
+	ctx := context.WithoutCancel(s.ctx)
+	for i := n - 1; i >= 0; i-- {
+		defer s.hub.config.leave(ctx, s.links[i].source.name) // the last one deferred is the first
+	}
 }
 
 // forward gives the session the frames as they are.
@@ -237,10 +261,7 @@ func (s *subscription) join(names []string) error {
 	}
 	h.running++
 	s.links = make([]link, 0, len(names)) // which does not move
-	for i, name := range names {
-		if slices.Contains(names[:i], name) {
-			continue
-		}
+	for _, name := range names {
 		source := h.source(name)
 		if source == nil {
 			source = h.newSource(name)
@@ -386,7 +407,7 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 		l := &s.links[i]
 		l.next = l.source.records.after(s.cursor)
 	}
-	for most > 0 {
+	for most > 0 && len(*frames) < batchFrames {
 		r, ok := s.nextRecord()
 		if !ok {
 			break
@@ -395,7 +416,7 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 		most -= int(r.size)
 	}
 	switch {
-	case most <= 0:
+	case most <= 0 || len(*frames) == batchFrames:
 		return nil, true, nil
 	case s.ending && len(*frames) == 0:
 		return nil, false, io.EOF

@@ -8,8 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// maxName bounds a topic's name, in bytes.
-const maxName = 255
+const (
+	maxName  = 255 // bytes of a topic's name
+	maxNames = 256 // names of a subscription, for each costs something at each read
+)
 
 // The tokens of a pattern that stand for others.
 const (
@@ -19,14 +21,19 @@ const (
 
 // Check returns the error with which [Hub.Subscribe] would refuse these topics
 // and patterns, or nil. It is for names that come from a request, to be answered
-// before the stream begins.
+// before the stream begins. It lets patterns pass, which may match more than the
+// client should see: see [CheckTopic].
 //
 // A topic is tokens joined by dots, such as "orders.eu.1207": 255 bytes of UTF-8
 // at most, no token empty, and no control character, "*" or ">" in it. In a
 // pattern the token "*" stands for any one, and ">", as the last, for one or more.
+// A subscription has up to 256 names.
 func Check(topics ...string) error {
-	if len(topics) == 0 {
-		return errNoTopics
+	switch {
+	case len(topics) == 0:
+		return errors.New("hub: no topic: name one at the least")
+	case len(topics) > maxNames:
+		return fmt.Errorf("hub: %d topics are too many for one subscription: name up to %d, or a pattern", len(topics), maxNames)
 	}
 	for _, name := range topics {
 		if _, err := check(name); err != nil {
@@ -34,6 +41,16 @@ func Check(topics ...string) error {
 		}
 	}
 	return nil
+}
+
+// CheckTopic returns what is wrong with the name of a topic, or nil. A pattern is
+// no topic. It is the error with which [Hub.Publish] would refuse the name.
+func CheckTopic(name string) error {
+	pattern, err := check(name)
+	if pattern {
+		return fmt.Errorf("hub: topic %q is a pattern: name one topic", name)
+	}
+	return err
 }
 
 // check returns what is wrong with a name, and whether it is a pattern.

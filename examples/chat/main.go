@@ -45,6 +45,10 @@ func router() *gin.Engine {
 		return room.SubscribeFrom(c.Request.Context(), hub.Oldest, "chat")
 	}))
 	r.POST("/chat", func(c *gin.Context) {
+		if c.PostForm("text") == "" {
+			c.String(http.StatusBadRequest, "no text")
+			return
+		}
 		if _, err := room.Publish(c.Request.Context(), "chat", core.Event{Data: c.PostForm("text")}); err != nil {
 			c.String(http.StatusInternalServerError, err.Error())
 			return
