@@ -1,0 +1,237 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// need returns the path of a program. A test without it is skipped, but fails in
+// CI.
+func need(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		lack(t, "no "+program+": install it to run this test")
+	}
+	return path
+}
+
+// lack skips a test for a reason that is no reason in CI.
+func lack(t *testing.T, reason string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
+// An ask is what a client is told to do.
+type ask struct {
+	URL         string `json:"url"`
+	LastEventID string `json:"lastEventId"` // for those that do not reconnect by themselves
+	Body        string `json:"body"`        // if there is one, it is posted
+	Leave       int    `json:"leave"`       // after so many events
+}
+
+func (a ask) String() string {
+	text, err := json.Marshal(a)
+	if err != nil {
+		panic(err) // strings and a number have a JSON
+	}
+	return string(text)
+}
+
+// A line is what a client sees. Say is one of
+//
+//	open     the response is a stream
+//	event    with its ID, type and data
+//	end      the response has ended
+//	broken   it was broken off
+//	again    either of them, but the client reconnects and does not tell them apart
+//	stopped  the response was 204, and the client does not come back
+//	left     the client has closed the stream, and lives on
+type line struct {
+	Say  string `json:"say"`
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	Data string `json:"data"`
+}
+
+// says makes lines of words, and of events.
+func says(all ...any) []line {
+	var lines []line
+	for _, one := range all {
+		switch one := one.(type) {
+		case string:
+			lines = append(lines, line{Say: one})
+		case core.Event:
+			lines = append(lines, line{Say: "event", ID: one.ID, Type: one.Type, Data: one.Data})
+		case []core.Event:
+			for _, e := range one {
+				lines = append(lines, says(e)...)
+			}
+		}
+	}
+	return lines
+}
+
+// A process is a client that runs.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stderr buffer
+	lines  chan line // closed at the end of the process
+	err    error     // what the end was, from then on
+}
+
+// start runs a client. What it writes becomes lines by read, which waits for its
+// end.
+func start(t *testing.T, cmd *exec.Cmd, read func(p *process, stdout io.Reader) error) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, lines: make(chan line, 100)}
+	cmd.Stderr = &p.stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stdin = stdin
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(p.lines)
+		p.err = read(p, stdout)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-done
+		if t.Failed() {
+			t.Logf("%s says: %s", cmd, p.stderr.String())
+		}
+	})
+	return p
+}
+
+// readJSON reads what the scripts of testdata/clients write.
+func readJSON(p *process, stdout io.Reader) error {
+	for in := bufio.NewScanner(stdout); in.Scan(); {
+		var l line
+		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
+			l.Say = in.Text()
+		}
+		p.lines <- l
+	}
+	return p.cmd.Wait()
+}
+
+// wants waits for lines.
+func (p *process) wants(want []line) {
+	p.t.Helper()
+	timer := time.NewTimer(20 * time.Second)
+	defer timer.Stop()
+	for i, want := range want {
+		select {
+		case got, ok := <-p.lines:
+			switch {
+			case !ok:
+				p.t.Fatalf("line %d: got the client's end, want %+v", i+1, want)
+			case got != want:
+				p.t.Fatalf("line %d: got %+v, want %+v", i+1, got, want)
+			}
+		case <-timer.C:
+			p.t.Fatalf("line %d: got nothing, want %+v", i+1, want)
+		}
+	}
+}
+
+// ends waits for the end of the client, which says nothing more and is content.
+func (p *process) ends() {
+	p.t.Helper()
+	_ = p.stdin.Close()
+	select {
+	case l, ok := <-p.lines:
+		if ok {
+			p.t.Fatalf("got %+v, want no more", l)
+		}
+	case <-time.After(20 * time.Second):
+		p.t.Fatal("the client does not end")
+	}
+	if p.err != nil {
+		p.t.Error(p.err)
+	}
+}
+
+// A buffer can be read while it is written.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// curl starts the client that is curl, with the exit code that tells of a broken
+// response.
+func curl(t *testing.T, a ask, broken int, args ...string) *process {
+	t.Helper()
+	dir := t.TempDir()
+	args = append(args, "--no-buffer", "--silent", "--show-error", "--max-time", "30", "--dump-header", filepath.Join(dir, "head"))
+	if a.LastEventID != "" {
+		args = append(args, "--header", "Last-Event-ID: "+a.LastEventID)
+	}
+	if a.Body != "" {
+		args = append(args, "--data-binary", a.Body)
+	}
+	return start(t, exec.Command(need(t, "curl"), append(args, a.URL)...), func(p *process, stdout io.Reader) error {
+		in := bufio.NewReader(stdout)
+		if _, err := in.Peek(1); err == nil {
+			p.lines <- line{Say: "open"}
+		}
+		for e, err := range core.Read(in) {
+			if err != nil {
+				break
+			}
+			p.lines <- says(e)[0]
+		}
+		err := p.cmd.Wait()
+		head, _ := fs.ReadFile(os.DirFS(dir), "head") // empty if there is none
+		switch {
+		case p.cmd.ProcessState.ExitCode() == broken:
+			p.lines <- line{Say: "broken"}
+			return nil
+		case err == nil && regexp.MustCompile(`^HTTP/\S+ 204`).Match(head):
+			p.lines <- line{Say: "stopped"}
+		case err == nil:
+			p.lines <- line{Say: "end"}
+		}
+		return err
+	})
+}

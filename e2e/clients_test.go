@@ -1,0 +1,201 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
+)
+
+// A client is a program that nobody here wrote, with a few lines around it.
+type client struct {
+	name    string
+	start   func(t *testing.T, a ask) *process
+	resumes bool   // it reconnects by itself
+	posts   bool   // it can send a body
+	killed  bool   // it leaves only when its process ends
+	atCut   string // what it says when the response breaks off
+	onFiber string // what it says then on fiber; empty if fiber does not speak its protocol
+}
+
+// clients returns all of them, ready to start.
+func clients(t *testing.T) []client {
+	t.Helper()
+	scripts := npm(t)
+	node := func(args ...string) func(*testing.T, ask) *process {
+		return func(t *testing.T, a ask) *process {
+			t.Helper()
+			cmd := exec.Command(need(t, "node"), append(args, a.String())...)
+			cmd.Dir = scripts
+			return start(t, cmd, readJSON)
+		}
+	}
+	python := func(args ...string) func(*testing.T, ask) *process {
+		return func(t *testing.T, a ask) *process {
+			t.Helper()
+			cmd := exec.Command(withRequests(t), append(append([]string{"lines.py"}, args...), a.String())...)
+			cmd.Dir = scripts
+			return start(t, cmd, readJSON)
+		}
+	}
+	curls := func(broken int, args ...string) func(*testing.T, ask) *process {
+		return func(t *testing.T, a ask) *process {
+			t.Helper()
+			return curl(t, a, broken, args...)
+		}
+	}
+	return []client{
+		{name: "eventsource", start: node("eventsource.js"), resumes: true, atCut: "again", onFiber: "again"},
+		{name: "node", start: withEventSource(node("--experimental-eventsource", "node.js")), resumes: true, atCut: "again", onFiber: "again"},
+		{name: "fetch-event-source", start: node("fetch-event-source.js"), resumes: true, posts: true, atCut: "again", onFiber: "again"},
+
+		// Node's fetch takes every end for a clean one after Connection: close, which
+		// fiber sends.
+		{name: "eventsource-parser", start: node("eventsource-parser.js"), posts: true, atCut: "broken", onFiber: "end"},
+
+		{name: "requests by bytes", start: python("requests", "1"), posts: true, atCut: "broken", onFiber: "broken"},
+		{name: "requests by chunks", start: python("requests", "0"), posts: true, atCut: "broken", onFiber: "broken"},
+
+		// Python's readline takes every end for a clean one.
+		{name: "urllib by lines", start: python("urllib", "0"), posts: true, atCut: "end", onFiber: "end"},
+
+		// HTTP/1.0 has no broken end, and 18 and 92 are curl's words for those of
+		// HTTP/1.1 and HTTP/2.
+		{name: "curl, HTTP 1.0", start: curls(-1, "--http1.0"), posts: true, killed: true, atCut: "end", onFiber: "end"},
+		{name: "curl, HTTP 1.1", start: curls(18, "--http1.1"), posts: true, killed: true, atCut: "broken", onFiber: "broken"},
+		{name: "curl, HTTP 2", start: curls(92, "--http2-prior-knowledge"), posts: true, killed: true, atCut: "broken"},
+	}
+}
+
+// npm installs what package-lock.json names in a copy of testdata/clients, and
+// returns that.
+func npm(t *testing.T) (dir string) {
+	t.Helper()
+	path := need(t, "npm")
+	dir = t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/clients")); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		lack(t, "npm ci: "+err.Error()+"\n"+string(out))
+	}
+	return dir
+}
+
+// withEventSource starts a client if node has an EventSource of its own.
+func withEventSource(start func(*testing.T, ask) *process) func(*testing.T, ask) *process {
+	return func(t *testing.T, a ask) *process {
+		t.Helper()
+		cmd := exec.Command(need(t, "node"), "--experimental-eventsource", "--eval", "new EventSource('data:,').close()")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			lack(t, "this node has no EventSource: install one of 20.18 or later\n"+string(out))
+		}
+		return start(t, a)
+	}
+}
+
+// withRequests returns a Python that has requests: the system's, if there are
+// several.
+func withRequests(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"/usr/bin/python3", "python3"} {
+		if path, err := exec.LookPath(name); err == nil && exec.Command(path, "-c", "import requests").Run() == nil {
+			return path
+		}
+	}
+	lack(t, "no Python with requests: install python3-requests to run this test")
+	return ""
+}
+
+// What one framework sends, other programs read as it was meant.
+func TestClients(t *testing.T) {
+	all := clients(t)
+	for _, framework := range hosts.Frameworks() {
+		for _, c := range all {
+			if framework == "fiber" {
+				if c.atCut = c.onFiber; c.atCut == "" {
+					continue
+				}
+			}
+			t.Run(c.name+"/"+framework, func(t *testing.T) {
+				t.Run("reads", func(t *testing.T) { c.reads(t, hosts.Serve(t, framework)) })
+				t.Run("leaves", func(t *testing.T) { c.leaves(t, hosts.Serve(t, framework, core.WithHeartbeat(0))) })
+				if c.posts {
+					t.Run("posts", func(t *testing.T) { c.sends(t, hosts.Serve(t, framework)) })
+				}
+			})
+		}
+	}
+}
+
+// reads: all events come, in order. The first one comes before the second is
+// made, heartbeats are no events, and neither what breaks off nor what ends loses
+// or repeats anything. A 204 ends it.
+func (c client) reads(t *testing.T, srv *hosts.Server) {
+	all := hosts.Events()
+	ask := ask{URL: srv.URL + "/events"}
+
+	p := c.start(t, ask)
+	p.wants(says("open", all[0]))
+	srv.GoOn("/events")
+	p.wants(says(all[1:hosts.Cut], c.atCut))
+	if !c.resumes {
+		p.ends()
+		ask.LastEventID = all[hosts.Cut-1].ID
+		p = c.start(t, ask)
+	}
+	p.wants(says("open", all[hosts.Cut:]))
+	if c.resumes {
+		p.wants(says("again"))
+	} else {
+		p.wants(says("end"))
+		p.ends()
+		ask.LastEventID = all[len(all)-1].ID
+		p = c.start(t, ask)
+	}
+	p.wants(says("stopped"))
+	p.ends()
+
+	if end := srv.Ended("/events"); end.Err == nil || end.Cause != nil || end.Events != hosts.Cut {
+		t.Errorf("got %+v for the first connection, want %d events and a failure", end, hosts.Cut)
+	}
+	if end, want := srv.Ended("/events"), len(all)-hosts.Cut; end.Err != nil || end.Cause != nil || end.Events != want {
+		t.Errorf("got %+v for the second connection, want %d events and no failure", end, want)
+	}
+}
+
+// leaves: a generator that has nothing to send, not even heartbeats, hears that the
+// client has left.
+func (c client) leaves(t *testing.T, srv *hosts.Server) {
+	p := c.start(t, ask{URL: srv.URL + "/idle", Leave: 1})
+	p.wants(says("open", core.Event{ID: "1", Data: "before"}))
+	if c.killed {
+		_ = p.cmd.Process.Kill()
+	} else {
+		p.wants(says("left"))
+	}
+	if end := srv.Ended("/idle"); !errors.Is(end.Cause, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", end.Cause, core.ErrClientGone)
+	}
+	if !c.killed {
+		p.ends()
+	}
+}
+
+// sends: a body is answered with a stream, and the spaces in it survive.
+func (c client) sends(t *testing.T, srv *hosts.Server) {
+	const text = "Say  it: h\u00e9llo,  \u4e16\u754c!"
+	p := c.start(t, ask{URL: srv.URL + "/tokens", Body: text})
+	p.wants(says("open", hosts.Tokens(text), "end"))
+	p.ends()
+}

@@ -1,0 +1,137 @@
+package hosts
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// routes are a server's streams:
+//
+//	GET  /events  sends Events, in two connections, and then answers 204
+//	POST /tokens  sends the body's words, each with the space before it
+//	GET  /idle    sends an event, and another one after the go-ahead
+//	GET  /clock   sends 20 events, 10 ms apart, whose data is the time in ns
+func (s *Server) routes() []route {
+	return []route{
+		{method: "GET", path: "/events", view: s.events},
+		{method: "POST", path: "/tokens", view: tokens},
+		{method: "GET", path: "/idle", view: s.idle},
+		{method: "GET", path: "/clock", view: func(ctx context.Context, _ string) core.Stream { return Clock(ctx) }},
+	}
+}
+
+// Events are what /events sends. Each has an ID, which is its number.
+func Events() []core.Event {
+	return []core.Event{
+		{ID: "1", Data: "first"},
+		{ID: "2", Type: "add", Data: "two\nlines"},
+		{ID: "3", Type: "token", Data: " one leading space"},
+		{ID: "4", Type: "add", Data: "   three, a\ttab and a trailing space "},
+		{ID: "5", Data: "h\u00e9llo \u4e16\u754c \U0001f600"},
+		{ID: "6", Type: "add", Data: "{\"json\": [1, \"a: b\"],\n\n\"n\": null}\n"},
+		{ID: "7", Type: "token", Data: ""},
+		{ID: "8", Type: "last", Data: "data: id: 9"},
+	}
+}
+
+// Cut is the number of events after which /events is broken off at first.
+const Cut = 4
+
+var errCut = errors.New("hosts: cut")
+
+// events sends the first event, waits for the go-ahead and for some heartbeats,
+// sends the others up to Cut, and is broken off some heartbeats later. A client
+// that comes back is sent the rest and a clean end, and one that has all of it 204.
+func (s *Server) events(ctx context.Context, _ string) core.Stream {
+	all := Events()
+	seen, _ := strconv.Atoi(core.LastEventID(ctx)) // 0 at first
+	if seen < 0 || seen >= len(all) {
+		return nil
+	}
+	return func(yield func(core.Event, error) bool) {
+		if seen == 0 {
+			if !yield(all[0], nil) || !s.wait(ctx, "/events") {
+				return
+			}
+			quiet(ctx)
+			seen = 1
+		}
+		for i, e := range all[seen:] {
+			if !yield(e, nil) {
+				return
+			}
+			if seen+i+1 == Cut {
+				quiet(ctx) // for on HTTP/2 curl forgets what comes together with a reset
+				yield(core.Event{}, errCut)
+				return
+			}
+		}
+	}
+}
+
+// wait waits for the go-ahead, and reports whether it came.
+func (s *Server) wait(ctx context.Context, path string) bool {
+	for range core.Receive(ctx, s.goOn[path]) {
+		return true
+	}
+	return false
+}
+
+// quiet lasts for some heartbeats.
+func quiet(ctx context.Context) {
+	for range core.Every(ctx, 4*Heartbeat) {
+		return
+	}
+}
+
+// Tokens are what /tokens makes of text: their data put together is text.
+func Tokens(text string) []core.Event {
+	var all []core.Event
+	for i, word := range strings.Split(text, " ") {
+		if i > 0 {
+			word = " " + word
+		}
+		all = append(all, core.Event{ID: strconv.Itoa(i + 1), Type: "token", Data: word})
+	}
+	return all
+}
+
+func tokens(_ context.Context, body string) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		for _, e := range Tokens(body) {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// idle sends one event before the go-ahead and one behind it.
+func (s *Server) idle(ctx context.Context, _ string) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		if yield(core.Event{ID: "1", Data: "before"}, nil) && s.wait(ctx, "/idle") {
+			yield(core.Event{ID: "2", Data: "behind"}, nil)
+		}
+	}
+}
+
+// Ticks is the number of events of a Clock.
+const Ticks = 20
+
+// Clock is what /clock sends.
+func Clock(ctx context.Context) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		n := 0
+		for range core.Every(ctx, 10*time.Millisecond) {
+			n++
+			if !yield(core.Event{Data: strconv.FormatInt(time.Now().UnixNano(), 10)}, nil) || n == Ticks {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,298 @@
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// beyondIdle is longer than a proxy keeps a connection on which nothing comes.
+const beyondIdle = 1700 * time.Millisecond
+
+// Streams come through each proxy, from each framework, in each protocol, as they
+// do without one.
+func TestProxies(t *testing.T) {
+	for _, p := range proxies {
+		for _, framework := range hosts.Frameworks() {
+			t.Run(p.name+"/"+framework, func(t *testing.T) {
+				srv := hosts.Serve(t, framework, core.WithHeartbeat(250*time.Millisecond))
+				gate := p.start(t, srv.Addr)
+				for _, protocol := range p.protocols {
+					t.Run(protocol, func(t *testing.T) {
+						c := through{srv, gate.url, gate.client(t, protocol)}
+						idle := c.open(t, "/idle")
+						silent := time.After(beyondIdle)
+						t.Run("prompt", c.prompt)
+						t.Run("resumes", func(t *testing.T) { c.resumes(t, slices.Contains(p.breaks, protocol)) })
+						t.Run("posts", c.posts)
+						t.Run("leaves", c.leaves)
+
+						// Heartbeats have kept it open all the while.
+						ssetest.Equal(t, idle.Collect(1), []core.Event{{ID: "1", Data: "before"}})
+						<-silent
+						srv.GoOn("/idle")
+						ssetest.Equal(t, idle.All(), []core.Event{{ID: "2", Data: "behind"}})
+						srv.Ended("/idle")
+					})
+				}
+			})
+		}
+	}
+}
+
+// The document tells what these tests find, and its blocks are what they try.
+func TestProxiesDocument(t *testing.T) {
+	text := document(t)
+	tried := map[string]int{"caddyfile": 1} // TestProxyCaddyEncodes
+	for _, p := range proxies {
+		tried[p.block]++
+		if want := p.results(); !strings.Contains(text, want+"\n") {
+			t.Errorf("docs/proxies.md has not the row %s", want)
+		}
+	}
+	for language, want := range tried {
+		if got := strings.Count(text, "```"+language+"\n"); got != want {
+			t.Errorf("docs/proxies.md: got %d blocks of %s, want the %d that are tried", got, language, want)
+		}
+	}
+}
+
+// Events come one by one through a proxy that compresses them, or else it must not.
+func TestProxiesCompress(t *testing.T) {
+	untouched := ssetest.Serve(t, nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
+		w.Header().Set("Cache-Control", "no-cache, no-transform")
+		return hosts.Clock(r.Context())
+	}))
+	for _, p := range proxies {
+		t.Run(p.name, func(t *testing.T) {
+			p := p.compressing()
+			srv := hosts.Serve(t, "net/http")
+			gate := p.start(t, srv.Addr)
+			for _, protocol := range p.protocols {
+				t.Run(protocol, func(t *testing.T) {
+					c := through{srv, gate.url, gate.client(t, protocol)}
+					if !c.compressed(t) {
+						t.Error("got a stream that is not compressed")
+					}
+					if !p.gathers {
+						c.prompt(t)
+					} else if got := c.late(t); got < limit {
+						t.Errorf("got events within %v: tell in docs/proxies.md that %s may compress", got, p.name)
+					}
+				})
+			}
+			if !p.heeds {
+				return
+			}
+			gate = p.start(t, strings.TrimPrefix(untouched, "http://"))
+			for _, protocol := range p.protocols {
+				t.Run(protocol+" with no-transform", func(t *testing.T) {
+					through{nil, gate.url, gate.client(t, protocol)}.prompt(t)
+				})
+			}
+		})
+	}
+}
+
+// Caddy leaves streams alone when it is told what to compress.
+func TestProxyCaddyEncodes(t *testing.T) {
+	p := proxies[slices.IndexFunc(proxies, func(p proxy) bool { return p.name == "Caddy" })]
+	encode := strings.Replace(blockOf(t, "caddyfile", 1), "gzip", "gzip\nminimum_length 1", 1)
+	p.edits = slices.Concat(p.edits, []string{"\ttls ", encode + "\n\ttls "})
+	srv := hosts.Serve(t, "net/http")
+	gate := p.start(t, srv.Addr)
+	for _, protocol := range p.protocols {
+		t.Run(protocol, func(t *testing.T) {
+			c := through{srv, gate.url, gate.client(t, protocol)}
+			if c.compressed(t) {
+				t.Error("got a compressed stream, want it left alone")
+			}
+			c.prompt(t)
+		})
+	}
+}
+
+// What heartbeats are for: without them a proxy cuts a stream that is silent, and
+// not every one notices that its client has left.
+func TestProxiesWithoutHeartbeats(t *testing.T) {
+	for _, p := range proxies {
+		t.Run(p.name, func(t *testing.T) {
+			srv := hosts.Serve(t, "net/http", core.WithHeartbeat(0))
+			gate := p.start(t, srv.Addr)
+			for _, protocol := range p.protocols {
+				t.Run(protocol, func(t *testing.T) {
+					c := through{srv, gate.url, gate.client(t, protocol)}
+					s := c.open(t, "/idle")
+					ssetest.Equal(t, s.Collect(1), []core.Event{{ID: "1", Data: "before"}})
+					if rest, _ := s.Rest(); len(rest) > 0 {
+						t.Errorf("got %v, want none without the go-ahead", rest)
+					}
+					if end := srv.Ended("/idle"); !errors.Is(end.Cause, core.ErrClientGone) {
+						t.Errorf("got cause %v, want %v", end.Cause, core.ErrClientGone)
+					}
+					if p.watches {
+						c.leavesAtOnce(t)
+					}
+				})
+			}
+		})
+	}
+}
+
+// Without X-Accel-Buffering, nginx gathers events.
+func TestProxyNginxGathers(t *testing.T) {
+	for _, p := range proxies {
+		if p.program != "nginx" {
+			continue
+		}
+		for header, gathered := range map[string]bool{"": true, "no": false} {
+			t.Run(fmt.Sprintf("%s with X-Accel-Buffering %q", p.name, header), func(t *testing.T) {
+				goOn := make(chan struct{})
+				var over atomic.Bool
+				upstream := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					if header != "" {
+						w.Header().Set("X-Accel-Buffering", header)
+					}
+					_, _ = io.WriteString(w, "data: first\n\n")
+					_ = http.NewResponseController(w).Flush()
+					select {
+					case <-goOn:
+					case <-r.Context().Done():
+					case <-time.After(500 * time.Millisecond):
+					}
+					over.Store(true)
+				}))
+				gate := p.start(t, strings.TrimPrefix(upstream, "http://"))
+				c := through{nil, gate.url, gate.client(t, "HTTP/1.1")}
+				ssetest.Equal(t, c.open(t, "/").Collect(1), []core.Event{{Data: "first"}})
+				if got, want := over.Load(), gathered; got != want {
+					t.Errorf("the response was over before its first event came: got %t, want %t", got, want)
+				}
+				close(goOn)
+			})
+		}
+	}
+}
+
+// through is a way through a proxy.
+type through struct {
+	srv    *hosts.Server
+	url    string
+	client *http.Client
+}
+
+func (c through) open(t *testing.T, path string) *ssetest.Stream {
+	t.Helper()
+	return ssetest.Request{URL: c.url + path, Client: c.client}.Open(t)
+}
+
+// limit is how late an event may come.
+const limit = 100 * time.Millisecond
+
+// late returns how late the latest event of a clock came.
+func (c through) late(t *testing.T) time.Duration {
+	t.Helper()
+	var late time.Duration
+	s := c.open(t, "/clock")
+	for range hosts.Ticks {
+		ns, err := strconv.ParseInt(s.Next().Data, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late = max(late, time.Since(time.Unix(0, ns)))
+	}
+	return late
+}
+
+// prompt: each event is there in time. On a machine that does much else, one of
+// several tries has to be so.
+func (c through) prompt(t *testing.T) {
+	t.Helper()
+	var late []time.Duration
+	for range 5 {
+		late = append(late, c.late(t))
+		if slices.Min(late) <= limit {
+			t.Logf("%d events, the latest after %v", hosts.Ticks, slices.Min(late))
+			return
+		}
+	}
+	t.Errorf("got events as late as %v, want %v at most", late, limit)
+}
+
+// compressed reports whether a clock comes compressed, to a client that asks for
+// it.
+func (c through) compressed(t *testing.T) bool {
+	t.Helper()
+	res, err := c.client.Get(c.url + "/clock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.Uncompressed
+}
+
+// resumes: a client that comes back misses nothing.
+func (c through) resumes(t *testing.T, breaks bool) {
+	all := hosts.Events()
+	s := c.open(t, "/events")
+	ssetest.Equal(t, s.Collect(1), all[:1])
+	c.srv.GoOn("/events")
+	rest, err := s.Rest()
+	ssetest.Equal(t, rest, all[1:hosts.Cut])
+	if breaks && err == nil {
+		t.Error("got a clean end of a stream that failed, want a broken one")
+	}
+	s.Resume()
+	ssetest.Equal(t, s.All(), all[hosts.Cut:])
+	s.Resume()
+	if got, want := s.Status, http.StatusNoContent; got != want {
+		t.Errorf("got status %d at the end, want %d", got, want)
+	}
+}
+
+func (c through) posts(t *testing.T) {
+	const text = "Say  it: h\u00e9llo,  \u4e16\u754c!"
+	s := ssetest.Request{URL: c.url + "/tokens", Client: c.client, Body: text}.Open(t)
+	ssetest.Equal(t, s.All(), hosts.Tokens(text))
+}
+
+// leaves: the generator hears of it, if not at once then by a heartbeat.
+func (c through) leaves(t *testing.T) {
+	s := c.open(t, "/idle")
+	s.Next()
+	s.Close()
+	if end := c.srv.Ended("/idle"); !errors.Is(end.Cause, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", end.Cause, core.ErrClientGone)
+	}
+}
+
+// leavesAtOnce: the generator hears of it long before the proxy's idle limit, by
+// one of several tries at the latest.
+func (c through) leavesAtOnce(t *testing.T) {
+	const limit = 300 * time.Millisecond // a third of that
+	var took []time.Duration
+	for range 5 {
+		s := c.open(t, "/idle")
+		s.Next()
+		begin := time.Now()
+		s.Close()
+		c.srv.Ended("/idle")
+		if took = append(took, time.Since(begin)); slices.Min(took) <= limit {
+			return
+		}
+	}
+	t.Errorf("got the end of the generator after %v, want it within %v", took, limit)
+}

@@ -1,0 +1,282 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+)
+
+// A proxy is a program, and a block of docs/proxies.md that it is given.
+type proxy struct {
+	name      string
+	program   string
+	args      []string // Dir stands for the directory of frame
+	frame     string   // in testdata/proxies
+	block     string   // its language in the document
+	nth       int      // of those in its language
+	edits     []string // pairs, that make of the block what can be tried
+	gzip      []string // more of them, that make it compress
+	protocols []string // to the client
+	breaks    []string // those on which a client sees that a stream broke off
+	tls       bool
+	watches   bool // it notices that a client leaves though nothing is sent
+	gathers   bool // it holds events back when it compresses them
+	heeds     bool // it does not compress what says no-transform
+}
+
+// proxies are all that are tried. Each cuts a stream that is silent for a second.
+var proxies = []proxy{
+	{
+		name: "nginx", program: "nginx", args: []string{"-e", "stderr", "-p", "Dir", "-c", "Dir/nginx.conf"},
+		frame: "nginx.conf", block: "nginx", nth: 0, tls: true,
+		edits:     []string{"listen 443 ", "listen Addr ", "proxy_read_timeout 60s", "proxy_read_timeout 1s"},
+		gzip:      []string{"server {", "gzip on; gzip_types text/event-stream; server {"},
+		protocols: []string{"HTTP/1.1", "HTTP/2"}, breaks: []string{"HTTP/1.1", "HTTP/2"}, watches: true,
+	},
+	{
+		name: "nginx, defaults", program: "nginx", args: []string{"-e", "stderr", "-p", "Dir", "-c", "Dir/nginx.conf"},
+		frame: "nginx.conf", block: "nginx", nth: 1,
+		edits:     []string{"listen 80;", "listen Addr; proxy_read_timeout 1s;"},
+		gzip:      []string{"server {", "gzip on; gzip_types text/event-stream; server {"},
+		protocols: []string{"HTTP/1.1"}, watches: true, // it speaks HTTP/1.0 with the server, which has no breaks
+	},
+	{
+		name: "HAProxy", program: "haproxy", args: []string{"-db", "-f", "Dir/haproxy.cfg"},
+		frame: "haproxy.cfg", block: "haproxy", tls: true,
+		edits:     []string{"bind :443 ", "bind Addr ", "timeout client 60s", "timeout client 1s", "timeout server 60s", "timeout server 1s"},
+		gzip:      []string{"    server ", "    compression algo gzip\n    compression type text/event-stream\n    server "},
+		protocols: []string{"HTTP/1.1", "HTTP/2"}, breaks: []string{"HTTP/1.1"}, watches: true, gathers: true, heeds: true,
+	},
+	{
+		name: "Apache httpd", program: "apache2", args: []string{"-DFOREGROUND", "-f", "Dir/httpd.conf"},
+		frame: "httpd.conf", block: "apache", tls: true,
+		edits:     []string{"*:443", "Addr", "timeout=60", "timeout=1"},
+		gzip:      []string{"SSLEngine on", "SSLEngine on\n    SetOutputFilter DEFLATE"},
+		protocols: []string{"HTTP/1.1", "HTTP/2"}, breaks: []string{"HTTP/1.1", "HTTP/2"},
+	},
+	{
+		name: "Caddy", program: "caddy", args: []string{"run", "--adapter", "caddyfile", "--config", "Dir/Caddyfile"},
+		frame: "Caddyfile", block: "caddyfile", tls: true,
+		edits: []string{
+			"example.com {", "https://Addr {\n\tbind 127.0.0.1\n\ttls /etc/ssl/example.pem /etc/ssl/example.key",
+			":8080", ":8080 {\n\t\ttransport http {\n\t\t\tread_timeout 1s\n\t\t}\n\t}",
+		},
+		gzip:      []string{"\ttls ", "\tencode {\n\t\tgzip\n\t\tminimum_length 1\n\t}\n\ttls "},
+		protocols: []string{"HTTP/1.1", "HTTP/2"}, watches: true, gathers: true,
+	},
+}
+
+// Where distributions keep Apache's modules.
+var apacheModules = []string{"/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules"}
+
+// results is the row of p in the table of docs/proxies.md that says how each does.
+func (p proxy) results() string {
+	breaks := "nowhere"
+	if len(p.breaks) > 0 {
+		breaks = "on " + strings.Join(p.breaks, " and ")
+	}
+	leaving, compressing := "by a heartbeat", "flow"
+	if p.watches {
+		leaving = "at once"
+	}
+	if p.gathers {
+		compressing = "are held back until the end"
+	}
+	return "| " + strings.Join([]string{p.name, strings.Join(p.protocols, ", "), leaving, breaks, compressing}, " | ") + " |"
+}
+
+// document returns docs/proxies.md.
+func document(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/proxies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// blockOf returns a block of docs/proxies.md: the nth one of its language.
+func blockOf(t *testing.T, language string, nth int) string {
+	t.Helper()
+	blocks := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(document(t), -1)
+	if len(blocks) <= nth {
+		t.Fatalf("docs/proxies.md has %d blocks of %s, want %d at least", len(blocks), language, nth+1)
+	}
+	return blocks[nth][1]
+}
+
+// compressing returns p with compression.
+func (p proxy) compressing() proxy {
+	p.edits = slices.Concat(p.edits, p.gzip)
+	return p
+}
+
+// A gate is a proxy that runs.
+type gate struct {
+	url  string
+	cert *x509.Certificate
+}
+
+// start starts the proxy in front of the server at upstream, until the end of the
+// test. A port that was free may be taken when it is opened; then another is tried.
+func (p proxy) start(t *testing.T, upstream string) *gate {
+	t.Helper()
+	program := need(t, p.program)
+	var said string
+	for range 5 {
+		dir := t.TempDir()
+		cert := writeCertificate(t, dir)
+		addr := freeAddr(t)
+		p.configure(t, dir, addr, upstream)
+		cmd := exec.Command(program)
+		for _, arg := range p.args {
+			cmd.Args = append(cmd.Args, strings.Replace(arg, "Dir", dir, 1))
+		}
+		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+		if said = run(t, cmd, addr); said == "" {
+			g := &gate{url: "http://" + addr, cert: cert}
+			if p.tls {
+				g.url = "https://" + addr
+			}
+			return g
+		}
+	}
+	t.Fatalf("%s does not start: %s", p.name, said)
+	return nil
+}
+
+// configure writes the block, made fit for a try, in its frame.
+func (p proxy) configure(t *testing.T, dir, addr, upstream string) {
+	t.Helper()
+	block := blockOf(t, p.block, p.nth)
+	edit := func(old, with string) {
+		t.Helper()
+		if strings.Count(block, old) != 1 {
+			t.Fatalf("the block for %s has %q %d times, want it once:\n%s", p.name, old, strings.Count(block, old), block)
+		}
+		block = strings.Replace(block, old, with, 1)
+	}
+	for i := 0; i < len(p.edits); i += 2 {
+		edit(p.edits[i], p.edits[i+1])
+	}
+	edit("127.0.0.1:8080", upstream)
+	block = strings.ReplaceAll(block, "Addr", addr)
+	block = strings.ReplaceAll(block, "/etc/ssl", dir)
+
+	frame, err := template.ParseFiles(filepath.Join("testdata/proxies", p.frame))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := map[string]string{"Dir": dir, "Port": port, "Block": block}
+	for _, modules := range apacheModules {
+		if _, err := os.Stat(modules); err == nil {
+			data["Modules"] = modules
+		}
+	}
+	var config bytes.Buffer
+	if err := frame.Execute(&config, data); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, p.frame), config.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs a proxy until the end of the test. If it ends before it listens, run
+// returns what it has said.
+func run(t *testing.T, cmd *exec.Cmd, addr string) (said string) {
+	t.Helper()
+	var stderr buffer
+	cmd.Stdout, cmd.Stderr = &stderr, &stderr
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+		if t.Failed() {
+			t.Logf("%s says: %s", cmd, stderr.String())
+		}
+	})
+	for range 500 {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+			return ""
+		}
+		select {
+		case <-ended:
+			return stderr.String() + " (it has ended)"
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return "it does not listen on " + addr
+}
+
+// freeAddr returns an address that was free a moment ago.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// writeCertificate writes the files that the blocks name, for 127.0.0.1.
+func writeCertificate(t *testing.T, dir string) *x509.Certificate {
+	t.Helper()
+	srv := httptest.NewTLSServer(nil)
+	defer srv.Close()
+	pair := srv.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})
+	for name, text := range map[string][]byte{"example.key": key, "example.pem": append(cert, key...)} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return srv.Certificate()
+}
+
+// client returns a client that speaks one protocol with the proxy.
+func (g *gate) client(t *testing.T, protocol string) *http.Client {
+	t.Helper()
+	transport := &http.Transport{Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}
+	transport.TLSClientConfig.RootCAs.AddCert(g.cert)
+	transport.Protocols.SetHTTP1(protocol == "HTTP/1.1")
+	transport.Protocols.SetHTTP2(protocol == "HTTP/2")
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}

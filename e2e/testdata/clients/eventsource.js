@@ -1,0 +1,4 @@
+import { EventSource } from "eventsource";
+import { watch } from "./watch.js";
+
+watch(EventSource);
