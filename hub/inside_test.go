@@ -1,0 +1,160 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+func publishTo(t *testing.T, h *Hub, topic string, opts ...PublishOption) {
+	t.Helper()
+	if _, err := h.Publish(t.Context(), topic, core.Event{}, opts...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a refused event leaves behind is nothing, not even its topic.
+func TestRefusedEventMakesNoTopic(t *testing.T) {
+	h := New(WithMaxBytes(100))
+	for _, e := range []core.Event{{Type: "a\nb"}, {Data: strings.Repeat("x", 100)}} {
+		if _, err := h.Publish(t.Context(), "a", e); err == nil {
+			t.Errorf("%.20v was published", e)
+		}
+	}
+	if len(h.topics) != 0 {
+		t.Errorf("got %d topics, want none", len(h.topics))
+	}
+}
+
+// A subscriber that a busy topic wakes again and again waits for its quiet one
+// once.
+func TestWaitsOnce(t *testing.T) {
+	h := New()
+	publishTo(t, h, "busy")
+	next, stop := iter.Pull2(h.SubscribeFrom(t.Context(), Oldest, "busy", "quiet"))
+	defer stop()
+	for i := range 100 {
+		if _, err, ok := next(); err != nil || !ok {
+			t.Fatalf("event %d: got the error %v, or the end", i, err)
+		}
+		if got := len(h.topics["quiet"].waiting); got > 1 {
+			t.Fatalf("after event %d: it waits %d times", i, got)
+		}
+		publishTo(t, h, "busy")
+	}
+}
+
+// Some hosts' strings are of memory that they use again for the next request.
+func TestKeepsNames(t *testing.T) {
+	h := New()
+	memory := []byte("one")
+	name := unsafe.String(unsafe.SliceData(memory), len(memory)) //nolint:gosec // as such a host does it
+	pattern := []byte("one.*")
+	wild := unsafe.String(unsafe.SliceData(pattern), len(pattern)) //nolint:gosec // likewise
+	publishTo(t, h, name, WithKey(name))
+	publishTo(t, h, "one.two")
+	next, stop := iter.Pull2(h.SubscribeFrom(t.Context(), Oldest, wild))
+	defer stop()
+	if e, err, ok := next(); e.ID == "" || err != nil || !ok {
+		t.Fatalf("got %+v, %v, %v, want an event", e, err, ok)
+	}
+	copy(memory, "xxx")
+	copy(pattern, "xxxxx")
+	publishTo(t, h, "one", WithKey("one"))
+
+	if got, want := h.Topics(), []string{"one", "one.two"}; !slices.Equal(got, want) {
+		t.Errorf("got topics %q, want %q", got, want)
+	}
+	if got, want := slices.Collect(maps.Keys(h.patterns)), []string{"one.*"}; !slices.Equal(got, want) {
+		t.Errorf("got patterns %q, want %q", got, want)
+	}
+	if got := h.topics["one"]; got == nil || fmt.Sprint(got.keys) != "map[one:3]" || fmt.Sprint(got.keyOf) != "map[3:one]" {
+		t.Errorf("got %+v, want the topic with one key, of its last event", got)
+	}
+}
+
+// A hook's context goes on when its client has left, for what the hook publishes.
+func TestHooksContextGoesOn(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var errs []error
+	note := func(ctx context.Context, _ string) {
+		cancel()
+		errs = append(errs, ctx.Err())
+	}
+	h := New(WithJoin(note), WithLeave(note))
+	for e, err := range h.Subscribe(ctx, "a") {
+		t.Errorf("got %v and %v after the end of the context", e, err)
+	}
+	if want := []error{nil, nil}; !slices.Equal(errs, want) {
+		t.Errorf("got %v, want %v", errs, want)
+	}
+}
+
+// A leave hook that panics for one topic is called for the others all the same.
+func TestLeaveHookPanics(t *testing.T) {
+	var left []string
+	h := New(WithLeave(func(_ context.Context, topic string) {
+		left = append(left, topic)
+		if topic == "a" {
+			panic(topic)
+		}
+	}))
+	publishTo(t, h, "b")
+	func() {
+		defer func() {
+			if got := recover(); got != "a" {
+				t.Errorf("got the panic %v, want the hook's", got)
+			}
+		}()
+		for _, err := range h.SubscribeFrom(t.Context(), Oldest, "a", "b", "c", "a") {
+			if err != nil {
+				t.Error(err)
+			}
+			break
+		}
+	}()
+	if want := []string{"a", "b", "c"}; !slices.Equal(left, want) {
+		t.Errorf("got leaves %q, want %q", left, want)
+	}
+	if err := h.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// The names are those of the call, whatever becomes of the slice, and there is a
+// bound for them.
+func TestNames(t *testing.T) {
+	h := New()
+	publishTo(t, h, "a")
+	names := []string{"a"}
+	s := h.SubscribeFrom(t.Context(), Oldest, names...)
+	names[0] = "b..\n"
+	for _, err := range s {
+		if err != nil {
+			t.Error(err)
+		}
+		if got := h.Len("a"); got != 1 {
+			t.Errorf("got %d subscriptions to a, want 1", got)
+		}
+		break
+	}
+	many := slices.Repeat([]string{"a"}, maxNames+1)
+	if err := Check(many[:maxNames]...); err != nil {
+		t.Error(err)
+	}
+	if err := Check(many...); err == nil || !strings.Contains(err.Error(), "a pattern") {
+		t.Errorf("got %v for %d names, want what to do instead", err, len(many))
+	}
+	for name, want := range map[string]bool{"a": true, "a.b": true, "*": false, "a.>": false, "": false} {
+		if err := CheckTopic(name); (err == nil) != want {
+			t.Errorf("CheckTopic(%q): got %v", name, err)
+		}
+	}
+}
