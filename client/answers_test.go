@@ -3,19 +3,26 @@ package client_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/yieldsse/yieldsse/client"
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -177,6 +184,7 @@ func TestRetriedAnswers(t *testing.T) {
 func TestRetryPolicy(t *testing.T) {
 	page := "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>sign in"
 	gone := "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+	elsewhere := "HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 	always := func(error, int) bool { return true }
 	tests := []struct {
 		name     string
@@ -193,6 +201,7 @@ func TestRetryPolicy(t *testing.T) {
 		{"twice after a healthy one", []string{ok + frames(1, 2), "", "", ok}, func(_ error, n int) bool { return n < 3 }, numbered(1, 2), io.EOF, 3},
 		{"not the end", []string{gone, ok + frames(1, 2)}, func(err error, _ int) bool { return !errors.Is(err, client.ErrEnded) }, numbered(1, 2), client.ErrEnded, 2},
 		{"nil is the default", []string{"", gone}, nil, nil, client.ErrStatus, 2},
+		{"always, even a redirect to nowhere", []string{elsewhere, elsewhere, ok + frames(1, 2)}, always, numbered(1, 2), client.ErrStopped, 4},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -205,8 +214,225 @@ func TestRetryPolicy(t *testing.T) {
 			}
 		})
 	}
-	if client.Retryable(client.ErrStopped) || client.Retryable(core.ErrEventTooLarge) {
-		t.Error("got final ends that are retryable")
+}
+
+func TestRetryable(t *testing.T) {
+	of := func(url string, err error) error {
+		return fmt.Errorf("client: %w", &neturl.Error{Op: "Get", URL: url, Err: err})
+	}
+	unsupported := errors.New("unsupported protocol scheme")
+	tests := []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"the end", client.ErrEnded, true},
+		{"silence", client.ErrIdle, true},
+		{"the network", of("https://example.com/x", io.EOF), true},
+		{"the network behind a redirect", of("http://a:***@example.com/x", io.EOF), true},
+		{"a place that is relative", of("/x", io.EOF), true},
+		{"no URL", of("http://[/", io.EOF), true},
+		{"204", client.ErrStopped, false},
+		{"an event that is too large", core.ErrEventTooLarge, false},
+		{"another scheme", of("ftp://example.com/x", unsupported), false},
+		{"a scheme without a host", of("mailto:a@example.com", unsupported), false},
+		{"no host", of("http:///x", errors.New("http: no Host in request URL")), false},
+		{"a certificate", of("https://example.com", &tls.CertificateVerificationError{Err: errors.New("too old")}), false},
+		{"an authority, by one's own check", of("https://example.com", x509.UnknownAuthorityError{}), false},
+		{"a host name, by one's own check", of("https://example.com", x509.HostnameError{Certificate: new(x509.Certificate)}), false},
+		{"a certificate, by one's own check", of("https://example.com", x509.CertificateInvalidError{Reason: x509.Expired}), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := client.Retryable(tt.err); got != tt.want {
+				t.Errorf("got %t for %v, want %t", got, tt.err, tt.want)
+			}
+		})
+	}
+}
+
+// A redirect to what no request can be sent to would lead there again.
+func TestRedirectElsewhere(t *testing.T) {
+	for place, want := range map[string]string{
+		"ftp://127.0.0.1/x":    `unsupported protocol scheme "ftp"`,
+		"mailto:a@example.com": `unsupported protocol scheme "mailto"`,
+		"http:///x":            "no Host in request URL",
+	} {
+		t.Run(place, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			s := serve(t, ok+frames(1, 1), "HTTP/1.1 302 Found\r\nLocation: "+place+"\r\nContent-Length: 0\r\n\r\n", ok+frames(2, 2))
+			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			ssetest.Equal(t, got, numbered(1, 1))
+			if !strings.HasPrefix(err.Error(), "client: ") || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), place) {
+				t.Errorf("got error %v, want one that says %s and names %s", err, want, place)
+			}
+			if got := len(s.seen()); got != 2 {
+				t.Errorf("got %d requests, want 2", got)
+			}
+		})
+	}
+}
+
+// A certificate that is not trusted ends the stream, unless the policy forgives it.
+func TestCertificates(t *testing.T) {
+	trusted := func(srv *httptest.Server) *http.Transport { return srv.Client().Transport.(*http.Transport).Clone() }
+	tests := []struct {
+		name      string
+		transport func(*httptest.Server) *http.Transport
+		policy    func(error, int) bool
+		want      string
+		attempts  int32
+	}{
+		{"trusted", trusted, nil, "204", 1},
+		{"unknown authority", func(*httptest.Server) *http.Transport { return nil }, nil, "certificate", 1},
+		{"another host", func(srv *httptest.Server) *http.Transport {
+			transport := trusted(srv)
+			transport.TLSClientConfig.ServerName = "other.test"
+			return transport
+		}, nil, "not other.test", 1},
+		{"a check of one's own", func(srv *httptest.Server) *http.Transport {
+			transport := trusted(srv)
+			transport.TLSClientConfig.VerifyConnection = func(state tls.ConnectionState) error {
+				return state.PeerCertificates[0].VerifyHostname("other.test")
+			}
+			return transport
+		}, nil, "not other.test", 1},
+		{
+			"forgiven twice", func(*httptest.Server) *http.Transport { return nil },
+			func(_ error, n int) bool { return n < 3 }, "certificate", 3,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			var attempts atomic.Int32
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusNoContent)
+			}))
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+			srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					attempts.Add(1)
+				}
+			}
+			srv.StartTLS()
+			defer srv.Close()
+			var opts []client.Option
+			if transport := tt.transport(srv); transport != nil {
+				defer transport.CloseIdleConnections()
+				opts = append(opts, client.WithHTTPClient(&http.Client{Transport: transport}))
+			}
+
+			_, err := collect(t, client.Stream(within(t), get(t, srv.URL), append(opts, soon(), client.WithRetryPolicy(tt.policy))...))
+			if !strings.HasPrefix(err.Error(), "client: ") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got error %v, want one that says %s", err, tt.want)
+			}
+			if got := attempts.Load(); got != tt.attempts {
+				t.Errorf("got %d connections, want %d", got, tt.attempts)
+			}
+		})
+	}
+}
+
+// What an overloaded server asks for is what the stream waits.
+func TestRetryAfter(t *testing.T) {
+	ssetest.NoLeaks(t)
+	requests := 0
+	url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		w.Header().Set("Retry-After", "60")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	var waits []time.Duration
+	_, err := collect(t, client.Stream(ctx, get(t, url), soon(), client.WithDisconnected(func(err error, wait time.Duration) {
+		wantErr(t, err, client.ErrStatus)
+		waits = append(waits, wait)
+		cancel()
+	})))
+	wantErr(t, err, context.Canceled)
+	if len(waits) != 1 || waits[0] < time.Minute || waits[0] > time.Minute+time.Millisecond {
+		t.Errorf("got waits %v, want one of a minute", waits)
+	}
+	if requests != 1 {
+		t.Errorf("got %d requests, want 1", requests)
+	}
+}
+
+// A server that falls silent is left for another connection.
+func TestSilence(t *testing.T) {
+	for name, tt := range map[string]struct {
+		first  string
+		events int
+	}{
+		"before the headers":   {"", 0},
+		"in the headers":       {ok[:30], 0},
+		"behind the headers":   {ok, 0},
+		"behind an event":      {ok + frames(1, 1), 1},
+		"in the next event":    {ok + frames(1, 1) + "data: eve", 1},
+		"behind the heartbeat": {ok + ":\n\n", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			s := serveRaw(t, func(c net.Conn) {
+				_, _ = io.WriteString(c, tt.first)
+				_, _ = io.Copy(io.Discard, c) // until the client leaves
+			})
+			const limit = 50 * time.Millisecond
+			var why []error
+			start := time.Now()
+			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithIdleTimeout(limit),
+				client.WithDisconnected(func(err error, _ time.Duration) {
+					if why = append(why, err); time.Since(start) < limit {
+						t.Errorf("the connection was given up after %v, want %v", time.Since(start), limit)
+					}
+				})))
+			wantErr(t, err, client.ErrStopped)
+			ssetest.Equal(t, got, numbered(1, tt.events))
+			if len(why) == 0 {
+				t.Fatal("got no disconnection")
+			}
+			wantErr(t, why[0], client.ErrIdle)
+		})
+	}
+}
+
+// What doc.go says of a relay.
+func TestRelay(t *testing.T) {
+	tests := []struct {
+		name, answer string
+		opts         []client.Option
+		want         []core.Event
+	}{
+		{"204", stop, nil, nil},
+		{"404", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", nil, nil},
+		{"retry", ok + "retry: 5\n\n" + frames(1, 1), nil, numbered(1, 1)},
+		{"retry with an event", ok + "retry: 5\n" + frames(1, 1), nil, []core.Event{{ID: "1", Data: "event 1", Retry: 5 * time.Millisecond}}},
+		{
+			"retry with comments", ok + "retry: 5\n\n" + frames(1, 1), []client.Option{client.WithComments()},
+			[]core.Event{{Retry: 5 * time.Millisecond}, numbered(1, 1)[0]},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			upstream := serve(t, tt.answer)
+			relay := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+				return client.Stream(r.Context(), get(t, upstream.url), append(tt.opts, soon())...)
+			}))
+			res, err := http.DefaultClient.Do(get(t, relay))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer http.DefaultClient.CloseIdleConnections()
+			defer res.Body.Close()
+			parser := core.Parser{Comments: true}
+			got, err := collect(t, parser.Read(res.Body))
+			wantErr(t, err, io.ErrUnexpectedEOF)
+			got = slices.DeleteFunc(got, func(e core.Event) bool { return e.Comment != "" && e.Retry == 0 })
+			ssetest.Equal(t, got, tt.want)
+		})
 	}
 }
 

@@ -103,9 +103,15 @@ func (s *stream) request(ctx context.Context, body io.ReadCloser) *http.Request 
 	return req
 }
 
-// legal reports whether a header can carry id.
-func legal(id string) bool {
-	return !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F })
+// legal reports whether value can be that of a header.
+func legal(value string) bool {
+	return !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F })
+}
+
+// token reports whether s can be a method or the name of a header.
+func token(s string) bool {
+	const chars = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return s != "" && strings.Trim(s, chars) == ""
 }
 
 // inspect returns what keeps a response from being a stream.

@@ -13,13 +13,19 @@
 //	}
 //
 // What it yields is a [core.Stream], so a view may return it as it is, and
-// [core.Decode] reads its data as values.
+// [core.Decode] reads its data as values. A view that relays a stream so does not
+// relay its end: after a 204 or a 404 of the other server the browser's response,
+// which has begun, is broken off, and the browser comes back. A retry field
+// passes if it came with an event; one that came alone does so only with
+// [WithComments].
 //
 // A connection that ends or breaks is no end of the stream: the client waits,
 // longer after each failure in a row, and connects again with the ID of the last
 // event. The last element is the reason for which it does not: the context's end,
 // the server's answer that there is no more ([ErrStopped]), an answer that is no
-// stream ([ResponseError]), or the word of [WithRetryPolicy].
+// stream ([ResponseError]), an event that is too large, a request that cannot be
+// sent, or the word of [WithRetryPolicy], which by default does not forgive what
+// another try would not change: see [Retryable].
 //
 // Unlike an EventSource it sends any method, header and body, and tries again
 // after the answers of a server that is overloaded or about to start.

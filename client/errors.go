@@ -1,9 +1,12 @@
 package client
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -64,11 +67,12 @@ func (e *ResponseError) Unwrap() error { return e.Err }
 // that ended or broke off, a request that got no response, the first one as well,
 // and the statuses of a server that is overloaded or about to start: 429, 500,
 // 502, 503 and 504. It does not forgive any other status, nor a response that is
-// no event stream.
+// no event stream, nor what another try would not change: a certificate that is
+// not trusted, and a redirect to what is no http or https URL.
 func Retryable(err error) bool {
 	var refused *ResponseError
 	if !errors.As(err, &refused) {
-		return !final(err)
+		return !final(err) && !untrusted(err) && !unreachable(err)
 	}
 	switch refused.Status {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
@@ -82,4 +86,28 @@ func Retryable(err error) bool {
 // one would bring the same event again.
 func final(err error) bool {
 	return errors.Is(err, ErrStopped) || errors.Is(err, core.ErrEventTooLarge)
+}
+
+// untrusted reports whether err is about the server's certificate. Those who
+// verify one themselves return what crypto/x509 says as it is.
+func untrusted(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) ||
+		errors.As(err, &hostname) || errors.As(err, &invalid)
+}
+
+// unreachable reports whether err is of a URL that no request can be sent to. The
+// first one has been checked, so a redirect has led there.
+func unreachable(err error) bool {
+	var failed *url.Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	u, err := url.Parse(failed.URL)
+	return err == nil && u.IsAbs() && !reachable(u)
 }

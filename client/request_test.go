@@ -203,6 +203,9 @@ func TestBadRequests(t *testing.T) {
 		change(req)
 		return req
 	}
+	header := func(name, value string) *http.Request {
+		return with(func(r *http.Request) { r.Header[name] = []string{value} })
+	}
 	broken := errors.New("the file is gone")
 	tests := []struct {
 		name string
@@ -224,16 +227,59 @@ func TestBadRequests(t *testing.T) {
 		}), nil, "GetBody: the file is gone"},
 		{"an ID of two lines", with(func(*http.Request) {}), []client.Option{client.WithLastEventID("1\r\nX-Evil: 1")}, `"1\r\nX-Evil: 1"`},
 		{"an ID with DEL", with(func(*http.Request) {}), []client.Option{client.WithLastEventID("1\x7F")}, `"1\x7f"`},
+		{"a token from a file", header("Authorization", "Bearer secret\n"), nil, `the value of the request's header "Authorization" holds control characters`},
+		{"a value with a NUL", header("X-A", "secret\x00"), nil, `header "X-A"`},
+		{"a value with DEL", header("X-A", "secret\x7F"), nil, `header "X-A"`},
+		{"a second value", with(func(r *http.Request) { r.Header = http.Header{"X-A": {"1", "secret\r"}} }), nil, `header "X-A"`},
+		{"the ID's header", header("Last-Event-Id", "secret\n"), nil, `header "Last-Event-Id"`},
+		{"a trailer", with(func(r *http.Request) { r.Trailer = http.Header{"X-A": {"secret\n"}} }), nil, `trailer "X-A"`},
+		{"a header without a name", header("", "secret"), nil, `header name ""`},
+		{"a header name with a space", header("X A", "secret"), nil, `header name "X A"`},
+		{"a header name with a colon", header("X-A:", "secret"), nil, `header name "X-A:"`},
+		{"a header name that is not ASCII", header("X-\u00E9", "secret"), nil, "header name \"X-\u00E9\""},
+		{"a trailer name", with(func(r *http.Request) { r.Trailer = http.Header{"X A": nil} }), nil, `trailer name "X A"`},
+		{"a method of two words", with(func(r *http.Request) { r.Method = "GET IT" }), nil, `method "GET IT"`},
+		{"a method with a line end", with(func(r *http.Request) { r.Method = "POST\n" }), nil, `method "POST\n"`},
+		{"a query with a line end", with(func(r *http.Request) { r.URL.RawQuery = "token=secret\n" }), nil, "URL holds control characters"},
+		{"a query with a tab", with(func(r *http.Request) { r.URL.RawQuery = "token=secret\t" }), nil, "URL holds control characters"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			ssetest.NoLeaks(t)
-			events, err := collect(t, client.Stream(within(t), tt.req, tt.opts...))
+			events, err := collect(t, client.Stream(within(t), tt.req, append(tt.opts, once())...))
 			ssetest.Equal(t, events, nil)
 			if !strings.HasPrefix(err.Error(), "client: ") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v, want one of client that says %s", err, tt.want)
 			}
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("got error %v, which shows a secret", err)
+			}
 		})
+	}
+}
+
+// What is strange and legal is sent.
+func TestStrangeRequests(t *testing.T) {
+	s := serve(t)
+	req := request(t, "M-SEARCH", s.url, nil)
+	for name, value := range map[string]string{"X-Tab": "a\tb", "X-Latin": "\xE9", "X-Empty": "", "X!#$%&'*+.^_`|~9": "~"} {
+		req.Header[name] = []string{value}
+	}
+	_, err := collect(t, client.Stream(within(t), req))
+	if !errors.Is(err, client.ErrStopped) {
+		t.Fatalf("got error %v, want %v", err, client.ErrStopped)
+	}
+	got := s.seen()[0]
+	if got.Method != "M-SEARCH" || got.Header.Get("X-Tab") != "a\tb" || got.Header.Get("X-Latin") != "\xE9" {
+		t.Errorf("got %s with %q, want what was given", got.Method, got.Header)
+	}
+
+	_, err = collect(t, client.Stream(within(t), (&http.Request{URL: req.URL}).WithContext(t.Context())))
+	if !errors.Is(err, client.ErrStopped) {
+		t.Fatalf("without a method: got error %v, want %v", err, client.ErrStopped)
+	}
+	if got := s.seen()[1].Method; got != http.MethodGet {
+		t.Errorf("got method %q for none, want GET", got)
 	}
 }
 

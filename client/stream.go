@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -17,8 +20,9 @@ import (
 // The last element is an error that says why there is no more: the cause of ctx
 // or of req's context, whichever ends first; [ErrStopped]; a [*ResponseError],
 // which matches [ErrStatus] or [ErrMediaType]; [core.ErrEventTooLarge]; what is
-// wrong with req; or the failure that [WithRetryPolicy] does not forgive. A loop
-// that breaks off gets none. Either way the response is closed by then.
+// wrong with req, before anything is sent: its URL, method or headers, say; or
+// the failure that [WithRetryPolicy] does not forgive. A loop that breaks off
+// gets none. Either way the response is closed by then.
 //
 // Accept, Cache-Control and Accept-Encoding (identity) are set unless req has
 // them. Last-Event-ID is set if there is an ID, and if a header can carry it: one
@@ -68,7 +72,7 @@ func check(req *http.Request, c *config) error {
 	switch {
 	case req == nil:
 		return errors.New("client: the request is nil")
-	case req.URL == nil || req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https":
+	case req.URL == nil || !reachable(req.URL):
 		return fmt.Errorf("client: the request's URL is %q: it needs a scheme, http or https, and a host", urlOf(req))
 	case req.RequestURI != "":
 		return errors.New("client: the request is one that a server received (it has a RequestURI): make a new one")
@@ -76,8 +80,34 @@ func check(req *http.Request, c *config) error {
 		return errors.New("client: the request has a Body and no GetBody, so it cannot be sent again after a disconnection: set GetBody")
 	case !legal(c.lastEventID):
 		return fmt.Errorf("client: the last event ID %q holds control characters, which no header can carry", c.lastEventID)
+	case req.Method != "" && !token(req.Method):
+		return fmt.Errorf("client: the request's method %q is not a valid one", req.Method)
+	case !legal(strings.ReplaceAll(req.URL.RequestURI(), "\t", "\n")): // no tab either
+		return errors.New("client: the request's URL holds control characters: escape them")
+	}
+	if err := checkFields("header", req.Header); err != nil {
+		return err
+	}
+	return checkFields("trailer", req.Trailer)
+}
+
+// checkFields returns what net/http would not send. It shows no value, since that
+// may be a secret.
+func checkFields(kind string, fields http.Header) error {
+	for name, values := range fields {
+		if !token(name) {
+			return fmt.Errorf("client: the request's %s name %q is not a valid one", kind, name)
+		}
+		if slices.ContainsFunc(values, func(v string) bool { return !legal(v) }) {
+			return fmt.Errorf("client: the value of the request's %s %q holds control characters: trim it, if it is a line end", kind, name)
+		}
 	}
 	return nil
+}
+
+// reachable reports whether a request can be sent to u at all.
+func reachable(u *url.URL) bool {
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 func urlOf(req *http.Request) string {

@@ -37,6 +37,10 @@ func TestWire(t *testing.T) {
 		{"an ID that nothing committed", "id: 1\ndata: a\n\nid: 2\ndata: b\n", []core.Event{{ID: "1", Data: "a"}}, "1", 0},
 		{"an ID of another alphabet", "id: 時間\ndata: a\n\n", []core.Event{{ID: "時間", Data: "a"}}, "時間", 0},
 		{"an ID that no header can carry", "id: 1\x012\ndata: a\n\n", []core.Event{{ID: "1\x012", Data: "a"}}, "-", 0},
+		{
+			"invalid UTF-8", "data: a\xFFb\xE6\x99\ndata: \u00E9\xF0\x80\nevent: t\xC3\nid: 1\xFF\n\ndata: \u6642\n\n",
+			[]core.Event{{ID: "1\uFFFD", Type: "t\uFFFD", Data: "a\uFFFDb\uFFFD\n\u00E9\uFFFD\uFFFD"}, {ID: "1\uFFFD", Data: "\u6642"}}, "1\uFFFD", 0,
+		},
 		{"retry", "retry: 007\n", nil, "-", 7 * time.Millisecond},
 		{"retry that is no number", "retry: 7\nretry: 8s\nretry: -1\n", nil, "-", 7 * time.Millisecond},
 		{"an event that nothing ended", "data: a\n\ndata: b\n", []core.Event{{Data: "a"}}, "-", 0},
@@ -138,7 +142,8 @@ func TestEndlessLine(t *testing.T) {
 	ssetest.Equal(t, events, nil)
 }
 
-// A server that dies anywhere costs no event and repeats none.
+// A server that dies anywhere costs no event and repeats none. An event counts as
+// soon as the first byte of its blank line's end has come, and not before.
 func TestDeath(t *testing.T) {
 	reset := func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }
 	first := frames(1, 2)
@@ -153,9 +158,14 @@ func TestDeath(t *testing.T) {
 		{"in the status line", "HTTP/1.1 2", false, []string{"-", "-", "2", "4"}},
 		{"in the headers", "HTTP/1.1 200 OK\r\nContent-Ty", false, []string{"-", "-", "2", "4"}},
 		{"behind the headers", ok, false, []string{"-", "-", "2", "4"}},
-		{"in an event", ok + first + "id: 3\ndata: event 3\n", false, []string{"-", "2", "4"}},
+		{"in an event", ok + first + "id: 3\n", false, []string{"-", "2", "4"}},
 		{"in a line", ok + first + "id: 3\ndata: eve", false, []string{"-", "2", "4"}},
-		{"between the two last line ends", ok + first + "id: 3\ndata: event 3\r\n\r", false, nil},
+		{"before the blank line, of LF", ok + first + "id: 3\ndata: event 3\n", false, []string{"-", "2", "4"}},
+		{"before the blank line, of CR", ok + first + "id: 3\rdata: event 3\r", false, []string{"-", "2", "4"}},
+		{"before the blank line, of CRLF", ok + first + "id: 3\r\ndata: event 3\r\n", false, []string{"-", "2", "4"}},
+		{"behind the blank line, of LF", ok + first + "id: 3\ndata: event 3\n\n", false, []string{"-", "3", "4"}},
+		{"behind the blank line, of CR", ok + first + "id: 3\rdata: event 3\r\r", false, []string{"-", "3", "4"}},
+		{"between the CR and the LF of the blank line", ok + first + "id: 3\r\ndata: event 3\r\n\r", false, []string{"-", "3", "4"}},
 		{"behind an event", ok + first, false, []string{"-", "2", "4"}},
 		{"without the last chunk", chunked + chunk, false, []string{"-", "2", "4"}},
 		{"in a chunk", chunked + chunk + "ff\r\nid: 3\ndata: event 3\n", false, []string{"-", "2", "4"}},
@@ -163,7 +173,7 @@ func TestDeath(t *testing.T) {
 		{"with a chunk that is none", chunked + chunk + "no chunk\r\n", false, []string{"-", "2", "4"}},
 		{"with a body that is short", strings.Replace(ok, "\r\n\r\n", "\r\nContent-Length: 1000\r\n\r\n", 1) + first, false, []string{"-", "2", "4"}},
 		{"with a proper end", chunked + chunk + "0\r\n\r\n", false, []string{"-", "2", "4"}},
-		{"with a reset", ok, true, nil},
+		{"with a reset", ok, true, []string{"-", "-", "2", "4"}},
 		{"with something else", "220 mail.example.com ESMTP\r\n", false, []string{"-", "-", "2", "4"}},
 	}
 	for _, tt := range tests {
@@ -196,7 +206,7 @@ func TestDeath(t *testing.T) {
 			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
 			wantErr(t, err, client.ErrStopped)
 			ssetest.Equal(t, got, numbered(1, 4))
-			if got := s.lastEventIDs(); tt.ids != nil && !slices.Equal(got, tt.ids) {
+			if got := s.lastEventIDs(); !slices.Equal(got, tt.ids) {
 				t.Errorf("got Last-Event-IDs %q, want %q", got, tt.ids)
 			}
 		})
