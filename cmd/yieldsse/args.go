@@ -8,52 +8,54 @@ import (
 )
 
 // longFlags returns args with two dashes before each long flag of the command
-// that has only one: -json becomes --json. Other single dashes are left alone, and
-// so are the values of flags and what follows "--".
-func longFlags(root *cobra.Command, args []string) []string {
+// that has only one: -json becomes --json. Flags of one letter are left alone, and
+// so are the values of flags and what follows "--". What has one dash and is neither
+// is an error.
+func longFlags(root *cobra.Command, args []string) ([]string, error) {
 	cmd, _, err := root.Find(args)
 	if err != nil {
-		return args
+		return args, nil //nolint:nilerr // cobra will find it again, and say so
 	}
 	cmd.InitDefaultHelpFlag()
+	cmd.InitDefaultVersionFlag()
 	flags := cmd.Flags()
 
 	all := make([]string, 0, len(args))
 	isValue := false // of the flag before it
 	for i, arg := range args {
+		name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		flag := flags.Lookup(name)
 		switch {
 		case isValue:
 			isValue = false
 		case arg == "--":
-			return append(all, args[i:]...)
-		case len(arg) > 2 && arg[0] == '-':
-			name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-			switch flag := flags.Lookup(name); {
-			case flag != nil && len(name) > 1:
-				arg = "--" + strings.TrimLeft(arg, "-")
-				isValue = !hasValue && flag.NoOptDefVal == ""
-			case arg[1] != '-':
-				isValue = valueFollows(flags, arg[1:])
+			return append(all, args[i:]...), nil
+		case len(arg) < 2 || arg[0] != '-':
+		case flag != nil && len(name) > 1:
+			arg = "--" + strings.TrimLeft(arg, "-")
+			isValue = !hasValue && flag.NoOptDefVal == ""
+		case arg[1] != '-':
+			var known bool
+			if isValue, known = letters(flags, arg[1:]); !known {
+				return nil, usageError("unknown flag: -%s: see %s --help", name, cmd.CommandPath())
 			}
-		case len(arg) == 2 && arg[0] == '-':
-			isValue = valueFollows(flags, arg[1:])
 		}
 		all = append(all, arg)
 	}
-	return all
+	return all, nil
 }
 
-// valueFollows reports whether the last of these one-letter flags takes the next
-// argument.
-func valueFollows(flags *pflag.FlagSet, letters string) bool {
-	for i := range len(letters) {
-		flag := flags.ShorthandLookup(letters[i : i+1])
+// letters reports whether the last of these one-letter flags takes the next
+// argument, and whether all of them are known.
+func letters(flags *pflag.FlagSet, s string) (valueFollows, known bool) {
+	for i := range len(s) {
+		flag := flags.ShorthandLookup(s[i : i+1])
 		if flag == nil {
-			return false
+			return false, false
 		}
 		if flag.NoOptDefVal == "" { // the rest is its value, if there is a rest
-			return i == len(letters)-1
+			return i == len(s)-1, true
 		}
 	}
-	return false
+	return false, true
 }

@@ -37,7 +37,8 @@ and bytes in a second, how late events come, reconnections and errors.
 
 One stream is opened first; if it fails, nothing more is tried. When all have
 opened, or after 30 s, the measuring begins. Streams that end or break connect
-again after the reconnection time, as clients do.
+again after the reconnection time, as clients do. The proper end of a response is
+no error.
 
 connect   from sending the request to the headers of the response, and so with
           TCP and TLS where the connection is new
@@ -149,6 +150,7 @@ ramp:
 	}
 	ended := make(chan struct{})
 	go func() { all.Wait(); close(ended) }()
+	defer func() { cancel(); <-ended }()
 
 	m.begin(b.now().Sub(start))
 	end := time.NewTimer(b.duration)

@@ -5,17 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/fatih/color"
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/check"
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
 type checker struct {
@@ -163,129 +159,12 @@ func (c *checker) progressLine(elapsed time.Duration, events *atomic.Int64) stri
 	if elapsed > c.watch {
 		return "connecting again"
 	}
-	return fmt.Sprintf("watching %.0f s of %.0f s, %s", elapsed.Seconds(), c.watch.Seconds(), plural(events.Load(), "event"))
+	return fmt.Sprintf("watching %.0f s of %.0f s, %s", elapsed.Seconds(), c.watch.Seconds(), words.Count(events.Load(), "event"))
 }
 
 func (c *checker) show(r *check.Report, coloured bool) error {
 	if c.json {
 		return c.print(jsonText(r))
 	}
-	return c.print([]byte(findingsTable(r, c.verbose, c.width(), newMarks(coloured))))
-}
-
-// Columns of the table, where nothing else is known, and bounds.
-const (
-	defaultWidth = 100
-	leastWidth   = 60
-	mostWidth    = 120 // longer lines are hard to read
-)
-
-func (c *checker) width() int {
-	f, isFile := c.stdout.(*os.File)
-	if !isFile {
-		return defaultWidth
-	}
-	n := check.Width(f)
-	if n == 0 {
-		n = defaultWidth
-	}
-	return min(max(n, leastWidth), mostWidth)
-}
-
-// marks are the colours of the severities, and of what is said.
-type marks struct {
-	severity map[check.Severity]*color.Color
-	faint    *color.Color
-}
-
-func newMarks(coloured bool) marks {
-	m := marks{
-		severity: map[check.Severity]*color.Color{
-			check.OK:      color.New(color.FgGreen),
-			check.Info:    color.New(color.FgCyan),
-			check.Warning: color.New(color.FgYellow, color.Bold),
-			check.Fault:   color.New(color.FgRed, color.Bold),
-		},
-		faint: color.New(color.Faint),
-	}
-	all := []*color.Color{m.faint}
-	for _, c := range m.severity {
-		all = append(all, c)
-	}
-	for _, c := range all {
-		if coloured {
-			c.EnableColor()
-		} else {
-			c.DisableColor()
-		}
-	}
-	return m
-}
-
-// findingsTable returns the report for people.
-func findingsTable(r *check.Report, verbose bool, width int, m marks) string {
-	var b strings.Builder
-	w := table.NewWriter()
-	style := table.StyleLight
-	style.Format.Header = text.FormatDefault
-	style.Options.SeparateRows = true
-	w.SetStyle(style)
-	w.AppendHeader(table.Row{"", "subject", "finding"})
-
-	const mark = len("warning")
-	subject := len("subject")
-	shown := 0
-	for _, f := range r.Findings {
-		if f.Severity != check.OK || verbose {
-			subject = max(subject, len(f.Subject))
-			shown++
-		}
-	}
-	const rules = 4 + 3*2 // lines between the columns, and the space on both sides of each
-	rest := width - rules - mark - subject
-	for _, f := range r.Findings {
-		if f.Severity == check.OK && !verbose {
-			continue
-		}
-		said := wrap("", f.Seen, rest, nil)
-		if f.Why != "" {
-			said += "\n" + wrap("why:  ", f.Why, rest, m.faint) + "\n" + wrap("mend: ", f.Mend, rest, nil)
-		}
-		w.AppendRow(table.Row{m.severity[f.Severity].Sprint(f.Severity), f.Subject, said})
-	}
-	if shown > 0 {
-		b.WriteString(w.Render() + "\n")
-	}
-	for line := range strings.SplitSeq(wrap("", summary(r), width, nil), "\n") {
-		fmt.Fprintln(&b, line)
-	}
-	return b.String()
-}
-
-// wrap breaks s between words, and a word that is too long where it must; what
-// follows the first line is as far to the right as the first, behind its label. Each
-// line has the colour for itself, so that the frame of a table has none.
-func wrap(label, s string, width int, c *color.Color) string {
-	lines := strings.Split(text.WrapSoft(oneLine(s), max(width-len(label), 10)), "\n")
-	for i, line := range lines {
-		indent := strings.Repeat(" ", len(label))
-		if i == 0 {
-			indent = label
-		}
-		line = indent + strings.TrimRight(line, " ")
-		if c != nil {
-			line = c.Sprint(line)
-		}
-		lines[i] = line
-	}
-	return strings.Join(lines, "\n")
-}
-
-// summary is the last line.
-func summary(r *check.Report) string {
-	s := r.Summary
-	total := s.OK + s.Info + s.Warning + s.Fault
-	return fmt.Sprintf("%d of %d checks passed: %s, %s, %s; %s in %.1f s", s.OK, total,
-		plural(int64(s.Fault), "fault"), plural(int64(s.Warning), "warning"), plural(int64(s.Info), "note"),
-		plural(int64(r.Events), "event"), float64(r.WatchedMS)/1000)
+	return c.print([]byte(findingsText(r, c.verbose, outputWidth(c.stdout), newMarks(coloured))))
 }

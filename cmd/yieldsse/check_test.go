@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/check"
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/nethttpsse"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 // examine runs check with the real clock, and returns its report.
@@ -157,7 +159,7 @@ func TestCheckBrokenServers(t *testing.T) {
 		{"X-Accel-Buffering", line + typ + cache + "X-Accel-Buffering: yes\r\n\r\ndata: a\n\n", false, "buffering header: X-Accel-Buffering: yes"},
 		{"Content-Length", line + typ + cache + "Content-Length: 9\r\n\r\ndata: a\n\n", false, "length: Content-Length: 9"},
 		{"gzip", line + typ + cache + "Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08", true, "compression: Content-Encoding: gzip"},
-		{"silence", head, true, "first byte: nothing within 1.0 s"},
+		{"silence", head, true, "first byte: nothing within 1"},
 		{"Latin-1", head + "data: \xe9\n\n", true, "encoding: bytes that are no UTF-8"},
 		{"CR in data", head + "data: a\rb\n\n", true, "line ends: 1 lines end with CR alone, 2 with LF"},
 		{"an unknown field", head + "message: a\n\n", true, `fields: 1 line with an unknown field: "message"`},
@@ -203,7 +205,7 @@ func TestCheckBadInput(t *testing.T) {
 		{"no scheme", []string{"localhost:8080/x"}, `the URL "localhost:8080/x" has no scheme`},
 		{"refused", []string{refused}, "cannot connect to " + addr + ": connection refused"},
 		{"no answer", []string{answering(t, "", false)}, "closed the connection without an answer"},
-		{"no HTTP", []string{answering(t, "220 mail\r\n", true)}, "malformed HTTP"},
+		{"no HTTP", []string{answering(t, "220 mail\r\n", true)}, "the server's answer is no HTTP response: "},
 		{"an origin", []string{"-origin", "page.example", "http://a/"}, `--origin is "page.example"`},
 		{"an origin with a path", []string{"-origin", "http://page.example/", "http://a/"}, `--origin is "http://page.example/"`},
 		{"no time", []string{"-watch", "0s", "http://a/"}, "--watch is 0s"},
@@ -218,6 +220,16 @@ func TestCheckBadInput(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A circle of redirects is an answer: there is a report.
+func TestCheckRedirects(t *testing.T) {
+	url := ssetest.Serve(t, http.RedirectHandler("/again", http.StatusFound))
+	r, stderr, status := examine(t, url)
+	const seen = "redirect: stopped after 10 redirects, at 302 Found, Location: /again"
+	equal(t, "wrong", strings.Join(wrong(r), "\n"), seen)
+	equal(t, "stderr", stderr, "yieldsse: "+url+" is no event stream: "+seen+"\n")
+	equal(t, "status", status, statusFindings)
 }
 
 func TestCheckInterrupted(t *testing.T) {
@@ -243,9 +255,10 @@ func TestCheckTable(t *testing.T) {
 			{Subject: "ids", Severity: check.Fault, Seen: strings.Repeat("x", 200), Why: "why", Mend: "mend"},
 		},
 	}
-	for _, width := range []int{60, 80, 120} {
+	for _, width := range []int{30, 59, 60, 80, 120} {
 		for _, coloured := range []bool{false, true} {
-			got := findingsTable(r, true, width, newMarks(coloured))
+			got := findingsText(r, true, width, newMarks(coloured))
+			equal(t, "table", strings.ContainsAny(got, "\u2502\u2500"), width >= tableWidth)
 			equal(t, "colours", strings.Contains(got, "\x1b["), coloured)
 			plain := strings.NewReplacer("\x1b[31;1m", "", "\x1b[2m", "", "\x1b[32m", "", "\x1b[36m", "", "\x1b[22m", "", "\x1b[0m", "",
 				"\x1b[0;22m", "").Replace(got)
@@ -259,7 +272,7 @@ func TestCheckTable(t *testing.T) {
 			}
 		}
 	}
-	got := findingsTable(r, false, 80, newMarks(false))
+	got := findingsText(r, false, 80, newMarks(false))
 	equal(t, "ok rows", strings.Contains(got, "200 OK"), false)
 	want := "\n1 of 3 checks passed: 1 fault, 0 warnings, 1 note; 1 event in 1.5 s\n"
 	if !strings.HasSuffix(got, want) {
@@ -267,10 +280,33 @@ func TestCheckTable(t *testing.T) {
 	}
 }
 
+// Where a table has no room there is a list.
+func TestCheckList(t *testing.T) {
+	r := &check.Report{Summary: check.Summary{Info: 1, Fault: 1}, Findings: []check.Finding{
+		{Subject: "caching", Severity: check.Info, Seen: "none \x1b[31m", Why: "a cache may keep the stream, and replay it to others", Mend: "set it"},
+		{Subject: "ids", Severity: check.Fault, Seen: "two", Why: "why", Mend: "mend"},
+	}}
+	got := findingsText(r, false, 40, newMarks(false))
+	equal(t, "text", got, `info caching
+  none \x1b[31m
+  why:  a cache may keep the stream, and
+        replay it to others
+  mend: set it
+
+fault ids
+  two
+  why:  why
+  mend: mend
+
+0 of 2 checks passed: 1 fault, 0
+warnings, 1 note; 0 events in 0.0 s
+`)
+}
+
 // Without findings there is a line, and no table around nothing.
 func TestCheckClean(t *testing.T) {
 	r := &check.Report{Summary: check.Summary{OK: 1}, Findings: []check.Finding{{Subject: "status", Seen: "200"}}}
-	got := findingsTable(r, false, 80, newMarks(false))
+	got := findingsText(r, false, 80, newMarks(false))
 	equal(t, "text", got, "1 of 1 checks passed: 0 faults, 0 warnings, 0 notes; 0 events in 0.0 s\n")
 }
 
@@ -288,9 +324,13 @@ func TestCheckText(t *testing.T) {
 }
 
 // What is no terminal has no width of its own.
-func TestCheckWidth(t *testing.T) {
-	equal(t, "a file", (&checker{app: &app{stdout: file(t)}}).width(), defaultWidth)
-	equal(t, "a pipe", (&checker{app: &app{stdout: &bytes.Buffer{}}}).width(), defaultWidth)
+func TestOutputWidth(t *testing.T) {
+	equal(t, "a file", outputWidth(file(t)), defaultWidth)
+	equal(t, "a device", outputWidth(null(t)), defaultWidth)
+	equal(t, "a pipe", outputWidth(&bytes.Buffer{}), defaultWidth)
+	for columns, want := range map[int]int{0: defaultWidth, 40: 40, 80: 80, 300: mostWidth} {
+		equal(t, fmt.Sprintf("a terminal of %d columns", columns), outputWidth(terminal(t, columns)), want)
+	}
 }
 
 // On a terminal the progress is shown while it watches; elsewhere there is none.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"syscall"
 
+	"github.com/yieldsse/yieldsse/client"
 	"github.com/yieldsse/yieldsse/core"
 )
 
@@ -19,21 +21,25 @@ import (
 // have equal sentences: no port of this side's and no number of a stream is in it.
 func explain(err error) string {
 	var (
+		refused   *client.ResponseError
 		unknown   *net.DNSError
 		untrusted *tls.CertificateVerificationError
+		notTLS    tls.RecordHeaderError
 		op        *net.OpError
 		request   *url.Error
 	)
 	switch {
 	case errors.Is(err, core.ErrEventTooLarge):
 		return strings.Replace(plain(err), "event too large: over", "an event is larger than", 1) + " (see --max-event-size)"
+	case errors.As(err, &refused) && strings.HasSuffix(refused.Err.Error(), tooManyRedirects):
+		return "the server redirects without an end: " + tooManyRedirects
 	case errors.As(err, &unknown) && unknown.IsNotFound:
 		return fmt.Sprintf("the host %q is unknown", unknown.Name)
 	case errors.As(err, &untrusted):
 		return fmt.Sprintf("the server's certificate is not trusted: %v (-k accepts it)", untrusted.Err)
 	case errors.As(err, &x509.HostnameError{}):
 		return fmt.Sprintf("the server's certificate is not trusted: %v (-k accepts it)", err)
-	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"): // it has no type
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &notTLS):
 		return "the server does not speak TLS: try http:// instead of https://"
 	case errors.As(err, &op) && isDial(op):
 		return fmt.Sprintf("cannot connect to %v: %s", op.Addr, cause(op))
@@ -43,8 +49,43 @@ func explain(err error) string {
 		return "the connection broke in the middle of the response"
 	case errors.As(err, &request) && errors.Is(request.Err, io.EOF):
 		return "the server closed the connection without an answer"
+	case errors.As(err, &request):
+		return noAnswer(request.Err)
 	}
 	return plain(err)
+}
+
+// noAnswer returns why net/http has taken what a server sent for no answer. These
+// errors have no types.
+func noAnswer(err error) string {
+	const noHTTP = "the server's answer is no HTTP response: "
+	s, broken := strings.CutPrefix(plain(err), "HTTP/1.x transport connection broken: ")
+	s = strings.TrimPrefix(s, "net/http: ")
+	for _, reason := range []struct{ prefix, instead string }{
+		{"unsupported protocol scheme ", "only http and https are supported: the server redirects to a URL with the scheme "},
+		{"failed to parse Location header ", "the server redirects to what is no URL: "},
+		{"server response headers exceeded ", noHTTP + "its headers exceeded "},
+		{"malformed HTTP response ", noHTTP + "it begins with "},
+		{"malformed HTTP ", noHTTP + "malformed "}, // status code, version
+		{"malformed MIME header", noHTTP + "malformed header"},
+	} {
+		if rest, ok := strings.CutPrefix(s, reason.prefix); ok {
+			return excerpt(reason.instead + rest)
+		}
+	}
+	if broken {
+		s = noHTTP + s
+	}
+	return excerpt(s)
+}
+
+// excerpt returns s, or the beginning of it if it is long.
+func excerpt(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 func isDial(op *net.OpError) bool { return op.Op == "dial" && op.Addr != nil }
@@ -61,12 +102,15 @@ func cause(op *net.OpError) string {
 	return op.Err.Error()
 }
 
+// tooManyRedirects is how an http.Client ends what may be a circle. It has no type.
+const tooManyRedirects = "stopped after 10 redirects"
+
 var streamNumber = regexp.MustCompile(`stream ID \d+|LastStreamID=\d+`)
 
 // plain returns what err says, without the names of packages before it.
 func plain(err error) string {
 	s := err.Error()
-	for _, name := range []string{"client: ", "core: read: ", "core: "} {
+	for _, name := range []string{"client: ", "core: read: ", "core: ", "net/http: "} {
 		s = strings.TrimPrefix(s, name)
 	}
 	return streamNumber.ReplaceAllString(s, "stream")

@@ -22,7 +22,7 @@ func main() {
 
 // run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return (&app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now}).run(ctx, args)
+	return (&app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, patience: time.Second}).run(ctx, args)
 }
 
 // An app is what the commands have of the world.
@@ -30,6 +30,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
+	patience       time.Duration // how long a server may take to answer until somebody is told
 }
 
 // The exit statuses. A command may give them another meaning, which its help says.
@@ -63,8 +64,11 @@ func usageError(format string, args ...any) error {
 
 func (a *app) run(ctx context.Context, args []string) int {
 	root := newRoot(a)
-	root.SetArgs(longFlags(root, args))
-	err := root.ExecuteContext(ctx)
+	args, err := longFlags(root, args)
+	if err == nil {
+		root.SetArgs(args)
+		err = root.ExecuteContext(ctx)
+	}
 
 	var exit exitError
 	switch {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -42,7 +43,7 @@ func try(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var out, errs bytes.Buffer
-	a := &app{stdin: strings.NewReader("from stdin"), stdout: &out, stderr: &errs, now: clock()}
+	a := &app{stdin: strings.NewReader("from stdin"), stdout: &out, stderr: &errs, now: clock(), patience: time.Minute}
 	status = a.run(ctx, args)
 	return out.String(), errs.String(), status
 }
@@ -95,18 +96,23 @@ func TestUsage(t *testing.T) {
 	}{
 		{"an unknown command", "tell", `there is no command "tell": see yieldsse --help`},
 		{"an unknown flag", "tail --colour x http://a/", `unknown flag: --colour: see yieldsse tail --help`},
+		{"an unknown flag with one dash", "tail -foo http://a/", `unknown flag: -foo: see yieldsse tail --help`},
+		{"an unknown flag with a value", "check -kfoo=bar http://a/", `unknown flag: -kfoo: see yieldsse check --help`},
+		{"an unknown letter", "bench -x http://a/", `unknown flag: -x: see yieldsse bench --help`},
+		{"another command's flag", "tail -conns 5 http://a/", `unknown flag: -conns: see yieldsse tail --help`},
+		{"an unknown flag without a command", "-foo", `unknown flag: -foo: see yieldsse --help`},
 		{"a control character", "tail --\x1b[2J", `unknown flag: --\x1b[2J: see yieldsse tail --help`},
 		{"no URL", "tail", `yieldsse tail takes one URL, and there are 0: see yieldsse tail --help`},
 		{"two URLs", "bench http://a/ http://b/", `yieldsse bench takes one URL, and there are 2: see yieldsse bench --help`},
 		{"no scheme", "tail localhost:8080/x", `the URL "localhost:8080/x" has no scheme: try http://localhost:8080/x`},
 		{"an address", "bench 127.0.0.1:8080", `the URL "127.0.0.1:8080" has no scheme: try http://127.0.0.1:8080`},
-		{"another scheme", "tail ftp://a/", `the URL "ftp://a/" has the scheme "ftp": it must be http or https`},
+		{"another scheme", "tail ftp://a/", `the URL "ftp://a/" has the scheme "ftp": only http and https are supported`},
 		{"no host", "tail http:///a", `the URL "http:///a" has no host`},
-		{"a bad port", "tail http://a:b/", `parse "http://a:b/": invalid port ":b" after host`},
+		{"a bad port", "tail http://a:b/", `the URL "http://a:b/" cannot be read: invalid port ":b" after host`},
 		{"a bad header", "tail -H Name http://a/", `-H "Name" is no header: it must be like "Name: value"`},
 		{"a bad header name", "tail -H a(b:c http://a/", `-H "a(b:c" is no header: it must be like "Name: value"`},
 		{"a missing file", "tail -d @/no/such http://a/", `-d @/no/such: open /no/such: no such file or directory`},
-		{"a bad method", "tail -X a@b http://a/", `net/http: invalid method "a@b"`},
+		{"a bad method", "tail -X a@b http://a/", `-X "a@b" is no method: it must be like GET or POST`},
 		{"a bad colour", "tail -color red http://a/", `--color is "red": it must be auto, always or never`},
 		{"a bad count", "tail -n -1 http://a/", `-n is -1: it must be 0, which means no limit, or more`},
 		{"no streams", "bench -conns 0 http://a/", `-conns is 0: it must be 1 or more`},
@@ -119,6 +125,37 @@ func TestUsage(t *testing.T) {
 			equal(t, "stderr", stderr, "yieldsse: "+c.want+"\n")
 			equal(t, "status", status, statusUsage)
 		})
+	}
+}
+
+// What has a space or a line break in it.
+func TestUsageOfUnusualValues(t *testing.T) {
+	const id = "--last-event-id is %s: a header cannot carry control characters"
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"an empty URL", []string{"tail", ""}, "the URL is empty: it must be like https://example.com/stream"},
+		{"a space in the host", []string{"bench", "http://a b/"}, `the URL "http://a b/" cannot be read: invalid character " " in host name`},
+		{"a line break in an ID", []string{"tail", "-last-event-id", "a\nb", "http://a/"}, fmt.Sprintf(id, `"a\nb"`)},
+		{"a DEL in an ID", []string{"tail", "-last-event-id", "\x7f", "http://a/"}, fmt.Sprintf(id, `"\x7f"`)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			stdout, stderr, status := try(t, c.args...)
+			equal(t, "stdout", stdout, "")
+			equal(t, "stderr", stderr, "yieldsse: "+c.want+"\n")
+			equal(t, "status", status, statusUsage)
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, flag := range []string{"-version", "--version"} {
+		stdout, stderr, status := try(t, flag)
+		equal(t, "stdout of "+flag, stdout, "yieldsse version "+version()+"\n")
+		equal(t, "stderr of "+flag, stderr, "")
+		equal(t, "status of "+flag, status, statusOK)
 	}
 }
 
@@ -218,8 +255,8 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-// terminal returns a device that is like a terminal.
-func terminal(t *testing.T) *os.File {
+// null returns a device that is no terminal.
+func null(t *testing.T) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {

@@ -189,6 +189,9 @@ func (p *probe) disconnected(err error) {
 		p.isOpen = false
 		p.open.Add(-1)
 	}
+	if errors.Is(err, client.ErrEnded) {
+		return // which is no error, but the reason to reconnect
+	}
 	var refused *client.ResponseError
 	if errors.As(err, &refused) {
 		err = refused.Err // without the body, which may differ each time

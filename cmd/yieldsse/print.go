@@ -52,8 +52,8 @@ func isTerminal(w any) bool {
 	if !ok {
 		return false
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	_, ok = terminalWidth(f)
+	return ok
 }
 
 // A printer makes text or JSON of events.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
 // How often there is a line of progress: on a terminal it replaces the one before.
@@ -58,5 +60,5 @@ func (m *meter) progress(streams int) string {
 		state = now.at.Sub(m.start.at).Round(time.Second).String()
 	}
 	return fmt.Sprintf("%s: %d of %d open, %.0f events/s, %s/s, %s, %s", state, now.open, streams,
-		events, bytesText(bytes), plural(m.reconnect.Load(), "reconnect"), plural(m.lost, "error"))
+		events, bytesText(bytes), words.Count(m.reconnect.Load(), "reconnect"), words.Count(m.lost, "error"))
 }

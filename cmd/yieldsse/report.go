@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
 // A report is what bench prints, as text or as JSON.
@@ -112,18 +114,18 @@ func (r *report) text() []byte {
 	row("url", "%s", r.URL)
 	row("streams", "%d, of which %d are open at the end and %d have given up; opened in %s",
 		r.Streams, r.Open, r.GivenUp, fromMS(r.RampMS))
-	row("http", "%s, %s made", r.HTTP, plural(r.Connections, "connection"))
+	row("http", "%s, %s made", r.HTTP, words.Count(r.Connections, "connection"))
 	row("connect", "%v", r.Connect)
 	row("events", "%d in %s, %.1f/s", r.Events, fromMS(r.MeasuredMS), r.EventsPerSec)
 	row("bytes", "%s, %s/s", bytesText(float64(r.Bytes)), bytesText(r.BytesPerSec))
 	switch {
 	case r.Latency != nil:
-		row("latency", "%v  of %s", r.Latency, plural(r.Latency.Count, "event"))
+		row("latency", "%v  of %s", r.Latency, words.Count(r.Latency.Count, "event"))
 	case r.Early == 0:
 		row("latency", "unknown: no event carries a time (see --time-field)")
 	}
 	if r.Early > 0 {
-		row("latency", "%s came before the time in it: the clocks differ", plural(r.Early, "event"))
+		row("latency", "%s came before the time in it: the clocks differ", words.Count(r.Early, "event"))
 	}
 	if r.OtherMachine && r.Latency != nil {
 		row("", "the server is another machine: the difference of both clocks is in the latency")
@@ -147,7 +149,7 @@ func (p *percentiles) String() string {
 	return fmt.Sprintf("p50 %s  p90 %s  p99 %s  max %s", fromMS(p.P50), fromMS(p.P90), fromMS(p.P99), fromMS(p.Max))
 }
 
-func fromMS(ms float64) string { return short(time.Duration(ms * float64(time.Millisecond))) }
+func fromMS(ms float64) string { return words.Duration(time.Duration(ms * float64(time.Millisecond))) }
 
 func bytesText(n float64) string {
 	for _, unit := range []string{"B", "kB", "MB", "GB"} {

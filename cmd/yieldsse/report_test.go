@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +101,8 @@ func TestExplain(t *testing.T) {
 		{"a reset", read(syscall.ECONNRESET), "the connection broke: connection reset by peer"},
 		{"another end", read(net.ErrClosed), "the connection broke: use of closed network connection"},
 		{"no answer", ask(io.EOF), "the server closed the connection without an answer"},
+		{"no TLS", ask(tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}),
+			"the server does not speak TLS: try http:// instead of https://"},
 		{"HTTP/2", errors.New("core: read: stream error: stream ID 17; INTERNAL_ERROR; received from peer"),
 			"stream error: stream; INTERNAL_ERROR; received from peer"},
 		{"any other", errors.New("client: something"), "something"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,6 +23,7 @@ import (
 // requestFlags say what to send. All commands have them.
 type requestFlags struct {
 	stdin io.Reader // what -d @- reads
+	flags *pflag.FlagSet
 
 	headers  []string
 	method   string
@@ -30,6 +32,7 @@ type requestFlags struct {
 }
 
 func (f *requestFlags) add(fs *pflag.FlagSet) {
+	f.flags = fs
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "send a header, `Name: value` (may be repeated)")
 	fs.StringVarP(&f.method, "request", "X", "", "the request's `method` (default GET, or POST with -d)")
 	fs.StringVarP(&f.data, "data", "d", "", "send a `body`; @name is a file's content, @- that of stdin")
@@ -65,10 +68,13 @@ func (f *requestFlags) request(ctx context.Context, address string) (*http.Reque
 	if err != nil {
 		return nil, err
 	}
+	hasBody := f.flags.Changed("data") // even if it is empty
 	method := f.method
 	switch {
+	case method != "" && !token(method):
+		return nil, usageError("-X %q is no method: it must be like GET or POST", method)
 	case method != "":
-	case f.data != "":
+	case hasBody:
 		method = http.MethodPost
 	default:
 		method = http.MethodGet
@@ -78,7 +84,7 @@ func (f *requestFlags) request(ctx context.Context, address string) (*http.Reque
 		return nil, exitError{statusUsage, err}
 	}
 	req.Header.Set("User-Agent", "yieldsse/"+version())
-	if f.data != "" {
+	if hasBody {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if json.Valid(body) {
 			req.Header.Set("Content-Type", "application/json")
@@ -91,16 +97,18 @@ func (f *requestFlags) request(ctx context.Context, address string) (*http.Reque
 func checkURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
+	case address == "":
+		return usageError("the URL is empty: it must be like https://example.com/stream")
 	case err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "":
 		return nil
 	case !strings.Contains(address, "://"):
 		return usageError("the URL %q has no scheme: try http://%s", address, strings.TrimLeft(address, "/"))
 	case err != nil:
-		return exitError{statusUsage, err}
-	case u.Host == "":
-		return usageError("the URL %q has no host", address)
+		return usageError("the URL %q cannot be read: %w", address, errors.Unwrap(err))
+	case u.Scheme != "http" && u.Scheme != "https":
+		return usageError("the URL %q has the scheme %q: only http and https are supported", address, u.Scheme)
 	}
-	return usageError("the URL %q has the scheme %q: it must be http or https", address, u.Scheme)
+	return usageError("the URL %q has no host", address)
 }
 
 func (f *requestFlags) body() ([]byte, error) {

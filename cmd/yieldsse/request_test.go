@@ -41,6 +41,7 @@ func TestRequest(t *testing.T) {
 		{"JSON", []string{"-data", `{"a":1}`}, `POST - "application/json" [] "{\"a\":1}"`},
 		{"a type", []string{"-d", "{}", "-H", "content-type: text/plain"}, `POST - "text/plain" [] "{}"`},
 		{"a method with a body", []string{"-d", "a", "-request", "PATCH"}, `PATCH - "application/x-www-form-urlencoded" [] "a"`},
+		{"an empty body", []string{"-d", ""}, `POST - "application/x-www-form-urlencoded" [] ""`},
 		{"a file", []string{"-d", "@" + file}, `POST - "application/x-www-form-urlencoded" [] "from\na file\n"`},
 		{"stdin", []string{"-d", "@-"}, `POST - "application/x-www-form-urlencoded" [] "from stdin"`},
 	} {

@@ -7,11 +7,13 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/yieldsse/yieldsse/client"
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
 type tail struct {
@@ -91,6 +93,9 @@ func (t *tail) run(ctx context.Context, address string) error {
 	if t.count < 0 {
 		return usageError("-n is %d: it must be 0, which means no limit, or more", t.count)
 	}
+	if strings.ContainsFunc(t.lastEventID, control) {
+		return usageError("--last-event-id is %q: a header cannot carry control characters", t.lastEventID)
+	}
 	if err := t.choose(); err != nil {
 		return err
 	}
@@ -103,7 +108,7 @@ func (t *tail) run(ctx context.Context, address string) error {
 
 	connected := false
 	opts := append(t.stream.options(),
-		client.WithHTTPClient(&http.Client{Transport: transport}),
+		client.WithHTTPClient(&http.Client{Transport: waiting{t, transport}}),
 		client.WithLastEventID(t.lastEventID),
 		client.WithIdleTimeout(t.idle),
 		client.WithConnected(func(res *http.Response) {
@@ -111,7 +116,7 @@ func (t *tail) run(ctx context.Context, address string) error {
 			connected = true
 		}),
 		client.WithDisconnected(func(err error, wait time.Duration) {
-			t.noticef("%s; connecting again in %s", explain(err), short(wait))
+			t.noticef("%s; connecting again in %s", explain(err), words.Duration(wait))
 		}),
 		client.WithRetryPolicy(func(err error, _ int) bool {
 			return !t.noReconnect && (connected || t.retry) && client.Retryable(err)
@@ -181,6 +186,27 @@ func (t *tail) connected(req *http.Request, res *http.Response, again bool) {
 
 func (t *tail) noticef(format string, args ...any) {
 	fmt.Fprintln(t.stderr, t.notices.faint.Sprint("* "+oneLine(fmt.Sprintf(format, args...))))
+}
+
+// A waiting transport tells of a server that takes its time to answer.
+type waiting struct {
+	*tail
+
+	next http.RoundTripper
+}
+
+func (w waiting) RoundTrip(req *http.Request) (*http.Response, error) {
+	told := make(chan struct{})
+	timer := time.AfterFunc(w.patience, func() {
+		defer close(told)
+		w.noticef("connecting to %s", req.URL.Redacted())
+	})
+	defer func() {
+		if !timer.Stop() {
+			<-told // so that one notice is written at a time
+		}
+	}()
+	return w.next.RoundTrip(req)
 }
 
 // end returns what the program ends with when err has ended the stream.

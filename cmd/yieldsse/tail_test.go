@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -135,6 +136,11 @@ func TestTailControlCharacters(t *testing.T) {
 			equal(t, "stdout", "\n"+stdout, c.want)
 		})
 	}
+	t.Run("indented JSON", func(t *testing.T) {
+		p := printer{palette: newPalette(false), indent: true}
+		got := p.data("{\"\u009bk\": [\"\u202e\", \"\x7f\"]}")
+		equal(t, "data", got, "{\n  \"\\u009bk\": [\n    \"\\u202e\",\n    \"\\x7f\"\n  ]\n}")
+	})
 	t.Run("an answer that is no stream", func(t *testing.T) {
 		url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/\u009bhtml")
@@ -313,6 +319,68 @@ func TestTailFirstConnection(t *testing.T) {
 	})
 }
 
+// noticed is a stderr that tells when something was written to it.
+type noticed struct {
+	bytes.Buffer
+
+	once sync.Once
+	done chan struct{}
+}
+
+func (s *noticed) Write(p []byte) (int, error) {
+	defer s.once.Do(func() { close(s.done) })
+	return s.Buffer.Write(p)
+}
+
+// A server that does not answer is no empty screen.
+func TestTailSlowServer(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	stderr := noticed{done: make(chan struct{})}
+	url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-stderr.done: // which is what it waits for
+		case <-r.Context().Done():
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: a\n\n")
+	}))
+	var stdout bytes.Buffer
+	a := &app{stdout: &stdout, stderr: &stderr, now: clock(), patience: time.Millisecond}
+	status := a.run(ctx, []string{"tail", "-n", "1", strings.Replace(url, "http://", "http://user:password@", 1)})
+	equal(t, "stdout", stdout.String(), "+1.000s  message\n  a\n")
+	equal(t, "stderr", stderr.String(), "* connecting to "+strings.Replace(url, "http://", "http://user:xxxxx@", 1)+"\n"+connected)
+	equal(t, "status", status, statusOK)
+}
+
+// What is no answer is told in words of this program, not of Go's.
+func TestTailNoAnswer(t *testing.T) {
+	const noHTTP = "the server's answer is no HTTP response: "
+	for _, c := range []struct{ name, answer, want string }{
+		{"another protocol", "SSH-2.0-OpenSSH\r\n", noHTTP + `it begins with "SSH-2.0-OpenSSH"`},
+		{"a status", "HTTP/1.1 abc OK\r\n\r\n", noHTTP + `malformed status code "abc"`},
+		{"a version", "HTTP/9 200 OK\r\n\r\n", noHTTP + `malformed version "HTTP/9"`},
+		{"a header", "HTTP/1.1 200 OK\r\nfoo\r\n\r\n", noHTTP + `malformed header: missing colon: "foo"`},
+		{"a header's name", "HTTP/1.1 200 OK\r\n: a\r\n\r\n", noHTTP + `malformed header line: ": a"`},
+		{"a length", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", noHTTP + `bad Content-Length "x"`},
+		{"endless headers", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 11<<20), noHTTP + "its headers exceeded 10485760 bytes; aborted"},
+		{"a long line", strings.Repeat("a", 1000) + "\r\n", noHTTP + `it begins with "` + strings.Repeat("a", 243) + "..."},
+		{"half of the headers", "HTTP/1.1 200 OK\r\nA: b", "the connection broke in the middle of the response"},
+		{"a redirect to FTP", "HTTP/1.1 302 Found\r\nLocation: ftp://a/\r\n\r\n",
+			`only http and https are supported: the server redirects to a URL with the scheme "ftp"`},
+		{"a redirect to no URL", "HTTP/1.1 302 Found\r\nLocation: http://a b/\r\n\r\n",
+			`the server redirects to what is no URL: "http://a b/": parse "http://a b/": invalid character " " in host name`},
+		{"a circle", "HTTP/1.1 302 Found\r\nLocation: /\r\nConnection: close\r\n\r\n",
+			"the server redirects without an end: stopped after 10 redirects"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, stderr, status := try(t, "tail", "-no-reconnect", answering(t, c.answer, false))
+			equal(t, "stderr", stderr, "yieldsse: "+c.want+"\n")
+			equal(t, "status", status, statusFailure)
+		})
+	}
+}
+
 func TestTailRedirect(t *testing.T) {
 	to := raw(t, "data: a\n\n")
 	url := ssetest.Serve(t, http.RedirectHandler(to+"/there", http.StatusFound))
@@ -342,7 +410,7 @@ func TestTailInterrupted(t *testing.T) {
 }
 
 func TestColor(t *testing.T) {
-	tty := terminal(t)
+	tty := terminal(t, 80)
 	for _, c := range []struct {
 		name, when, noColor, term string
 		w                         any
@@ -355,6 +423,7 @@ func TestColor(t *testing.T) {
 		{"always", "always", "1", "dumb", io.Discard, true},
 		{"no terminal", "auto", "", "xterm", io.Discard, false},
 		{"a file", "auto", "", "xterm", file(t), false},
+		{"a device that is no terminal", "auto", "", "xterm", null(t), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("NO_COLOR", c.noColor)

@@ -27,7 +27,7 @@ func main() {
 func router(upstream string) *gin.Engine {
 	r := gin.Default()
 	r.GET("/", ginsse.Handler(func(c *gin.Context) core.Stream {
-		ctx := c.Request.Context()                                                 // ends with the browser's stream, and so does the other one
+		ctx := c.Request.Context()                                                 // ends with the browser's stream, as does the other one
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream, nil) //nolint:gosec // it is the user's own choice
 		if err != nil {
 			_ = c.AbortWithError(http.StatusBadGateway, err)

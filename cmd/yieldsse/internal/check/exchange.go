@@ -55,7 +55,7 @@ func (r *runner) exchange(ctx context.Context, p plan) *Exchange {
 	defer timer.Stop()
 	res, err := r.client.Do(req)
 	e.Watched = time.Since(start)
-	if err != nil {
+	if res == nil {
 		e.Err = err
 		if cause := context.Cause(ctx); cause != nil {
 			e.Err = cause
@@ -75,6 +75,9 @@ func (r *runner) exchange(ctx context.Context, p plan) *Exchange {
 	}
 	body := io.Reader(res.Body)
 	switch {
+	case err != nil:
+		e.Redirects = errors.Unwrap(err)
+		return e
 	case e.Status != http.StatusOK || !isEventStream(e.Header):
 		return e
 	case p.gzip && e.Header.Get("Content-Encoding") == "gzip":

@@ -29,6 +29,8 @@ type Facts struct {
 type Exchange struct {
 	Err error // there was no response
 
+	Redirects error // why one of them was not followed: the answer is a redirect
+
 	URL              string // where redirects led
 	Status           int
 	Proto            string

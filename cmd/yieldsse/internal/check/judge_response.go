@@ -8,12 +8,14 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
 func reachable(f *Facts) []Finding {
 	if f.First.Err != nil {
 		return one(Fault,
-			fmt.Sprintf("connected, but no answer came within %s", seconds(f.First.Watched)),
+			fmt.Sprintf("connected, but no answer came within %s", words.Duration(f.First.Watched)),
 			"a client waits, and proxies give up after 30 to 60 s",
 			"send the headers at once, before the first event is there; look whether the handler runs at all")
 	}
@@ -22,7 +24,7 @@ func reachable(f *Facts) []Finding {
 
 func status(f *Facts) []Finding {
 	e := &f.First
-	if e.Err != nil {
+	if e.Err != nil || e.Redirects != nil {
 		return nil
 	}
 	seen := strings.TrimSpace(fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status)))
@@ -45,6 +47,12 @@ func status(f *Facts) []Finding {
 }
 
 func redirect(f *Facts) []Finding {
+	if e := &f.First; e.Redirects != nil {
+		return one(Fault,
+			fmt.Sprintf("%v, at %d %s, Location: %s", e.Redirects, e.Status, http.StatusText(e.Status), e.Header.Get("Location")),
+			"a browser follows 20 redirects or so: then an EventSource fails and does not come back",
+			"look where they lead in a circle: between http and https, say, or to a login page and back")
+	}
 	was, err := url.Parse(f.URL)
 	is, err2 := url.Parse(f.First.URL)
 	if f.First.Err != nil || err != nil || err2 != nil || was.Redacted() == is.Redacted() {
@@ -197,13 +205,13 @@ func compression(f *Facts) []Finding {
 		return one(Fault, fmt.Sprintf("Content-Encoding: gzip, and the body cannot be read: %v", z.EndErr),
 			"every browser accepts gzip, so none of them can read the stream", mend)
 	case z.Events > 0:
-		return ok("gzip, and the first event comes after %s", seconds(z.FirstEvent))
+		return ok("gzip, and the first event comes after %s", words.Duration(z.FirstEvent))
 	case f.First.Events > 0 && z.Watched > event+shortStep/2:
 		return one(Fault, fmt.Sprintf("gzip, and no event within %s; without it the first comes after %s",
-			seconds(z.Watched), seconds(event)), holds, mend)
+			words.Duration(z.Watched), words.Duration(event)), holds, mend)
 	case z.Bytes == 0 && f.First.Bytes > 0 && z.Watched > bytes+shortStep/2:
 		return one(Fault, fmt.Sprintf("gzip, and no byte within %s; without it the first comes after %s",
-			seconds(z.Watched), seconds(bytes)), holds, mend)
+			words.Duration(z.Watched), words.Duration(bytes)), holds, mend)
 	}
 	return one(Info, "gzip; too few events came to see whether it holds them back",
 		"a compressor that is not flushed holds events back", mend)

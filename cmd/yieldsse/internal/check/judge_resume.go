@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
 func ids(f *Facts) []Finding {
@@ -15,7 +17,7 @@ func ids(f *Facts) []Finding {
 		return one(Info, "no event has an ID", "a client that reconnects loses what was sent meanwhile, or gets all again",
 			"give events IDs, if each of them matters")
 	case e.IDs.Twice > 0:
-		return one(Warning, fmt.Sprintf("%s with an ID that another had, such as %.40q", count(e.IDs.Twice, "event"), e.IDs.Again),
+		return one(Warning, fmt.Sprintf("%s with an ID that another had, such as %.40q", words.Count(e.IDs.Twice, "event"), e.IDs.Again),
 			"a client that resumes after it loses the later events or gets the earlier ones again", "give each event an ID of its own")
 	case e.IDs.Own < e.Events:
 		return one(Info, fmt.Sprintf("%d of %d events have an ID", e.IDs.Own, e.Events),
@@ -110,10 +112,10 @@ func resumption(f *Facts) []Finding {
 			"read the Last-Event-ID header, and go on behind it; or send no IDs")
 	case nothing:
 		return one(Warning, fmt.Sprintf("%snothing came within %s; the first connection saw %.40q next",
-			after, seconds(e.Watched), r.Expected), loses,
+			after, words.Duration(e.Watched), r.Expected), loses,
 			"keep events for a while, and send those behind the Last-Event-ID first")
 	case nothingYet:
-		return one(Info, fmt.Sprintf("%snothing came within %s, which may be too early", after, seconds(e.Watched)),
+		return one(Info, fmt.Sprintf("%snothing came within %s, which may be too early", after, words.Duration(e.Watched)),
 			"whether it resumes could not be seen", "check it while there are more events")
 	case over:
 		return ok("%sthe server says that there is no more (204)", after)
@@ -134,14 +136,15 @@ func repeated(r *Resumed, got string) string {
 func end(f *Facts) []Finding {
 	e := &f.First
 	if e.End == Broken {
-		return one(Fault, fmt.Sprintf("it broke off after %s and %s: %v", seconds(e.Watched), count(e.Events, "event"), e.EndErr),
+		return one(Fault,
+			fmt.Sprintf("it broke off after %s and %s: %v", words.Duration(e.Watched), words.Count(e.Events, "event"), e.EndErr),
 			"what was under way is lost, and a client cannot know what the end would have been",
 			"look why the server, or a proxy on the way, drops the connection")
 	}
 	if e.End != Clean {
 		return nil
 	}
-	seen := fmt.Sprintf("it ended by itself after %s and %s", seconds(e.Watched), count(e.Events, "event"))
+	seen := fmt.Sprintf("it ended by itself after %s and %s", words.Duration(e.Watched), words.Count(e.Events, "event"))
 	if f.Method != http.MethodGet {
 		return ok("%s", seen) // no EventSource, which would come back
 	}

@@ -3,6 +3,8 @@ package check
 import (
 	"fmt"
 	"time"
+
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
 const (
@@ -22,13 +24,14 @@ func headers(f *Facts) []Finding {
 	case e.Err != nil:
 		return nil
 	case e.Headers < lateHeaders:
-		return ok("after %s", seconds(e.Headers))
+		return ok("after %s", words.Duration(e.Headers))
 	case e.Bytes > 0 && e.FirstByte-e.Headers < together:
-		return one(Warning, fmt.Sprintf("after %s, together with the first bytes: they wait for the first event", seconds(e.Headers)),
+		return one(Warning,
+			fmt.Sprintf("after %s, together with the first bytes: they wait for the first event", words.Duration(e.Headers)),
 			"a page's onopen fires late, and a proxy may give up before it has heard anything",
 			"send the headers and a first comment at once")
 	}
-	return one(Info, fmt.Sprintf("after %s", seconds(e.Headers)),
+	return one(Info, fmt.Sprintf("after %s", words.Duration(e.Headers)),
 		"a page's onopen fires late", "look what takes so long before the stream begins")
 }
 
@@ -38,15 +41,15 @@ func firstByte(f *Facts) []Finding {
 	case e.Bytes == 0 && e.End == Clean:
 		return nil // see the end
 	case e.Bytes == 0:
-		return one(Warning, fmt.Sprintf("nothing within %s", seconds(e.Watched)),
+		return one(Warning, fmt.Sprintf("nothing within %s", words.Duration(e.Watched)),
 			"some proxies send nothing on, headers included, until they have a byte of the body",
 			"send a comment, such as \":\" and a blank line, right after the headers; flush it and each event")
 	case e.FirstByte-e.Headers > lateHeaders:
-		return one(Info, fmt.Sprintf("after %s, %s behind the headers", seconds(e.FirstByte), seconds(e.FirstByte-e.Headers)),
+		return one(Info, fmt.Sprintf("after %s, %s behind the headers", words.Duration(e.FirstByte), words.Duration(e.FirstByte-e.Headers)),
 			"some proxies send nothing on, headers included, until they have a byte of the body",
 			"send a comment, such as \":\" and a blank line, right after the headers")
 	}
-	return ok("after %s", seconds(e.FirstByte))
+	return ok("after %s", words.Duration(e.FirstByte))
 }
 
 // delivery looks for what holds events back.
@@ -62,17 +65,17 @@ func delivery(f *Facts) []Finding {
 		return nil
 	case len(b) == 1 && e.End == Clean && e.Events >= 3 && e.FirstByte >= lateHeaders:
 		return one(Warning, fmt.Sprintf("all %d events came at once, after %s, and then the end",
-			e.Events, seconds(e.FirstByte)), why, proxy)
+			e.Events, words.Duration(e.FirstByte)), why, proxy)
 	}
 	if cuts := stalls(b); cuts >= 2 {
 		return one(Warning, fmt.Sprintf("%d times it stopped for %v and more in the middle of an event", cuts, stall),
 			"a buffer is sent when it is full, not when an event is over; an event counts only with the blank line behind it", proxy)
 	}
 	if n, every := clumps(b); n > 0 {
-		return one(Warning, fmt.Sprintf("events come in clumps: about %d at a time, every %s", n, seconds(every)), why,
+		return one(Warning, fmt.Sprintf("events come in clumps: about %d at a time, every %s", n, words.Duration(every)), why,
 			proxy+"; if the server makes that many at a time, all is well")
 	}
-	return ok("%s in %s: as they are made, it seems", count(e.Events, "event"), count(len(b), "arrival"))
+	return ok("%s in %s: as they are made, it seems", words.Count(e.Events, "event"), words.Count(len(b), "arrival"))
 }
 
 // stalls counts long pauses in the middle of an event.
@@ -118,7 +121,7 @@ func clumps(bursts []Burst) (events int, every time.Duration) {
 func heartbeat(f *Facts) []Finding {
 	e := &f.First
 	const mend = "send a comment, such as \":\" and a blank line, when nothing else was sent for 15 s"
-	seen := "the longest silence was " + seconds(e.Silence)
+	seen := "the longest silence was " + words.Duration(e.Silence)
 	switch {
 	case e.End != TimeUp && e.End != Enough && e.Silence < quiet:
 		return nil // it was over before it needed one
@@ -128,11 +131,11 @@ func heartbeat(f *Facts) []Finding {
 		return one(Warning, seen+", without a heartbeat",
 			"proxies cut a connection that is silent for 30 or 60 s, and a client that has vanished is not noticed", mend)
 	case e.Wire.Comments > 1:
-		return ok("%s; %s", count(e.Wire.Comments, "comment"), seen)
+		return ok("%s; %s", words.Count(e.Wire.Comments, "comment"), seen)
 	case e.Watched >= quiet || e.Silence < e.Watched/2 && e.End == Enough:
 		return ok("%s", seen)
 	}
-	return one(Info, fmt.Sprintf("none within %s; %s", seconds(e.Watched), seen),
+	return one(Info, fmt.Sprintf("none within %s; %s", words.Duration(e.Watched), seen),
 		"whether there are any can be seen after 15 s of silence", "watch for longer: --watch 20s")
 }
 

@@ -3,6 +3,8 @@ package check
 import (
 	"fmt"
 	"strings"
+
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
 // What the bytes look like. Nothing is said where nothing came.
@@ -54,11 +56,11 @@ func fields(f *Facts) []Finding {
 					strings.ToLower(strings.TrimSpace(name))+":"
 			}
 		}
-		seen := fmt.Sprintf("%s with an unknown field: %s", count(w.UnknownLines, "line"), quoted(w.Unknown))
+		seen := fmt.Sprintf("%s with an unknown field: %s", words.Count(w.UnknownLines, "line"), quoted(w.Unknown))
 		all = append(all, one(Warning, seen, why, mend)...)
 	}
 	if w.NulIDs > 0 {
-		all = append(all, one(Warning, count(w.NulIDs, "id")+" with a NUL in it",
+		all = append(all, one(Warning, words.Count(w.NulIDs, "id")+" with a NUL in it",
 			"clients ignore such an ID, and resume from an older one", "use IDs of [0-9A-Za-z._~-]")...)
 	}
 	if all == nil && f.First.Bytes > 0 {
@@ -95,11 +97,11 @@ func blocks(f *Facts) []Finding {
 	w := &f.First.Wire
 	var all []Finding
 	if w.NoData > 0 {
-		all = append(all, one(Warning, count(w.NoData, "block")+" with an event type and no data line",
+		all = append(all, one(Warning, words.Count(w.NoData, "block")+" with an event type and no data line",
 			"clients dispatch nothing without a data line", "send \"data: \" even if the data is empty")...)
 	}
 	if w.IDOnly > 0 {
-		all = append(all, one(Warning, count(w.IDOnly, "block")+" with an ID and no data line",
+		all = append(all, one(Warning, words.Count(w.IDOnly, "block")+" with an ID and no data line",
 			"it should set the last event ID, but Firefox ignores it", "send the ID with an event that has a data line")...)
 	}
 	if w.Unfinished {
@@ -107,7 +109,7 @@ func blocks(f *Facts) []Finding {
 			"clients discard it", "end each event with a blank line, the last one too")...)
 	}
 	if all == nil && f.First.Events > 0 {
-		return ok("whole: %s with a data line", count(f.First.Events, "event"))
+		return ok("whole: %s with a data line", words.Count(f.First.Events, "event"))
 	}
 	return all
 }

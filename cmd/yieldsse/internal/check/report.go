@@ -3,7 +3,6 @@ package check
 import (
 	"fmt"
 	"slices"
-	"time"
 )
 
 // A Severity says how bad a finding is.
@@ -149,23 +148,4 @@ func one(s Severity, seen, why, mend string) []Finding {
 
 func ok(format string, args ...any) []Finding {
 	return []Finding{{Seen: fmt.Sprintf(format, args...)}}
-}
-
-// seconds returns d for a reader.
-func seconds(d time.Duration) string {
-	switch {
-	case d < 10*time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	}
-	return fmt.Sprintf("%.1f s", d.Seconds())
-}
-
-// count returns "1 event" or "2 events".
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

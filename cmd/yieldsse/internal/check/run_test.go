@@ -98,7 +98,7 @@ func TestResponses(t *testing.T) {
 		severity check.Severity
 		seen     string
 	}{
-		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "reachable", check.Fault, "no answer came within 20.0 s"},
+		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "reachable", check.Fault, "no answer came within 20s"},
 		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "status", check.Warning, "204"},
 		{"401", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, "status", check.Fault, "401"},
 		{"405", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(405) }, "status", check.Fault, "405"},
@@ -111,6 +111,9 @@ func TestResponses(t *testing.T) {
 			}
 			numbered(time.Second)(w, r)
 		}, "redirect", check.Info, "led to http://stream.example/new"},
+		{"a circle of redirects", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/events", http.StatusFound)
+		}, "redirect", check.Fault, "stopped after 10 redirects, at 302 Found, Location: /events"},
 		{"HTML", with("Content-Type", "text/html"), "media type", check.Fault, "text/html"},
 		{"no media type", raw("HTTP/1.1 200 OK\r\n\r\n"), "media type", check.Fault, "no Content-Type"},
 		{"parameters", with("Content-Type", "text/event-stream;"), "media type", check.OK, "text/event-stream;"},
@@ -175,7 +178,7 @@ func TestCompression(t *testing.T) {
 		seen     string
 	}{
 		{"none", numbered(time.Second), check.OK, "none"},
-		{"flushed", zipped(numbered(time.Second), true), check.OK, "gzip, and the first event comes after 1.0 s"},
+		{"flushed", zipped(numbered(time.Second), true), check.OK, "gzip, and the first event comes after 1s"},
 		{"held back", zipped(numbered(time.Second), false), check.Fault, "gzip, and no event within"},
 		{"a comment held back", zipped(after(15*time.Second, ":\n\n"), false), check.Fault, "gzip, and no byte within"},
 		{"too few events", zipped(after(15*time.Second, ":\n\n"), true), check.Info, "gzip; too few events"},
@@ -238,7 +241,7 @@ func TestTimes(t *testing.T) {
 			pause(r, 2*time.Second)
 			send(w, "data: a\n\n")
 			<-r.Context().Done()
-		}, 0, "headers", check.Warning, "after 2.0 s, together with the first bytes"},
+		}, 0, "headers", check.Warning, "after 2s, together with the first bytes"},
 		{"slow headers", func(w http.ResponseWriter, r *http.Request) {
 			pause(r, 2*time.Second)
 			good(w)
@@ -246,24 +249,24 @@ func TestTimes(t *testing.T) {
 			pause(r, time.Second)
 			send(w, "data: a\n\n")
 			<-r.Context().Done()
-		}, 0, "headers", check.Info, "after 2.0 s"},
+		}, 0, "headers", check.Info, "after 2s"},
 		{"prompt headers", numbered(time.Second), 0, "headers", check.OK, "after 0s"},
-		{"no byte", body(""), 0, "first byte", check.Warning, "nothing within 20.0 s"},
-		{"a late byte", ends(1, 3*time.Second), 0, "first byte", check.Info, "after 3.0 s"},
-		{"all at once", ends(5, 3*time.Second), 0, "delivery", check.Warning, "all 5 events came at once, after 3.0 s"},
+		{"no byte", body(""), 0, "first byte", check.Warning, "nothing within 20s"},
+		{"a late byte", ends(1, 3*time.Second), 0, "first byte", check.Info, "after 3s"},
+		{"all at once", ends(5, 3*time.Second), 0, "delivery", check.Warning, "all 5 events came at once, after 3s"},
 		{"a buffer of an odd size", buffering(100*time.Millisecond, 100), 0, "delivery", check.Warning, "in the middle of an event"},
-		{"a buffer of whole events", buffering(100*time.Millisecond, 170), 0, "delivery", check.Warning, "about 10 at a time, every 1.0 s"},
+		{"a buffer of whole events", buffering(100*time.Millisecond, 170), 0, "delivery", check.Warning, "about 10 at a time, every 1s"},
 		{"one by one", numbered(100 * time.Millisecond), 0, "delivery", check.OK, "as they are made"},
 		{"history, and then one by one", func(w http.ResponseWriter, r *http.Request) {
 			good(w)
 			send(w, strings.Repeat("data: old\n\n", 50))
 			after(time.Second, "data: %d\n\n")(w, r)
 		}, 0, "delivery", check.OK, "as they are made"},
-		{"silence", body("data: a\n\n"), 0, "heartbeat", check.Warning, "the longest silence was 20.0 s"},
-		{"a long silence", body("data: a\n\n"), 70 * time.Second, "heartbeat", check.Fault, "70.0 s"},
-		{"rare heartbeats", after(61*time.Second, ":\n\n"), 150 * time.Second, "heartbeat", check.Fault, "61.0 s"},
+		{"silence", body("data: a\n\n"), 0, "heartbeat", check.Warning, "the longest silence was 20s"},
+		{"a long silence", body("data: a\n\n"), 70 * time.Second, "heartbeat", check.Fault, "1m10s"},
+		{"rare heartbeats", after(61*time.Second, ":\n\n"), 150 * time.Second, "heartbeat", check.Fault, "1m1s"},
 		{"heartbeats", after(15*time.Second, ":\n\n"), 40 * time.Second, "heartbeat", check.OK, "3 comments"},
-		{"too short to see any", body("data: a\n\n"), 5 * time.Second, "heartbeat", check.Info, "none within 5.0 s"},
+		{"too short to see any", body("data: a\n\n"), 5 * time.Second, "heartbeat", check.Info, "none within 5s"},
 		{"a busy stream", numbered(100 * time.Millisecond), 0, "heartbeat", check.OK, "100ms"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -464,6 +467,7 @@ func TestCORS(t *testing.T) {
 		{"cookies allowed", allow(origin, page, credentials, "true", "Vary", "Origin"), job{header: cookie}, "cors", check.OK, page},
 		{"no preflight", allow(origin, "*"), job{}, "preflight", -1, ""},
 		{"a header", allow(origin, "*"), job{header: custom}, "preflight", check.Fault, "does not list x-token"},
+		{"a header, and the same origin", allow(), job{origin: "http://stream.example", header: custom}, "preflight", -1, ""},
 		{"a header allowed", allow(origin, "*", "Access-Control-Allow-Headers", "Last-Event-ID, X-Token"), job{header: custom}, "preflight", check.OK, "allowed"},
 		{"any header allowed", allow(origin, "*", "Access-Control-Allow-Headers", "*"), job{header: custom}, "preflight", check.OK, "allowed"},
 		{"a method", allow(origin, "*"), job{method: "PUT"}, "preflight", check.Fault, "does not list PUT"},

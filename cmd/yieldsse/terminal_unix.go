@@ -1,6 +1,6 @@
 //go:build unix && !aix && !solaris && !illumos
 
-package check
+package main
 
 import (
 	"os"
@@ -8,14 +8,11 @@ import (
 	"unsafe"
 )
 
-// Width returns how many columns the terminal f has, or 0 if f is none or does not
-// say.
-func Width(f *os.File) int {
+// terminalWidth reports whether f is a terminal, and how many columns it has: 0 if
+// it does not say.
+func terminalWidth(f *os.File) (columns int, ok bool) {
 	var size struct{ rows, columns, x, y uint16 }
 	//nolint:gosec // the system writes a winsize there, which this is
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TIOCGWINSZ, uintptr(unsafe.Pointer(&size)))
-	if errno != 0 {
-		return 0
-	}
-	return int(size.columns)
+	return int(size.columns), errno == 0
 }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var addressLine = regexp.MustCompile(`^ +(gin|echo|fiber|net/http) +(http://\S+)$`)
+
+// startDemo starts the demo as a process, and returns the address of each
+// framework. The test's end stops it.
+func startDemo(t *testing.T) map[string]string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "demo.exe")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", name, "../../examples/demo")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	demo := exec.CommandContext(t.Context(), name, "-addr", "127.0.0.1:0", "-tick", "100ms")
+	demo.Cancel = func() error { return demo.Process.Signal(os.Interrupt) }
+	demo.WaitDelay = 5 * time.Second // then it is killed
+	stdout, err := demo.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = demo.Wait() })
+
+	urls := make(map[string]string)
+	for lines := bufio.NewScanner(stdout); len(urls) < 4; {
+		if !lines.Scan() {
+			t.Fatalf("the demo has ended after the addresses %v", urls)
+		}
+		if m := addressLine.FindStringSubmatch(lines.Text()); m != nil {
+			urls[m[1]] = m[2]
+		}
+	}
+	return urls
+}
+
+// The demo's streams are clean, on each framework.
+func TestCheckDemo(t *testing.T) {
+	urls := startDemo(t)
+	t.Run("streams", func(t *testing.T) { // which returns when all of them have
+		for name, url := range urls {
+			for _, path := range []string{"/stream", "/ticker", "/news", "/chat?name=ada"} {
+				t.Run(name+path, func(t *testing.T) {
+					t.Parallel()
+					r, stderr, status := examine(t, "-watch", "2s", url+path)
+					equal(t, "stderr", stderr, "")
+					equal(t, "wrong", strings.Join(wrong(r), "\n"), "")
+					equal(t, "status", status, statusOK)
+					equal(t, "stream", r.Stream, true)
+				})
+			}
+		}
+	})
+}
