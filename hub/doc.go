@@ -27,7 +27,14 @@
 // # Order
 //
 // There is one order over all topics of a hub, and IDs grow with it, so that a
-// client of several topics needs no more than the one ID to resume. An ID is
-// "<epoch>-<number>". The epoch is drawn when the hub is made, so that an ID of an
-// earlier process is not taken for one of this.
+// client of several topics needs no more than the one ID to resume. An ID begins
+// with an epoch: that of the hub, "<epoch>-<number>", is drawn when it is made, so
+// that an ID of an earlier process is not taken for one of this. Take an ID for a
+// word without parts; only its hub can compare it with another.
+//
+// # Many processes
+//
+// With a [Log], hubs in several processes share their events and the order. The log
+// gives the IDs, in a form of its own, and they outlive each process; a new epoch
+// begins when the log has lost what it had. See [WithLog].
 package hub

@@ -21,9 +21,11 @@ const maxIdle = 1 << 14
 // time; it must not be copied after its first use.
 type Hub struct {
 	config
-	log
+	memory
 
 	mu sync.Mutex // guards everything here, and is held while nobody waits
+
+	follower *follower // follows the Log; nil without one
 
 	epoch    string // begins each ID; empty before the first use
 	began    time.Time
@@ -61,9 +63,13 @@ func (h *Hub) lock() {
 func (h *Hub) setUp() {
 	h.epoch = strings.ToLower(rand.Text()[:epochLen])
 	h.began = time.Now()
-	h.log.bounds = h.config.bounds
+	h.memory.bounds = h.config.bounds
 	h.topics = make(map[string]*topic)
 	h.patterns = make(map[string]*source)
+	if h.config.log != nil {
+		h.ids = new(list[string])
+		h.follow(h.config.log)
+	}
 }
 
 // Publish appends an event to a topic's log, for those who follow it now and for
@@ -74,7 +80,8 @@ func (h *Hub) setUp() {
 // An error says why the event was not published: the topic is empty, malformed
 // (see [Check]) or a pattern; the event brings its own ID, cannot be encoded or
 // is larger than the log; ctx has ended; or the hub was shut down. Then nothing
-// has changed.
+// has changed, with one exception: a [Log] that did not answer may have the event
+// all the same. [WithIdempotencyKey] makes it safe to publish that again.
 func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...PublishOption) (id string, err error) {
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("hub: publish: %w", context.Cause(ctx))
@@ -88,45 +95,45 @@ func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...Pu
 			o(&p)
 		}
 	}
-	var ways [4]departure
-	id, off, err := h.publish(name, e, p, ways[:0])
-	for _, d := range off {
-		for _, l := range d.links {
-			l.subscription.wakeUp()
-		}
-	}
-	if len(off) > 0 {
-		h.mu.Lock()
-		for _, d := range off {
-			d.source.rest(d.links)
-		}
+	var room [4]departure
+	h.lock()
+	if h.follower != nil {
 		h.mu.Unlock()
+		return h.follower.publish(ctx, name, e, p)
 	}
+	id, off, err := h.publish(name, e, p, room[:0])
+	h.mu.Unlock()
+	h.wake(off)
 	return id, err
 }
 
-// A departure is those who have waited for an event of a source.
-type departure struct {
-	source *source
-	links  []*link
-}
-
+// publish appends an event and returns those who have waited for it.
 func (h *Hub) publish(name string, e core.Event, p publication, off []departure) (string, []departure, error) {
-	h.lock()
-	defer h.mu.Unlock()
 	if h.closed {
 		return "", nil, ErrShutdown
 	}
+	if number, ok := h.once[attempt{name, p.idempotency}]; ok {
+		return h.id(number), nil, nil
+	}
+	e.ID = h.id(h.last + 1)
+	off, err := h.add(name, e, p, off)
+	if err != nil {
+		return "", nil, err
+	}
+	return e.ID, off, nil
+}
+
+// add adds an event, which has its ID, to the memory.
+func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]departure, error) {
 	t := h.topics[name]
 	if t == nil {
 		if err := CheckTopic(name); err != nil {
-			return "", nil, err
+			return nil, err
 		}
 	}
-	e.ID = h.id(h.last + 1)
 	r, err := h.encode(e, p.keyed)
 	if err != nil {
-		return "", nil, fmt.Errorf("hub: publish to %q: %w", name, err)
+		return nil, fmt.Errorf("hub: publish to %q: %w", name, err)
 	}
 	if t == nil {
 		t = h.newTopic(name)
@@ -135,14 +142,43 @@ func (h *Hub) publish(name string, e core.Event, p publication, off []departure)
 	if p.keyed {
 		h.remove(t.replaceKey(p.key, h.last+1))
 	}
-	h.commit(t, r, h.now())
+	number := h.commit(t, r, h.now())
+	if p.idempotency != "" {
+		h.remember(attempt{t.name, strings.Clone(p.idempotency)}, number)
+	}
+	if h.ids != nil {
+		h.ids.push(number, e.ID)
+	}
 	h.trim()
 	for _, s := range t.sources {
 		if links := s.send(); links != nil {
 			off = append(off, departure{s, links})
 		}
 	}
-	return e.ID, off, nil
+	return off, nil
+}
+
+// A departure is those who have waited for an event of a source.
+type departure struct {
+	source *source
+	links  []*link
+}
+
+// wake wakes those up who have waited. The hub is not locked.
+func (h *Hub) wake(off []departure) {
+	if len(off) == 0 {
+		return
+	}
+	for _, d := range off {
+		for _, l := range d.links {
+			l.subscription.wakeUp()
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, d := range off {
+		d.source.rest(d.links)
+	}
 }
 
 // LastID returns the ID of the last event that was published, or of the hub's
@@ -152,13 +188,21 @@ func (h *Hub) publish(name string, e core.Event, p publication, off []departure)
 //
 // Take it before you read the state, so that an event is rather shown twice than
 // not at all.
+//
+// With a [Log] it is the last one that has come from there. It is empty before the
+// log has answered for the first time, and that stands for [Now]: let [Hub.Healthy]
+// tell when the process is ready, and it will not be.
 func (h *Hub) LastID() string {
 	h.lock()
 	defer h.mu.Unlock()
+	if h.follower != nil {
+		return h.follower.at
+	}
 	return h.id(h.last)
 }
 
-// Len returns how many subscriptions run that have named this topic or pattern.
+// Len returns how many subscriptions run in this process that have named this topic
+// or pattern.
 func (h *Hub) Len(topic string) int {
 	h.lock()
 	defer h.mu.Unlock()
@@ -168,8 +212,8 @@ func (h *Hub) Len(topic string) int {
 	return 0
 }
 
-// Topics returns the names of the topics that hold events or have subscribers of
-// their own, sorted.
+// Topics returns the names of the topics that hold events in this process's memory
+// or have subscribers of their own here, sorted.
 func (h *Hub) Topics() []string {
 	h.lock()
 	defer h.mu.Unlock()
@@ -187,7 +231,9 @@ func (h *Hub) Topics() []string {
 // Kick ends the subscriptions that have named this topic or pattern, and returns
 // how many. Each is first sent what was published until now; then its stream ends,
 // as one that has come to its end. A browser reconnects after that, so
-// what is to keep somebody out is the view's to refuse.
+// what is to keep somebody out is the view's to refuse. With a [Log] it is this
+// process only whose subscriptions end: to reach all, publish an event that has
+// each call Kick.
 func (h *Hub) Kick(topic string) int {
 	h.lock()
 	defer h.mu.Unlock()
@@ -199,7 +245,7 @@ func (h *Hub) Kick(topic string) int {
 	return len(s.members)
 }
 
-// Shutdown ends all subscriptions as [Hub.Kick] does, refuses what comes later with
+// Shutdown ends all subscriptions of this process as [Hub.Kick] does, refuses what comes later with
 // [ErrShutdown], and waits until the subscriptions' streams have ended. If ctx
 // ends first it returns an error that wraps the context's, and the streams that
 // are left go on ending. A hook must not call it: it would wait for itself.
@@ -218,20 +264,27 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	if h.ended == nil && h.running > 0 {
 		h.ended = make(chan struct{})
 	}
-	ended := h.ended
+	var last []<-chan struct{}
+	if h.ended != nil {
+		last = append(last, h.ended)
+	}
+	if h.follower != nil {
+		h.follower.cancel()
+		last = append(last, h.follower.ended)
+	}
 	h.mu.Unlock()
 
-	if ended == nil {
-		return nil
+	for _, ended := range last {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			h.lock()
+			defer h.mu.Unlock()
+			return fmt.Errorf("hub: shutdown: %d subscriptions have not ended, or its log has not let go: %w",
+				h.running, context.Cause(ctx))
+		}
 	}
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		h.lock()
-		defer h.mu.Unlock()
-		return fmt.Errorf("hub: shutdown: %d subscriptions have not ended: %w", h.running, context.Cause(ctx))
-	}
+	return nil
 }
 
 // end has the members of a source end when they have read what there is.
@@ -239,6 +292,9 @@ func (h *Hub) end(s *source) {
 	for _, l := range s.members {
 		if !l.subscription.ending {
 			l.subscription.ending, l.subscription.final = true, h.last
+			if h.follower != nil {
+				l.subscription.reach.until = h.follower.at
+			}
 			l.subscription.wakeUp()
 		}
 	}
@@ -269,7 +325,7 @@ func (h *Hub) refresh(t *topic) {
 
 // now is the time for the log, if it has a bound by age.
 func (h *Hub) now() int64 {
-	if h.log.maxAge <= 0 {
+	if h.memory.maxAge <= 0 {
 		return 0
 	}
 	return int64(time.Since(h.began))
@@ -284,6 +340,9 @@ func (h *Hub) trim() {
 			break
 		}
 		h.refresh(t)
+		if h.follower != nil {
+			h.follower.since = h.ids.items[h.ids.find(number)]
+		}
 		h.remove(number)
 		t.forgetKey(number)
 		for _, s := range t.sources {
@@ -292,10 +351,10 @@ func (h *Hub) trim() {
 		h.dropped = number
 		h.retire(t)
 	}
-	if h.log.maxAge > 0 && h.expiry == nil && h.order.live > 0 && !h.closed {
+	if h.memory.maxAge > 0 && h.expiry == nil && h.order.live > 0 && !h.closed {
 		_, oldest := h.order.oldest()
-		left := h.log.maxAge - time.Duration(now-oldest.at)
-		h.expiry = time.AfterFunc(max(left, h.log.maxAge/16), h.expire)
+		left := h.memory.maxAge - time.Duration(now-oldest.at)
+		h.expiry = time.AfterFunc(max(left, h.memory.maxAge/16), h.expire)
 	}
 }
 

@@ -33,6 +33,31 @@ func TestRefusedEventMakesNoTopic(t *testing.T) {
 	}
 }
 
+// After a gap in the log nothing is held of what was before.
+func TestGapForgets(t *testing.T) {
+	h := New()
+	h.ids = new(list[string])
+	h.follower = &follower{hub: h, ready: make(chan struct{})}
+	h.newSource("*")
+	h.newSource("a")
+	h.follower.take(Entry{ID: "1", Topic: "a", Keyed: true})
+	h.follower.take(Entry{ID: "2", Topic: "b"})
+	held := func() []int {
+		held := []int{h.bytes, h.order.live, h.ids.live, h.patterns["*"].records.live}
+		for _, t := range h.topics {
+			held = append(held, t.records.live, len(t.keys))
+		}
+		return held
+	}
+	if slices.Max(held()) == 0 {
+		t.Fatal("nothing was held")
+	}
+	h.follower.take(Entry{ID: "3", Gap: true})
+	if got := held(); slices.Max(got) != 0 {
+		t.Errorf("got %v of all that is held, want nothing", got)
+	}
+}
+
 // A subscriber that a busy topic wakes again and again waits for its quiet one
 // once.
 func TestWaitsOnce(t *testing.T) {

@@ -16,6 +16,7 @@ type config struct {
 	gapPolicy GapPolicy
 	join      func(ctx context.Context, topic string)
 	leave     func(ctx context.Context, topic string)
+	log       Log
 }
 
 func newConfig(opts []Option) config {
@@ -42,7 +43,8 @@ func WithMaxEvents(n int) Option {
 
 // WithMaxBytes bounds the log by the bytes of its frames, over all topics. An
 // event that is larger is refused. The default is 64 MiB. Zero or less sets no
-// bound.
+// bound. Hubs that share a [Log] should have the same: a larger event from
+// elsewhere is read from the log, by each subscriber for itself.
 func WithMaxBytes(n int) Option {
 	return func(c *config) { c.bounds.maxBytes = n }
 }
@@ -74,7 +76,8 @@ func WithGapPolicy(p GapPolicy) Option {
 // WithJoin calls f when a subscription begins to run, once for each topic and
 // pattern that it named. f runs in the stream's goroutine, before the first
 // event; what it publishes reaches that subscription too. The context has the
-// values of the subscription's, and does not end.
+// values of the subscription's, and does not end. With [WithLog] too, f hears of
+// this process's subscriptions only.
 func WithJoin(f func(ctx context.Context, topic string)) Option {
 	return func(c *config) { c.join = f }
 }
@@ -85,12 +88,24 @@ func WithLeave(f func(ctx context.Context, topic string)) Option {
 	return func(c *config) { c.leave = f }
 }
 
+// WithLog keeps the events in l, which hubs in other processes share: what one
+// publishes reaches the subscribers of all, and a client may reconnect to any. The
+// hub follows l in a goroutine, which [Hub.Shutdown] ends. Its own memory, within
+// its bounds, is for the subscribers that keep up; what is older is read from l.
+//
+// Events are shared, and nothing else is: [Hub.Len], [Hub.Topics], [Hub.Kick],
+// [Hub.Shutdown], [WithJoin] and [WithLeave] are about this process alone.
+func WithLog(l Log) Option {
+	return func(c *config) { c.log = l }
+}
+
 // A PublishOption sets something about one event.
 type PublishOption func(*publication)
 
 type publication struct {
-	key   string
-	keyed bool
+	key         string
+	keyed       bool
+	idempotency string
 }
 
 // WithKey lets the event stand for earlier ones of the same topic and key: who
@@ -99,4 +114,12 @@ type publication struct {
 // such as prices.
 func WithKey(key string) PublishOption {
 	return func(p *publication) { p.key, p.keyed = key, true }
+}
+
+// WithIdempotencyKey makes it safe to publish an event again when it is not known
+// whether the first attempt has succeeded: in a topic it is not added twice with
+// the same key, and both have the same ID. The hub remembers a key for as long as
+// it holds the event; a [Log] has a time of its own for that.
+func WithIdempotencyKey(key string) PublishOption {
+	return func(p *publication) { p.idempotency = key }
 }

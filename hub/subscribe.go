@@ -2,9 +2,11 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -78,12 +80,19 @@ type position struct {
 	cursor uint64 // everything up to this event has been read
 	oldest bool   // it is wherever the log begins, when the stream does
 	gap    *Gap   // what is to be told first
+
+	// For a hub with a Log:
+	lastEventID, from string
+	newest            string // the ID at the call of Subscribe; empty if the log had not answered
 }
 
 // locate returns where a client begins.
 func (h *Hub) locate(lastEventID, from string) position {
 	h.lock()
 	defer h.mu.Unlock()
+	if h.follower != nil {
+		return position{cursor: h.last, lastEventID: lastEventID, from: from, newest: h.follower.at}
+	}
 	var gap *Gap
 	for i, id := range []string{lastEventID, from} {
 		if id == "" || i == 1 && id == Oldest {
@@ -111,6 +120,8 @@ type subscription struct {
 	ctx    context.Context //nolint:containedctx // it ends the stream
 	moving bool            // it has read, if only that there is nothing
 	lost   uint64          // the last event that its patterns lost before they were there
+
+	reach *reach // nil without a Log
 
 	links  []link
 	wake   chan struct{} // there may be something to do
@@ -149,6 +160,11 @@ func (s *subscription) run(topics []string, yield func(core.Event, error) bool) 
 		s.leave()
 		s.tellLeave(joined)
 	}()
+	if s.hub.follower != nil {
+		if err := s.arrive(topics); err != nil {
+			return ignoreEnd(err)
+		}
+	}
 	if err := s.join(topics); err != nil {
 		return err
 	}
@@ -212,25 +228,26 @@ func (s *subscription) decode(yield func(core.Event, error) bool) error {
 // A reader reads a subscription's frames, and never beyond the end of one.
 type reader struct {
 	subscription *subscription
-	frames       [][]byte
-	rest         []byte // of the frame that is being read
+	room         [1][]byte
+	frames       [][]byte // to be read; one, but for those of a Log's page
+	rest         []byte   // of the one that is being read
 	more         bool
 	err          error
 }
 
 func (r *reader) Read(p []byte) (int, error) {
 	for len(r.rest) == 0 {
-		clear(r.frames)
-		r.rest = nil // for it is a part of the log
+		if len(r.frames) > 0 {
+			r.rest, r.frames = r.frames[0], r.frames[1:]
+			break
+		}
+		r.room[0], r.rest = nil, nil // for they are parts of the log
 		if !r.more && !r.subscription.sleep() {
 			return 0, io.EOF
 		}
-		r.frames = r.frames[:0]
+		r.frames = r.room[:0]
 		if r.more, r.err = r.subscription.take(&r.frames, 1); r.err != nil {
 			return 0, r.err
-		}
-		if len(r.frames) > 0 {
-			r.rest = r.frames[0]
 		}
 	}
 	n := copy(p, r.rest)
@@ -253,7 +270,11 @@ func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 		return false, io.EOF
 	}
 	gap, more, err := s.read(frames, most)
-	if gap == nil {
+	if err == errPage { //nolint:errorlint // the very one
+		more = true
+		gap, err = s.page(frames)
+	}
+	if err != nil || gap == nil {
 		return more, err
 	}
 	e := s.hub.gapEvent(*gap)
@@ -262,9 +283,12 @@ func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("hub: gap event: %w", err)
 	}
-	*frames = append(*frames, frame)
+	*frames = slices.Insert(*frames, 0, frame)
 	return true, nil
 }
+
+// errPage means that what comes next is to be read from the Log.
+var errPage = errors.New("hub: not in memory")
 
 // read is take, but for a gap, which it returns.
 func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
@@ -272,15 +296,20 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	h.lock()
 	defer h.mu.Unlock()
 	h.trim()
-	gap = s.overtaken()
+	ok := true
+	if s.reach == nil {
+		gap = s.overtaken()
+	} else {
+		gap, ok = s.settle()
+	}
 	switch {
-	case gap != nil && gap.Reason == GapDropped && s.moving && h.gapPolicy == GapEnd:
+	case !ok:
+		return nil, true, errPage
+	case s.lagged(gap):
 		return nil, false, ErrLagged
 	case gap != nil:
-		s.moving = true
 		return gap, true, nil
 	}
-	s.moving = true
 	for i := range s.links {
 		l := &s.links[i]
 		l.next = l.source.records.after(s.cursor)
@@ -293,8 +322,12 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 		*frames = append(*frames, r.frame())
 		most -= int(r.size)
 	}
+	more = most <= 0 || len(*frames) == batchFrames
+	if s.reach != nil {
+		s.moved(!more)
+	}
 	switch {
-	case most <= 0 || len(*frames) == batchFrames:
+	case more:
 		return nil, true, nil
 	case s.ending && len(*frames) == 0:
 		return nil, false, io.EOF
@@ -303,6 +336,13 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	}
 	s.wait()
 	return nil, false, nil
+}
+
+// lagged reports whether the stream ends for a gap, since it has begun before.
+func (s *subscription) lagged(gap *Gap) bool {
+	moving := s.moving
+	s.moving = true
+	return moving && gap != nil && gap.Reason == GapDropped && s.hub.gapPolicy == GapEnd
 }
 
 // nextRecord moves the cursor to the next event, if there is one.

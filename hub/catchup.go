@@ -1,0 +1,178 @@
+package hub
+
+import (
+	"errors"
+	"io"
+)
+
+// A reach is where a subscription stands in a Log, of which its hub holds the
+// newest part. It belongs to the stream.
+type reach struct {
+	follower *follower
+	filter   tree   // the topics and patterns
+	at       string // everything up to this ID has been read; empty in front of the oldest
+	paging   bool   // what comes next is read from the log, unless the memory turns out to have it
+	ahead    bool   // at has not come to this hub yet
+	until    string // once the subscription is ending: the ID behind which it does; guarded by the hub's lock
+}
+
+// arrive finds out where a client begins. It waits for the log to answer.
+func (s *subscription) arrive(topics []string) error {
+	f := s.hub.follower
+	select {
+	case <-f.ready:
+	case <-f.ended:
+		return ErrShutdown
+	case <-s.ctx.Done():
+		return io.EOF
+	}
+	r := &reach{follower: f, at: s.newest, paging: true}
+	s.reach = r
+	for _, name := range topics {
+		r.filter.put(name, &source{name: name})
+	}
+	if r.at == "" { // the log has answered only now
+		f.hub.lock()
+		r.at = f.at
+		f.hub.mu.Unlock()
+	}
+	newest := r.at
+	if s.from == Oldest {
+		r.at = ""
+	}
+	for i, id := range []string{s.lastEventID, s.from} {
+		if id == "" || i == 1 && id == Oldest {
+			continue
+		}
+		order, err := f.log.Compare(id, newest)
+		r.ahead = err == nil && order > 0
+		if r.ahead || errors.Is(err, ErrOtherEpoch) { // either it is nobody's ID, or this hub is late
+			known, failure := s.known(id)
+			switch {
+			case failure != nil:
+				return failure
+			case known:
+				err = nil
+			case r.ahead:
+				r.ahead, err = false, errors.New("nothing has this ID yet")
+			}
+		}
+		switch {
+		case err == nil:
+			r.at = id
+			return nil
+		case errors.Is(err, ErrOtherEpoch):
+			r.at, s.gap = "", &Gap{Reason: GapRestarted, After: id}
+			return nil
+		case s.gap == nil:
+			s.gap = &Gap{Reason: GapUnknown, After: id}
+		}
+	}
+	return nil
+}
+
+// known reports whether the log has come as far as this ID. It asks until there is
+// an answer.
+func (s *subscription) known(id string) (bool, error) {
+	log := s.reach.follower.log
+	for {
+		last, err := log.Last(s.ctx)
+		if err == nil {
+			order, err := log.Compare(id, last)
+			return err == nil && order <= 0, nil
+		}
+		if err := s.pause(err); err != nil {
+			return false, err
+		}
+	}
+}
+
+// settle moves the subscription to the memory, and returns the gap in front of what
+// comes next, if there is one. It reports whether the memory has that; if not, it
+// is to be read from the log. The hub is locked.
+func (s *subscription) settle() (gap *Gap, ok bool) {
+	if gap = s.brokenOff(); gap != nil {
+		return gap, true
+	}
+	if !s.locate() {
+		return nil, false
+	}
+	if gap, s.gap = s.gap, nil; gap != nil {
+		gap.Through, gap.Topics = s.reach.at, s.names()
+	}
+	return gap, true
+}
+
+// brokenOff returns the gap that the follower has met since, if any: for those who
+// read from the memory. Who reads from the log itself finds there what is missing.
+func (s *subscription) brokenOff() *Gap {
+	r := s.reach
+	f := r.follower
+	if s.cursor >= f.broken {
+		return nil
+	}
+	s.cursor = f.broken
+	_, err := f.log.Compare(r.at, f.gap)
+	if r.at == "" || err == nil && (r.paging || r.ahead) {
+		r.paging = true
+		return nil
+	}
+	gap := s.gap
+	if gap == nil {
+		gap = &Gap{Reason: GapDropped, After: r.at}
+	}
+	gap.Through, gap.Topics = f.gap, s.names()
+	s.gap, r.at, r.paging, r.ahead = nil, f.gap, false, false
+	return gap
+}
+
+// locate finds where in the memory the subscription goes on, and reports whether it
+// does.
+func (s *subscription) locate() bool {
+	r, h := s.reach, s.hub
+	f := r.follower
+	for i := range s.links {
+		r.paging = r.paging || s.links[i].source.lost > s.cursor // the memory has lost it, not the log
+	}
+	if !r.paging && !r.ahead {
+		return true
+	}
+	front, err1 := f.log.Compare(r.at, f.since)
+	end, err2 := f.log.Compare(r.at, f.at)
+	cursor, err3 := h.last, error(nil)
+	if end < 0 {
+		cursor, err3 = f.find(r.at)
+	}
+	if errors.Join(err1, err2, err3) != nil || front < 0 {
+		// It is at the log's front, in another epoch, or before the memory.
+		r.paging, r.ahead = true, false
+		return false
+	}
+	s.cursor, r.paging, r.ahead = cursor, false, end > 0
+	for i := range s.links {
+		if source := s.links[i].source; source.since > s.cursor {
+			h.complete(source, s.cursor)
+		}
+	}
+	return true
+}
+
+// moved takes note of what was read from the memory. The hub is locked.
+func (s *subscription) moved(all bool) {
+	r := s.reach
+	switch {
+	case r.ahead:
+	case all:
+		s.cursor, r.at = s.hub.last, r.follower.at
+	default:
+		r.at = s.hub.ids.items[s.hub.ids.find(s.cursor)]
+	}
+}
+
+func (s *subscription) names() []string {
+	names := make([]string, len(s.links))
+	for i := range s.links {
+		names[i] = s.links[i].source.name
+	}
+	return names
+}

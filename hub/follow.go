@@ -1,0 +1,275 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+const (
+	// silence is how long a log may say nothing before it is not healthy.
+	silence = 5 * time.Second
+
+	// The pause before a log that has failed is asked again doubles from one to
+	// the other.
+	firstPause = 100 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// A follower brings a Log's entries into its hub's memory.
+type follower struct {
+	hub    *Hub
+	log    Log
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when it follows no more
+	ready  chan struct{} // closed when at is known
+
+	// The hub's lock guards these.
+	at     string // the ID of the last entry
+	since  string // the ID after which the memory has everything
+	broken uint64 // the number of the last gap in the log; subscribers before it are told
+	gap    string // its ID
+
+	heard time.Time // when the log has last answered
+	err   error     // what it has failed with since
+
+	pageErr    error // what a subscription could not read the log for
+	pageFailed time.Time
+
+	stats FollowStats
+}
+
+// FollowStats says how a hub follows its [Log].
+type FollowStats struct {
+	Events     int64         // that have come from the log
+	Bytes      int64         // of their frames
+	Lag        time.Duration // how old the last event was when it came: the two machines' clocks count
+	Reconnects int64         // how often following has failed and begun again
+	Gaps       int64         // how often the log had dropped what was to come
+}
+
+// FollowStats returns how the hub follows its Log. Without one it is zero.
+func (h *Hub) FollowStats() FollowStats {
+	h.lock()
+	defer h.mu.Unlock()
+	if h.follower == nil {
+		return FollowStats{}
+	}
+	return h.follower.stats
+}
+
+// Healthy returns why events from the hub's [Log] are late or do not come at
+// present: it has not answered yet, has failed, has been silent for 5 s, or cannot
+// be read by those who come back for older events. It returns nil if all is well,
+// and for a hub without a Log. A process should get traffic once this is nil.
+func (h *Hub) Healthy() error {
+	h.lock()
+	defer h.mu.Unlock()
+	f := h.follower
+	switch {
+	case f == nil:
+		return nil
+	case h.closed:
+		return ErrShutdown
+	case f.err != nil:
+		return fmt.Errorf("hub: the log: %w", f.err)
+	case f.at == "":
+		return errors.New("hub: the log has not answered yet")
+	case time.Since(f.heard) > silence:
+		return fmt.Errorf("hub: the log has not answered since %s", f.heard.Format(time.RFC3339))
+	case f.pageErr != nil && time.Since(f.pageFailed) < silence: // those who read try again before that
+		return fmt.Errorf("hub: the log cannot be read: %w", f.pageErr)
+	}
+	return nil
+}
+
+// follow begins to follow a log.
+func (h *Hub) follow(log Log) {
+	ctx, cancel := context.WithCancel(context.Background())
+	h.follower = &follower{
+		hub:    h,
+		log:    log,
+		cancel: cancel,
+		ended:  make(chan struct{}),
+		ready:  make(chan struct{}),
+		heard:  time.Now(),
+	}
+	go h.follower.run(ctx)
+}
+
+// run follows the log until ctx ends.
+func (f *follower) run(ctx context.Context) {
+	defer close(f.ended)
+	after, pause := "", time.Duration(0)
+	for ctx.Err() == nil {
+		err := errors.New("the log has ended what was followed")
+		for e, failure := range f.log.Follow(ctx, after) {
+			if failure != nil {
+				err = failure
+				break
+			}
+			if e.ID != "" {
+				after = e.ID
+			}
+			pause = 0
+			f.take(e)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		f.hub.lock()
+		f.err = err
+		f.stats.Reconnects++
+		f.hub.mu.Unlock()
+		pause = min(max(2*pause, firstPause), lastPause)
+		wait(ctx, pause)
+	}
+}
+
+// wait waits for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// take brings an entry into the memory.
+func (f *follower) take(e Entry) {
+	var room [4]departure
+	off := room[:0]
+	h := f.hub
+	h.lock()
+	f.heard, f.err = time.Now(), nil
+	switch {
+	case e.ID == "":
+	case e.Gap:
+		off = f.breakOff(e.ID, off)
+	case e.Topic == "":
+		f.at = e.ID
+	default:
+		f.at = e.ID
+		e.Event.ID = e.ID
+		var err error
+		if off, err = h.add(e.Topic, e.Event, publication{key: e.Key, keyed: e.Keyed}, off); err != nil {
+			break // no hub has published it, and none sends it
+		}
+		f.stats.Events++
+		f.stats.Bytes = h.written
+		f.stats.Lag = max(time.Since(e.Time), 0)
+	}
+	if f.at != "" {
+		select {
+		case <-f.ready:
+		default:
+			f.since = f.at
+			close(f.ready)
+		}
+	}
+	h.mu.Unlock()
+	h.wake(off)
+}
+
+// breakOff begins anew after a gap in the log: what is held is of no use, for what
+// comes next does not follow it. All subscribers are told.
+func (f *follower) breakOff(id string, off []departure) []departure {
+	h := f.hub
+	f.at, f.since, f.gap = id, id, id
+	f.stats.Gaps++
+	h.last++
+	f.broken = h.last
+	h.forget()
+	for _, t := range h.topics {
+		if links := t.send(); links != nil {
+			off = append(off, departure{&t.source, links})
+		}
+	}
+	for _, s := range h.patterns {
+		if links := s.send(); links != nil {
+			off = append(off, departure{s, links})
+		}
+	}
+	return off
+}
+
+// forget drops everything that is held.
+func (h *Hub) forget() {
+	h.dropped, h.bytes = h.last, 0
+	h.order, *h.ids = list[place]{}, list[string]{}
+	h.idle = nil
+	for name, t := range h.topics {
+		t.records, t.keys, t.keyOf, t.idle = list[record]{}, nil, nil, false
+		if len(t.members) == 0 {
+			delete(h.topics, name)
+		}
+	}
+	for _, s := range h.patterns {
+		s.records, s.since = list[record]{}, h.last
+	}
+}
+
+// publish appends an event to the log.
+func (f *follower) publish(ctx context.Context, topic string, e core.Event, p publication) (id string, err error) {
+	h := f.hub
+	if err := CheckTopic(topic); err != nil {
+		return "", err
+	}
+	frame, err := e.AppendText(nil)
+	if err == nil && h.memory.maxBytes > 0 && len(frame) > h.memory.maxBytes {
+		err = tooLarge(len(frame), h.memory.maxBytes)
+	}
+	if err != nil {
+		return "", fmt.Errorf("hub: publish to %q: %w", topic, err)
+	}
+	h.lock()
+	closed := h.closed
+	h.mu.Unlock()
+	if closed {
+		return "", ErrShutdown
+	}
+	entry := Entry{Topic: topic, Event: e, Key: p.key, Keyed: p.keyed}
+	if p.idempotency != "" {
+		entry.IdempotencyKey = topic + "\x00" + p.idempotency // no topic has a NUL
+	}
+	id, err = f.log.Append(ctx, entry)
+	if err != nil {
+		return "", fmt.Errorf("hub: publish to %q: %w", topic, err)
+	}
+	return id, nil
+}
+
+// find returns the number of the last event in the memory whose ID is not after
+// id, as far as anybody can tell: of one that is not held, the next one's less one.
+func (f *follower) find(id string) (uint64, error) {
+	h := f.hub
+	low, high := h.ids.front, len(h.ids.items)
+	for low < high {
+		middle := (low + high) / 2 //nolint:mnd // a half
+		i := middle
+		for i < high && h.ids.items[i] == "" {
+			i++ // has gone
+		}
+		if i == high {
+			high = middle
+			continue
+		}
+		order, err := f.log.Compare(h.ids.items[i], id)
+		switch {
+		case err != nil:
+			return 0, err
+		case order <= 0:
+			low = i + 1
+		default:
+			high = middle
+		}
+	}
+	if low == len(h.ids.items) {
+		return h.last, nil
+	}
+	return h.ids.numbers[low] - 1, nil
+}

@@ -1,0 +1,37 @@
+package hubtest
+
+var checks = []struct {
+	name     string
+	check    func(*fixture)
+	parallel bool // it waits most of the time
+}{
+	{"one order", checkOrder, false},
+	{"events as they were", checkEvents, false},
+	{"resume", checkResume, false},
+	{"resume after what is trimmed", checkResumeTrimmed, false},
+	{"resume ahead of the hub", checkAhead, false},
+	{"patterns", checkPatterns, false},
+	{"keys", checkKeys, false},
+	{"idempotency", checkIdempotency, false},
+	{"refused", checkRefused, false},
+	{"pages", checkPages, false},
+	{"pages that are trimmed", checkPagesTrimmed, false},
+	{"events that are large", checkLarge, false},
+	{"slow subscriber", checkSlow, false},
+	{"slow subscriber that is to end", checkSlowEnd, false},
+	{"kick", checkKick, false},
+	{"kick while it reads pages", checkKickPaging, false},
+	{"shutdown", checkShutdown, false},
+	{"statistics", checkStats, false},
+	{"storm", checkStorm, false},
+	{"storm with trimming", checkStormTrimmed, false},
+	{"a process dies", checkDeath, false},
+	{"the server is killed", checkKill, false},
+	{"the server comes back empty", checkEmpty, false},
+	{"trimming passes a follower", checkFollowerTrimmed, true},
+	{"shutdown while the network stalls", checkShutdownStalled, true},
+	{"the network stalls", checkStall, true},
+	{"the network stalls to the server", checkStallToServer, true},
+	{"the network stalls from the server", checkStallToClient, true},
+	{"connections break", checkCut, true},
+}

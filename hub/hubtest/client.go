@@ -1,0 +1,226 @@
+package hubtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// A client subscribes to topics, at one hub or at several, one after the other.
+type client struct {
+	f       *fixture
+	names   []string
+	decoded bool // its events come through a generator that ranges over the hub's
+
+	cursor string       // its last event ID
+	seen   []core.Event // that it was sent
+	where  []int        // on which of its connections
+	conns  int
+	conn   *connection
+}
+
+func (f *fixture) client(names ...string) *client {
+	c := &client{f: f, names: names}
+	f.Cleanup(c.leave)
+	return c
+}
+
+// join returns a client that is connected.
+func (f *fixture) join(h *hub.Hub, names ...string) *client {
+	c := f.client(names...)
+	c.connect(h, hub.Now)
+	return c
+}
+
+// A connection is one session.
+type connection struct {
+	leave  func()
+	events chan core.Event // closed at its end
+	err    error           // the stream's, known when events is closed
+}
+
+// connect leaves the hub where the client is and goes to another, with its last
+// event ID if it has one.
+func (c *client) connect(h *hub.Hub, from string) {
+	c.leave()
+	c.conns++
+	ctx, cancel := context.WithCancel(context.Background())
+	session, err := core.NewSession(ctx, c.cursor, core.WithHeartbeat(0), core.WithWriteTimeout(0))
+	if err != nil {
+		cancel()
+		c.f.Errorf("connect: %v", err)
+		return
+	}
+	stream := h.SubscribeFrom(session.Context(), from, c.names...)
+	if c.decoded {
+		inner := stream
+		stream = func(yield func(core.Event, error) bool) {
+			inner(func(e core.Event, err error) bool { return yield(e, err) })
+		}
+	}
+	r, w := io.Pipe()
+	left, served := make(chan struct{}), make(chan struct{})
+	conn := &connection{events: make(chan core.Event)}
+	go func() {
+		defer close(served)
+		conn.err = session.Serve(pipe{w}, stream)
+		_ = w.Close()
+	}()
+	go func() {
+		defer close(conn.events)
+		defer func() { <-served }()
+		p := core.Parser{Comments: true}
+		for e, err := range p.Read(r) {
+			if err != nil || e == (core.Event{Comment: e.Comment}) {
+				continue
+			}
+			select {
+			case conn.events <- e:
+			case <-left:
+				return
+			}
+		}
+	}()
+	conn.leave = func() {
+		cancel()
+		_ = r.Close()
+		close(left)
+		for range conn.events {
+		}
+	}
+	c.conn = conn
+}
+
+// A pipe is a session's way to its client.
+type pipe struct{ w *io.PipeWriter }
+
+func (p pipe) Send(b []byte) error {
+	_, err := p.w.Write(b[core.Headroom:])
+	return err
+}
+
+func (p pipe) End() error { return p.w.Close() }
+func (p pipe) Abort()     { _ = p.w.CloseWithError(errors.New("hubtest: the response is broken")) }
+
+// leave ends the connection, if there is one.
+func (c *client) leave() {
+	if c.conn != nil {
+		c.conn.leave()
+		c.conn = nil
+	}
+}
+
+// take takes the next event. It returns an error if none comes in time, and io.EOF
+// at the stream's clean end.
+func (c *client) take(limit <-chan time.Time) (core.Event, error) {
+	select {
+	case e, ok := <-c.conn.events:
+		switch {
+		case ok:
+			c.cursor = e.ID
+			c.seen, c.where = append(c.seen, e), append(c.where, c.conns)
+			return e, nil
+		case c.conn.err != nil:
+			return core.Event{}, c.conn.err
+		}
+		return core.Event{}, io.EOF
+	case <-limit:
+		return core.Event{}, errLate
+	}
+}
+
+var errLate = errors.New("no event has come in time")
+
+// event takes the next event, or fails.
+func (c *client) event() core.Event {
+	c.f.Helper()
+	e, err := c.take(time.After(patience))
+	if err != nil {
+		c.f.Fatalf("client of %v, after %d events, the last one %s: %v", c.names, len(c.seen), c.cursor, err)
+	}
+	return e
+}
+
+// want takes as many events as there are words, each the last one of its data or
+// "GAP" with its reason.
+func (c *client) want(words ...string) {
+	c.f.Helper()
+	for i, want := range words {
+		if got := summary(c.event()); got != want {
+			c.f.Fatalf("client of %v: got %s, want %s of %v", c.names, got, want, words[max(0, i-3):])
+		}
+	}
+}
+
+// until takes events up to the one with that ID.
+func (c *client) until(id string) {
+	c.f.Helper()
+	for e := c.event(); e.ID != id; {
+		e = c.event()
+	}
+}
+
+// end takes the end, without another event.
+func (c *client) end() error {
+	c.f.Helper()
+	e, err := c.take(time.After(patience))
+	if err == nil {
+		c.f.Fatalf("got the event %+v, want the end", e)
+	}
+	return err
+}
+
+// summary is the last word of an event's data, or "GAP" with its reason.
+func summary(e core.Event) string {
+	if gap, ok := gapOf(e); ok {
+		return "GAP:" + string(gap.Reason)
+	}
+	return e.Data[strings.LastIndexByte(e.Data, ' ')+1:]
+}
+
+func gapOf(e core.Event) (gap hub.Gap, ok bool) {
+	return gap, e.Type == "gap" && json.Unmarshal([]byte(e.Data), &gap) == nil
+}
+
+// everything returns what is in the log, which a new hub is asked for, up to the
+// event of that ID.
+func (f *fixture) everything(last string) []message {
+	f.Helper()
+	c := f.client(">")
+	c.connect(f.open(), hub.Oldest)
+	c.until(last)
+	c.leave()
+	log, ids := make([]message, 0, len(c.seen)), make(map[string]string)
+	data := make(map[string]string)
+	for _, e := range c.seen {
+		topic, _, _ := strings.Cut(e.Data, " ")
+		log = append(log, message{id: e.ID, topic: topic, data: e.Data})
+		if other, ok := data[e.Data]; ok {
+			f.Errorf("the log has %q twice, as %s and %s", e.Data, other, e.ID)
+		}
+		ids[e.ID], data[e.Data] = e.Data, e.ID
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.published {
+		if ids[m.id] != m.data {
+			f.Errorf("the log has %q as %s, where %q was published", ids[m.id], m.id, m.data)
+		}
+	}
+	return log
+}
+
+// words returns the numbers from one to the other.
+func words(from, to int) (all []string) {
+	for n := from; n <= to; n++ {
+		all = append(all, strconv.Itoa(n))
+	}
+	return all
+}

@@ -1,0 +1,176 @@
+package hubtest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A Proxy hands TCP connections on to a server, as a network does, and fails as
+// one. Its methods may be called by any goroutine.
+type Proxy struct {
+	// Addr is where it listens, on the loopback interface.
+	Addr string
+
+	server   string
+	listener net.Listener
+	running  sync.WaitGroup
+
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	stalled [2]bool
+	changed chan struct{} // closed when stalled has
+	closed  chan struct{}
+}
+
+// The directions in which a [Proxy] hands bytes on.
+const (
+	toServer = iota
+	toClient
+)
+
+// NewProxy starts a proxy to a server's address. It ends in a Cleanup of t's.
+func NewProxy(t testing.TB, server string) *Proxy {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("hubtest: proxy: %v", err)
+	}
+	p := &Proxy{
+		Addr:     listener.Addr().String(),
+		server:   server,
+		listener: listener,
+		conns:    make(map[net.Conn]bool),
+		changed:  make(chan struct{}),
+		closed:   make(chan struct{}),
+	}
+	p.running.Go(p.accept)
+	t.Cleanup(p.close)
+	return p
+}
+
+// Stall stops handing bytes on, to the server, to its clients, or both ways.
+// Connections stay open, and new ones are taken; what is sent waits until Resume.
+func (p *Proxy) Stall(toTheServer, toItsClients bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stalled = [2]bool{toServer: toTheServer, toClient: toItsClients}
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// Resume undoes Stall. What has waited is handed on.
+func (p *Proxy) Resume() { p.Stall(false, false) }
+
+// Cut breaks off all connections. New ones are taken.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+func (p *Proxy) close() {
+	_ = p.listener.Close()
+	close(p.closed)
+	p.Cut()
+	p.running.Wait()
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			p.running.Go(func() { p.serve(client) })
+		}
+	}
+}
+
+// serve takes care of one connection. Only when bytes may pass to the server is
+// there one to it: who connects meanwhile waits.
+func (p *Proxy) serve(client net.Conn) {
+	if !p.keep(client) || !p.pass(toServer) {
+		_ = client.Close()
+		return
+	}
+	defer p.drop(client)
+	server, err := (&net.Dialer{Timeout: 5 * time.Second}).Dial("tcp", p.server)
+	if err != nil {
+		return
+	}
+	if !p.keep(server) {
+		_ = server.Close()
+		return
+	}
+	defer p.drop(server)
+	var both sync.WaitGroup
+	both.Go(func() { p.forward(toServer, server, client) })
+	both.Go(func() { p.forward(toClient, client, server) })
+	both.Wait()
+}
+
+// keep notes a connection, if the proxy still runs.
+func (p *Proxy) keep(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.closed:
+		return false
+	default:
+		p.conns[c] = true
+		return true
+	}
+}
+
+func (p *Proxy) drop(c net.Conn) {
+	_ = c.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+}
+
+// forward copies from one connection to the other, and closes both in the end.
+func (p *Proxy) forward(way int, to, from net.Conn) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			if !p.pass(way) {
+				return
+			}
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// pass waits until bytes may pass in a direction. It reports whether the proxy
+// still runs.
+func (p *Proxy) pass(way int) bool {
+	for {
+		p.mu.Lock()
+		stalled, changed := p.stalled[way], p.changed
+		p.mu.Unlock()
+		if !stalled {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-p.closed:
+			return false
+		}
+	}
+}

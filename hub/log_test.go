@@ -1,0 +1,619 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
+)
+
+// A trick is a Log in memory that does some things otherwise. What is nil is as it
+// was.
+type trick struct {
+	*hubtest.MemoryLog
+
+	follow  func(context.Context, iter.Seq2[hub.Entry, error]) iter.Seq2[hub.Entry, error]
+	read    func() error // before Range returns
+	last    func() error // before Last is asked
+	compare func(a, b string) error
+
+	follows, reads atomic.Int64 // how often they were called
+}
+
+func (l *trick) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, error] {
+	l.follows.Add(1)
+	if l.follow == nil {
+		return l.MemoryLog.Follow(ctx, after)
+	}
+	return l.follow(ctx, l.MemoryLog.Follow(ctx, after))
+}
+
+func (l *trick) Range(ctx context.Context, after string, n int) ([]hub.Entry, error) {
+	l.reads.Add(1)
+	entries, err := l.MemoryLog.Range(ctx, after, n)
+	if l.read != nil {
+		err = errors.Join(err, l.read())
+	}
+	return entries, err
+}
+
+func (l *trick) Last(ctx context.Context) (string, error) {
+	if l.last != nil {
+		if err := l.last(); err != nil {
+			return "", err
+		}
+	}
+	return l.MemoryLog.Last(ctx)
+}
+
+func (l *trick) Compare(a, b string) (int, error) {
+	if l.compare != nil {
+		if err := l.compare(a, b); err != nil {
+			return 0, err
+		}
+	}
+	return l.MemoryLog.Compare(a, b)
+}
+
+// A gate is open at first.
+type gate chan struct{}
+
+func newGate() gate {
+	g := make(gate, 1)
+	g.open()
+	return g
+}
+
+func (g gate) open()  { g <- struct{}{} }
+func (g gate) close() { <-g }
+
+func (g gate) pass(ctx context.Context) {
+	select {
+	case <-g:
+		g.open()
+	case <-ctx.Done():
+	}
+}
+
+// late returns a Log whose followers hear nothing while the gate is closed.
+func late(l *hubtest.MemoryLog) (*trick, gate) {
+	g := newGate()
+	return &trick{
+		MemoryLog: l,
+		follow: func(ctx context.Context, entries iter.Seq2[hub.Entry, error]) iter.Seq2[hub.Entry, error] {
+			return func(yield func(hub.Entry, error) bool) {
+				for e, err := range entries {
+					if g.pass(ctx); !yield(e, err) {
+						return
+					}
+				}
+			}
+		},
+	}, g
+}
+
+// over returns a hub that has heard of its log. It ends with the bubble.
+func over(t *testing.T, l hub.Log, opts ...hub.Option) *hub.Hub {
+	t.Helper()
+	h := hub.New(append(opts, hub.WithLog(l))...)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := h.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	synctest.Wait()
+	return h
+}
+
+// A listener takes a stream's events as they come, in a bubble.
+type listener struct {
+	t     *testing.T
+	mu    sync.Mutex
+	words []string
+	first hub.Gap // if it began with one
+}
+
+// listen subscribes, until the end of the bubble.
+func listen(t *testing.T, h *hub.Hub, from string, names ...string) *listener {
+	t.Helper()
+	l := &listener{t: t}
+	s := h.SubscribeFrom(t.Context(), from, names...)
+	go func() {
+		for e, err := range s {
+			if err != nil {
+				l.note(core.Event{Data: err.Error()})
+				break
+			}
+			l.note(e)
+		}
+		l.note(core.Event{Data: "END"})
+	}()
+	synctest.Wait()
+	return l
+}
+
+func (l *listener) note(e core.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if gap, err := parseGap(e); err == nil && len(l.words) == 0 {
+		l.first = gap
+	}
+	l.words = append(l.words, summary(e))
+}
+
+// want checks what has come since it was asked last.
+func (l *listener) want(words string) {
+	l.t.Helper()
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if got := strings.Join(l.words, " "); got != words {
+		l.t.Errorf("got %.300q, want %.300q", got, words)
+	}
+	l.words = nil
+}
+
+// numbered is the words of that many events.
+func numbered(from, to int) string {
+	words := make([]string, 0, to-from+1)
+	for n := from; n <= to; n++ {
+		words = append(words, fmt.Sprint(n))
+	}
+	return strings.Join(words, " ")
+}
+
+// An event that is too large for the memory is read from the log.
+func TestLargerThanMemory(t *testing.T) {
+	for name, size := range map[string]int{"by its ID": 985, "by far": 5000} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := new(hubtest.MemoryLog)
+				small, large := over(t, l, hub.WithMaxBytes(1000)), over(t, l)
+				live := listen(t, small, hub.Now, "a")
+				big := strings.Repeat("x", size)
+				publish(t, large, "a", big)
+				publish(t, large, "a", "after")
+				live.want(big + " after")
+				listen(t, small, hub.Oldest, "a").want(big + " after")
+			})
+		})
+	}
+}
+
+// What a hub does first, it does when it is complete: the race detector looks.
+func TestFollowerBeginsAtOnce(t *testing.T) {
+	l := new(hubtest.MemoryLog)
+	began := make(chan struct{})
+	h := hub.New(hub.WithMaxEvents(1), hub.WithLog(&trick{
+		MemoryLog: l,
+		follow: func(context.Context, iter.Seq2[hub.Entry, error]) iter.Seq2[hub.Entry, error] {
+			return func(yield func(hub.Entry, error) bool) {
+				for range 3 {
+					id, err := l.Append(context.Background(), hub.Entry{Topic: "a"})
+					yield(hub.Entry{ID: id, Topic: "a"}, err)
+				}
+				close(began)
+			}
+		},
+	}))
+	<-began
+	if err := h.Shutdown(soon(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// The memory moves on while a page is read in which there was nothing yet.
+func TestMemoryMovesOnDuringPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		l := &trick{MemoryLog: new(hubtest.MemoryLog), read: func() error { g.pass(t.Context()); return nil }}
+		h := over(t, l, hub.WithMaxEvents(3))
+		g.close()
+		c := listen(t, h, hub.Oldest, "a")
+		publishAll(t, h, "a", numbered(1, 10))
+		synctest.Wait()
+		g.open()
+		c.want(numbered(1, 10))
+	})
+}
+
+// The log has begun anew, and this hub has not heard of it: a client comes from
+// one that has. It gets nothing twice, and the log is not asked all the time.
+func TestBeforeTheFollower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(hubtest.MemoryLog)
+		slow, g := late(l)
+		slow.read = func() error {
+			if slow.reads.Load() > 100 { // a bubble's time stands still for those who do not wait
+				return errors.New("enough")
+			}
+			return nil
+		}
+		one, two := over(t, l), over(t, slow)
+		publish(t, one, "a", "old")
+		synctest.Wait()
+		g.close()
+		l.Restart()
+		publishAll(t, one, "a", "1 2")
+		synctest.Wait()
+		c := listen(t, two, one.LastID(), "a")
+		before := slow.reads.Load()
+		sleep(10 * time.Second)
+		if n := slow.reads.Load() - before; n > 15 {
+			t.Errorf("the log was read %d times in 10 s, with nothing in it", n)
+		}
+		c.want("")
+		publish(t, one, "a", "3")
+		sleep(2 * time.Second)
+		c.want("3")
+		g.open()
+		publish(t, one, "a", "4")
+		sleep(2 * time.Second)
+		c.want("4") // and no gap, for it has had what was behind that
+		publish(t, one, "a", "5")
+		c.want("5")
+	})
+}
+
+// The log has lost its end while a client was reading it: it is told once, and
+// then gets all that is held once.
+func TestLostEndWhilePaging(t *testing.T) {
+	const n = 600
+	l := new(hubtest.MemoryLog)
+	writer := overReal(t, l)
+	slow, g := late(l)
+	h := overReal(t, slow, hub.WithMaxEvents(50))
+	begin := h.LastID()
+	publishAll(t, writer, "a", numbered(1, n))
+	eventually(t, "all is there", func() bool { return h.LastID() == writer.LastID() && writer.LastID() != begin })
+	c := read(t, h.SubscribeFrom(soon(t), begin, "a"))
+	c.want(numbered(1, 100))
+	g.close()
+	l.Restart()
+	publishAll(t, writer, "a", numbered(1, n)) // restored, as others see it
+	c.want(numbered(101, 256))                 // of the page that it had
+	c.want("GAP:restarted " + numbered(1, 100))
+	g.open()
+	gaps := func() int64 { return h.FollowStats().Gaps }
+	eventually(t, "the follower has heard", func() bool { return gaps() == 1 && h.LastID() == writer.LastID() })
+	publish(t, writer, "a", "last")
+	c.want(numbered(101, n) + " last")
+}
+
+// overReal is over, outside of a bubble.
+func overReal(t *testing.T, l hub.Log, opts ...hub.Option) *hub.Hub {
+	t.Helper()
+	h := hub.New(append(opts, hub.WithLog(l))...)
+	t.Cleanup(func() {
+		if err := h.Shutdown(soon(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "the hub is ready", func() bool { return h.Healthy() == nil })
+	return h
+}
+
+// The log begins anew between a client's coming and its first read.
+func TestGapAtTheBeginning(t *testing.T) {
+	for _, test := range []struct{ name, from, want string }{
+		{"an ID of nobody's", "rubbish", "GAP:unknown 1 2"},
+		{"an ID of another epoch", "maaaaaaaa-5", "GAP:restarted 1 2"},
+		{"the oldest", hub.Oldest, "1 2"},
+		{"now", hub.Now, "GAP:dropped 1 2"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := new(hubtest.MemoryLog)
+				writer := over(t, l)
+				var h *hub.Hub
+				h = over(t, l, hub.WithJoin(func(context.Context, string) {
+					l.Restart()
+					publishAll(t, writer, "a", "1 2")
+					for range 1000 {
+						if h.LastID() == writer.LastID() && h.FollowStats().Events == 2 {
+							break
+						}
+						sleep(time.Millisecond)
+					}
+				}))
+				c := listen(t, h, test.from, "a")
+				sleep(time.Minute)
+				c.want(test.want)
+				if test.from != hub.Oldest && test.from != hub.Now && c.first.After != test.from {
+					t.Errorf("got gap %+v, want one after %q", c.first, test.from)
+				}
+			})
+		})
+	}
+}
+
+// A gap wakes those who wait, also where nothing follows, and what was held before
+// is let go.
+func TestGapInSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(hubtest.MemoryLog)
+		h := over(t, l)
+		publish(t, h, "a", "old")
+		topic, pattern := listen(t, h, hub.Now, "quiet"), listen(t, h, hub.Oldest, "*")
+		pattern.want("old")
+		l.Restart()
+		topic.want("GAP:dropped")
+		pattern.want("GAP:dropped")
+	})
+}
+
+// One who is kicked while it reads pages gets what there was by then, also if the
+// log fails.
+func TestKickWhilePaging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		l := &trick{MemoryLog: new(hubtest.MemoryLog), read: func() error {
+			if away.Load() {
+				return errors.New("away")
+			}
+			return nil
+		}}
+		h := over(t, l, hub.WithMaxEvents(10))
+		begin := h.LastID()
+		publishAll(t, h, "a", numbered(1, 1000))
+		synctest.Wait()
+		c := read(t, h.SubscribeFrom(t.Context(), begin, "a"))
+		c.want("1")
+		h.Kick("a")
+		publishAll(t, h, "a", "late "+numbered(1, 1000))
+		synctest.Wait()
+		if got, want := c.rest(), numbered(2, 1000); got != want {
+			t.Errorf("got %.100q, want what there was, and no more", got)
+		}
+		away.Store(true)
+		kicked := listen(t, h, begin, "a")
+		h.Kick("a")
+		kicked.want("END")
+		left := listen(t, h, begin, "a")
+		if err := h.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		left.want("END")
+	})
+}
+
+// A log that cannot be read is not healthy as long as somebody wants to.
+func TestUnreadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		l := &trick{MemoryLog: new(hubtest.MemoryLog), read: func() error {
+			if away.Load() {
+				return errors.New("no access")
+			}
+			return nil
+		}}
+		h := over(t, l)
+		healthy := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			if err := h.Healthy(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		}
+		publish(t, h, "a", "1")
+		away.Store(true)
+		c := listen(t, h, hub.Oldest, "a")
+		for range 20 {
+			healthy("no access")
+			sleep(time.Second / 2)
+		}
+		away.Store(false)
+		sleep(2 * time.Second)
+		healthy("")
+		c.want("1")
+		away.Store(true)
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			for e, err := range h.SubscribeFrom(ctx, hub.Oldest, "a") {
+				t.Errorf("got %+v, %v", e, err)
+			}
+		}()
+		healthy("no access")
+		leave()
+		sleep(time.Minute)
+		healthy("") // for nobody knows better
+	})
+}
+
+// The log fails when it is asked for an ID that this hub does not know.
+func TestUnknownWhileTheLogFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		l := &trick{MemoryLog: new(hubtest.MemoryLog), last: func() error {
+			if away.Load() {
+				return errors.New("away")
+			}
+			return nil
+		}}
+		h := over(t, l)
+		id := publish(t, h, "a", "1")
+		synctest.Wait()
+		away.Store(true)
+		c := listen(t, h, id+"999", "a")
+		if err := h.Healthy(); err == nil {
+			t.Error("it is healthy")
+		}
+		away.Store(false)
+		sleep(2 * time.Second)
+		publish(t, h, "a", "2")
+		c.want("GAP:unknown 2")
+	})
+}
+
+// The log begins anew while a subscription looks for its place in the memory.
+func TestNoPlaceInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
+		ids := make([]string, 0, 10)
+		l.compare = func(a, b string) error {
+			if len(ids) == 10 && b == ids[4] && a != b {
+				return hub.ErrOtherEpoch
+			}
+			return nil
+		}
+		h := over(t, l)
+		for n := range 10 {
+			ids = append(ids, publish(t, h, "a", fmt.Sprint(n)))
+		}
+		synctest.Wait()
+		listen(t, h, ids[4], "a").want("5 6 7 8 9")
+	})
+}
+
+// What other programs write under no topic that there can be is left out, live and
+// later.
+func TestNoTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(hubtest.MemoryLog)
+		h := over(t, l)
+		live := listen(t, h, hub.Now, ">")
+		for _, topic := range []string{"a..b", "good", "*", strings.Repeat("x", 300)} {
+			if _, err := l.Append(t.Context(), hub.Entry{Topic: topic, Event: core.Event{Data: "x"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish(t, h, "a", "end")
+		live.want("x end")
+		listen(t, over(t, l), hub.Oldest, ">").want("x end")
+	})
+}
+
+// One follower serves all.
+func TestFollowsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
+		h := over(t, l)
+		all := make([]*listener, 0, 100)
+		for n := range 100 {
+			all = append(all, listen(t, h, hub.Now, "a", fmt.Sprint("b.", n), "c.*"))
+		}
+		publish(t, h, "a", "1")
+		publish(t, h, "c.x", "2")
+		for _, c := range all {
+			c.want("1 2")
+		}
+		if n := l.follows.Load(); n != 1 {
+			t.Errorf("the log is followed %d times, want once", n)
+		}
+		if n := l.reads.Load(); n != 0 {
+			t.Errorf("the log was read %d times, want that nobody did who has followed it", n)
+		}
+	})
+}
+
+// The log drops what the follower has yet to hear of: those who follow are told,
+// and none of them asks the log.
+func TestFollowerOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, g := late(new(hubtest.MemoryLog))
+		h := over(t, slow)
+		c, quiet := listen(t, h, hub.Now, "a"), listen(t, h, hub.Now, "b")
+		publish(t, h, "a", "0")
+		synctest.Wait()
+		reads := slow.reads.Load()
+		g.close()
+		sleep(2 * time.Second) // so that it holds on to a sign of life, and to no event
+		publishAll(t, h, "a", numbered(1, 20))
+		slow.Trim(5)
+		g.open()
+		c.want("0 GAP:dropped " + numbered(16, 20))
+		quiet.want("GAP:dropped")
+		if n := slow.reads.Load() - reads; n != 0 {
+			t.Errorf("the log was read %d times, want that nobody did", n)
+		}
+	})
+}
+
+func TestHealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, g := late(new(hubtest.MemoryLog))
+		g.close()
+		h := over(t, slow)
+		check := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			if err := h.Healthy(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		}
+		check("not answered yet")
+		if id := h.LastID(); id != "" {
+			t.Errorf("got last ID %q before there was any", id)
+		}
+		g.open()
+		check("")
+		if h.LastID() == "" {
+			t.Error("got no last ID of a healthy hub")
+		}
+		g.close()
+		sleep(4 * time.Second)
+		check("")
+		sleep(2 * time.Second)
+		check("since")
+		g.open()
+		sleep(time.Second)
+		check("")
+		slow.Fail(errors.New("the log is away"))
+		check("the log is away")
+		slow.Fail(nil)
+		sleep(6 * time.Second)
+		check("")
+	})
+}
+
+func TestLag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, g := late(new(hubtest.MemoryLog))
+		h := over(t, slow)
+		g.close()
+		publish(t, h, "a", "1")
+		sleep(3 * time.Second)
+		g.open()
+		synctest.Wait()
+		if got, want := h.FollowStats().Lag, 3*time.Second; got != want {
+			t.Errorf("got lag %v, want %v", got, want)
+		}
+	})
+}
+
+// Shutdown waits for what follows the log.
+func TestShutdownWaitsForFollower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
+		l.follow = func(_ context.Context, entries iter.Seq2[hub.Entry, error]) iter.Seq2[hub.Entry, error] {
+			return func(yield func(hub.Entry, error) bool) {
+				entries(yield)
+				g.pass(context.Background())
+			}
+		}
+		h := over(t, l)
+		g.close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := h.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v while it is followed, want that it did not end in time", err)
+		}
+		g.open()
+		if err := h.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

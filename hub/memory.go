@@ -1,0 +1,153 @@
+package hub
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// blockSize is how many bytes the frames of several events share.
+const blockSize = 64 << 10
+
+// A block is memory for frames. Its bytes are written once, before anybody knows
+// of them, and then only read.
+type block []byte
+
+// A record is where an event's frame is. The zero record is none.
+type record struct {
+	block *block
+	begin uint32
+	size  uint32
+}
+
+func (r record) frame() []byte { return (*r.block)[r.begin : r.begin+r.size : r.begin+r.size] }
+
+// A place is where in the log an event is: its topic. The zero place is none.
+type place struct {
+	topic *topic
+	at    int64 // when it came, in ns since the hub began; 0 if no age is set
+}
+
+// The bounds of what a hub holds. Zero or less is none.
+type bounds struct {
+	maxEvents int
+	maxBytes  int
+	maxAge    time.Duration
+}
+
+// A memory is the events that a hub holds. The hub's lock guards it.
+type memory struct {
+	bounds
+
+	last    uint64 // the number of the last event
+	dropped uint64 // that of the last one that was dropped for a bound
+	order   list[place]
+	bytes   int    // of what is held
+	written int64  // of all that ever was
+	block   *block // where the next frame goes, behind those that are there
+	used    int
+	scratch []byte
+
+	once   map[attempt]uint64 // the event of each idempotency key
+	onceOf map[uint64]attempt // and back
+	ids    *list[string]      // the IDs, if they are a Log's and not the numbers
+}
+
+// encode makes e's frame, which is not part of the memory before commit. Frames that
+// a later one of their key may replace have memory of their own: it should not
+// keep that of others.
+func (m *memory) encode(e core.Event, alone bool) (record, error) {
+	room := m.scratch[:0]
+	if !alone && m.block != nil {
+		room = (*m.block)[m.used:m.used]
+	}
+	frame, err := e.AppendText(room)
+	switch {
+	case err != nil:
+		return record{}, err
+	case m.ids == nil && m.maxBytes > 0 && len(frame) > m.maxBytes: // from a Log it is dropped at once, and read there
+		return record{}, tooLarge(len(frame), m.maxBytes)
+	case int64(len(frame)) > maxFrame:
+		return record{}, tooLarge(len(frame), maxFrame)
+	case !alone && m.block != nil && len(frame) <= cap(room):
+	case !alone && len(frame) <= blockSize/16:
+		b := make(block, blockSize)
+		m.block, m.used = &b, 0
+		copy(b, frame)
+	default:
+		if cap(frame) <= blockSize {
+			m.scratch = frame
+		}
+		b := block(slices.Clone(frame))
+		return record{&b, 0, uint32(len(b))}, nil //nolint:gosec // below maxFrame
+	}
+	return record{m.block, uint32(m.used), uint32(len(frame))}, nil //nolint:gosec // below blockSize
+}
+
+const maxFrame = 1<<32 - 1
+
+// commit appends an event that has been encoded.
+func (m *memory) commit(t *topic, r record, at int64) (number uint64) {
+	if r.block == m.block {
+		m.used += int(r.size)
+	}
+	m.last++
+	m.bytes += int(r.size)
+	m.written += int64(r.size)
+	m.order.push(m.last, place{t, at})
+	for _, s := range t.sources {
+		s.records.push(m.last, r)
+	}
+	return m.last
+}
+
+// An attempt is to publish, with an idempotency key.
+type attempt struct{ topic, key string }
+
+// remember notes the attempt that an event has come by.
+func (m *memory) remember(a attempt, number uint64) {
+	if m.once == nil {
+		m.once, m.onceOf = make(map[attempt]uint64), make(map[uint64]attempt)
+	}
+	m.once[a], m.onceOf[number] = number, a
+}
+
+// remove takes an event out, if it is there.
+func (m *memory) remove(number uint64) {
+	p, ok := m.order.remove(number)
+	if !ok {
+		return
+	}
+	if m.ids != nil {
+		m.ids.remove(number)
+	}
+	if a, ok := m.onceOf[number]; ok {
+		delete(m.onceOf, number)
+		delete(m.once, a)
+	}
+	r, _ := p.topic.records.remove(number)
+	m.bytes -= int(r.size)
+	for _, s := range p.topic.sources[1:] {
+		s.records.remove(number)
+	}
+}
+
+func tooLarge(size, most int) error {
+	return fmt.Errorf("an event of %d bytes does not fit into %d: see WithMaxBytes", size, most)
+}
+
+// excess returns the oldest event and its topic if it is one too many.
+func (m *memory) excess(now int64) (number uint64, t *topic) {
+	if m.order.live == 0 {
+		return 0, nil
+	}
+	number, p := m.order.oldest()
+	if m.maxEvents > 0 && m.order.live > m.maxEvents ||
+		m.maxBytes > 0 && m.bytes > m.maxBytes ||
+		m.maxAge > 0 && now-p.at >= int64(m.maxAge) {
+		return number, p.topic
+	}
+	return 0, nil
+}
