@@ -1,0 +1,298 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+const (
+	// beat is how often the server says that it has nothing, and silences is how
+	// many beats may be missing.
+	beat     = time.Second
+	silences = 3
+
+	// backlog is how many messages a follower has room for.
+	backlog = 1 << 16
+)
+
+// Follow implements [hub.Log]. It has an ordered consumer of its own, which begins
+// and ends with it: whatever is wrong, it ends with an error.
+func (l *Log) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, error] {
+	return func(yield func(hub.Entry, error) bool) {
+		if err := l.follow(ctx, after, func(e hub.Entry) bool { return yield(e, nil) }); err != nil {
+			yield(hub.Entry{}, l.fail("follow", err))
+		}
+	}
+}
+
+// A follower is one call of Follow.
+type follower struct {
+	log      *Log
+	epoch    string
+	at       uint64 // the last message that was yielded, or that can be no more
+	overlap  mark   // the message that is sent first and was yielded before, if it is known
+	consumed uint64 // the last number that the consumer has given
+	yield    func(hub.Entry) bool
+}
+
+// errStopped means that yield wants no more.
+var errStopped = errors.New("stopped")
+
+func (l *Log) follow(ctx context.Context, after string, yield func(hub.Entry) bool) error {
+	f := &follower{log: l, yield: yield}
+	err := f.begin(ctx, after)
+	if err == nil {
+		err = f.run(ctx)
+	}
+	switch {
+	case errors.Is(err, errStopped):
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// begin finds out where to begin.
+func (f *follower) begin(ctx context.Context, after string) (err error) {
+	if after != "" {
+		if f.epoch, f.at, err = parseID(after); err != nil {
+			return err
+		}
+		f.log.know(f.epoch, f.at)
+	}
+	s, err := f.log.look(ctx)
+	switch {
+	case err != nil:
+		return err
+	case after == "":
+		f.epoch, f.at = s.epoch, s.last
+		return f.emit(hub.Entry{ID: newID(f.epoch, f.at)})
+	case f.epoch == s.epoch && f.at > s.last: // it was not known in this process
+		if s, err = f.log.cut(ctx, f.epoch); err != nil {
+			return err
+		}
+	}
+	switch {
+	case f.epoch != s.epoch:
+		return f.gap(s.epoch, max(s.first-1, s.cut))
+	case f.at+1 < s.first:
+		return f.gap(s.epoch, s.first-1)
+	}
+	f.log.mu.Lock()
+	defer f.log.mu.Unlock()
+	if f.at >= s.first && f.log.tail.sequence == f.at {
+		f.overlap = f.log.tail
+	}
+	return nil
+}
+
+func (f *follower) emit(e hub.Entry) error {
+	if !f.yield(e) {
+		return errStopped
+	}
+	return nil
+}
+
+// gap goes on after a gap up to a message.
+func (f *follower) gap(epoch string, through uint64) error {
+	f.epoch, f.at = epoch, through
+	return f.emit(hub.Entry{ID: newID(epoch, through), Gap: true})
+}
+
+func (f *follower) run(ctx context.Context) error {
+	l := f.log
+	messages := make(chan *nats.Msg, backlog)
+	type connection struct {
+		subscription *nats.Subscription
+		lost         chan nats.Status
+	}
+	c, err := within(ctx, l, func(ctx context.Context) (connection, error) {
+		lost := l.nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+		subscription, err := f.subscribe(ctx, messages)
+		if err != nil || ctx.Err() != nil {
+			l.release(subscription, lost)
+			return connection{}, errors.Join(err, context.Cause(ctx))
+		}
+		return connection{subscription, lost}, nil
+	})
+	if err != nil {
+		return err
+	}
+	defer l.release(c.subscription, c.lost)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	clock := time.NewTicker(beat)
+	defer clock.Stop()
+	missing := 0
+	probe, probing := make(chan error, 1), false
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case s := <-c.lost:
+			return fmt.Errorf("the connection is %v", s)
+		case m := <-messages:
+			missing = 0
+			if err := f.take(ctx, m); err != nil {
+				return err
+			}
+		case err := <-probe:
+			if probing = false; err != nil {
+				return err
+			}
+		case <-clock.C:
+			if !probing { // what comes does not tell whether what goes arrives
+				probing = true
+				go func() {
+					_, err := within(ctx, l, func(ctx context.Context) (any, error) { return nil, l.nc.FlushWithContext(ctx) })
+					probe <- err
+				}()
+			}
+			if missing++; missing > silences {
+				return fmt.Errorf("nothing has come for %v, and no heartbeat either", silences*beat)
+			}
+		}
+	}
+}
+
+// release lets go of what a follower had of the connection, at once unless that is
+// held up. The server forgets a consumer that nobody listens to.
+func (l *Log) release(subscription *nats.Subscription, lost chan nats.Status) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if subscription != nil {
+			_ = subscription.Unsubscribe()
+		}
+		l.nc.RemoveStatusListener(lost)
+	}()
+	select {
+	case <-done:
+	case <-time.After(grace):
+	}
+}
+
+// subscribe makes the consumer.
+func (f *follower) subscribe(ctx context.Context, messages chan *nats.Msg) (*nats.Subscription, error) {
+	inbox := f.log.nc.NewInbox()
+	subscription, err := f.log.nc.ChanSubscribe(inbox, messages)
+	if err != nil {
+		return nil, err
+	}
+	begin := f.at + 1
+	if f.overlap != (mark{}) {
+		begin = f.at
+	}
+	_, err = f.log.js.CreatePushConsumer(ctx, f.log.stream, jetstream.ConsumerConfig{
+		Description:    "a hub",
+		DeliverSubject: inbox,
+		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:    begin,
+		AckPolicy:      jetstream.AckNonePolicy,
+		FlowControl:    true,
+		IdleHeartbeat:  beat,
+		MemoryStorage:  true,
+		Replicas:       1,
+	})
+	return subscription, err
+}
+
+// take deals with what the server has sent.
+func (f *follower) take(ctx context.Context, m *nats.Msg) error {
+	if !strings.HasPrefix(m.Reply, "$JS.ACK.") {
+		return f.control(ctx, m)
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	f.consumed++
+	if meta.Sequence.Consumer != f.consumed {
+		return fmt.Errorf("messages were lost on the way: it is the %d. that the server has sent, and the %d. that has come",
+			meta.Sequence.Consumer, f.consumed)
+	}
+	now := mark{meta.Sequence.Stream, meta.Timestamp}
+	if before := f.overlap; before != (mark{}) {
+		f.overlap = mark{}
+		switch {
+		case now.sequence == before.sequence && now.time.Equal(before.time):
+			return nil // was yielded before
+		case now.sequence <= before.sequence:
+			if _, err := f.log.cut(ctx, f.epoch); err != nil {
+				return err
+			}
+			return errors.New("the stream has lost its end and got another one")
+		}
+	}
+	switch {
+	case now.sequence <= f.at:
+		return fmt.Errorf("message %d has come after message %d", now.sequence, f.at)
+	case now.sequence > f.at+1:
+		if err := f.gap(f.epoch, now.sequence-1); err != nil {
+			return err
+		}
+	}
+	if !f.log.sees(f.epoch, now) {
+		return errors.New("the stream has begun anew")
+	}
+	f.at = now.sequence
+	e := f.log.decode(m.Subject, m)
+	e.ID, e.Time = newID(f.epoch, f.at), meta.Timestamp
+	return f.emit(e)
+}
+
+// sees notes a message, and reports whether the epoch is still the present one.
+func (l *Log) sees(epoch string, m mark) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch != l.epoch {
+		return false
+	}
+	l.last = max(l.last, m.sequence)
+	if m.sequence > l.tail.sequence {
+		l.tail = m
+	}
+	return true
+}
+
+// What the server sends beside messages.
+const (
+	headerStatus   = "Status"
+	statusControl  = "100" // a heartbeat, or a question whether the follower keeps up
+	statusEnd      = "204"
+	statusNone     = "404"
+	statusNobody   = "503"
+	headerConsumed = "Nats-Last-Consumer"
+	headerStalled  = "Nats-Consumer-Stalled"
+)
+
+// control answers what is not a message.
+func (f *follower) control(ctx context.Context, m *nats.Msg) error {
+	if status := m.Header.Get(headerStatus); status != statusControl {
+		return fmt.Errorf("the server says %q %q", status, m.Header.Get("Description"))
+	}
+	reply := m.Reply
+	if reply == "" {
+		reply = m.Header.Get(headerStalled)
+	}
+	if reply != "" {
+		_, err := within(ctx, f.log, func(context.Context) (any, error) { return nil, f.log.nc.Publish(reply, nil) })
+		if err != nil {
+			return err
+		}
+	}
+	if sent := m.Header.Get(headerConsumed); sent != "" && sent != fmt.Sprint(f.consumed) {
+		return fmt.Errorf("messages were lost on the way: the server has sent %s, and %d have come", sent, f.consumed)
+	}
+	return f.emit(hub.Entry{})
+}

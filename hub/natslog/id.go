@@ -1,0 +1,36 @@
+package natslog
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// epochLen is the length of an epoch, 5 bits a byte.
+const epochLen = 8
+
+// newEpoch returns what tells the sequence numbers of a stream from those of
+// another, or of the same one before it has lost its end.
+func newEpoch(info *jetstream.StreamInfo) string {
+	sum := sha256.Sum256([]byte(strconv.FormatInt(info.Created.UnixNano(), 10) + info.Config.Metadata[metadataCut]))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
+}
+
+func newID(epoch string, sequence uint64) string {
+	return epoch + "-" + strconv.FormatUint(sequence, 10)
+}
+
+// parseID undoes newID.
+func parseID(id string) (epoch string, sequence uint64, err error) {
+	epoch, digits, _ := strings.Cut(id, "-")
+	sequence, err = strconv.ParseUint(digits, 10, 64)
+	if err != nil || len(epoch) != epochLen || newID(epoch, sequence) != id ||
+		strings.Trim(epoch, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+		return "", 0, fmt.Errorf("natslog: %q is no ID of an event", id)
+	}
+	return epoch, sequence, nil
+}

@@ -1,0 +1,356 @@
+package natslog
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+const (
+	// patience is how long the server may take to answer, if no context tells.
+	patience = 3 * time.Second
+
+	// grace is how much longer a call waits for a connection that may be held up.
+	grace = 100 * time.Millisecond
+
+	// concurrency bounds how many calls wait for the connection at once.
+	concurrency = 256
+
+	// metadataCut is set in the stream's metadata once it has lost its end: a name
+	// for that, and the sequence number that it was left with.
+	metadataCut = "yieldsse-cut"
+
+	// A server that has just become the stream's leader may not know the last
+	// messages yet. So many times it is asked again, and after so long.
+	doubts     = 5
+	doubtPause = 200 * time.Millisecond
+)
+
+// A Log is a JetStream stream. It implements [hub.Log].
+type Log struct {
+	js     jetstream.JetStream
+	nc     *nats.Conn
+	stream string
+	api    string // the prefix of JetStream's subjects
+	config jetstream.StreamConfig
+	calls  chan struct{} // has a value for each that runs
+	cutter chan struct{} // has a value while the epoch is changed
+
+	mu    sync.Mutex
+	epoch string // that was last seen; empty before
+	last  uint64 // the highest sequence number in it that is known
+	tail  mark   // the newest message that a follower has seen
+}
+
+// A mark is a message, and when it was stored: another one could get its number.
+type mark struct {
+	sequence uint64
+	time     time.Time
+}
+
+var _ hub.Log = (*Log)(nil)
+
+// New returns the log in the stream of that name, whose subjects are those that
+// begin with the name and a dot. Nothing is sent before the first call.
+//
+// The connection is the caller's to configure, to share and to close, once the
+// hubs that follow the log are shut down. It should reconnect for ever:
+// nats.MaxReconnects(-1).
+func New(js jetstream.JetStream, stream string, opts ...Option) *Log {
+	api := jetstream.DefaultAPIPrefix
+	switch o := js.Options(); {
+	case o.Domain != "":
+		api = "$JS." + o.Domain + ".API."
+	case o.APIPrefix != "":
+		api = strings.TrimSuffix(o.APIPrefix, ".") + "."
+	}
+	return &Log{
+		js:     js,
+		nc:     js.Conn(),
+		stream: stream,
+		api:    api,
+		config: newConfig(stream, opts),
+		calls:  make(chan struct{}, concurrency),
+		cutter: make(chan struct{}, 1),
+	}
+}
+
+// within calls f, which may be held up for longer than its context lasts, for a
+// connection is locked while it cannot write.
+func within[T any](ctx context.Context, l *Log, f func(ctx context.Context) (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	var none T
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	select {
+	case l.calls <- struct{}{}:
+	case <-ctx.Done():
+		return none, fmt.Errorf("%d calls wait for the connection: %w", concurrency, context.Cause(ctx))
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer func() { <-l.calls }()
+		value, err := f(ctx)
+		if err != nil {
+			err = l.explain(err)
+		}
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+	}
+	select { // the explanation may be on its way
+	case r := <-done:
+		return r.value, r.err
+	case <-time.After(grace):
+		return none, fmt.Errorf("the connection cannot write: %w", context.Cause(ctx))
+	}
+}
+
+// explain says what may be behind an error of the client's.
+func (l *Log) explain(err error) error {
+	lastly := l.nc.LastError()
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
+		errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("no JetStream at %s, or not for this account: enable it with nats-server -js, "+
+			"or in the account: %w", l.server(), err)
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("the server takes %d bytes at most, headers and all: see its max_payload: %w",
+			l.nc.MaxPayload(), err)
+	case !l.nc.IsConnected():
+		if lastly == nil {
+			return fmt.Errorf("not connected to %s: %w", l.server(), err)
+		}
+		return fmt.Errorf("not connected to %s (%w): %w", l.server(), lastly, err)
+	case errors.Is(err, context.DeadlineExceeded) && errors.Is(lastly, nats.ErrPermissionViolation) &&
+		strings.Contains(lastly.Error(), l.stream):
+		return fmt.Errorf("%s has not answered (%w): %w", l.server(), lastly, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s has not answered: %w", l.server(), err)
+	}
+	return err
+}
+
+// server returns where the connection goes, without passwords.
+func (l *Log) server() string {
+	if u := l.nc.ConnectedUrlRedacted(); u != "" {
+		return u
+	}
+	servers := l.nc.Servers()
+	for i, s := range servers {
+		if u, err := url.Parse(s); err == nil {
+			servers[i] = u.Redacted()
+		}
+	}
+	return strings.Join(servers, ", ")
+}
+
+// fail says what has failed, and where.
+func (l *Log) fail(what string, err error) error {
+	return fmt.Errorf("natslog: %s, stream %q: %w", what, l.stream, err)
+}
+
+// Append implements [hub.Log].
+func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
+	m := l.encode(e)
+	epoch, known := l.seen()
+	if epoch == "" {
+		s, err := l.look(ctx)
+		if err != nil {
+			return "", l.fail("append", err)
+		}
+		epoch, known = s.epoch, s.last
+	}
+	publish := func(ctx context.Context) (*jetstream.PubAck, error) { return l.js.PublishMsg(ctx, m) }
+	ack, err := within(ctx, l, publish)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		var s state
+		if s, err = l.look(ctx); err == nil {
+			epoch, known = s.epoch, s.last
+			ack, err = within(ctx, l, publish)
+		}
+	}
+	switch {
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return "", l.fail("append", fmt.Errorf("the stream does not take %q: see its subjects: %w", m.Subject, err))
+	case err != nil:
+		return "", l.fail("append", err)
+	case ack.Stream != l.stream:
+		return "", l.fail("append", fmt.Errorf("the subject %q belongs to the stream %q", m.Subject, ack.Stream))
+	case ack.Sequence <= known && !ack.Duplicate: // the number was another message's
+		s, err := l.cut(ctx, epoch)
+		if err != nil {
+			return "", l.fail("append", err)
+		}
+		epoch = s.epoch
+	}
+	l.know(epoch, ack.Sequence)
+	return newID(epoch, ack.Sequence), nil
+}
+
+// seen returns the epoch and the highest sequence number in it that is known.
+func (l *Log) seen() (epoch string, last uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch, l.last
+}
+
+// know notes that a sequence number was given.
+func (l *Log) know(epoch string, sequence uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch == l.epoch {
+		l.last = max(l.last, sequence)
+	}
+}
+
+// A state is what the stream's leader says of it, at one time.
+type state struct {
+	epoch       string
+	first, last uint64 // if it is empty, first is the one after last
+	cut         uint64 // the last one of the epochs before
+}
+
+// look asks for the state of the stream, which it makes if it is missing.
+func (l *Log) look(ctx context.Context) (state, error) {
+	for range doubts {
+		epoch, known := l.seen()
+		s, err := l.ask(ctx)
+		if err != nil || s.epoch != epoch || s.last >= known {
+			return s, err
+		}
+		wait(ctx, doubtPause)
+	}
+	epoch, _ := l.seen()
+	return l.cut(ctx, epoch)
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func (l *Log) ask(ctx context.Context) (state, error) {
+	s, err := within(ctx, l, func(ctx context.Context) (jetstream.Stream, error) {
+		s, err := l.js.Stream(ctx, l.stream)
+		if !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return s, err
+		}
+		s, err = l.js.CreateStream(ctx, l.config)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else was faster
+			return l.js.Stream(ctx, l.stream)
+		}
+		return s, err
+	})
+	if err != nil {
+		return state{}, err
+	}
+	return l.adopt(s.CachedInfo()), nil
+}
+
+// adopt takes over what the server says.
+func (l *Log) adopt(info *jetstream.StreamInfo) state {
+	s := state{epoch: newEpoch(info), first: info.State.FirstSeq, last: info.State.LastSeq}
+	if s.first == 0 {
+		s.first = 1
+	}
+	if info.State.Msgs == 0 {
+		s.first = s.last + 1
+	}
+	if _, digits, ok := strings.Cut(info.Config.Metadata[metadataCut], "-"); ok {
+		_, _ = fmt.Sscan(digits, &s.cut)
+		s.cut = min(s.cut, s.last)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.epoch != s.epoch {
+		l.epoch, l.last, l.tail = s.epoch, 0, mark{}
+	}
+	l.last = max(l.last, s.last)
+	return s
+}
+
+// cut changes the epoch of a stream that has lost its end, for its numbers are
+// given again. Nothing is changed if it is of another epoch by now.
+func (l *Log) cut(ctx context.Context, epoch string) (state, error) {
+	select {
+	case l.cutter <- struct{}{}:
+		defer func() { <-l.cutter }()
+	case <-ctx.Done():
+		return state{}, context.Cause(ctx)
+	}
+	s, err := l.ask(ctx)
+	if err != nil || s.epoch != epoch {
+		return s, err
+	}
+	info, err := within(ctx, l, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		old, err := l.js.Stream(ctx, l.stream)
+		if err != nil {
+			return nil, err
+		}
+		c := old.CachedInfo().Config
+		if c.Metadata == nil {
+			c.Metadata = make(map[string]string)
+		}
+		c.Metadata[metadataCut] = fmt.Sprintf("%s-%d", rand.Text(), old.CachedInfo().State.LastSeq)
+		changed, err := l.js.UpdateStream(ctx, c)
+		if err != nil {
+			return nil, fmt.Errorf("it has lost its end, and its epoch cannot be changed: %w", err)
+		}
+		return changed.CachedInfo(), nil
+	})
+	if err != nil {
+		return state{}, err
+	}
+	return l.adopt(info), nil
+}
+
+// Last implements [hub.Log].
+func (l *Log) Last(ctx context.Context) (string, error) {
+	s, err := l.look(ctx)
+	if err != nil {
+		return "", l.fail("read", err)
+	}
+	return newID(s.epoch, s.last), nil
+}
+
+// Compare implements [hub.Log].
+func (l *Log) Compare(a, b string) (int, error) {
+	epochA, x, err := parseID(a)
+	if err != nil {
+		return 0, err
+	}
+	epochB, y, err := parseID(b)
+	if err != nil {
+		return 0, err
+	}
+	epoch, _ := l.seen()
+	if epochA != epochB || epoch != "" && epochA != epoch {
+		return 0, hub.ErrOtherEpoch
+	}
+	return cmp.Compare(x, y), nil
+}

@@ -1,0 +1,223 @@
+package natslog_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/natslog"
+)
+
+// A sieve is how a client dials that some messages do not reach.
+type sieve struct {
+	mu    sync.Mutex
+	drops func(message []byte) bool
+}
+
+func (s *sieve) Dial(network, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: patience}).DialContext(context.Background(), network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &sieved{Conn: c, sieve: s, in: bufio.NewReader(c)}, nil
+}
+
+// set makes the sieve drop that many of the messages that have all of these parts.
+func (s *sieve) set(n int, parts ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drops = func(message []byte) bool {
+		for _, part := range parts {
+			if !bytes.Contains(message, []byte(part)) {
+				return false
+			}
+		}
+		n--
+		return n >= 0
+	}
+}
+
+type sieved struct {
+	net.Conn
+
+	sieve *sieve
+	in    *bufio.Reader
+	out   []byte // to be read
+}
+
+func (c *sieved) Read(p []byte) (int, error) {
+	for len(c.out) == 0 {
+		line, err := c.in.ReadBytes('\n')
+		if err != nil {
+			return 0, err
+		}
+		c.out = line
+		if !bytes.HasPrefix(line, []byte("MSG ")) && !bytes.HasPrefix(line, []byte("HMSG ")) {
+			break
+		}
+		fields := bytes.Fields(line)
+		size, err := strconv.Atoi(string(fields[len(fields)-1]))
+		if err != nil {
+			return 0, err
+		}
+		c.out = append(c.out, make([]byte, size+len("\r\n"))...)
+		if _, err := io.ReadFull(c.in, c.out[len(line):]); err != nil {
+			return 0, err
+		}
+		c.sieve.mu.Lock()
+		if c.sieve.drops != nil && c.sieve.drops(c.out) {
+			c.out = nil
+		}
+		c.sieve.mu.Unlock()
+	}
+	n := copy(p, c.out)
+	c.out = c.out[n:]
+	return n, nil
+}
+
+func openSieved(t *testing.T) (*natslog.Log, *sieve) {
+	t.Helper()
+	s := new(sieve)
+	js := connect(t, run(t, server.Options{JetStream: true}).ClientURL(), nats.SetCustomDialer(s))
+	return natslog.New(js, "events"), s
+}
+
+// A message that was lost on its way to the follower comes after all, and there is
+// no gap: the stream has it.
+func TestLostOnTheWay(t *testing.T) {
+	for name, data := range map[string]string{"in the middle": "3", "the last one": "5"} {
+		t.Run(name, func(t *testing.T) {
+			l, s := openSieved(t)
+			f := follow(t, l, "")
+			f.want("|")
+			s.set(1, "$JS.ACK.", "\r\n"+data+"\r\n")
+			publish(t, l, 1, 5)
+			f.want("1 2 3 4 5")
+		})
+	}
+}
+
+// A server that answers without what the stream's leader has is asked again.
+func TestRangeLacks(t *testing.T) {
+	l, s := openSieved(t)
+	ids := publish(t, l, 1, 5)
+	s.set(4, "Nats-Sequence: ")
+	wantRange(t, l, ids[0], 100, "2 3 4 5")
+}
+
+// Another process has seen that the stream has lost its end, and begun a new epoch.
+// What follows comes in that.
+func TestOtherEpochWhileFollowed(t *testing.T) {
+	l, js := open(t)
+	ids := publish(t, l, 1, 3)
+	f := follow(t, l, ids[1])
+	f.want("3")
+	s, err := js.Stream(within(t, patience), "events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.CachedInfo().Config
+	c.Metadata = map[string]string{"yieldsse-cut": "another-3"}
+	if _, err := js.UpdateStream(within(t, patience), c); err != nil {
+		t.Fatal(err)
+	}
+	if id := last(t, l); epoch(id) == epoch(ids[0]) {
+		t.Fatalf("%q is of the epoch before", id)
+	}
+	anew := publish(t, l, 4, 4)
+	entries := f.take(2)
+	if brief(entries) != "gap 4" || entries[1].ID != anew[0] {
+		t.Errorf("followed %+v, want a gap and %q", entries, anew[0])
+	}
+	if order, err := l.Compare(entries[0].ID, entries[1].ID); order >= 0 || err != nil {
+		t.Errorf("the gap is through %q, and the event is %q: %v", entries[0].ID, entries[1].ID, err)
+	}
+}
+
+// A client is in the middle of the stream when that loses its end: it is told once,
+// and then gets what is held once.
+func TestLostEndWhilePaging(t *testing.T) {
+	const n = 1000
+	p := spawn(t)
+	l := natslog.New(connect(t, p.url), "events")
+	h := hub.New(hub.WithLog(l), hub.WithMaxEvents(50))
+	t.Cleanup(func() {
+		if err := h.Shutdown(within(t, patience)); err != nil {
+			t.Error(err)
+		}
+	})
+	until(t, "the hub is ready", func() bool { return h.Healthy() == nil })
+	begin := h.LastID()
+	publish(t, l, 1, n)
+	ctx := within(t, 2*patience)
+	events, goOn := make(chan core.Event, 3*n), make(chan struct{})
+	go func() {
+		defer close(events)
+		for e, err := range h.SubscribeFrom(ctx, begin, "t") {
+			if err != nil {
+				t.Errorf("the stream ends with %v", err)
+				return
+			}
+			if len(events) == 300 {
+				<-goOn
+			}
+			events <- e
+			if e.Data == "-1" {
+				return
+			}
+		}
+	}()
+	until(t, "it is in the middle", func() bool { return len(events) == 300 })
+	rewind(t, p, func() {
+		until(t, "the hub has what will be lost", func() bool {
+			id, err := l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: "lost"}})
+			return err == nil && h.LastID() == id
+		})
+	})
+	close(goOn)
+	until(t, "it can be published again", func() bool {
+		_, err := l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: "-1"}})
+		return err == nil
+	})
+	gaps, next := 0, 1
+	for e := range events {
+		switch number, err := strconv.Atoi(e.Data); {
+		case e.Type == "gap":
+			gaps++
+			if bytes.Contains([]byte(e.Data), []byte(hub.GapRestarted)) {
+				next = 1
+			}
+		case err != nil || number != next && number != -1:
+			t.Fatalf("got event %q after %d gaps, want %d", e.Data, gaps, next)
+		default:
+			next++
+		}
+	}
+	if gaps != 1 {
+		t.Errorf("got %d gaps, want 1", gaps)
+	}
+}
+
+// until waits until done says so.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	limit := time.After(patience)
+	for !done() {
+		select {
+		case <-limit:
+			t.Fatalf("waited in vain until %s", what)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package natslog_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/yieldsse/yieldsse/hub/natslog"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// The test binary is also a server, in a process that can be killed, if this is set
+// to a directory and a port.
+const envServer = "NATSLOG_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if value := os.Getenv(envServer); value != "" {
+		serve(value)
+		return
+	}
+	ssetest.Main(m)
+}
+
+// serve runs a server until its standard input ends.
+func serve(value string) {
+	port, dir, _ := strings.Cut(value, " ")
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		panic(err)
+	}
+	s, err := start(server.Options{Port: number, JetStream: true, StoreDir: dir, SyncAlways: true})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintln(os.Stdout, s.ClientURL())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func start(o server.Options) (*server.Server, error) {
+	o.Host, o.NoLog, o.NoSigs = "127.0.0.1", true, true
+	s, err := server.NewServer(&o)
+	if err != nil {
+		return nil, err
+	}
+	s.Start()
+	if !s.ReadyForConnections(20 * time.Second) {
+		return nil, fmt.Errorf("the server is not ready")
+	}
+	return s, nil
+}
+
+// run runs a server in this process until the end of the test.
+func run(t testing.TB, o server.Options) *server.Server {
+	t.Helper()
+	if o.Port == 0 {
+		o.Port = -1
+	}
+	if o.StoreDir == "" {
+		o.StoreDir = t.TempDir()
+	}
+	s, err := start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	return s
+}
+
+// A process is a server in a process of its own.
+type process struct {
+	t    testing.TB
+	dir  string
+	port string
+	url  string
+	cmd  *exec.Cmd
+	end  io.Closer
+}
+
+func spawn(t testing.TB) *process {
+	t.Helper()
+	p := &process{t: t, dir: t.TempDir(), port: "-1"}
+	p.start()
+	t.Cleanup(func() { p.kill() })
+	return p
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	p.cmd = exec.Command(os.Args[0]) //nolint:gosec,noctx // itself, until it is killed
+	p.cmd.Env = append(os.Environ(), envServer+"="+p.port+" "+p.dir)
+	p.cmd.Stderr = os.Stderr
+	in, err := p.cmd.StdinPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.end = in
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		p.t.Fatalf("the server does not start: %v", err)
+	}
+	p.url = strings.TrimSpace(line)
+	p.port = p.url[strings.LastIndexByte(p.url, ':')+1:]
+}
+
+// kill kills the server, with SIGKILL.
+func (p *process) kill() {
+	if p.cmd.ProcessState != nil {
+		return
+	}
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+	_ = p.end.Close()
+}
+
+// connect connects until the end of the test.
+func connect(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream {
+	t.Helper()
+	opts = append([]nats.Option{
+		nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.ReconnectJitter(0, 0),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	}, opts...)
+	closed := make(chan struct{})
+	opts = append(opts, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		nc.Close()
+		<-closed
+	})
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// open returns a log on a server of its own.
+func open(t testing.TB, opts ...natslog.Option) (*natslog.Log, jetstream.JetStream) {
+	t.Helper()
+	js := connect(t, run(t, server.Options{JetStream: true}).ClientURL())
+	return natslog.New(js, "events", opts...), js
+}
+
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}

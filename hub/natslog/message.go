@@ -1,0 +1,75 @@
+package natslog
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// The headers of an event. Their values are escaped as a URL's path is.
+const (
+	headerType    = "Event-Type"
+	headerRetry   = "Event-Retry" // such as "2s"
+	headerComment = "Event-Comment"
+	headerKey     = "Event-Key"
+)
+
+// A subject has no blanks.
+var (
+	subjectOf = strings.NewReplacer("%", "%25", " ", "%20")
+	topicOf   = strings.NewReplacer("%25", "%", "%20", " ")
+)
+
+// encode returns an entry as a message.
+func (l *Log) encode(e hub.Entry) *nats.Msg {
+	m := &nats.Msg{Subject: l.stream + "." + subjectOf.Replace(e.Topic), Data: []byte(e.Event.Data)}
+	set := func(name, value string) {
+		if m.Header == nil {
+			m.Header = make(nats.Header)
+		}
+		m.Header[name] = []string{url.PathEscape(value)}
+	}
+	if e.Event.Type != "" {
+		set(headerType, e.Event.Type)
+	}
+	if e.Event.Comment != "" {
+		set(headerComment, e.Event.Comment)
+	}
+	if e.Event.Retry != 0 {
+		set(headerRetry, e.Event.Retry.String())
+	}
+	if e.Keyed {
+		set(headerKey, e.Key)
+	}
+	if e.IdempotencyKey != "" {
+		set(nats.MsgIdHdr, e.IdempotencyKey)
+	}
+	return m
+}
+
+// decode undoes encode. What another program has published is data, if nothing
+// says otherwise.
+func (l *Log) decode(subject string, m *nats.Msg) hub.Entry {
+	get := func(name string) string {
+		value := m.Header.Get(name)
+		if s, err := url.PathUnescape(value); err == nil {
+			return s
+		}
+		return value
+	}
+	e := hub.Entry{
+		Topic: topicOf.Replace(strings.TrimPrefix(subject, l.stream+".")),
+		Event: core.Event{Data: string(m.Data)},
+	}
+	if len(m.Header) > 0 {
+		e.Event.Type, e.Event.Comment, e.Key = get(headerType), get(headerComment), get(headerKey)
+		e.Event.Retry, _ = time.ParseDuration(get(headerRetry))
+		_, e.Keyed = m.Header[headerKey]
+	}
+	return e
+}

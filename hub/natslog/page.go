@@ -1,0 +1,179 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// pageBytes is about how much is read at once.
+const pageBytes = 1 << 20
+
+// Range implements [hub.Log]. Any server that has the stream may answer, so what it
+// has said is held against what the stream's leader says afterwards.
+func (l *Log) Range(ctx context.Context, after string, n int) ([]hub.Entry, error) {
+	entries, err := l.page(ctx, after, n)
+	if err != nil {
+		return nil, l.fail("read", err)
+	}
+	return entries, nil
+}
+
+func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error) {
+	epoch, at := "", uint64(0)
+	if after != "" {
+		var err error
+		if epoch, at, err = parseID(after); err != nil {
+			return nil, err
+		}
+	}
+	lacks := errors.New("the server that has answered lacks what its leader has")
+	for range doubts {
+		before, _ := l.seen()
+		messages, missing := l.get(ctx, at+1, n)
+		if missing != nil && !errors.Is(missing, errNoAccess) {
+			return nil, missing
+		}
+		s, err := l.look(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case missing != nil: // if there was no stream, there is one now
+			lacks = missing
+			continue
+		case epoch != s.epoch && (before != s.epoch || after != "" && at != 0):
+			if after != "" {
+				at = 0 // all that is held now
+			}
+			continue
+		}
+		p := page{log: l, epoch: s.epoch, at: at}
+		switch {
+		case epoch != s.epoch && len(messages) > 0:
+			p.start(messages[0].sequence-1, after != "")
+		case epoch != s.epoch, len(messages) == 0 && at+1 < s.first:
+			p.start(s.first-1, after != "")
+		}
+		for _, m := range messages {
+			if !p.add(m) {
+				break
+			}
+		}
+		if len(messages) > 0 || p.at >= s.last {
+			return p.entries, nil
+		}
+		wait(ctx, doubtPause) // there is more: it has come meanwhile, or has not come to that server yet
+	}
+	return nil, lacks
+}
+
+var errNoAccess = errors.New("the stream does not allow direct access: set its allow_direct")
+
+// A page is what Range returns.
+type page struct {
+	log     *Log
+	epoch   string
+	at      uint64
+	entries []hub.Entry
+}
+
+// start begins the page with a position, or a gap.
+func (p *page) start(at uint64, gap bool) {
+	p.at = at
+	p.entries = append(p.entries, hub.Entry{ID: newID(p.epoch, at), Gap: gap})
+}
+
+// add adds a message, unless some are missing in front of it, of which only the
+// first may be told: the next page begins there.
+func (p *page) add(m stored) bool {
+	if m.sequence != p.at+1 {
+		if len(p.entries) > 0 {
+			return false
+		}
+		p.start(m.sequence-1, true)
+	}
+	p.at = m.sequence
+	e := p.log.decode(m.Header.Get(headerSubject), m.Msg)
+	e.ID, e.Time = newID(p.epoch, m.sequence), m.time
+	p.entries = append(p.entries, e)
+	return true
+}
+
+// A stored message is as it was read.
+type stored struct {
+	*nats.Msg
+	mark
+}
+
+// The headers of a message that was read.
+const (
+	headerSubject  = "Nats-Subject"
+	headerSequence = "Nats-Sequence"
+	headerTime     = "Nats-Time-Stamp"
+	headerPending  = "Nats-Num-Pending"
+)
+
+// get reads up to n messages, from a number on.
+func (l *Log) get(ctx context.Context, from uint64, n int) ([]stored, error) {
+	return within(ctx, l, func(ctx context.Context) ([]stored, error) {
+		inbox := l.nc.NewInbox()
+		replies := make(chan *nats.Msg, n+1)
+		subscription, err := l.nc.ChanSubscribe(inbox, replies)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = subscription.Unsubscribe() }()
+		request := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, from, n, pageBytes)
+		if err := l.nc.PublishRequest(l.api+"DIRECT.GET."+l.stream, inbox, request); err != nil {
+			return nil, err
+		}
+		messages := make([]stored, 0, n)
+		for {
+			select {
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			case m := <-replies:
+				if m.Header.Get(headerSequence) == "" {
+					return messages, judge(m)
+				}
+				s, err := parseStored(m)
+				if err != nil {
+					return nil, err
+				}
+				messages = append(messages, s)
+			}
+		}
+	})
+}
+
+// judge returns what is wrong, if the server has ended its answer for that.
+func judge(m *nats.Msg) error {
+	switch status := m.Header.Get(headerStatus); status {
+	case statusEnd, statusNone:
+		return nil
+	case statusNobody:
+		return errNoAccess
+	default:
+		return fmt.Errorf("the server says %q %q", status, m.Header.Get("Description"))
+	}
+}
+
+func parseStored(m *nats.Msg) (stored, error) {
+	s := stored{Msg: m}
+	var err1, err2 error
+	s.sequence, err1 = strconv.ParseUint(m.Header.Get(headerSequence), 10, 64)
+	s.time, err2 = time.Parse(time.RFC3339Nano, m.Header.Get(headerTime))
+	if err := errors.Join(err1, err2); err != nil {
+		return stored{}, fmt.Errorf("the server's answer: %w", err)
+	}
+	if m.Header.Get(headerPending) == "" {
+		return stored{}, errors.New("NATS 2.11 or later is needed")
+	}
+	return s, nil
+}
