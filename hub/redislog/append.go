@@ -1,0 +1,87 @@
+package redislog
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed" // for the scripts
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+var (
+	//go:embed begin.lua
+	beginLua string
+	//go:embed append.lua
+	appendLua string
+	//go:embed create.lua
+	createLua string
+
+	appendScript = redis.NewScript(beginLua + appendLua)
+	createScript = redis.NewScript(beginLua + createLua)
+)
+
+// The fields of an entry.
+const (
+	fieldTopic   = "topic"
+	fieldType    = "type"
+	fieldData    = "data"
+	fieldRetry   = "retry" // ns
+	fieldComment = "comment"
+	fieldKey     = "key"
+	fieldAfter   = "after" // the event ID of the entry before, with the epoch of then
+)
+
+// Append implements [hub.Log].
+func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
+	epoch, last := l.seen()
+	args := make([]any, 0, 20)
+	args = append(args, newEpoch(), epoch, last.String(), e.IdempotencyKey, max(l.window.Milliseconds(), 1))
+	switch {
+	case l.maxAge > 0:
+		args = append(args, "MINID", "~", time.Now().Add(-l.maxAge).UnixMilli())
+	case l.maxLen > 0:
+		args = append(args, "MAXLEN", "~", l.maxLen)
+	}
+	args = append(args, "*", fieldTopic, e.Topic)
+	for _, f := range [][2]string{
+		{fieldType, e.Event.Type}, {fieldData, e.Event.Data}, {fieldComment, e.Event.Comment},
+	} {
+		if f[1] != "" {
+			args = append(args, f[0], f[1])
+		}
+	}
+	if e.Event.Retry != 0 {
+		args = append(args, fieldRetry, int64(e.Event.Retry))
+	}
+	if e.Keyed {
+		args = append(args, fieldKey, e.Key)
+	}
+	keys := []string{l.stream, l.epochs, beside(l.stream, "once:"+e.IdempotencyKey)}
+	id, err := wait(ctx, l, "append", start(ctx, l, func(ctx context.Context) (string, error) {
+		return appendScript.Run(ctx, l.client, keys, args...).Text()
+	}))
+	if err != nil {
+		return "", err
+	}
+	epoch, p, err := parseID(id)
+	if err != nil {
+		return "", l.fail("append", err)
+	}
+	if e.IdempotencyKey == "" { // otherwise it may be an old one
+		l.know(epoch, p)
+	}
+	return id, nil
+}
+
+func newEpoch() string { return strings.ToLower(rand.Text()[:epochLen]) }
+
+// create makes what is missing, and begins a new epoch if the stream's last ID is
+// lower than one that was seen in its present epoch.
+func (l *Log) create(ctx context.Context, epoch string, seen position) error {
+	keys := []string{l.stream, l.epochs}
+	return createScript.Run(ctx, l.client, keys, newEpoch(), epoch, seen.String()).Err()
+}

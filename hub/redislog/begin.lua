@@ -1,0 +1,29 @@
+-- What the scripts begin with that write. A stream that is not there begins a new
+-- epoch, and so does one that has lost its end.
+--
+-- KEYS: the stream, and its epoch, "<epoch> <its last ID before that>".
+-- ARGV: what a new epoch is to be called; an epoch, and an ID that was seen in it.
+local function before(a, b)
+	local pattern = '^(%d+)-(%d+)$'
+	local ms1, seq1 = string.match(a, pattern)
+	local ms2, seq2 = string.match(b, pattern)
+	if ms1 ~= ms2 then
+		return tonumber(ms1) < tonumber(ms2)
+	end
+	return tonumber(seq1) < tonumber(seq2)
+end
+
+local last
+if redis.call('EXISTS', KEYS[1]) == 1 then
+	local info = redis.call('XINFO', 'STREAM', KEYS[1])
+	for i = 1, #info, 2 do
+		if info[i] == 'last-generated-id' then
+			last = info[i + 1]
+		end
+	end
+end
+local epoch = redis.call('GET', KEYS[2])
+if not last or not epoch or string.sub(epoch, 1, #ARGV[2]) == ARGV[2] and before(last, ARGV[3]) then
+	epoch = ARGV[1] .. ' ' .. (last or '0-0')
+	redis.call('SET', KEYS[2], epoch)
+end

@@ -1,0 +1,31 @@
+// Package redislog keeps the events of hubs in a Redis stream, so that what one
+// process publishes reaches the subscribers of all, and a client may reconnect to
+// any of them:
+//
+//	l := redislog.New(&redis.UniversalOptions{Addrs: []string{"127.0.0.1:6379"}}, "events")
+//	defer l.Close()
+//	h := hub.New(hub.WithLog(l))
+//	defer h.Shutdown(ctx)
+//
+// It needs Redis 6.2 or later. Beside the stream's key there is one for its epoch,
+// and for a while one for each idempotency key. In a cluster all are in the stream's
+// slot. With Sentinel, go-redis writes lines about failovers to the log of the
+// process; redis.SetLogger is to be told if they are not wanted.
+//
+// # What is kept, and what is told
+//
+// Whether an event outlives the server once Publish has returned is the server's to
+// say. With "appendfsync always" it does. With "everysec" a crash loses up to a
+// second or two, without persistence all, and a failover what the new primary had
+// not been sent.
+//
+// Each entry names the event before it and the epoch, so that a follower sees that
+// nothing is missing between two of them. What was trimmed or deleted is told as a
+// gap. A server that comes back with nothing begins a new epoch, which is told to
+// everybody.
+//
+// So does a stream that has lost its end, as soon as a process notices that has seen
+// what was lost: when it follows again, or publishes. Until then others may go on
+// as if it had never been. If no such process is left, it is told to those clients
+// that come with the ID of a lost event, and not to those who had not had it yet.
+package redislog

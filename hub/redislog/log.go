@@ -1,0 +1,191 @@
+package redislog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// A Log is a Redis stream. It implements [hub.Log].
+type Log struct {
+	config
+
+	client redis.UniversalClient
+	stream string
+	epochs string        // the key of the epoch
+	dials  atomic.Uint64 // how often a connection was made
+
+	mu     sync.Mutex
+	epoch  string    // that was last seen
+	last   position  // the highest in it that is known
+	tail   hub.Entry // that a follower has yielded last
+	closed bool
+	calls  sync.WaitGroup // that wait for Redis
+}
+
+var _ hub.Log = (*Log)(nil)
+
+// New returns the log in the stream of that key. It does not connect yet: the
+// first call does. Of the options, MaxRetries is not used, for an event that was
+// sent again could be added twice, and a context's deadline always counts.
+func New(options *redis.UniversalOptions, key string, opts ...Option) *Log {
+	l := &Log{config: newConfig(opts), stream: key, epochs: beside(key, "epoch")}
+	o := *options
+	o.MaxRetries = -1
+	o.ContextTimeoutEnabled = true
+	o.Dialer = l.dialer(&o)
+	l.client = redis.NewUniversalClient(&o)
+	if c, ok := l.client.(*redis.ClusterClient); ok {
+		c.OnNewNode(func(node *redis.Client) { node.AddHook(once{}) })
+	}
+	return l
+}
+
+// beside returns a key in the slot of another, if there is one: a key with a } and
+// no hash tag has none.
+func beside(key, name string) string {
+	if _, tag, ok := strings.Cut(key, "{"); ok && strings.IndexByte(tag, '}') > 0 {
+		return key + ":" + name
+	}
+	return "{" + key + "}:" + name
+}
+
+// Close closes the connections, and waits for what still uses them. Hubs that
+// follow the log are to be shut down before.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	err := l.client.Close()
+	l.calls.Wait()
+	return err
+}
+
+// An answer is what Redis has said.
+type answer[T any] struct {
+	value T
+	err   error
+}
+
+// start calls f, which waits for Redis and does not look whether ctx has ended.
+// Close waits for it.
+func start[T any](ctx context.Context, l *Log, f func(ctx context.Context) (T, error)) <-chan answer[T] {
+	answers := make(chan answer[T], 1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		answers <- answer[T]{err: redis.ErrClosed}
+		return answers
+	}
+	l.calls.Go(func() {
+		value, err := f(ctx)
+		answers <- answer[T]{value, l.explain(ctx, err)}
+	})
+	return answers
+}
+
+// wait waits for an answer, or until ctx ends.
+func wait[T any](ctx context.Context, l *Log, what string, answers <-chan answer[T]) (T, error) {
+	var a answer[T]
+	select {
+	case a = <-answers:
+	case <-ctx.Done():
+		select { // the reason may have come at the same time
+		case a = <-answers:
+		default:
+			a.err = fmt.Errorf("no answer from Redis: %w", context.Cause(ctx))
+		}
+	}
+	if a.err != nil {
+		a.err = l.fail(what, a.err)
+	}
+	return a.value, a.err
+}
+
+// explain asks for the reason, if Redis has closed the connection without one: it
+// does so when a client that it does not know has much to say.
+func (l *Log) explain(ctx context.Context, err error) error {
+	var opaque final
+	if errors.As(err, &opaque) {
+		err = opaque.error
+	}
+	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		return err
+	}
+	var reason redis.Error
+	if errors.As(l.client.Ping(ctx).Err(), &reason) {
+		return fmt.Errorf("%w: %w", reason, err)
+	}
+	return err
+}
+
+// reasons are what may be behind an error that has such words.
+var reasons = []struct{ words, why string }{
+	{"WRONGTYPE", "that key holds something else"},
+	{"READONLY", "the server is a replica, and only its primary can be written to"},
+	{"OOM ", "the server's memory is full"},
+	{"NOAUTH", "the password is missing or wrong"},
+	{"WRONGPASS", "the password is missing or wrong"},
+	{"unauthenticated", "the password is missing or wrong"},
+	{"CROSSSLOT", "a key with a } needs a hash tag in a cluster, such as {events}"},
+	{"nknown command", tooOld},
+	{"nknown Redis command", tooOld},
+	{"Invalid stream ID", tooOld}, // for MINID
+}
+
+const tooOld = "the server is too old, Redis 6.2 or later is needed"
+
+// fail says what Redis has refused, and where.
+func (l *Log) fail(what string, err error) error {
+	text := err.Error()
+	for _, r := range reasons {
+		if strings.Contains(text, r.words) {
+			return fmt.Errorf("redislog: %s, stream %q: %s: %w", what, l.stream, r.why, err)
+		}
+	}
+	return fmt.Errorf("redislog: %s, stream %q: %w", what, l.stream, err)
+}
+
+// Compare implements [hub.Log].
+func (l *Log) Compare(a, b string) (int, error) {
+	epochA, x, err := parseID(a)
+	if err != nil {
+		return 0, err
+	}
+	epochB, y, err := parseID(b)
+	if err != nil {
+		return 0, err
+	}
+	epoch, _ := l.seen()
+	if epochA != epochB || epoch != "" && epochA != epoch {
+		return 0, hub.ErrOtherEpoch
+	}
+	return x.compare(y), nil
+}
+
+// seen returns the present epoch and the highest position in it, as far as they
+// are known.
+func (l *Log) seen() (epoch string, last position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.epoch, l.last
+}
+
+// know notes that a position was reached in an epoch.
+func (l *Log) know(epoch string, p position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch != l.epoch {
+		l.epoch, l.last = epoch, p
+	}
+	l.last = later(l.last, p)
+}

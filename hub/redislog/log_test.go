@@ -1,0 +1,232 @@
+package redislog_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/redislog"
+)
+
+// add appends an entry, and returns its ID.
+func add(t testing.TB, l *redislog.Log, data string) string {
+	t.Helper()
+	id, err := l.Append(soon(t), hub.Entry{Topic: "a", Event: core.Event{Data: data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func last(t testing.TB, l *redislog.Log) string {
+	t.Helper()
+	id, err := l.Last(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// brief is the data of entries, and GAP for gaps.
+func brief(t testing.TB, l *redislog.Log, after string) string {
+	t.Helper()
+	entries, err := l.Range(soon(t), after, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := make([]string, 0, len(entries))
+	for _, e := range entries {
+		switch {
+		case e.Gap:
+			words = append(words, "GAP")
+		case e.Topic != "":
+			words = append(words, e.Event.Data)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func TestCompare(t *testing.T) {
+	l := serve(t).open()
+	ids := []string{last(t, l), add(t, l, "1"), add(t, l, "2")}
+	epoch, _, _ := strings.Cut(ids[0], "-")
+	ids = append(ids, epoch+"-99999999999999-0", epoch+"-99999999999999-9", epoch+"-99999999999999-10", epoch+"-999999999999990-0")
+	for i, a := range ids {
+		for j, b := range ids {
+			if got, err := l.Compare(a, b); (got < 0) != (i < j) || (got > 0) != (i > j) || err != nil {
+				t.Errorf("%s and %s: got %d, %v", a, b, got, err)
+			}
+		}
+	}
+	if _, err := l.Compare(ids[1], "abcdefgh-5-0"); !errors.Is(err, hub.ErrOtherEpoch) {
+		t.Errorf("another epoch: got %v, want ErrOtherEpoch", err)
+	}
+	if _, err := l.Compare("abcdefgh-5-0", "abcdefgh-5-1"); !errors.Is(err, hub.ErrOtherEpoch) {
+		t.Errorf("two of another epoch: got %v, want ErrOtherEpoch", err)
+	}
+	for _, ids := range [][2]string{{ids[1], "rubbish"}, {"rubbish", ids[1]}, {ids[1], ""}} {
+		if _, err := l.Compare(ids[0], ids[1]); err == nil || errors.Is(err, hub.ErrOtherEpoch) {
+			t.Errorf("%q: got %v, want that one is no ID", ids, err)
+		}
+	}
+}
+
+// What the log itself has trimmed is told as a gap.
+func TestMaxLen(t *testing.T) {
+	s := serve(t)
+	l := s.open(redislog.WithMaxLen(100))
+	ids := []string{last(t, l)}
+	for n := range 2000 {
+		ids = append(ids, add(t, l, strconv.Itoa(n)))
+	}
+	length := s.client().XLen(soon(t), "events").Val()
+	if length < 100 || length > 700 {
+		t.Errorf("got %d entries, want 100 or some hundred more", length)
+	}
+	dropped := 2000 - int(length)
+	for _, after := range []int{0, 1, dropped - 1} {
+		if got := brief(t, l, ids[after]); !strings.HasPrefix(got, fmt.Sprintf("GAP %d ", dropped)) {
+			t.Errorf("after %d of 2000, of which %d were dropped: got %.20s..., want GAP %d ...", after, dropped, got, dropped)
+		}
+	}
+	for _, after := range []int{dropped, dropped + 1, 1990} {
+		if got := brief(t, l, ids[after]); !strings.HasPrefix(got, strconv.Itoa(after)+" ") {
+			t.Errorf("after %d of 2000, of which %d were dropped: got %.20s..., want no gap", after, dropped, got)
+		}
+	}
+	if got := brief(t, l, ""); !strings.HasPrefix(got, strconv.Itoa(dropped)+" ") {
+		t.Errorf("the oldest: got %.20s..., want %d", got, dropped)
+	}
+}
+
+func TestPageSize(t *testing.T) {
+	l := serve(t).open()
+	ids := []string{last(t, l)}
+	for n := range 10 {
+		ids = append(ids, add(t, l, strconv.Itoa(n)))
+	}
+	for _, after := range ids {
+		for _, n := range []int{1, 2, 9, 10, 11} {
+			entries, err := l.Range(soon(t), after, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := slices.Index(ids, after) + 1
+			if got, want := len(entries), min(n, len(ids)-first); got != want {
+				t.Errorf("up to %d entries after number %d: got %d, want %d", n, first-1, got, want)
+			}
+			for i, e := range entries {
+				if e.ID != ids[first+i] {
+					t.Errorf("entry %d after number %d: got %s, want %s", i, first-1, e.ID, ids[first+i])
+				}
+			}
+		}
+	}
+}
+
+func TestKeepAll(t *testing.T) {
+	s := serve(t)
+	l := s.open(redislog.WithMaxLen(0), nil)
+	for n := range 1000 {
+		add(t, l, strconv.Itoa(n))
+	}
+	if got := s.client().XLen(soon(t), "events").Val(); got != 1000 {
+		t.Errorf("got %d entries, want all 1000", got)
+	}
+}
+
+func TestMaxAge(t *testing.T) {
+	const age = 300 * time.Millisecond
+	s := serve(t)
+	l := s.open(redislog.WithMaxAge(age), redislog.WithMaxLen(1)) // which does not count
+	before := last(t, l)
+	for n := range 500 {
+		add(t, l, strconv.Itoa(n))
+	}
+	if got := s.client().XLen(soon(t), "events").Val(); got < 200 {
+		t.Errorf("got %d entries, want those of the last %v", got, age)
+	}
+	<-time.After(2 * age)
+	for n := range 3 {
+		add(t, l, "new"+strconv.Itoa(n))
+	}
+	if got := s.client().XLen(soon(t), "events").Val(); got < 3 || got > 203 {
+		t.Errorf("got %d entries, want the 3 new ones, and some old ones at the most", got)
+	}
+	if got := brief(t, l, before); !strings.HasPrefix(got, "GAP ") || !strings.HasSuffix(got, " new0 new1 new2") && got != "GAP new0 new1 new2" {
+		t.Errorf("got %.40s..., want a gap, and the new ones", got)
+	}
+}
+
+func TestIdempotencyWindow(t *testing.T) {
+	s := serve(t)
+	const window = 300 * time.Millisecond
+	l, long := s.open(redislog.WithIdempotencyWindow(window)), s.open()
+	entry := hub.Entry{Topic: "a", IdempotencyKey: "once"}
+	began := time.Now()
+	first, err := l.Append(soon(t), entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for again := first; again == first; {
+		if again, err = l.Append(soon(t), entry); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(began)
+		if again != first && took < window || again == first && took > patience {
+			t.Fatalf("after %v: got %s, first %s, want the same within %v", took, again, first, window)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	entry.IdempotencyKey = "long"
+	if _, err := long.Append(soon(t), entry); err != nil {
+		t.Fatal(err)
+	}
+	c := s.client()
+	keys := c.Keys(soon(t), "*once:long*").Val()
+	if len(keys) != 1 {
+		t.Fatalf("got keys %q, want one for the idempotency key", keys)
+	}
+	if got := c.TTL(soon(t), keys[0]).Val(); got < time.Minute || got > 2*time.Minute {
+		t.Errorf("the key stays for %v, want 2 minutes", got)
+	}
+}
+
+// Somebody else writes to the stream.
+func TestForeignEntry(t *testing.T) {
+	s := serve(t)
+	l := s.open()
+	h := hub.New(hub.WithLog(l))
+	defer func() {
+		if err := h.Shutdown(soon(t)); err != nil {
+			t.Error(err)
+		}
+	}()
+	before := last(t, l)
+	add(t, l, "first")
+	if err := s.client().XAdd(soon(t), &redis.XAddArgs{Stream: "events", Values: []any{"x", "y"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.client().XAdd(soon(t), &redis.XAddArgs{Stream: "events", Values: []any{"topic", "a.>", "data", "\x00", "retry", "x"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	add(t, l, "second")
+	next := 0
+	for e, err := range h.SubscribeFrom(soon(t), before, ">") {
+		want := []string{"first", "second"}[next]
+		if err != nil || e.Data != want {
+			t.Fatalf("got %+v, %v, want %s", e, err, want)
+		}
+		if next++; next == 2 {
+			break
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package redislog_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/hub/redislog"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+func TestMain(m *testing.M) {
+	redis.SetLogger(&logged)
+	ssetest.Main(m)
+}
+
+// logged is what go-redis has written to the log of the whole process.
+var logged journal
+
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (j *journal) Printf(_ context.Context, format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, fmt.Sprintf(format, args...))
+}
+
+// take returns the lines, and forgets them.
+func (j *journal) take() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines := j.lines
+	j.lines = nil
+	return lines
+}
+
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
+// soon returns a context that ends when a test has waited in vain.
+func soon(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A server is a redis-server of the test's own.
+type server struct {
+	t    testing.TB
+	addr string
+	dir  string
+	args []string
+	run  *exec.Cmd
+	gone chan struct{} // closed when it has ended
+}
+
+// durable has a server keep all that it has answered.
+var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
+
+// serve starts a server, which ends with the test.
+func serve(t testing.TB, args ...string) *server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("these tests need redis-server: %v", err)
+		}
+		t.Skipf("these tests need redis-server, which Debian's package of that name has: %v", err)
+	}
+	s := &server{t: t, dir: t.TempDir(), args: args}
+	t.Cleanup(func() {
+		if s.run != nil {
+			s.kill()
+		}
+	})
+	for range 10 {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.addr = l.Addr().String()
+		_ = l.Close()
+		if s.start() {
+			return s
+		}
+	}
+	t.Fatalf("redis-server does not start; its log:\n%s", s.log())
+	return nil
+}
+
+func (s *server) log() string {
+	text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+	return string(text)
+}
+
+// start starts the server at its address, unless somebody else is there.
+func (s *server) start() bool {
+	s.t.Helper()
+	_, port, _ := net.SplitHostPort(s.addr)
+	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--logfile", "log", "--save", ""}, s.args...)
+	run := exec.Command("redis-server", args...) //nolint:noctx // it ends with the test
+	dieTogether(run)
+	started, gone := make(chan error, 1), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // of which the server must not outlive this one
+		defer runtime.UnlockOSThread()
+		defer close(gone)
+		err := run.Start()
+		started <- err
+		if err == nil {
+			_ = run.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		s.t.Fatal(err)
+	}
+	s.run, s.gone = run, gone
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		select {
+		case <-s.gone:
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
+		if s.answers() {
+			return true
+		}
+	}
+	s.t.Fatalf("redis-server does not answer; its log:\n%s", s.log())
+	return false
+}
+
+func (s *server) answers() bool {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(s.t.Context(), "tcp", s.addr)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = conn.Write([]byte("PING\r\n"))
+	answer, _ := bufio.NewReader(conn).ReadString('\n')
+	return strings.HasPrefix(answer, "+PONG") || strings.HasPrefix(answer, "-NOAUTH")
+}
+
+// restart starts a server that was killed.
+func (s *server) restart() {
+	s.t.Helper()
+	for range 100 { // while somebody else has its port
+		if s.start() {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	s.t.Fatalf("redis-server does not start again; its log:\n%s", s.log())
+}
+
+func (s *server) restartEmpty() {
+	s.t.Helper()
+	s.dir = s.t.TempDir()
+	s.restart()
+}
+
+// kill ends the server at once.
+func (s *server) kill() {
+	_ = s.run.Process.Kill()
+	<-s.gone
+	s.run = nil
+}
+
+// open returns a log on the server.
+func (s *server) open(opts ...redislog.Option) *redislog.Log {
+	return open(s.t, s.addr, opts...)
+}
+
+func open(t testing.TB, addr string, opts ...redislog.Option) *redislog.Log {
+	return openWith(t, &redis.UniversalOptions{Addrs: []string{addr}}, opts...)
+}
+
+func openWith(t testing.TB, options *redis.UniversalOptions, opts ...redislog.Option) *redislog.Log {
+	l := redislog.New(options, "events", opts...)
+	t.Cleanup(func() { closeLog(t, l) })
+	return l
+}
+
+func closeLog(t testing.TB, l *redislog.Log) {
+	if err := l.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+		t.Errorf("close: %v", err)
+	}
+}
+
+// client returns a plain client of the server.
+func (s *server) client() *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: s.addr})
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}

@@ -1,0 +1,220 @@
+package redislog
+
+import (
+	"context"
+	_ "embed" // for the script
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+//go:embed read.lua
+var readLua string
+
+var readScript = redis.NewScript(readLua)
+
+// A state is what Redis says of the stream, at one moment, so that nothing can be
+// dropped unseen.
+type state struct {
+	epoch   string
+	cut     position // the last one before the epoch
+	first   position // the oldest entry's
+	last    position // the last that it has ever had
+	at      position // that was asked for
+	held    *record  // the entry there
+	records []record // those after it
+}
+
+// A record is an entry of the stream.
+type record struct {
+	hub.Entry
+
+	at    position
+	after string // the event ID of the one before; empty if another program has added it
+}
+
+// read returns the state, and with it up to n entries after a position.
+func (l *Log) read(ctx context.Context, after position, n int) (state, error) {
+	s, err := wait(ctx, l, "read", start(ctx, l, func(ctx context.Context) (state, error) {
+		s, err := l.tryRead(ctx, after, n)
+		if errors.Is(err, redis.Nil) {
+			if err := l.create(ctx, "", position{}); err != nil {
+				return state{}, err
+			}
+			return l.tryRead(ctx, after, n)
+		}
+		return s, err
+	}))
+	if err != nil {
+		return state{}, err
+	}
+	l.know(s.epoch, s.last)
+	return s, nil
+}
+
+func (l *Log) tryRead(ctx context.Context, after position, n int) (state, error) {
+	want := n
+	if n > 0 {
+		want++ // for the one that is held there
+	}
+	answer, err := readScript.Run(ctx, l.client, []string{l.stream, l.epochs}, after.String(), want).Slice()
+	if err != nil {
+		return state{}, err
+	}
+	const parts = 4
+	if len(answer) != parts {
+		return state{}, fmt.Errorf("got %d values, want %d", len(answer), parts)
+	}
+	text := func(i int) string { s, _ := answer[i].(string); return s }
+	epoch, cut, _ := strings.Cut(text(0), " ")
+	s := state{epoch: epoch, at: after}
+	var err1, err2, err3 error
+	s.cut, err1 = parsePosition(cut)
+	s.last, err2 = parsePosition(text(1))
+	if oldest := text(2); oldest != "" {
+		s.first, err3 = parsePosition(oldest)
+	}
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return state{}, err
+	}
+	entries, _ := answer[parts-1].([]any)
+	s.records, err = decode(epoch, messages(entries))
+	if len(s.records) > 0 && s.records[0].at == after {
+		s.held, s.records = &s.records[0], s.records[1:]
+	}
+	s.records = s.records[:min(n, len(s.records))]
+	return s, err
+}
+
+// messages returns what a script has returned of XRANGE, in go-redis's form.
+func messages(entries []any) []redis.XMessage {
+	all := make([]redis.XMessage, len(entries))
+	for i, e := range entries {
+		pair, _ := e.([]any)
+		if len(pair) != 2 { //nolint:mnd // a pair
+			continue
+		}
+		fields, _ := pair[1].([]any)
+		all[i].ID, _ = pair[0].(string)
+		all[i].Values = make(map[string]any, len(fields)/2) //nolint:mnd // names and values
+		for j := 0; j+1 < len(fields); j += 2 {
+			if name, ok := fields[j].(string); ok {
+				all[i].Values[name] = fields[j+1]
+			}
+		}
+	}
+	return all
+}
+
+// decode returns entries of an epoch.
+func decode(epoch string, messages []redis.XMessage) ([]record, error) {
+	records := make([]record, len(messages))
+	for i, m := range messages {
+		r := &records[i]
+		var err error
+		if r.at, err = parsePosition(m.ID); err != nil {
+			return nil, err
+		}
+		r.ID = epoch + "-" + m.ID
+		r.Time = time.UnixMilli(int64(r.at.ms)) //nolint:gosec // a time of Redis's
+		for name, value := range m.Values {
+			text, _ := value.(string)
+			switch name {
+			case fieldTopic:
+				r.Topic = text
+			case fieldType:
+				r.Event.Type = text
+			case fieldData:
+				r.Event.Data = text
+			case fieldComment:
+				r.Event.Comment = text
+			case fieldRetry:
+				if ns, err := strconv.ParseInt(text, 10, 64); err == nil {
+					r.Event.Retry = time.Duration(ns)
+				}
+			case fieldKey:
+				r.Key, r.Keyed = text, true
+			case fieldAfter:
+				r.after = text
+			}
+		}
+	}
+	return records, nil
+}
+
+// Last implements [hub.Log].
+func (l *Log) Last(ctx context.Context) (string, error) {
+	s, err := l.read(ctx, position{}, 0)
+	if err != nil {
+		return "", err
+	}
+	return newID(s.epoch, s.last), nil
+}
+
+// Range implements [hub.Log].
+func (l *Log) Range(ctx context.Context, after string, n int) ([]hub.Entry, error) {
+	var epoch string
+	var p position
+	if after != "" {
+		var err error
+		if epoch, p, err = parseID(after); err != nil {
+			return nil, err
+		}
+	}
+	s, err := l.read(ctx, p, n)
+	switch {
+	case err != nil:
+		return nil, err
+	case after == "":
+		front, _ := s.front()
+		return append([]hub.Entry{{ID: newID(s.epoch, front)}}, s.run()...), nil
+	case epoch != s.epoch:
+		return []hub.Entry{{ID: newID(s.epoch, position{}), Gap: true}}, nil
+	}
+	if gap, ok := s.gap(); ok {
+		return append([]hub.Entry{gap}, s.run()...), nil
+	}
+	return s.run(), nil
+}
+
+// front returns the position in front of the entries, if it is known.
+func (s *state) front() (position, bool) {
+	if len(s.records) == 0 {
+		return s.last, true
+	}
+	return s.records[0].front()
+}
+
+// front returns the position of the entry before, if it is known.
+func (r *record) front() (position, bool) {
+	_, p, err := parseID(r.after)
+	return p, err == nil
+}
+
+// gap returns the gap after the position that was asked for, if something is
+// missing there.
+func (s *state) gap() (hub.Entry, bool) {
+	front, known := s.front()
+	if known && front == s.at || !known && s.first.compare(s.at) <= 0 { // for it is the oldest that is trimmed
+		return hub.Entry{}, false
+	}
+	return hub.Entry{ID: newID(s.epoch, later(front, s.at)), Gap: true}, true
+}
+
+// run returns the entries up to the first after which something is missing.
+func (s *state) run() []hub.Entry {
+	entries := make([]hub.Entry, 0, len(s.records))
+	for i, r := range s.records {
+		if front, known := r.front(); i > 0 && known && front != s.records[i-1].at {
+			break
+		}
+		entries = append(entries, r.Entry)
+	}
+	return entries
+}
