@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/client"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// The test binary is also the nodes, and what starts them.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "-node" || os.Getenv("CLUSTER_TEST_START") != "" {
+		main()
+		return
+	}
+	ssetest.Main(m)
+}
+
+const patience = 30 * time.Second
+
+// cluster starts a cluster and returns its nodes' URLs.
+func cluster(t *testing.T, args ...string) (urls []string, stop func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], append([]string{"-nodes", "3", "-port", "0"}, args...)...) //nolint:gosec // itself
+	cmd.Env = append(os.Environ(), "CLUSTER_TEST_START=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	all := make(chan struct{}) // closed when all that it prints was read
+	stop = func() {
+		if cmd.ProcessState != nil {
+			return
+		}
+		_ = cmd.Process.Signal(os.Interrupt)
+		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		<-all
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("it ended with %v: %s", err, stderr.String())
+		}
+	}
+	var text []byte
+	buf := make([]byte, 4096)
+	for !bytes.Contains(text, []byte("Ctrl-C")) {
+		n, err := out.Read(buf)
+		if text = append(text, buf[:n]...); err != nil {
+			close(all)
+			stop()
+			t.Fatalf("it does not start: %s%s", text, stderr.String())
+		}
+	}
+	go func() {
+		defer close(all)
+		_, _ = io.Copy(io.Discard, out)
+	}()
+	t.Cleanup(stop)
+	return regexp.MustCompile(`http://\S+`).FindAllString(string(text), -1), stop
+}
+
+// stream reads messages from a node until want have come, and returns the last ID.
+func stream(t *testing.T, node, after string, want ...string) (id string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, node+"/stream?after="+url.QueryEscape(after), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for e, err := range client.Stream(ctx, req) {
+		var m message
+		if err == nil && e.Type == "message" {
+			err = json.Unmarshal([]byte(e.Data), &m)
+		}
+		if err != nil {
+			t.Fatalf("after %q: %v", got, err)
+		}
+		got, id = append(got, e.Type+" "+m.Text), e.ID
+		if len(got) == len(want) {
+			break
+		}
+	}
+	for i, w := range want {
+		want[i] = "message " + w
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s streams %q, want %q", node, got, want)
+	}
+	return id
+}
+
+func post(t *testing.T, node, path string, form url.Values) error {
+	t.Helper()
+	resp, err := http.PostForm(node+path, form)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if text, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 {
+		t.Errorf("%s%s: %d %s", node, path, resp.StatusCode, text)
+	}
+	return nil
+}
+
+func TestCluster(t *testing.T) {
+	t.Run("NATS", func(t *testing.T) { checkCluster(t) })
+	t.Run("Redis", func(t *testing.T) { checkCluster(t, "-redis", redisServer(t)) })
+}
+
+// redisServer starts a Redis server and returns its URL.
+func redisServer(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not installed")
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(path, "--port", "0", "--unixsocket", dir+"/redis.sock", "--dir", dir, "--save", "")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "eady to accept connections") {
+			return "unix://" + dir + "/redis.sock"
+		}
+	}
+	t.Fatal("redis-server does not start")
+	return ""
+}
+
+func checkCluster(t *testing.T, args ...string) {
+	t.Helper()
+	nodes, stop := cluster(t, args...)
+	if len(nodes) != 3 {
+		t.Fatalf("the nodes are %q, want 3", nodes)
+	}
+	for _, text := range []string{"one", "two"} {
+		if err := post(t, nodes[0], "/messages", url.Values{"text": {text}, "key": {text}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := ""
+	for _, node := range nodes {
+		id = stream(t, node, "*", "one", "two")
+	}
+	if err := post(t, nodes[0], "/kill", nil); err == nil {
+		t.Error("the node that was killed has answered")
+	}
+	if err := post(t, nodes[2], "/messages", url.Values{"text": {"three"}}); err != nil {
+		t.Fatal(err)
+	}
+	stream(t, nodes[1], id, "three")
+	stop()
+	if _, err := http.Get(nodes[1]); err == nil {
+		t.Error("a node is left behind")
+	}
+}
+
+func TestPage(t *testing.T) {
+	nodes, _ := cluster(t)
+	resp, err := http.Get(nodes[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 200 || !bytes.Contains(text, []byte("<title>")) {
+		t.Errorf("the page is %d, %v, %.80q", resp.StatusCode, err, text)
+	}
+	_, own, _ := strings.Cut(nodes[1], "http://")
+	named := func(node string) string { return strings.Replace(node, "127.0.0.1", "localhost", 1) }
+	for _, test := range []struct {
+		origin, host string
+		status       int
+		allow        string
+	}{
+		{"", own, 200, ""},
+		{nodes[0], own, 200, nodes[0]},
+		{nodes[1], own, 200, ""},
+		{named(nodes[0]), named(own), 200, named(nodes[0])},
+		{named(nodes[1]), named(own), 200, ""},
+		{"http://elsewhere.test", own, 403, ""},
+		{strings.Replace(nodes[0], "127.0.0.1", "elsewhere.test", 1), own, 403, ""},
+		{"http://127.0.0.1", own, 403, ""},
+		{"null", own, 403, ""},
+	} {
+		req, err := http.NewRequest(http.MethodPost, nodes[1]+"/messages", strings.NewReader("text=x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Host = test.host
+		if test.origin != "" {
+			req.Header.Set("Origin", test.origin)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if allow := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != test.status || allow != test.allow {
+			t.Errorf("from %q: %d, allowed %q, want %d, %q", test.origin, resp.StatusCode, allow, test.status, test.allow)
+		}
+	}
+}
+
+// A program that is told nonsense says so.
+func TestArguments(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"-h"}, 0, "-nodes"},
+		{[]string{"-nodes", "0"}, 2, "-nodes is 1 at the least"},
+		{[]string{"more"}, 2, "all arguments are flags"},
+		{[]string{"-redis", "127.0.0.1:6379"}, 2, "a URL such as redis://127.0.0.1:6379"},
+		{[]string{"-redis", "nonsense://", "-port", "0"}, 1, "node 1"},
+		{[]string{"-port", "99999"}, 1, "invalid port"},
+	} {
+		var stderr bytes.Buffer
+		code := run(t.Context(), test.args, strings.NewReader(""), io.Discard, &stderr)
+		if code != test.code || !strings.Contains(stderr.String(), test.want) {
+			t.Errorf("%q: %d, %q, want %d, %q", test.args, code, stderr.String(), test.code, test.want)
+		}
+	}
+}
