@@ -47,6 +47,7 @@ var imports = map[string]string{
 	"fmt":     "fmt",
 	"http":    "net/http",
 	"iter":    "iter",
+	"log":     "log",
 	"net":     "net",
 	"os":      "os",
 	"slog":    "log/slog",
@@ -61,13 +62,19 @@ var imports = map[string]string{
 	"unix":  "golang.org/x/sys/unix",
 	"utils": "github.com/gofiber/fiber/v2/utils",
 
+	"jetstream": "github.com/nats-io/nats.go/jetstream",
+	"nats":      "github.com/nats-io/nats.go",
+	"redis":     "github.com/redis/go-redis/v9",
+
 	"client":     module + "/client",
 	"core":       module + "/core",
 	"echosse":    module + "/echosse",
 	"fibersse":   module + "/fibersse",
 	"ginsse":     module + "/ginsse",
 	"hub":        module + "/hub",
+	"natslog":    module + "/hub/natslog", // in the workspace, as redislog is
 	"nethttpsse": module + "/nethttpsse",
+	"redislog":   module + "/hub/redislog",
 	"ssetest":    module + "/ssetest",
 }
 
