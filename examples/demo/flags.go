@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,14 +23,15 @@ type server interface {
 type framework struct {
 	name  string
 	build func(d *demo) server
+	http2 bool // it speaks HTTP/2 as well, over TLS
 }
 
 // frameworks are in the order of their ports.
 var frameworks = []framework{
-	{"gin", newGin},
-	{"echo", newEcho},
-	{"fiber", newFiber},
-	{"net/http", newNetHTTP},
+	{"gin", newGin, true},
+	{"echo", newEcho, true},
+	{"fiber", newFiber, false},
+	{"net/http", newNetHTTP, true},
 }
 
 // A config is what the flags say.
@@ -38,6 +40,7 @@ type config struct {
 	port       int // the first framework's; 0 for free ports
 	frameworks []framework
 	tick       time.Duration
+	cert       *tls.Certificate // nil without TLS
 }
 
 const usage = `Usage: demo [flags]
@@ -55,6 +58,8 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		"order gin, echo, fiber, net/http; port 0 gives each of them a free one")
 	name := flags.String("framework", "", "`name` of a framework to serve alone, on -addr: "+choice())
 	tick := flags.Duration("tick", time.Second, "how long a tick is, of which every delay is a number")
+	cert := flags.String("cert", "", "`file` of a certificate, to serve with TLS and, but for fiber, with HTTP/2")
+	key := flags.String("key", "", "`file` of the certificate's key")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stderr, usage)
 		flags.SetOutput(stderr)
@@ -81,6 +86,13 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	}
 	if *tick < time.Millisecond || *tick > time.Hour {
 		return config{}, fmt.Errorf("-tick %v is out of range: want 1ms to 1h", *tick)
+	}
+	if *cert != "" || *key != "" {
+		pair, err := tls.LoadX509KeyPair(*cert, *key)
+		if err != nil {
+			return config{}, fmt.Errorf("-cert %q and -key %q are no pair: %w", *cert, *key, err)
+		}
+		cfg.cert = &pair
 	}
 	host, portText, err := net.SplitHostPort(*addr)
 	if err != nil {

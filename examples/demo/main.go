@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -61,6 +62,7 @@ type site struct {
 	framework
 	listener net.Listener
 	server   server
+	tls      bool
 }
 
 func serve(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
@@ -107,7 +109,7 @@ func listen(cfg config) ([]site, error) {
 		addr := net.JoinHostPort(cfg.host, fmt.Sprint(port))
 		l, err := net.Listen("tcp", addr)
 		if err == nil {
-			sites = append(sites, site{framework: f, listener: l})
+			sites = append(sites, site{framework: f, listener: f.secure(l, cfg.cert), tls: cfg.cert != nil})
 			continue
 		}
 		for _, s := range sites {
@@ -122,6 +124,18 @@ func listen(cfg config) ([]site, error) {
 	return sites, nil
 }
 
+// secure makes a listener one that speaks TLS, if there is a certificate.
+func (f framework) secure(l net.Listener, cert *tls.Certificate) net.Listener {
+	if cert == nil {
+		return l
+	}
+	protocols := []string{"http/1.1"}
+	if f.http2 {
+		protocols = []string{"h2", "http/1.1"}
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*cert}, NextProtos: protocols, MinVersion: tls.VersionTLS12})
+}
+
 func (s site) port() int {
 	return s.listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
 }
@@ -131,7 +145,11 @@ func (s site) url(host string) string {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, fmt.Sprint(s.port()))
+	scheme := "http"
+	if s.tls {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, fmt.Sprint(s.port()))
 }
 
 func welcome(w io.Writer, cfg config, sites []site) {

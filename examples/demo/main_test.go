@@ -33,6 +33,7 @@ func TestFlags(t *testing.T) {
 		{"a tick of nothing", "-tick 0s", 2, "-tick 0s is out of range"},
 		{"a tick below nothing", "-tick -1s", 2, "-tick -1s is out of range"},
 		{"a tick that is too long", "-tick 2h", 2, "-tick 2h0m0s is out of range"},
+		{"a certificate without a key", "-cert main.go", 2, `-cert "main.go" and -key "" are no pair`},
 		{"a host that is nowhere", "-addr 203.0.113.1:0", 1, "no room for gin: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
