@@ -1,4 +1,4 @@
-package e2e
+package e2e_test
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
+	"github.com/yieldsse/yieldsse/e2e/internal/browser"
 )
 
 // join has a person enter the chat.
@@ -38,7 +38,7 @@ const lines = `[...document.querySelectorAll("#chat .talk li")].map((li) => {
 func (p *page) hears(line string) []string {
 	p.Helper()
 	p.wait(fmt.Sprintf(`%s.includes(%q)`, lines, line))
-	return run(p, chromedp.Evaluate[[]string](lines))
+	return eval[[]string](p, lines)
 }
 
 func (p *page) wantLines(last string, want ...string) {
@@ -49,10 +49,12 @@ func (p *page) wantLines(last string, want ...string) {
 }
 
 // Windows on different frameworks are in one room.
-func TestChat(t *testing.T) {
-	browser := newBrowser(t)
-	d := startDemo(t, "40ms")
-	ada, bob, eve := open(t, browser, d.urls["gin"]), open(t, browser, d.urls["fiber"]), open(t, browser, d.urls["net/http"])
+func TestChat(t *testing.T) { inBrowsers(t, testChat) }
+
+func testChat(t *testing.T, b browser.Profile) {
+	t.Helper()
+	d := startDemo(t, "40ms", "HTTP/1.1")
+	ada, bob, eve := open(t, b, d.urls["gin"]), open(t, b, d.urls["fiber"]), open(t, b, d.urls["net/http"])
 	ada.join("Ada")
 	bob.join("Bob <b>")
 	eve.join("Eve")
@@ -72,7 +74,7 @@ func TestChat(t *testing.T) {
 	eve.wantLines("You: hi", "Ada has joined.", "Bob <b> has joined.", "You have joined.", "Ada: Hello, 世界 & <i>all</i>")
 
 	// A window that is reloaded has the same name and the history.
-	run(bob, chromedp.Reload())
+	bob.visit(d.urls["fiber"])
 	bob.watch()
 	bob.state("chat", "open")
 	bob.hears("Eve: hi")
@@ -100,10 +102,12 @@ func TestChat(t *testing.T) {
 
 // A connection that the server cuts while others write loses nothing, and nothing
 // comes twice.
-func TestChatResumes(t *testing.T) {
-	browser := newBrowser(t)
-	d := startDemo(t, "40ms")
-	ada, bob := open(t, browser, d.urls["echo"]), open(t, browser, d.urls["net/http"])
+func TestChatResumes(t *testing.T) { inBrowsers(t, testChatResumes) }
+
+func testChatResumes(t *testing.T, b browser.Profile) {
+	t.Helper()
+	d := startDemo(t, "40ms", "HTTP/1.1")
+	ada, bob := open(t, b, d.urls["echo"]), open(t, b, d.urls["net/http"])
 	ada.join("Ada")
 	bob.join("Bob")
 	ada.hears("Bob has joined.")
@@ -128,10 +132,12 @@ func TestChatResumes(t *testing.T) {
 }
 
 // A reader who has scrolled up stays there, and hears that there is more.
-func TestChatScroll(t *testing.T) {
-	browser := newBrowser(t)
-	d := startDemo(t, "40ms")
-	ada, bob := open(t, browser, d.urls["gin"]), open(t, browser, d.urls["echo"])
+func TestChatScroll(t *testing.T) { inBrowsers(t, testChatScroll) }
+
+func testChatScroll(t *testing.T, b browser.Profile) {
+	t.Helper()
+	d := startDemo(t, "40ms", "HTTP/1.1")
+	ada, bob := open(t, b, d.urls["gin"]), open(t, b, d.urls["echo"])
 	ada.join("Ada")
 	bob.join("Bob")
 	const atEnd = `(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < 2)(document.querySelector("#chat .talk"))`
@@ -153,7 +159,7 @@ func TestChatScroll(t *testing.T) {
 	ada.wait(`document.querySelector("#chat .newer").hidden`)
 }
 
-func testTicker(p *page, _ string) {
+func testTicker(p *page, _ *demo, _ string) {
 	p.show("ticker")
 	p.state("ticker", "open")
 	p.do(`window.seen = new Map();
@@ -173,7 +179,7 @@ func testTicker(p *page, _ string) {
 	p.wantIn(p.state("ticker", "closed"), "No symbol is chosen")
 }
 
-func testNews(p *page, _ string) {
+func testNews(p *page, _ *demo, _ string) {
 	p.show("news")
 	p.state("news", "open")
 	p.wait(`document.querySelectorAll("#news .log li").length >= 6`)
@@ -193,15 +199,17 @@ func testNews(p *page, _ string) {
 
 // Two windows of one host share its connections: the chat gets one, at the cost
 // of what nobody has asked for.
-func TestConnectionsOfTabs(t *testing.T) {
-	browser := newBrowser(t)
-	d := startDemo(t, "1s")
-	first := open(t, browser, d.urls["gin"])
+func TestConnectionsOfTabs(t *testing.T) { inBrowsers(t, testConnectionsOfTabs) }
+
+func testConnectionsOfTabs(t *testing.T, b browser.Profile) {
+	t.Helper()
+	d := startDemo(t, "1s", "HTTP/1.1")
+	first := open(t, b, d.urls["gin"])
 	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
 		first.show(id)
 		first.state(id, "open")
 	}
-	second := open(t, browser, d.urls["gin"])
+	second := open(t, b, d.urls["gin"])
 	second.wait(`document.querySelector("#meter").textContent.endsWith(", and 5 in other tabs")`)
 	second.join("Bob")
 	first.wait(`document.querySelectorAll(".card[data-state=closed]").length === 1`)

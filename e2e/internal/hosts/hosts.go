@@ -4,8 +4,11 @@ package hosts
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,9 +32,15 @@ var mounts = map[string]func(ln net.Listener, routes []route) (stop func() error
 	"net/http": serveNetHTTP,
 }
 
+// A request is what all frameworks share of one.
+type request struct {
+	ctx                 context.Context
+	body, proto, cookie string
+}
+
 // A view is what all frameworks share of a handler. It has no stream to send if it
 // returns nil, and the status is 204 then.
-type view func(ctx context.Context, body string) core.Stream
+type view func(r request) core.Stream
 
 type route struct {
 	method, path string
@@ -39,38 +48,81 @@ type route struct {
 	opts         []core.Option
 }
 
-// A Server serves the streams of one framework.
+// A Server serves the streams of one framework. Pages of any origin on this machine
+// may read them.
 type Server struct {
 	Addr string // host and port, for HTTP/1.0 and 1.1, and for h2c except on fiber
-	URL  string // with http
+	URL  string // with http or https
 
-	t     testing.TB
-	goOn  map[string]chan struct{} // by path
-	ended map[string]chan core.Summary
+	t       testing.TB
+	wire    *wire
+	arrived map[string]chan Arrival // by path
+	goOn    map[string]chan struct{}
+	ended   map[string]chan core.Summary
+}
+
+// An Arrival is a request that has come.
+type Arrival struct {
+	Time        time.Time
+	Proto       string
+	LastEventID string
+	Cookie      string // the one of the name user
 }
 
 // Serve serves until the end of the test. The options come behind the server's
 // own, which are a heartbeat every 25 ms and a reconnection time of 50 ms.
 func Serve(t testing.TB, framework string, opts ...core.Option) *Server {
 	t.Helper()
+	return serve(t, framework, nil, opts)
+}
+
+// ServeTLS is like Serve, but speaks HTTP/1.1 and, except on fiber, HTTP/2 with a
+// certificate that nobody has signed.
+func ServeTLS(t testing.TB, framework string, opts ...core.Option) *Server {
+	t.Helper()
+	cert := httptest.NewUnstartedServer(nil)
+	cert.StartTLS()
+	defer cert.Close()
+	protocols := []string{"h2", "http/1.1"}
+	if framework == "fiber" {
+		protocols = protocols[1:]
+	}
+	return serve(t, framework, &tls.Config{
+		Certificates: cert.TLS.Certificates, NextProtos: protocols, MinVersion: tls.VersionTLS12,
+	}, opts)
+}
+
+func serve(t testing.TB, framework string, secure *tls.Config, opts []core.Option) *Server {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &Server{
-		Addr:  ln.Addr().String(),
-		URL:   "http://" + ln.Addr().String(),
-		t:     t,
-		goOn:  make(map[string]chan struct{}),
-		ended: make(map[string]chan core.Summary),
+		Addr:    ln.Addr().String(),
+		URL:     "http://" + ln.Addr().String(),
+		t:       t,
+		wire:    &wire{Listener: ln, conns: make(map[*conn]bool)},
+		arrived: make(map[string]chan Arrival),
+		goOn:    make(map[string]chan struct{}),
+		ended:   make(map[string]chan core.Summary),
+	}
+	ln = s.wire
+	if secure != nil {
+		s.URL = "https://" + s.Addr
+		ln = tls.NewListener(ln, secure)
 	}
 	opts = append([]core.Option{core.WithHeartbeat(Heartbeat), core.WithRetry(50 * time.Millisecond)}, opts...)
 	routes := s.routes()
 	for i, r := range routes {
-		ended := make(chan core.Summary, 100)
-		s.goOn[r.path], s.ended[r.path] = make(chan struct{}), ended
+		arrived, ended := make(chan Arrival, 100), make(chan core.Summary, 100)
+		s.arrived[r.path], s.goOn[r.path], s.ended[r.path] = arrived, make(chan struct{}), ended
 		closed := func(_ context.Context, end core.Summary) { ended <- end }
 		routes[i].opts = append(slices.Clip(opts), core.WithObserver(core.Observer{Closed: closed}))
+		routes[i].view = func(req request) core.Stream {
+			arrived <- Arrival{time.Now(), req.proto, strings.Clone(core.LastEventID(req.ctx)), req.cookie}
+			return r.view(req)
+		}
 	}
 	stop := mounts[framework](ln, routes)
 	t.Cleanup(func() {
@@ -80,6 +132,29 @@ func Serve(t testing.TB, framework string, opts ...core.Option) *Server {
 	})
 	return s
 }
+
+// Arrived waits for the next request to path.
+func (s *Server) Arrived(path string) Arrival {
+	s.t.Helper()
+	select {
+	case a := <-s.arrived[path]:
+		return a
+	case <-time.After(patience):
+		s.t.Fatalf("no request for %s has come within %v", path, patience)
+		return Arrival{}
+	}
+}
+
+// Waiting is the number of requests to path that have come, but for those that
+// Arrived has returned.
+func (s *Server) Waiting(path string) int { return len(s.arrived[path]) }
+
+// Cut resets all connections.
+func (s *Server) Cut() { s.wire.cut() }
+
+// CutNext has the next thing that is written break off half way, with its
+// connection reset.
+func (s *Server) CutNext() { s.wire.half.Store(true) }
 
 // GoOn lets a stream of path that waits for it go on. The test ends if none does.
 func (s *Server) GoOn(path string) {

@@ -6,10 +6,16 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 
+	gincors "github.com/gin-contrib/cors"
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
+	fibercors "github.com/gofiber/fiber/v2/middleware/cors"
 	"github.com/labstack/echo/v4"
+	echomiddleware "github.com/labstack/echo/v4/middleware"
+	"github.com/rs/cors"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/echosse"
@@ -21,9 +27,10 @@ import (
 func serveGin(ln net.Listener, routes []route) (stop func() error) {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
+	r.Use(gincors.New(gincors.Config{AllowOriginFunc: isNear, AllowCredentials: true}))
 	for _, route := range routes {
 		r.Handle(route.method, route.path, ginsse.Handler(func(c *gin.Context) core.Stream {
-			stream := route.view(c.Request.Context(), text(c.Request.Body))
+			stream := route.view(requestOf(c.Request))
 			if stream == nil {
 				c.Status(http.StatusNoContent)
 			}
@@ -36,9 +43,13 @@ func serveGin(ln net.Listener, routes []route) (stop func() error) {
 func serveEcho(ln net.Listener, routes []route) (stop func() error) {
 	e := echo.New()
 	e.Logger.SetOutput(io.Discard) // streams that are cut are meant to be
+	e.Use(echomiddleware.CORSWithConfig(echomiddleware.CORSConfig{
+		AllowOriginFunc:  func(origin string) (bool, error) { return isNear(origin), nil },
+		AllowCredentials: true,
+	}))
 	for _, route := range routes {
 		e.Add(route.method, route.path, echosse.Handler(func(c echo.Context) (core.Stream, error) {
-			stream := route.view(c.Request().Context(), text(c.Request().Body))
+			stream := route.view(requestOf(c.Request()))
 			if stream == nil {
 				return nil, c.NoContent(http.StatusNoContent)
 			}
@@ -50,9 +61,14 @@ func serveEcho(ln net.Listener, routes []route) (stop func() error) {
 
 func serveFiber(ln net.Listener, routes []route) (stop func() error) {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	app.Get("/page", func(c *fiber.Ctx) error { return c.Type("html").SendString(page) })
+	app.Use(fibercors.New(fibercors.Config{AllowOriginsFunc: isNear, AllowCredentials: true}))
 	for _, route := range routes {
 		app.Add(route.method, route.path, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
-			stream := route.view(c.UserContext(), string(c.Body()))
+			stream := route.view(request{
+				ctx: c.UserContext(), body: string(c.Body()),
+				proto: string(c.Request().Header.Protocol()), cookie: strings.Clone(c.Cookies("user")),
+			})
 			if stream == nil {
 				c.Status(fiber.StatusNoContent)
 			}
@@ -73,23 +89,46 @@ func serveNetHTTP(ln net.Listener, routes []route) (stop func() error) {
 	mux := http.NewServeMux()
 	for _, route := range routes {
 		mux.Handle(route.method+" "+route.path, nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
-			stream := route.view(r.Context(), text(r.Body))
+			stream := route.view(requestOf(r))
 			if stream == nil {
 				w.WriteHeader(http.StatusNoContent)
 			}
 			return stream
 		}, route.opts...))
 	}
-	return serveHTTP(ln, mux)
+	return serveHTTP(ln, cors.New(cors.Options{AllowOriginFunc: isNear, AllowCredentials: true}).Handler(mux))
 }
 
-// serveHTTP speaks HTTP/2 as well, without TLS.
+// page is what /page answers, for a browser to have a page of the server's origin.
+const page = "<!doctype html><title>page</title>"
+
+// isNear reports whether a page may read a stream with the user's cookies.
+func isNear(origin string) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Hostname() == "127.0.0.1"
+}
+
+// requestOf reads a request.
+func requestOf(r *http.Request) request {
+	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // there is little
+	req := request{ctx: r.Context(), body: string(body), proto: r.Proto}
+	if cookie, err := r.Cookie("user"); err == nil {
+		req.cookie = cookie.Value
+	}
+	return req
+}
+
+// serveHTTP speaks HTTP/2 as well, with TLS if the listener does.
 func serveHTTP(ln net.Listener, h http.Handler) (stop func() error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	mux.HandleFunc("GET /page", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, page) })
 	srv := &http.Server{
-		Handler:           h,
+		Handler:           mux,
 		Protocols:         protocols,
 		ReadHeaderTimeout: patience,
 		ErrorLog:          log.New(io.Discard, "", 0), // streams that are cut are meant to be
@@ -100,10 +139,4 @@ func serveHTTP(ln net.Listener, h http.Handler) (stop func() error) {
 		defer cancel()
 		return srv.Shutdown(ctx)
 	}
-}
-
-// text reads a request's body, of which there is little.
-func text(body io.Reader) string {
-	all, _ := io.ReadAll(io.LimitReader(body, 1<<20))
-	return string(all)
 }

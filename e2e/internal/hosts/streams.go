@@ -13,15 +13,25 @@ import (
 // routes are a server's streams:
 //
 //	GET  /events  sends Events, in two connections, and then answers 204
+//	GET  /steps   likewise, but is broken off at the go-ahead
 //	POST /tokens  sends the body's words, each with the space before it
 //	GET  /idle    sends an event, and another one after the go-ahead
 //	GET  /clock   sends 20 events, 10 ms apart, whose data is the time in ns
+//	GET  /count   sends the numbers behind the last event ID, each after a go-ahead
+//	GET  /soon    sends a number and ends, to be asked again in 50 ms
+//	GET  /late    likewise, in Late
+//	GET  /user    sends the cookie of the name user, in two connections; the second stays
 func (s *Server) routes() []route {
 	return []route{
-		{method: "GET", path: "/events", view: s.events},
+		{method: "GET", path: "/events", view: s.events("/events", quiet)},
+		{method: "GET", path: "/steps", view: s.events("/steps", func(ctx context.Context) { s.wait(ctx, "/steps") })},
 		{method: "POST", path: "/tokens", view: tokens},
 		{method: "GET", path: "/idle", view: s.idle},
-		{method: "GET", path: "/clock", view: func(ctx context.Context, _ string) core.Stream { return Clock(ctx) }},
+		{method: "GET", path: "/clock", view: func(r request) core.Stream { return Clock(r.ctx) }},
+		{method: "GET", path: "/count", view: s.count},
+		{method: "GET", path: "/soon", view: once(core.Event{ID: "1", Data: "soon"})},
+		{method: "GET", path: "/late", view: once(core.Event{ID: "1", Data: "late", Retry: Late})},
+		{method: "GET", path: "/user", view: user},
 	}
 }
 
@@ -47,7 +57,11 @@ var errCut = errors.New("hosts: cut")
 // events sends the first event, waits for the go-ahead and for some heartbeats,
 // sends the others up to Cut, and is broken off some heartbeats later. A client
 // that comes back is sent the rest and a clean end, and one that has all of it 204.
-func (s *Server) events(ctx context.Context, _ string) core.Stream {
+func (s *Server) events(path string, beforeCut func(ctx context.Context)) view {
+	return func(r request) core.Stream { return s.eventsTo(r.ctx, path, beforeCut) }
+}
+
+func (s *Server) eventsTo(ctx context.Context, path string, beforeCut func(ctx context.Context)) core.Stream {
 	all := Events()
 	seen, _ := strconv.Atoi(core.LastEventID(ctx)) // 0 at first
 	if seen < 0 || seen >= len(all) {
@@ -55,7 +69,7 @@ func (s *Server) events(ctx context.Context, _ string) core.Stream {
 	}
 	return func(yield func(core.Event, error) bool) {
 		if seen == 0 {
-			if !yield(all[0], nil) || !s.wait(ctx, "/events") {
+			if !yield(all[0], nil) || !s.wait(ctx, path) {
 				return
 			}
 			quiet(ctx)
@@ -66,7 +80,7 @@ func (s *Server) events(ctx context.Context, _ string) core.Stream {
 				return
 			}
 			if seen+i+1 == Cut {
-				quiet(ctx) // for on HTTP/2 curl forgets what comes together with a reset
+				beforeCut(ctx) // for on HTTP/2 clients forget what comes together with a reset
 				yield(core.Event{}, errCut)
 				return
 			}
@@ -101,9 +115,9 @@ func Tokens(text string) []core.Event {
 	return all
 }
 
-func tokens(_ context.Context, body string) core.Stream {
+func tokens(r request) core.Stream {
 	return func(yield func(core.Event, error) bool) {
-		for _, e := range Tokens(body) {
+		for _, e := range Tokens(r.body) {
 			if !yield(e, nil) {
 				return
 			}
@@ -112,10 +126,43 @@ func tokens(_ context.Context, body string) core.Stream {
 }
 
 // idle sends one event before the go-ahead and one behind it.
-func (s *Server) idle(ctx context.Context, _ string) core.Stream {
+func (s *Server) idle(r request) core.Stream {
 	return func(yield func(core.Event, error) bool) {
-		if yield(core.Event{ID: "1", Data: "before"}, nil) && s.wait(ctx, "/idle") {
+		if yield(core.Event{ID: "1", Data: "before"}, nil) && s.wait(r.ctx, "/idle") {
 			yield(core.Event{ID: "2", Data: "behind"}, nil)
+		}
+	}
+}
+
+func (s *Server) count(r request) core.Stream {
+	n, _ := strconv.Atoi(core.LastEventID(r.ctx)) // 0 at first
+	return func(yield func(core.Event, error) bool) {
+		for s.wait(r.ctx, "/count") {
+			n++
+			if !yield(core.Event{ID: strconv.Itoa(n), Data: strconv.Itoa(n)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Late is when a client of /late is to come back.
+const Late = 2 * time.Second
+
+// once sends one event, and ends.
+func once(e core.Event) view {
+	return func(request) core.Stream {
+		return func(yield func(core.Event, error) bool) { yield(e, nil) }
+	}
+}
+
+func user(r request) core.Stream {
+	if core.LastEventID(r.ctx) == "" {
+		return once(core.Event{ID: "1", Data: r.cookie})(r)
+	}
+	return func(yield func(core.Event, error) bool) {
+		if yield(core.Event{ID: "2", Data: r.cookie}, nil) {
+			<-r.ctx.Done()
 		}
 	}
 }

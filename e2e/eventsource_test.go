@@ -1,0 +1,265 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
+)
+
+// The states of an EventSource.
+const (
+	connecting = 0
+	opened     = 1
+	closed     = 2
+)
+
+// A dispatch is an event that an EventSource dispatches, and its readyState then. Fresh is the
+// type of the first one, for the EventSource as it is made.
+type dispatch struct {
+	Type  string `json:"type"`
+	State int    `json:"state"`
+	ID    string `json:"id"`
+	Data  string `json:"data"`
+}
+
+// dispatches are those of a stream, as browsers name them.
+func dispatches(events []core.Event) []dispatch {
+	var all []dispatch
+	for _, e := range events {
+		if e.Type == "" {
+			e.Type = "message"
+		}
+		all = append(all, dispatch{e.Type, opened, e.ID, e.Data})
+	}
+	return all
+}
+
+// always are the types that an EventSource has without a server's doing.
+var always = []string{"open", "message", "error"}
+
+// listen opens an EventSource, which the page knows by a name. It listens for these
+// types, and for those that it always has.
+func (p *page) listen(name, url, init string, types ...string) {
+	p.Helper()
+	p.do(fmt.Sprintf(`
+		const es = new EventSource(%q, %s);
+		const all = [{ type: "fresh", state: es.readyState, id: "", data: "" }];
+		for (const type of %s) es.addEventListener(type, (e) =>
+			all.push({ type: e.type, state: es.readyState, id: e.lastEventId ?? "", data: e.data ?? "" }));
+		(window.sources ??= {})[%q] = { es, all };`, url, init, jsonOf(p.T, slices.Concat(always, types)), name))
+}
+
+// sees waits until an EventSource has dispatched as much as is wanted, which it is
+// to be.
+func (p *page) sees(name string, want []dispatch) {
+	p.Helper()
+	all := fmt.Sprintf("sources[%q].all", name)
+	enough := p.waits(fmt.Sprintf("%s.length >= %d", all, len(want)))
+	got := eval[[]dispatch](p, all)
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			p.Errorf("%s, event %d: got %+v, want %+v", name, i+1, got[i], want[i])
+		}
+	}
+	if !enough || len(got) > len(want) {
+		p.Fatalf("%s: got %d events, want %d: %+v", name, len(got), len(want), got)
+	}
+}
+
+func (p *page) closeSource(name string) {
+	p.Helper()
+	p.do(fmt.Sprintf(`sources[%q].es.close();`, name))
+}
+
+// A scene is a page and the server that it comes from, in one protocol.
+type scene struct {
+	*page
+	srv   *hosts.Server
+	proto string // as requests name it
+}
+
+// What an EventSource does is tried in each browser on each framework, over
+// HTTP/1.1 and over TLS, which means HTTP/2 but for fiber.
+func TestEventSource(t *testing.T) {
+	for _, framework := range hosts.Frameworks() {
+		t.Run(strings.ReplaceAll(framework, "/", " "), func(t *testing.T) {
+			t.Parallel()
+			inBrowsers(t, func(t *testing.T, b browser.Profile) {
+				p := openPage(t, b, "about:blank") // a window for all, since windows are slow to open
+				for _, secure := range []bool{false, true} {
+					proto, name, serve := "HTTP/1.1", "HTTP 1.1", hosts.Serve
+					switch {
+					case secure && framework == "fiber":
+						name, serve = "HTTP 1.1 over TLS", hosts.ServeTLS
+					case secure:
+						proto, name, serve = "HTTP/2.0", "HTTP 2", hosts.ServeTLS
+					}
+					for _, test := range []struct {
+						name string
+						run  func(s scene)
+						opts []core.Option
+					}{
+						{"life", testLife, nil},
+						{"cut", testCut, []core.Option{core.WithHeartbeat(0)}},
+						{"retry", testRetry, nil},
+						{"across origins", testAcrossOrigins, nil},
+					} {
+						t.Run(name+"/"+test.name, func(t *testing.T) {
+							srv := serve(t, framework, test.opts...)
+							s := scene{&page{t, p.Page}, srv, proto}
+							s.visit(srv.URL + "/page")
+							defer srv.Cut()              // what the browser has opened in advance
+							defer s.visit("about:blank") // which closes the streams
+							test.run(s)
+						})
+					}
+				}
+			})
+		})
+	}
+}
+
+// arrives waits for a request, with this last event ID.
+func (s scene) arrives(path, lastEventID string) hosts.Arrival {
+	s.Helper()
+	a := s.srv.Arrived(path)
+	if a.LastEventID != lastEventID || a.Proto != s.proto {
+		s.Errorf("%s: got Last-Event-ID %q in %s, want %q in %s", path, a.LastEventID, a.Proto, lastEventID, s.proto)
+	}
+	return a
+}
+
+// An EventSource opens, gets each event once, comes back after a broken end and
+// after a clean one, and stops at 204.
+func testLife(s scene) {
+	all := dispatches(hosts.Events())
+	s.listen("steps", "/steps", "{}", "add", "token", "last")
+	s.arrives("/steps", "")
+	want := append([]dispatch{{"fresh", connecting, "", ""}, {"open", opened, "", ""}}, all[0])
+	s.sees("steps", want)
+	s.srv.GoOn("/steps")
+	want = append(want, all[1:hosts.Cut]...)
+	s.sees("steps", want)
+	s.srv.GoOn("/steps")
+	want = append(want, dispatch{"error", connecting, "", ""}, dispatch{"open", opened, "", ""})
+	want = append(append(want, all[hosts.Cut:]...), dispatch{"error", connecting, "", ""}, dispatch{"error", closed, "", ""})
+	s.sees("steps", want)
+	s.arrives("/steps", "4")
+	s.arrives("/steps", "8")
+
+	// Had it come back, it had done so before one that was opened later.
+	s.listen("soon", "/soon", "{}")
+	s.arrives("/soon", "")
+	s.arrives("/soon", "1")
+	s.closeSource("soon")
+	if got := s.srv.Waiting("/steps"); got != 0 {
+		s.Errorf("got %d requests after 204, want none", got)
+	}
+	s.sees("steps", want)
+}
+
+// A connection that breaks off in the middle of an event, or between two, costs no
+// event, and none comes twice.
+func testCut(s scene) {
+	want := []dispatch{{"fresh", connecting, "", ""}, {"open", opened, "", ""}}
+	next := func(id string) {
+		s.Helper()
+		s.srv.GoOn("/count")
+		want = append(want, dispatch{"message", opened, id, id})
+		s.sees("count", want)
+	}
+	back := func(id string) {
+		s.Helper()
+		s.arrives("/count", id)
+		want = append(want, dispatch{"error", connecting, "", ""}, dispatch{"open", opened, "", ""})
+		s.sees("count", want)
+	}
+	s.listen("count", "/count", "{}")
+	s.arrives("/count", "")
+	s.sees("count", want)
+	next("1")
+	next("2")
+	s.srv.CutNext()
+	s.srv.GoOn("/count")
+	s.srv.Ended("/count")
+	back("2")
+	next("3")
+	s.srv.Cut()
+	s.srv.Ended("/count")
+	back("3")
+	next("4")
+	s.closeSource("count")
+	s.srv.Ended("/count")
+}
+
+// The server says how long a client is to wait: one that is to come back soon has
+// done so twice before one that is to come back late.
+func testRetry(s scene) {
+	s.listen("soon", "/soon", "{}")
+	s.arrives("/soon", "")
+	s.listen("late", "/late", "{}")
+	first := s.arrives("/late", "")
+	again := s.arrives("/late", "1")
+	s.closeSource("late")
+	s.closeSource("soon")
+	if got := again.Time.Sub(first.Time); got < hosts.Late {
+		s.Errorf("/late was asked again after %v, want at least %v", got, hosts.Late)
+	}
+	if got := s.srv.Waiting("/soon"); got < 2 {
+		s.Errorf("got %d requests for /soon meanwhile, want at least 2", got)
+	}
+}
+
+// A page of another origin reads with the user's cookie if it asks to, without it
+// if not, and nothing at all if the server does not know the page.
+func testAcrossOrigins(s scene) {
+	s.do(`document.cookie = "user=Ada";`)
+	elsewhere := httptest.NewUnstartedServer(http.NotFoundHandler())
+	if strings.HasPrefix(s.srv.URL, "https:") {
+		elsewhere.StartTLS()
+	} else {
+		elsewhere.Start()
+	}
+	s.Cleanup(elsewhere.Close)
+	stranger := strings.Replace(elsewhere.URL, "127.0.0.1", "localhost", 1)
+	const plain, withCookies = "{}", "{ withCredentials: true }"
+	for _, test := range []struct {
+		name   string
+		page   string
+		init   string
+		cookie string
+		refuse bool
+	}{
+		{"the same origin", s.srv.URL + "/page", plain, "Ada", false},
+		{"another origin with credentials", elsewhere.URL, withCookies, "Ada", false},
+		{"another origin without them", elsewhere.URL, plain, "", false},
+		{"an unknown origin", stranger, withCookies, "", true},
+	} {
+		s.Run(test.name, func(t *testing.T) {
+			p := &page{t, s.Page}
+			p.visit(test.page)
+			p.listen(test.name, s.srv.URL+"/user", test.init)
+			want := []dispatch{{"fresh", connecting, "", ""}}
+			if test.refuse {
+				p.sees(test.name, append(want, dispatch{"error", closed, "", ""}))
+				return
+			}
+			p.sees(test.name, append(want,
+				dispatch{"open", opened, "", ""}, dispatch{"message", opened, "1", test.cookie}, dispatch{"error", connecting, "", ""},
+				dispatch{"open", opened, "", ""}, dispatch{"message", opened, "2", test.cookie}))
+			p.closeSource(test.name)
+			for i, id := range []string{"", "1"} {
+				if got := s.srv.Arrived("/user"); got.LastEventID != id || got.Cookie != test.cookie {
+					t.Errorf("request %d: got %+v, want Last-Event-ID %q and cookie %q", i+1, got, id, test.cookie)
+				}
+			}
+		})
+	}
+}

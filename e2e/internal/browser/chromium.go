@@ -1,0 +1,120 @@
+package browser
+
+import (
+	"context"
+	"os"
+	"slices"
+
+	"github.com/chromedp/cdproto/cdp"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// A chromium is a context of chromedp: of the browser, a profile or a window.
+type chromium struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func startChromium(path string) (Browser, error) {
+	dir, err := os.MkdirTemp("", "chromium")
+	if err != nil {
+		return nil, err
+	}
+	options := append(slices.Clip(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath(path),
+		chromedp.NoSandbox, // root has none
+		chromedp.DisableGPU,
+		chromedp.UserDataDir(dir),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("ignore-certificate-errors", true),
+	)
+	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	b := &chromium{ctx, func() {
+		cancel()
+		cancelAllocator()
+		_ = os.RemoveAll(dir)
+	}}
+	if err := b.begin(); err != nil {
+		b.cancel()
+		return nil, err
+	}
+	return b, nil
+}
+
+// begin makes what the context is for, which lasts as long as the context does.
+func (b *chromium) begin() error {
+	return chromedp.Do(b.ctx, chromedp.Navigate("about:blank"))
+}
+
+func (b *chromium) Profile() (Profile, error) {
+	return b.sub(chromedp.WithNewBrowserContext())
+}
+
+// sub makes a context that is ready to use.
+func (b *chromium) sub(opts ...chromedp.ContextOption) (*chromium, error) {
+	ctx, cancel := chromedp.NewContext(b.ctx, opts...)
+	s := &chromium{ctx, cancel}
+	if err := s.begin(); err != nil {
+		cancel()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (b *chromium) Open(url string) (Page, error) {
+	p, err := b.sub()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Navigate(url); err != nil {
+		p.cancel()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (b *chromium) Navigate(url string) error { return b.do(chromedp.Navigate(url)) }
+
+func (b *chromium) Eval(script string) (string, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
+}
+
+func (b *chromium) Click(x, y float64) error { return b.do(chromedp.MouseClickXY(x, y)) }
+
+func (b *chromium) Resize(width, height int) error {
+	return b.do(chromedp.EmulateViewport(int64(width), int64(height)))
+}
+
+func (b *chromium) Screenshot(part Rect) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	beyond := true
+	return chromedp.Run(ctx, func(ctx context.Context, t *chromedp.Target) ([]byte, error) {
+		got, err := cdp.Call(ctx, t, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
+			CaptureBeyondViewport: &beyond,
+			Clip:                  &cdppage.Viewport{X: part.X, Y: part.Y, Width: part.Width, Height: part.Height, Scale: 1},
+		})
+		if err != nil {
+			return nil, err
+		}
+		return got.Data, nil
+	})
+}
+
+// Close waits for the end of what was started.
+func (b *chromium) Close() error {
+	err := chromedp.Cancel(b.ctx)
+	b.cancel()
+	return err
+}
+
+func (b *chromium) do(a chromedp.Action[chromedp.Void]) error {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	return chromedp.Do(ctx, a)
+}

@@ -1,0 +1,189 @@
+package browser
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// preferences keep Firefox to the addresses that it is told, and its windows as
+// lively as one in front.
+const preferences = `
+user_pref("app.normandy.enabled", false);
+user_pref("browser.shell.checkDefaultBrowser", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("dom.min_background_timeout_value", 4);
+user_pref("dom.timeout.enable_budget_timer_throttling", false);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("nimbus.rollouts.enabled", false);
+user_pref("services.settings.server", "data:,");
+`
+
+type firefox struct {
+	*bidi
+	cmd    *exec.Cmd
+	dir    string
+	exited chan error
+}
+
+func startFirefox(path string) (Browser, error) {
+	dir, err := os.MkdirTemp("", "firefox")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "user.js"), []byte(preferences), 0o600); err != nil {
+		return nil, err
+	}
+	f := &firefox{dir: dir, exited: make(chan error, 1)}
+	args := []string{"--headless", "--no-remote", "--remote-debugging-port=0", "--profile", dir}
+	f.cmd = exec.Command(path, args...) //nolint:gosec // it is found in the PATH
+	stderr, err := f.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := f.cmd.Start(); err != nil {
+		return nil, err
+	}
+	listens := make(chan string, 1)
+	go func() {
+		defer close(listens)
+		address := regexp.MustCompile(`^WebDriver BiDi listening on (ws://\S+)`)
+		in := bufio.NewReader(stderr)
+		for {
+			line, err := in.ReadString('\n')
+			if m := address.FindStringSubmatch(line); m != nil {
+				listens <- m[1]
+			}
+			if err != nil {
+				break
+			}
+		}
+		_, _ = io.Copy(io.Discard, stderr)
+		f.exited <- f.cmd.Wait()
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	select {
+	case url, ok := <-listens:
+		if !ok {
+			err = errors.New("it ended without a word")
+			break
+		}
+		if f.bidi, err = dialBidi(ctx, url+"/session"); err == nil {
+			err = f.call("session.new", map[string]any{
+				"capabilities": map[string]any{"alwaysMatch": map[string]any{"acceptInsecureCerts": true}},
+			}, nil)
+		}
+	case <-ctx.Done():
+		err = fmt.Errorf("it does not listen within %v", patience)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *firefox) Profile() (Profile, error) {
+	var made struct {
+		ID string `json:"userContext"`
+	}
+	if err := f.call("browser.createUserContext", map[string]any{}, &made); err != nil {
+		return nil, err
+	}
+	return &container{f.bidi, made.ID}, nil
+}
+
+// Close ends the browser, or else kills it.
+func (f *firefox) Close() error {
+	defer func() { _ = os.RemoveAll(f.dir) }()
+	if f.bidi != nil {
+		_ = f.call("browser.close", map[string]any{}, nil)
+		f.close()
+	} else {
+		_ = f.cmd.Process.Kill()
+	}
+	select {
+	case err := <-f.exited:
+		return err
+	case <-time.After(patience):
+		_ = f.cmd.Process.Kill()
+		return fmt.Errorf("browser: firefox does not end within %v: %w", patience, <-f.exited)
+	}
+}
+
+// A container is what Firefox calls a profile within a profile.
+type container struct {
+	*bidi
+	id string
+}
+
+func (c *container) Open(url string) (Page, error) {
+	var made struct {
+		ID string `json:"context"`
+	}
+	if err := c.call("browsingContext.create", map[string]any{"type": "window", "userContext": c.id}, &made); err != nil {
+		return nil, err
+	}
+	w := &window{c.bidi, made.ID}
+	if err := w.Navigate(url); err != nil {
+		_ = w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (c *container) Close() error {
+	return c.call("browser.removeUserContext", map[string]any{"userContext": c.id}, nil)
+}
+
+type window struct {
+	*bidi
+	id string
+}
+
+func (w *window) Navigate(url string) error {
+	return w.call("browsingContext.navigate", map[string]any{"context": w.id, "url": url, "wait": "complete"}, nil)
+}
+
+func (w *window) Eval(script string) (string, error) { return w.eval(w.id, script) }
+
+func (w *window) Click(x, y float64) error {
+	type action map[string]any
+	return w.call("input.performActions", map[string]any{"context": w.id, "actions": []action{{
+		"type": "pointer", "id": "mouse", "actions": []action{
+			{"type": "pointerMove", "x": int(x), "y": int(y)},
+			{"type": "pointerDown", "button": 0},
+			{"type": "pointerUp", "button": 0},
+		},
+	}}}, nil)
+}
+
+func (w *window) Resize(width, height int) error {
+	return w.call("browsingContext.setViewport", map[string]any{
+		"context": w.id, "viewport": map[string]any{"width": width, "height": height},
+	}, nil)
+}
+
+func (w *window) Screenshot(part Rect) ([]byte, error) {
+	var got struct {
+		Data []byte `json:"data"`
+	}
+	err := w.call("browsingContext.captureScreenshot", map[string]any{
+		"context": w.id, "origin": "document",
+		"clip": map[string]any{"type": "box", "x": part.X, "y": part.Y, "width": part.Width, "height": part.Height},
+	}, &got)
+	return got.Data, err
+}
+
+func (w *window) Close() error {
+	return w.call("browsingContext.close", map[string]any{"context": w.id}, nil)
+}

@@ -1,0 +1,121 @@
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+)
+
+// Every section has something to show, in both themes, and so has the whole page
+// on a phone. The pictures are written to the folder $YIELDSSE_SCREENSHOTS, for a
+// person to look at.
+func TestScreenshots(t *testing.T) { inBrowsers(t, testScreenshots) }
+
+func testScreenshots(t *testing.T, b browser.Profile) {
+	t.Helper()
+	d := startDemo(t, "40ms", "HTTP/1.1")
+	p := open(t, b, d.urls["gin"])
+	p.use(open(t, b, d.urls["echo"]))
+	sections := append([]string{".top", ".intro", ".bar"},
+		eval[[]string](p, `[...document.querySelectorAll(".card")].map((c) => "#" + c.id)`)...)
+	for _, theme := range []string{"light", "dark"} {
+		p.resize(1280, 900)
+		for range 3 {
+			if p.text(`document.querySelector("#theme").textContent`) != "Theme: "+theme {
+				p.click("#theme")
+			}
+		}
+		for _, section := range sections {
+			p.picture(section, theme, section[1:])
+		}
+		p.resize(375, 812)
+		p.picture("html", theme, "phone")
+	}
+}
+
+// use leaves each card with something to see.
+func (p *page) use(other *page) {
+	p.Helper()
+	for _, id := range []string{"news", "stream", "time", "progress"} {
+		p.show(id)
+		p.wait(fmt.Sprintf(`card(%q).querySelectorAll(".log li").length >= 3`, id))
+		p.click("#" + id + " .toggle")
+	}
+	for id, state := range map[string]string{"events": "ended", "notice": "refused", "fail": "broken", "pause": "paused"} {
+		p.set("#notice [name=token]", "wrong")
+		p.click("#" + id + " .toggle")
+		p.state(id, state)
+	}
+	p.click("#tokens .ask .main")
+	p.state("tokens", "ended")
+	p.join("Ada")
+	other.join("Bob")
+	other.say("", "Is this what you see as well?")
+	p.say("", "It is: one hub, two windows.")
+	other.say("Ada", "Then let us see the prices.")
+	p.hears("Bob (private, to you): Then let us see the prices.")
+	p.show("ticker")
+	p.state("ticker", "open")
+	p.wait(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= 40)`)
+}
+
+// picture takes a picture of what a selector stands for.
+func (p *page) picture(selector, theme, name string) {
+	p.Helper()
+	part := eval[browser.Rect](p, fmt.Sprintf(`(() => {
+		scrollTo({ top: 0, behavior: "instant" });
+		const { x, y, width, height } = document.querySelector(%q).getBoundingClientRect();
+		return { x: Math.floor(x), y: Math.floor(y), width: Math.ceil(width), height: Math.ceil(height) };
+	})()`, selector))
+	data, err := p.Screenshot(part)
+	if err != nil {
+		p.Fatalf("%s: %v", name, err)
+	}
+	if dir := os.Getenv("YIELDSSE_SCREENSHOTS"); dir != "" {
+		path := filepath.Join(dir, filepath.Base(p.Name())+"-"+name+"-"+theme+".png")
+		if err := os.WriteFile(path, data, 0o600); err != nil { //nolint:gosec // where to is for the user to say
+			p.Fatal(err)
+		}
+	}
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		p.Fatalf("%s: %v", name, err)
+	}
+	size := img.Bounds().Size()
+	if want := image.Pt(int(part.Width), int(part.Height)); size != want {
+		p.Errorf("%s in %s: got a picture of %v, want %v", name, theme, size, want)
+	}
+	brightness, colors := look(img)
+	if got, want := brightness < 0x80, theme == "dark"; got != want {
+		p.Errorf("%s in %s: got a mean brightness of %d of 255", name, theme, brightness)
+	}
+	if colors < 16 {
+		p.Errorf("%s in %s: got %d colors, which is nothing that could be read", name, theme, colors)
+	}
+}
+
+// look returns the mean brightness of a picture, and how many colors are in it, by
+// a few of its pixels.
+func look(img image.Image) (brightness, colors int) {
+	const step = 3
+	seen := make(map[color.Color]bool)
+	b := img.Bounds()
+	n := 0
+	for y := b.Min.Y; y < b.Max.Y; y += step {
+		for x := b.Min.X; x < b.Max.X; x += step {
+			n++
+			c := img.At(x, y)
+			seen[c] = true
+			gray, _ := color.GrayModel.Convert(c).(color.Gray)
+			brightness += int(gray.Y)
+		}
+	}
+	return brightness / max(1, n), len(seen)
+}
