@@ -24,7 +24,11 @@ func (s *Session) tick() {
 		}
 	}
 	s.timer.Reset(s.due(now))
+	wire := s.wire
 	s.timerMu.Unlock()
+	if wire != nil && wire.wake() {
+		return
+	}
 
 	// A write that is under way is as good as a heartbeat.
 	if s.heartbeat <= 0 || s.ctx.Err() != nil || !s.mu.TryLock() {

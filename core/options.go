@@ -20,6 +20,7 @@ type config struct {
 	groups       []*Group
 	errorEvent   func(error) Event
 	observer     Observer
+	detach       bool
 }
 
 func newConfig(opts []Option) config {
@@ -104,9 +105,39 @@ func WithObserver(o Observer) Option {
 	return func(c *config) { c.observer = o }
 }
 
+// WithDetach has the session take the connection from the host when the view has
+// returned and the first frame is out, so that the handler returns and a stream
+// that is held costs a tenth of the memory. What runs on is one goroutine for a
+// generator, and none for a subscription of a hub's that the view returns as it is
+// (on Linux without TLS; elsewhere each has one goroutine that reads, and one that
+// runs it).
+//
+// Everything else holds as it does without, but for these:
+//
+//   - What hosts take back when a handler returns, such as a *gin.Context or an
+//     echo.Context, is not for the generator: take what it needs as values.
+//   - Middlewares go on when the response has begun. An access log has the time of
+//     the headers, and the size of the first frame. A writer of a middleware's does
+//     not see what comes after that.
+//   - The generator's failure, or its panic with the stack, goes to the server's
+//     ErrorLog and to [WithObserver], not to a recovery or an error handler. A panic
+//     does not end the process.
+//   - The server does not know these connections any more: [net/http.Server.Shutdown]
+//     ends their streams, but does not wait for them as [Group.Shutdown] does, and
+//     [net/http.Server.Close] leaves them alone.
+//   - The connection is closed after the stream.
+//
+// The session stays in the handler where the connection cannot be had or is needed
+// there: on HTTP/2 and HTTP/1.0, on fiber, if a middleware compresses the response,
+// if the request's context has a deadline, or if a body has not been read to its
+// end.
+func WithDetach() Option {
+	return func(c *config) { c.detach = true }
+}
+
 // An Observer is told of each session, for logs and metrics. Its functions are
-// called in the stream's goroutine, so those of different sessions at the same
-// time; either may be nil. The context is the session's and carries what the
+// called in the stream's goroutine, or in one that stands for it, so those of
+// different sessions at the same time; either may be nil. The context is the session's and carries what the
 // request's did.
 type Observer struct {
 	// Opened is called when the client has the headers.

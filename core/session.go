@@ -54,7 +54,8 @@ const (
 // once.
 //
 // Nothing in it depends on the handler's goroutine: Serve may be called in
-// another, after the handler has returned, if the Conn lives on.
+// another, after the handler has returned, if the Conn lives on. With
+// [WithDetach], Serve itself sees to that where it can.
 type Session struct {
 	config
 
@@ -64,7 +65,8 @@ type Session struct {
 	stopParent  func() bool  // lets go of the request's context; nil if that has no end
 	retryAtEnd  atomic.Int64 // the reconnection time that a shutdown gave, in ns
 
-	conn  Conn
+	conn  Conn  // changed once, by detach, under mu and timerMu
+	wire  *wire // the same as conn if the session is detached, or nil
 	begin time.Time
 	gone  atomic.Bool // there is nobody to write to; a cancelled request alone does not say so
 
@@ -146,6 +148,9 @@ func (s *Session) Close() {
 //
 // A panic of the generator's goes on when the session is in order. The response
 // has been broken then, or been given its error event.
+//
+// With [WithDetach] and a Conn that is a [Detacher], Serve may return nil as soon
+// as the response has begun, and the stream goes on without it.
 func (s *Session) Serve(conn Conn, stream Stream) error {
 	returned := false
 	defer func() {
@@ -162,6 +167,11 @@ func (s *Session) Serve(conn Conn, stream Stream) error {
 		}
 	}()
 	if s.start(conn) && stream != nil {
+		if s.detach(conn) {
+			returned = true
+			go s.run(stream)
+			return nil
+		}
 		stream(s.yield)
 	}
 	returned = true
@@ -348,6 +358,9 @@ func (s *Session) end(cause error) {
 	if s.timer != nil && !s.stopped {
 		s.timer.Reset(grace) // for a write that is under way
 	}
+	if s.wire != nil {
+		s.wire.wake()
+	}
 }
 
 // shutdown ends the session and tells its client when to come back.
@@ -410,6 +423,9 @@ func (s *Session) release(broken bool) {
 	s.timerMu.Unlock()
 	if s.flusher != nil {
 		s.flusher.Stop()
+	}
+	if s.wire != nil {
+		s.wire.hangUp(end.Cause)
 	}
 
 	end.Events, end.Bytes, end.Duration = s.events, s.sent, s.now()

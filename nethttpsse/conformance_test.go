@@ -19,6 +19,16 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestConformanceDetached(t *testing.T) {
+	ssetest.Conformance(t, ssetest.Mount{
+		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+			site.Options = append(site.Options, core.WithDetach())
+			return serveSite(t, site)
+		},
+		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS, ssetest.HTTP2, ssetest.H2C},
+	})
+}
+
 func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
 	mux := http.NewServeMux()
 	for path, view := range site.Views {

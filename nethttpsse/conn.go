@@ -22,6 +22,9 @@ type conn struct {
 	stuck   bool  // Abort could not reach the connection
 
 	writeTimeout time.Duration // the server's
+
+	hijacker http.Hijacker // nil if the session stays in the handler
+	reporter reporter
 }
 
 // newConn refuses a writer that would hold the stream back.
@@ -95,26 +98,26 @@ func unwrap(w http.ResponseWriter) http.ResponseWriter {
 // drain reads what the view has left of a request's body, up to a bound: HTTP/1.1
 // notices that the client leaves only when the body is read to its end. A body
 // that does not come is refused, for net/http would wait for it before it sends
-// the headers. ctx is the session's.
-func (c *conn) drain(ctx context.Context, r *http.Request) error {
+// the headers. It reports whether that was all. ctx is the session's.
+func (c *conn) drain(ctx context.Context, r *http.Request) (all bool, err error) {
 	const (
 		most     = 1 << 20
 		patience = 5 * time.Second
 	)
 	if r.ProtoMajor != 1 || r.Body == nil || r.Body == http.NoBody {
-		return nil
+		return true, nil
 	}
 	_ = c.control.SetReadDeadline(time.Now().Add(patience))
 	stop := context.AfterFunc(ctx, func() { _ = c.control.SetReadDeadline(time.Unix(1, 0)) })
-	_, err := io.CopyN(io.Discard, r.Body, most)
+	_, err = io.CopyN(io.Discard, r.Body, most)
 	stop()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return &core.RefusedError{
+		return false, &core.RefusedError{
 			Status: http.StatusRequestTimeout,
 			Err:    errors.New("nethttpsse: the request's body has not come to its end"),
 		}
 	}
-	return nil
+	return errors.Is(err, io.EOF), nil
 }
 
 // begin lifts the server's own deadlines, which count from the request's start.

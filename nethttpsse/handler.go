@@ -37,12 +37,24 @@ func Handler(view View, opts ...core.Option) http.Handler {
 	})
 }
 
-func logError(r *http.Request, err error) {
+func logError(r *http.Request, err error) { reporterOf(r).report(err) }
+
+// A reporter writes the failure of a request's stream to the server's ErrorLog.
+type reporter struct {
+	logger       *log.Logger
+	method, path string
+}
+
+func reporterOf(r *http.Request) reporter {
 	logger := log.Default()
 	if srv := server(r); srv != nil && srv.ErrorLog != nil {
 		logger = srv.ErrorLog
 	}
-	logger.Printf("nethttpsse: stream of %s %s: %v", r.Method, r.URL.Path, err)
+	return reporter{logger, r.Method, r.URL.Path}
+}
+
+func (r reporter) report(err error) {
+	r.logger.Printf("nethttpsse: stream of %s %s: %v", r.method, r.path, err)
 }
 
 // Serve runs view with a request whose context is the session's, and streams to
@@ -91,7 +103,8 @@ func Serve(
 	if err != nil {
 		return err
 	}
-	if err := c.drain(s.Context(), r); err != nil {
+	drained, err := c.drain(s.Context(), r)
+	if err != nil {
 		return err
 	}
 	h := w.Header()
@@ -100,6 +113,9 @@ func Serve(
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)
 		return nil
+	}
+	if drained && s.Detaches() {
+		c.allowDetach(r)
 	}
 	c.begin(srv)
 	w.WriteHeader(http.StatusOK)

@@ -54,7 +54,7 @@ func checkHeaders(t testing.TB, h host) {
 		}
 	}
 	Equal(t, opened(st).All(), []core.Event{{Data: "yes"}})
-	if h.protocol == HTTP1 {
+	if h.protocol == HTTP1 || h.protocol == HTTP1TLS {
 		return
 	}
 	for _, name := range []string{"Connection", "Keep-Alive", "Transfer-Encoding"} {

@@ -33,9 +33,10 @@ type Protocol string
 
 // The protocols that Conformance knows.
 const (
-	HTTP1 Protocol = "HTTP1" // HTTP/1.1 and, where the suite says so, HTTP/1.0
-	HTTP2 Protocol = "HTTP2" // over TLS
-	H2C   Protocol = "H2C"   // HTTP/2 without TLS
+	HTTP1    Protocol = "HTTP1"    // HTTP/1.1 and, where the suite says so, HTTP/1.0
+	HTTP1TLS Protocol = "HTTP1TLS" // HTTP/1.1 over TLS
+	HTTP2    Protocol = "HTTP2"    // over TLS
+	H2C      Protocol = "H2C"      // HTTP/2 without TLS
 )
 
 // A Site is what a Mount serves: each of Views with Options, by the adapter, and
@@ -97,7 +98,7 @@ func (s *Site) Server(handler http.Handler) *http.Server {
 
 func (p Protocol) set(protocols *http.Protocols) {
 	switch p {
-	case HTTP1:
+	case HTTP1, HTTP1TLS:
 		protocols.SetHTTP1(true)
 	case HTTP2:
 		protocols.SetHTTP2(true)

@@ -58,7 +58,7 @@ func (h host) serveSite(t testing.TB, site *Site) *server {
 		ended: make(chan core.Summary, 1<<10),
 	}
 	site.protocol, site.Log, site.Listener = h.protocol, s.log, tcp
-	if h.protocol == HTTP2 {
+	if h.protocol == HTTP2 || h.protocol == HTTP1TLS {
 		s.url = "https://" + s.addr
 		site.Listener = tls.NewListener(tcp, certificates().server)
 		transport.TLSClientConfig = certificates().client.Clone()

@@ -1,0 +1,47 @@
+package nethttpsse
+
+import (
+	"net"
+	"net/http"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// allowDetach lets the session take the connection. The client is told that it
+// gets no other response on it.
+func (c *conn) allowDetach(r *http.Request) {
+	hijacker, ok := Unwrap(c.w).(http.Hijacker)
+	if !ok || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 {
+		return
+	}
+	c.hijacker, c.reporter = hijacker, reporterOf(r)
+	c.w.Header().Set("Connection", "close")
+}
+
+// Detach implements [core.Detacher]. By now the first frame has gone through the
+// middlewares, so what they do to a response shows in its headers.
+func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
+	if c.hijacker == nil {
+		return nil, nil, false
+	}
+	for _, name := range []string{"Content-Encoding", "Transfer-Encoding", "Trailer"} {
+		if c.w.Header()[name] != nil {
+			return nil, nil, false
+		}
+	}
+	conn, _, err := c.hijacker.Hijack() // what has been read ahead is for nobody
+	return conn, c.reporter.reportDetached, err == nil
+}
+
+// reportDetached also tells where a panic was, which no recovery will tell, and
+// keeps quiet about one that net/http keeps quiet about.
+func (r reporter) reportDetached(err error) {
+	p, ok := err.(*core.PanicError) //nolint:errorlint // the session's own
+	switch {
+	case !ok:
+		r.report(err)
+	case p.Value == http.ErrAbortHandler: //nolint:errorlint // as net/http has it
+	default:
+		r.logger.Printf("nethttpsse: stream of %s %s: %v\n%s", r.method, r.path, err, p.Stack)
+	}
+}
