@@ -51,7 +51,7 @@ type wire struct {
 	lingering atomic.Bool // it is closed when the client has closed it
 	closed    atomic.Bool
 
-	handed // see writers.go
+	handed
 }
 
 // detach takes the connection from the host, if that can be done.
@@ -86,6 +86,7 @@ func (s *Session) run(stream Stream) {
 			s.wire.report(&PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
+	s.wire.stream = stream
 	s.play(stream)
 }
 

@@ -174,3 +174,40 @@ func (w *wire) listen() {
 		}
 	}
 }
+
+// An attempt writes without waiting, and without allocating.
+type attempt struct {
+	f func(fd uintptr) bool
+
+	p   []byte
+	n   int
+	err error
+}
+
+// write writes as much of p as there is room for.
+func (a *attempt) write(raw syscall.RawConn, p []byte) (n int, err error) {
+	if a.f == nil {
+		a.f = func(fd uintptr) bool {
+			for a.n < len(a.p) {
+				var n int
+				n, a.err = syscall.Write(int(fd), a.p[a.n:])
+				switch {
+				case n > 0:
+					a.n += n
+				case !errors.Is(a.err, syscall.EINTR):
+					return true
+				}
+			}
+			return true
+		}
+	}
+	a.p, a.n, a.err = p, 0, nil
+	if err := raw.Write(a.f); err != nil {
+		a.err = err
+	}
+	a.p = nil
+	if errors.Is(a.err, syscall.EAGAIN) {
+		a.err = nil
+	}
+	return a.n, a.err
+}

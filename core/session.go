@@ -260,7 +260,7 @@ func (s *Session) gather(e *Event) error {
 // buffer returns what waits, for more to be added.
 func (s *Session) buffer() *[]byte {
 	if s.waiting == nil {
-		s.waiting = buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool's only type
+		s.waiting = getBuffer()
 	}
 	return s.waiting
 }
@@ -275,10 +275,7 @@ func (s *Session) flush(now time.Duration) bool {
 	err := s.conn.Send(*s.waiting)
 	s.sending.Store(0)
 	s.sent += int64(len(*s.waiting) - Headroom)
-	if cap(*s.waiting) <= 2*forwardSize {
-		*s.waiting = (*s.waiting)[:Headroom]
-		buffers.Put(s.waiting)
-	}
+	putBuffer(s.waiting)
 	s.waiting = nil
 	return s.written(err)
 }
@@ -308,6 +305,16 @@ var buffers = sync.Pool{New: func() any {
 	b := make([]byte, Headroom, 1<<10)
 	return &b
 }}
+
+func getBuffer() *[]byte { return buffers.Get().(*[]byte) } //nolint:forcetypeassert // the pool's only type
+
+// putBuffer gives back a buffer, or nil.
+func putBuffer(b *[]byte) {
+	if b != nil && cap(*b) <= 2*forwardSize {
+		*b = (*b)[:Headroom]
+		buffers.Put(b)
+	}
+}
 
 // flushAfter has what waits flushed after d. To arm a timer costs more than an
 // event does, so it is left to fire, and looks then what is to be done.

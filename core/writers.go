@@ -1,7 +1,281 @@
 package core
 
-type handed struct{}
+import (
+	"container/heap"
+	"errors"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
-func (w *wire) wake() bool { return false }
+// A writer serves sessions that were handed over, one batch of each in turn, with
+// writes that do not wait. It has a goroutine only while there is something to do.
+type writer struct {
+	mu          sync.Mutex
+	first, last *wire // to be served
+	running     bool
+	timer       *time.Timer // runs it when a flush window has ended
 
-func (w *wire) begin() bool { return false }
+	// What follows belongs to the goroutine.
+	batch   *wire   // to be served next
+	delayed delayed // those whose flush window has not ended
+	frames  [][]byte
+	buf     *[]byte // nil between its runs
+	try     attempt
+}
+
+// writers are as many as there are cores.
+var (
+	writers = sync.OnceValue(func() []*writer {
+		all := make([]*writer, runtime.GOMAXPROCS(0))
+		for i := range all {
+			all[i] = new(writer)
+		}
+		return all
+	})
+	handovers atomic.Uint64
+)
+
+func nextWriter() *writer {
+	all := writers()
+	return all[handovers.Add(1)%uint64(len(all))]
+}
+
+// push adds w to those who are to be served.
+func (q *writer) push(w *wire) {
+	q.mu.Lock()
+	if q.last == nil {
+		q.first = w
+	} else {
+		q.last.next = w
+	}
+	q.last = w
+	start := !q.running
+	q.running = true
+	q.mu.Unlock()
+	if start {
+		go q.run()
+	}
+}
+
+// resume is push by the timer.
+func (q *writer) resume() {
+	q.mu.Lock()
+	start := !q.running
+	q.running = true
+	q.mu.Unlock()
+	if start {
+		q.run()
+	}
+}
+
+func (q *writer) run() {
+	done := false
+	defer func() {
+		if !done {
+			go q.run() // a Take has ended the goroutine
+		}
+	}()
+	for {
+		for len(q.delayed) > 0 && q.delayed[0].due <= clock() {
+			w := heap.Pop(&q.delayed).(*wire) //nolint:forcetypeassert // the heap's only type
+			w.delayed = false
+			q.serve(w)
+		}
+		if done = !q.pull(); done {
+			return
+		}
+		for q.batch != nil {
+			w := q.batch
+			q.batch, w.next = w.next, nil
+			w.queued.Store(false)
+			q.serve(w)
+		}
+	}
+}
+
+// pull takes all who are to be served. If there is nobody the goroutine ends.
+func (q *writer) pull() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.batch == nil {
+		q.batch = q.first
+		q.first, q.last = nil, nil
+	}
+	if q.batch != nil {
+		return true
+	}
+	if len(q.delayed) > 0 {
+		wait := time.Duration(q.delayed[0].due - clock())
+		if q.timer == nil {
+			q.timer = time.AfterFunc(wait, q.resume)
+		} else {
+			q.timer.Reset(wait)
+		}
+	}
+	putBuffer(q.buf)
+	q.buf = nil
+	q.running = false
+	return false
+}
+
+// serve does what there is to do for a session now.
+func (q *writer) serve(w *wire) {
+	if q.advance(w) {
+		runtime.Gosched() // to the goroutine that ends the session: there may be many
+	}
+}
+
+// advance reports whether the session has been given to a goroutine of its own.
+func (q *writer) advance(w *wire) bool {
+	s := w.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !w.served.Load() || w.rest != nil && !q.writeRest(w) {
+		return false
+	}
+	if w.said == nil && s.open() && q.pump(w) && w.rest != nil {
+		return false
+	}
+	switch {
+	case w.delayed && w.said == nil && s.open():
+	case errors.Is(w.said, ErrWait) && s.open():
+		w.said = nil
+		w.served.Store(false)
+		go s.run(func(func(Event, error) bool) { w.pump.Wait() })
+		return true
+	case w.said != nil || !s.open():
+		q.end(w)
+		return true
+	case w.more:
+		w.wake()
+	}
+	return false
+}
+
+// end has the session ended by a goroutine of its own, for the functions of the
+// application that are called then may take their time.
+func (q *writer) end(w *wire) {
+	s, p := w.session, w.pump
+	if w.said != nil && w.said != io.EOF && s.open() { //nolint:errorlint // the very one
+		s.failure = w.said
+	}
+	w.served.Store(false)
+	w.pump = nil
+	go s.run(func(func(Event, error) bool) { p.Leave() })
+}
+
+// pump sends what there is, and reports whether it has looked: the flush window
+// may be open.
+func (q *writer) pump(w *wire) bool {
+	s := w.session
+	now := s.now()
+	silence := now - time.Duration(s.flushed.Load())
+	if wait := s.flushWindow - silence; wait > 0 && s.events > 0 && !w.more {
+		q.delay(w, wait)
+		return false
+	}
+	q.take(w)
+	if q.buf == nil {
+		q.buf = getBuffer()
+	}
+	b := *q.buf
+	for _, frame := range q.frames {
+		b = append(b, frame...)
+	}
+	s.events += len(q.frames)
+	if len(q.frames) == 0 && s.heartbeat > 0 && silence >= s.heartbeat && w.said == nil {
+		b, _ = (&Event{Comment: heartbeatComment}).appendTo(b) // nothing in it can be wrong
+	}
+	clear(q.frames)
+	q.frames = q.frames[:0]
+	if len(b) > Headroom {
+		s.sent += int64(len(b) - Headroom)
+		s.flushed.Store(int64(now))
+		s.sending.Store(int64(now) + 1)
+		p := chunk(b)
+		q.write(w, p, nil)
+		b = b[:Headroom]
+	}
+	*q.buf = b
+	return true
+}
+
+// take asks the pump, and sees to it that nothing of the application's takes the
+// writer down.
+func (q *writer) take(w *wire) {
+	returned := false
+	clear(q.frames)
+	q.frames = q.frames[:0]
+	defer func() {
+		if !returned {
+			w.session.failure = &PanicError{Value: recover(), Stack: debug.Stack()}
+			w.wake() // for after runtime.Goexit nothing else will
+		}
+	}()
+	w.more, w.said = w.pump.Take(&q.frames)
+	returned = true
+}
+
+// write writes what the client takes of p now, and keeps the rest. As long as
+// there is a rest, the session counts as sending.
+func (q *writer) write(w *wire, p, own []byte) {
+	n, err := q.try.write(w.raw, p)
+	switch s := w.session; {
+	case err != nil:
+		w.rest = nil
+		s.sending.Store(0)
+		s.written(err)
+	case n < len(p) && own == nil:
+		w.rest = slices.Clone(p[n:])
+	case n < len(p):
+		w.rest = p[n:]
+	default:
+		w.rest = nil
+		s.sending.Store(0)
+	}
+}
+
+// writeRest reports whether nothing is left.
+func (q *writer) writeRest(w *wire) bool {
+	s := w.session
+	if s.gone.Load() {
+		w.rest = nil // nobody will read it
+		s.sending.Store(0)
+		return true
+	}
+	q.write(w, w.rest, w.rest)
+	return w.rest == nil
+}
+
+// delay has w served when its flush window has ended.
+func (q *writer) delay(w *wire, wait time.Duration) {
+	if !w.delayed {
+		w.delayed, w.due = true, clock()+int64(wait)
+		heap.Push(&q.delayed, w)
+	}
+}
+
+// clock is a time in ns that only grows.
+func clock() int64 { return int64(time.Since(began)) }
+
+var began = time.Now()
+
+// delayed is a heap by due.
+type delayed []*wire
+
+func (d delayed) Len() int           { return len(d) }
+func (d delayed) Less(i, j int) bool { return d[i].due < d[j].due }
+func (d delayed) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+func (d *delayed) Push(w any)        { *d = append(*d, w.(*wire)) } //nolint:forcetypeassert // the heap's only type
+func (d *delayed) Pop() any {
+	last := len(*d) - 1
+	w := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	return w
+}

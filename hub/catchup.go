@@ -14,6 +14,10 @@ type reach struct {
 	paging   bool   // what comes next is read from the log, unless the memory turns out to have it
 	ahead    bool   // at has not come to this hub yet
 	until    string // once the subscription is ending: the ID behind which it does; guarded by the hub's lock
+
+	// For a stream that was handed over:
+	ready [][]byte // a page that has been read
+	err   error    // what came of it
 }
 
 // arrive finds out where a client begins. It waits for the log to answer.

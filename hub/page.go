@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/yieldsse/yieldsse/core"
 )
 
 const (
@@ -47,6 +49,37 @@ func (s *subscription) page(frames *[][]byte) (*Gap, error) {
 		*frames = append(*frames, frame)
 	}
 	return gap, nil
+}
+
+// takePaged is take for a stream that was handed over: pages of the log are waited
+// for elsewhere.
+func (s *subscription) takePaged(frames *[][]byte) (more bool, err error) {
+	r := s.reach
+	if s.ctx.Err() != nil {
+		return false, io.EOF
+	}
+	if len(r.ready) > 0 || r.err != nil {
+		*frames = append(*frames, r.ready...)
+		err, r.ready, r.err = r.err, nil, nil
+		return true, err
+	}
+	gap, more, err := s.read(frames, batchSize)
+	switch {
+	case err == errPage: //nolint:errorlint // the very one
+		return false, core.ErrWait
+	case err == nil && gap != nil:
+		err = s.tell(frames, gap)
+	}
+	return more, err
+}
+
+// readPage is the part of take that takes its time.
+func (s *subscription) readPage() (frames [][]byte, err error) {
+	gap, err := s.page(&frames)
+	if err == nil && gap != nil {
+		err = s.tell(&frames, gap)
+	}
+	return frames, err
 }
 
 // due returns the part of a page that comes before the end, for a subscription that

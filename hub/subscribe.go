@@ -50,16 +50,18 @@ func (h *Hub) SubscribeFrom(ctx context.Context, from string, topics ...string) 
 	err := Check(topics...)
 	topics = distinct(topics)
 	begin := h.locate(core.LastEventID(ctx), from)
-	return func(yield func(core.Event, error) bool) {
+	var stream core.Stream
+	stream = func(yield func(core.Event, error) bool) {
 		if err != nil {
 			yield(core.Event{}, err)
 			return
 		}
-		s := &subscription{hub: h, ctx: ctx, position: begin, wake: make(chan struct{}, 1)}
-		if err := s.run(topics, yield); err != nil {
+		s := &subscription{hub: h, ctx: ctx, position: begin}
+		if err := s.run(stream, topics, yield); err != nil {
 			yield(core.Event{}, err)
 		}
 	}
+	return stream
 }
 
 // distinct returns a copy without repeats.
@@ -124,9 +126,14 @@ type subscription struct {
 	reach *reach // nil without a Log
 
 	links  []link
-	wake   chan struct{} // there may be something to do
-	ending bool          // the stream ends after the event that is final
+	ending bool // the stream ends after the event that is final
 	final  uint64
+
+	// There may be something to do: one of these is told.
+	wake    chan struct{}
+	session *core.Session // that the stream was handed over to
+	joined  int           // of links, those that the join hook was told of
+	unwatch func() bool   // ends the watch over ctx; nil if there is none
 }
 
 // A link is a subscription's membership of a source.
@@ -140,26 +147,28 @@ type link struct {
 }
 
 func (s *subscription) wakeUp() {
+	if s.session != nil {
+		s.session.Wake()
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default: // it will look anyway
 	}
 }
 
-// run is the stream.
-func (s *subscription) run(topics []string, yield func(core.Event, error) bool) error {
+// run is the stream, or hands it over.
+func (s *subscription) run(stream core.Stream, topics []string, yield func(core.Event, error) bool) error {
 	if s.ctx.Err() != nil {
 		return nil
 	}
-	joined := 0
-	defer func() {
-		if s.links == nil {
-			return
-		}
-		defer s.hub.left()
-		s.leave()
-		s.tellLeave(joined)
-	}()
+	session := core.SessionOf(yield)
+	if session != nil && session.Handover(stream, s) {
+		s.session = session
+	} else {
+		s.wake = make(chan struct{}, 1)
+		defer s.Leave()
+	}
 	if s.hub.follower != nil {
 		if err := s.arrive(topics); err != nil {
 			return ignoreEnd(err)
@@ -168,17 +177,47 @@ func (s *subscription) run(topics []string, yield func(core.Event, error) bool) 
 	if err := s.join(topics); err != nil {
 		return err
 	}
-	defer context.AfterFunc(s.ctx, s.wakeUp)() // one channel to wait for is cheaper than two
-	for i := range s.links {                   // of a link only the source can be read without the lock
-		joined++
+	if s.session == nil || s.ctx != session.Context() {
+		s.unwatch = context.AfterFunc(s.ctx, s.wakeUp) // one thing to wait for is cheaper than two
+	}
+	for i := range s.links { // of a link only the source can be read without the lock
+		s.joined++
 		if s.hub.config.join != nil {
 			s.hub.config.join(context.WithoutCancel(s.ctx), s.links[i].source.name)
 		}
 	}
-	if session := core.SessionOf(yield); session != nil {
+	switch {
+	case s.session != nil:
+		return nil
+	case session != nil:
 		return s.forward(session)
+	default:
+		return s.decode(yield)
 	}
-	return s.decode(yield)
+}
+
+// Take implements [core.Pump].
+func (s *subscription) Take(frames *[][]byte) (more bool, err error) {
+	if s.reach == nil {
+		return s.take(frames, batchSize)
+	}
+	return s.takePaged(frames)
+}
+
+// Wait implements [core.Pump].
+func (s *subscription) Wait() { s.reach.ready, s.reach.err = s.readPage() }
+
+// Leave implements [core.Pump], and ends any subscription.
+func (s *subscription) Leave() {
+	if s.unwatch != nil {
+		s.unwatch()
+	}
+	if s.links == nil {
+		return
+	}
+	defer s.hub.left()
+	s.leave()
+	s.tellLeave(s.joined)
 }
 
 // tellLeave calls the leave hook for the first n names, also if it panics for some.
@@ -277,14 +316,19 @@ func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 	if err != nil || gap == nil {
 		return more, err
 	}
+	return more, s.tell(frames, gap)
+}
+
+// tell puts a gap event in front of frames.
+func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 	e := s.hub.gapEvent(*gap)
 	e.ID = gap.Through
 	frame, err := e.AppendText(nil)
 	if err != nil {
-		return false, fmt.Errorf("hub: gap event: %w", err)
+		return fmt.Errorf("hub: gap event: %w", err)
 	}
 	*frames = slices.Insert(*frames, 0, frame)
-	return true, nil
+	return nil
 }
 
 // errPage means that what comes next is to be read from the Log.

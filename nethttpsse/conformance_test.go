@@ -3,8 +3,11 @@ package nethttpsse_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -27,6 +30,128 @@ func TestConformanceDetached(t *testing.T) {
 		},
 		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS, ssetest.HTTP2, ssetest.H2C},
 	})
+}
+
+// Handed over, a stream has its events written by nobody's goroutine.
+func TestConformanceHandedOver(t *testing.T) {
+	ssetest.Conformance(t, ssetest.Mount{
+		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+			site.Options = append(site.Options, core.WithDetach())
+			for path, view := range site.Views {
+				if view == nil {
+					continue
+				}
+				site.Views[path] = func(ctx context.Context, x ssetest.Exchange) core.Stream {
+					return handedOver(ctx, view(ctx, x))
+				}
+			}
+			return serveSite(t, site)
+		},
+	})
+}
+
+// A pump has what a generator in a goroutine of its own has made.
+type pump struct {
+	ctx     context.Context
+	session *core.Session
+	taken   chan struct{} // there is room again
+
+	mu     sync.Mutex
+	frames [][]byte
+	err    error // io.EOF when the generator has returned
+	busy   atomic.Bool
+}
+
+func handedOver(ctx context.Context, stream core.Stream) core.Stream {
+	if stream == nil {
+		return nil
+	}
+	var self core.Stream
+	self = func(yield func(core.Event, error) bool) {
+		p := &pump{ctx: ctx, session: core.SessionOf(yield), taken: make(chan struct{}, 1)}
+		if !p.session.Handover(self, p) {
+			stream(yield)
+			return
+		}
+		go p.run(stream)
+	}
+	return self
+}
+
+func (p *pump) run(stream core.Stream) {
+	defer func() {
+		err := error(io.EOF)
+		if v := recover(); v != nil {
+			err = &core.PanicError{Value: v}
+		}
+		p.fail(err)
+	}()
+	stream(func(e core.Event, err error) bool {
+		if p.ctx.Err() != nil {
+			return false
+		}
+		frame := []byte(nil)
+		if err == nil {
+			frame, err = e.AppendText(nil)
+		}
+		if err != nil {
+			p.fail(err)
+			return false
+		}
+		for p.put(frame) > 64 {
+			select {
+			case <-p.taken:
+				frame = nil
+			case <-p.ctx.Done():
+				return false
+			}
+		}
+		return p.ctx.Err() == nil
+	})
+}
+
+// put adds a frame, if there is one, and returns how many there are.
+func (p *pump) put(frame []byte) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if frame != nil {
+		p.frames = append(p.frames, frame)
+		p.session.Wake()
+	}
+	return len(p.frames)
+}
+
+func (p *pump) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.err = err
+	}
+	p.session.Wake()
+}
+
+func (p *pump) Take(frames *[][]byte) (more bool, err error) {
+	if p.busy.Swap(true) {
+		panic("two calls of a pump's overlap")
+	}
+	defer p.busy.Store(false)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*frames = append(*frames, p.frames...)
+	p.frames = nil
+	select {
+	case p.taken <- struct{}{}:
+	default:
+	}
+	return false, p.err
+}
+
+func (*pump) Wait() { panic("nobody has asked for it") }
+
+func (p *pump) Leave() {
+	if p.busy.Swap(true) {
+		panic("a pump is left in the midst of a call, or twice")
+	}
 }
 
 func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {

@@ -1,0 +1,92 @@
+package core
+
+import (
+	"errors"
+	"reflect"
+	"sync/atomic"
+)
+
+// A Pump is a stream that needs no goroutine: its frames are there already, or it
+// says when there may be more, with [Session.Wake]. Its methods are called by one
+// goroutine at a time.
+type Pump interface {
+	// Take appends frames that are to be sent next, each one event as
+	// [Event.AppendText] has made it, about 128 KiB of them at most. It does not
+	// wait for anything: with none, it is called again after a Wake. If more is true
+	// it is called again soon without one. The frames are read until Take or Leave
+	// is called again.
+	//
+	// An error comes after the frames. It ends the stream: cleanly if it is io.EOF,
+	// and as the stream's failure otherwise. But [ErrWait] has Wait called.
+	Take(frames *[][]byte) (more bool, err error)
+
+	// Wait does what takes its time, in a goroutine of the session's. Take is called
+	// again when it has returned. It returns soon after the context has ended.
+	Wait()
+
+	// Leave is called once, after everything else, before the session ends.
+	Leave()
+}
+
+// ErrWait is what [Pump.Take] returns when it needs [Pump.Wait].
+var ErrWait = errors.New("core: what comes next is to be waited for")
+
+// Handover has the session go on with p when the stream has returned, if it is
+// detached from its handler and its connection can be written to without waiting.
+// The stream that calls it is to return then.
+//
+// stream is the function that calls Handover. A session hands over only what its
+// view has returned: if another stream stands around it, there may be something to
+// do after it.
+func (s *Session) Handover(stream Stream, p Pump) bool {
+	w := s.wire
+	if w == nil || w.raw == nil || w.stream == nil ||
+		reflect.ValueOf(w.stream).Pointer() != reflect.ValueOf(stream).Pointer() {
+		return false
+	}
+	w.pump, w.writer = p, nextWriter()
+	return true
+}
+
+// Wake has [Pump.Take] called soon. It costs little, and may be called by any
+// goroutine, at any time after [Session.Handover].
+func (s *Session) Wake() { s.wire.wake() }
+
+// handed is what a wire has for a stream that was handed over.
+type handed struct {
+	stream Stream // that runs, until it has returned
+	pump   Pump
+	writer *writer
+	served atomic.Bool // by the writer: otherwise a goroutine of the session's is at work
+	queued atomic.Bool // the writer will look
+	next   *wire
+
+	// These are the writer's, under the session's mu.
+	rest    []byte // of a chunk that the client has not taken yet
+	said    error  // what Take has
+	more    bool   // Take has more
+	due     int64  // when the flush window ends, if delayed
+	delayed bool
+}
+
+// begin gives the wire to its writer, if there is a pump.
+func (w *wire) begin() bool {
+	w.stream = nil
+	if w.pump == nil {
+		return false
+	}
+	w.served.Store(true)
+	w.wake()
+	return true
+}
+
+// wake has the writer look, and reports whether there is one to do so.
+func (w *wire) wake() bool {
+	if !w.served.Load() {
+		return false
+	}
+	if !w.queued.Load() && !w.queued.Swap(true) {
+		w.writer.push(w)
+	}
+	return true
+}
