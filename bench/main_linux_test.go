@@ -1,14 +1,13 @@
-package bench_test
+package main
 
 import (
-	"flag"
 	"os"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/yieldsse/yieldsse/bench/internal/process"
+	"github.com/yieldsse/yieldsse/bench/internal/reader"
 	"github.com/yieldsse/yieldsse/bench/internal/server"
+	"github.com/yieldsse/yieldsse/bench/internal/work"
 )
 
 func TestMain(m *testing.M) {
@@ -16,56 +15,199 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start runs a server for as long as tb lasts.
-func start(tb testing.TB, name string) *process.Process {
-	tb.Helper()
+// start runs a server for as long as t lasts.
+func start(t *testing.T, name string) *process.Process {
+	t.Helper()
 	p, err := process.Start(name)
 	if err != nil {
-		tb.Fatal(err)
+		t.Fatal(err)
 	}
-	tb.Cleanup(func() {
+	t.Cleanup(func() {
 		if err := p.Stop(); err != nil {
-			tb.Error(err)
+			t.Error(err)
 		}
 	})
 	return p
 }
 
-// setting reads a whole number from the environment.
-func setting(tb testing.TB, name string, otherwise int) int {
-	tb.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		tb.Fatalf("%s is %q: want a whole number above zero", name, text)
-	}
-	return n
+// What the process does beside the work: the request, the reports, the runtime's
+// own wake-ups.
+const background = 0.01
+
+// adapters is this project's servers of one stream.
+func adapters() []string {
+	return []string{server.NetHTTPSSE, server.GinSSE, server.EchoSSE, server.FiberSSE, server.Detached}
 }
 
-// rounds runs round as often as -benchtime=Nx says, or for the time that it says
-// and a few times at the least.
-func rounds(b *testing.B, least int, round func()) {
-	b.Helper()
-	if strings.HasSuffix(flag.Lookup("test.benchtime").Value.String(), "x") {
-		least = 1
+// hubs is this project's servers of many.
+func hubs() []string { return []string{server.Hub, server.HubDetached} }
+
+func burst(t *testing.T, p *process.Process, target string, events int) process.Usage {
+	t.Helper()
+	u, err := work.Burst(p, target, events)
+	if err != nil {
+		t.Fatal(err)
 	}
-	done := 0
-	for ; b.Loop(); done++ {
-		round()
-	}
-	for ; done < least; done++ {
-		round()
-	}
-	b.ReportMetric(0, "ns/op") // the time of a round says nothing
+	return u
 }
 
-// verdict compares a ratio with its limit.
-func verdict(ratio, limit float64) string {
-	if ratio <= limit {
-		return "met"
+func TestStreamAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector a sync.Pool loses what it holds")
 	}
-	return "MISSED"
+	const events = 100_000
+	for _, name := range adapters() {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, name)
+			for _, tt := range []struct {
+				window, target string
+				byHost         bool // net/http allocates the length of a chunk of 256 bytes or more
+			}{
+				{"0", server.Ready(server.Each(events)), false},
+				{"1ms", server.Ready(server.Gathered(events)), true},
+			} {
+				burst(t, p, tt.target, events) // warms up
+				u := burst(t, p, tt.target, events)
+				got, limit := float64(u.Allocs)/events, background
+				if tt.byHost {
+					limit += float64(u.Writes) / events
+				}
+				if got >= limit {
+					t.Errorf("window %s: got %.4f allocations an event, want 0 (below %.4f)", tt.window, got, limit)
+				}
+			}
+		})
+	}
+}
+
+func TestStreamWriteCalls(t *testing.T) {
+	const events = 10_000
+	for _, name := range adapters() {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, name)
+			got := float64(burst(t, p, server.Each(events), events).Writes) / events
+			if got < 1 || got >= 1+background {
+				t.Errorf("without a flush window: got %.4f write calls an event, want 1", got)
+			}
+			got = float64(burst(t, p, server.Gathered(events), events).Writes) / events
+			if got >= 0.1 {
+				t.Errorf("with the default flush window: got %.4f write calls an event, want less than 0.1", got)
+			}
+		})
+	}
+}
+
+func assemble(t *testing.T, p *process.Process, size int) *work.Audience {
+	t.Helper()
+	a, err := work.Assemble(p, size, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Close() })
+	return a
+}
+
+// reach publishes events, and fails if one of them is lost.
+func reach(t *testing.T, a *work.Audience, events, dataSize, rate int) work.Reached {
+	t.Helper()
+	got, err := a.Reach(events, dataSize, rate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Delivered != got.Wanted {
+		t.Fatalf("got %d deliveries, want %d", got.Delivered, got.Wanted)
+	}
+	return got
+}
+
+func TestFanOutAllocatesLittle(t *testing.T) {
+	const (
+		subscribers = 100
+		events      = 2_000
+	)
+	for _, name := range hubs() {
+		t.Run(name, func(t *testing.T) {
+			a := assemble(t, start(t, name), subscribers)
+			reach(t, a, events, work.DataSize, 0) // warms up
+			u := reach(t, a, events, work.DataSize, 0)
+			if got := float64(u.Writes) / (subscribers * events); got >= 0.1 {
+				t.Errorf("got %.4f write calls a delivery, want less than 0.1", got)
+			}
+			// An event has its ID, and the publisher its data.
+			if got := float64(u.Allocs) / events; got > 20 && !raceEnabled {
+				t.Errorf("got %.2f allocations an event to %d subscribers, want at most 20", got, subscribers)
+			}
+		})
+	}
+}
+
+func TestPacedDeliveryIsOneWrite(t *testing.T) {
+	const (
+		subscribers = 100
+		events      = 100
+		rate        = 100
+		allocs      = 0.2
+	)
+	for _, name := range hubs() {
+		t.Run(name, func(t *testing.T) {
+			a := assemble(t, start(t, name), subscribers)
+			reach(t, a, events, work.DataSize, rate) // warms up
+			u := reach(t, a, events, work.DataSize, rate)
+			// A busy machine may make one write of two, and wakes the process up now and then.
+			if got := float64(u.Writes) / (subscribers * events); got > 1.05 {
+				t.Errorf("got %.4f write calls a delivery, want 1", got)
+			}
+			if got := float64(u.Allocs) / (subscribers * events); got > allocs && !raceEnabled {
+				t.Errorf("got %.4f allocations a delivery, want at most %v", got, allocs)
+			}
+		})
+	}
+}
+
+// So many events, of so many bytes, are more than the kernel holds for one who does
+// not read.
+const (
+	filling = 2_000
+	large   = 4 << 10
+)
+
+func TestStalledSubscriberHoldsNobodyUp(t *testing.T) {
+	const subscribers = 50
+	for _, name := range hubs() {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, name)
+			a := assemble(t, p, subscribers)
+			stalled, err := reader.OpenStalled(p.Addr, server.Events)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stalled.Close()
+			reach(t, a, filling, large, 0)
+		})
+	}
+}
+
+func TestReplayWriteCalls(t *testing.T) {
+	const (
+		times = 50
+		most  = 10 // write calls for all that was missed
+	)
+	for _, name := range hubs() {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, name)
+			id, err := work.Fill(p, work.Missed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var u process.Usage
+			for range 2 { // the first one warms up
+				if u, err = work.Replays(p, id, times); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := float64(u.Writes) / times; got > most {
+				t.Errorf("got %.2f write calls for %d events, want at most %d", got, work.Missed, most)
+			}
+		})
+	}
 }

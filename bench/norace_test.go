@@ -1,5 +1,5 @@
 //go:build !race
 
-package bench_test
+package main
 
 const raceEnabled = false

@@ -1,9 +1,9 @@
 //go:build !linux
 
-package bench_test
+package main
 
 import "testing"
 
 func TestUnsupported(t *testing.T) {
-	t.Skip("the benchmarks read /proc and sockets as Linux has them")
+	t.Skip("the measurements read /proc and sockets as Linux has them")
 }

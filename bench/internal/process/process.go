@@ -25,10 +25,11 @@ import (
 	"time"
 )
 
-const (
-	nameEnv    = "YIELDSSE_BENCH_SERVER"
-	profileEnv = "YIELDSSE_BENCH_PROFILE" // a folder for CPU and heap profiles of the servers
-)
+const nameEnv = "YIELDSSE_BENCH_SERVER"
+
+// ProfileEnv is the setting in the environment for a folder for CPU and heap
+// profiles of the servers, which then run slower.
+const ProfileEnv = "YIELDSSE_BENCH_PROFILE"
 
 // Usage is what a process has used since its start.
 type Usage struct {
@@ -67,14 +68,16 @@ type Process struct {
 	out *json.Decoder
 }
 
-// Start runs the server of that name. The caller calls Stop.
-func Start(name string) (*Process, error) {
+// Start runs the server of that name, with these settings in its environment
+// besides those of this process. The caller calls Stop.
+func Start(name string, env ...string) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("process: %w", err)
 	}
 	p := &Process{cmd: exec.Command(self)}
 	p.cmd.Env = append(os.Environ(), nameEnv+"="+name, "GOMAXPROCS="+strconv.Itoa(runtime.GOMAXPROCS(0)))
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stderr = os.Stderr
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("process: %w", err)
@@ -213,12 +216,13 @@ func field(file, name string) (int64, error) {
 
 // profile begins the profiles of this process, if they are wanted.
 func profile(name string) (stop func() error, err error) {
-	dir := os.Getenv(profileEnv)
+	dir := os.Getenv(ProfileEnv)
 	if dir == "" {
 		return func() error { return nil }, nil
 	}
+	base := filepath.Join(dir, fmt.Sprintf("%s-%d", name, os.Getpid()))
 	runtime.MemProfileRate = 4 << 10
-	cpu, err := os.Create(filepath.Join(dir, name+".cpu"))
+	cpu, err := os.Create(base + ".cpu")
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +231,7 @@ func profile(name string) (stop func() error, err error) {
 	}
 	return func() error {
 		pprof.StopCPUProfile()
-		heap, err := os.Create(filepath.Join(dir, name+".heap"))
+		heap, err := os.Create(base + ".heap")
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,11 @@ type Conn struct {
 	Counter
 
 	fd int
-	at time.Time // of the last read, in a Crowd
+
+	// In a Crowd:
+	at    time.Time // of the last read
+	base  int       // events at the last Mark
+	ended bool      // the server has ended it
 }
 
 // Open sends a GET request for target to addr. from is the local address that it
@@ -142,7 +146,7 @@ func Drain(addr netip.AddrPort, target string, events int) error {
 			return err
 		}
 	}
-	if c.Events != events {
+	if c.Events != events || c.Lost > 0 {
 		return fmt.Errorf("%w: %d of %d came", ErrLoss, c.Events, events)
 	}
 	if !c.Complete() {

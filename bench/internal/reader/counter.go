@@ -13,13 +13,14 @@ import (
 
 // A Counter counts the events of a response that is written to it as it comes
 // over the connection: an HTTP/1.1 head, then chunks. The IDs must be whole
-// numbers, or end with one behind a hyphen, each one more than the one before; a
-// gap is an error.
+// numbers, or end with one behind a hyphen, each greater than the one before.
 //
 // The zero Counter works.
 type Counter struct {
-	Events int
-	Bytes  int64 // all of them, the head and the chunks' frames included
+	Events   int
+	Lost     int   // events that the IDs show to be missing
+	Comments int   // lines of them
+	Bytes    int64 // all of them, the head and the chunks' frames included
 
 	// Data is called with the data of each event, if it is not nil.
 	Data func(data []byte)
@@ -29,6 +30,7 @@ type Counter struct {
 	left    int    // bytes of the chunk that are still to come
 	line    []byte // the same as text, for a line of the body
 	id      int
+	hasID   bool
 	hasData bool
 }
 
@@ -144,25 +146,35 @@ func (c *Counter) field(line []byte) error {
 			c.Events++
 		}
 		c.hasData = false
-	case bytes.HasPrefix(line, []byte("data: ")):
+	case line[0] == ':':
+		c.Comments++
+	case bytes.HasPrefix(line, []byte("data:")):
 		c.hasData = true
 		if c.Data != nil {
-			c.Data(line[len("data: "):])
+			c.Data(value(line, "data:"))
 		}
-	case bytes.HasPrefix(line, []byte("id: ")):
-		number := line[len("id: "):]
+	case bytes.HasPrefix(line, []byte("id:")):
+		number := value(line, "id:")
 		number = number[bytes.LastIndexByte(number, '-')+1:]
 		id, err := strconv.Atoi(string(number))
 		if err != nil {
 			return fmt.Errorf("reader: %q is no number", line)
 		}
-		if c.id != 0 && id != c.id+1 {
-			return fmt.Errorf("%w: event %d comes after %d", ErrLoss, id, c.id)
+		if c.hasID {
+			if id <= c.id {
+				return fmt.Errorf("reader: event %d comes after %d", id, c.id)
+			}
+			c.Lost += id - c.id - 1
 		}
-		c.id = id
+		c.id, c.hasID = id, true
 	}
 	return nil
 }
 
-// ErrLoss means that an event is missing, or came twice.
+// value is what stands behind a field's name.
+func value(line []byte, name string) []byte {
+	return bytes.TrimPrefix(line[len(name):], []byte(" "))
+}
+
+// ErrLoss means that events are missing.
 var ErrLoss = errors.New("reader: events were lost")

@@ -3,7 +3,6 @@ package reader
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"syscall"
 	"time"
@@ -20,35 +19,45 @@ type Crowd struct {
 
 // A lazy crowd is woken for lowWater bytes of one connection, and looks so often
 // for what is less.
-const sweepEvery = 20 * time.Millisecond
+const sweepEvery = 25 * time.Millisecond
+
+// CrowdOptions say how a crowd reads.
+type CrowdOptions struct {
+	// Lazy has it woken up as seldom as can be, so that its cost does not show in
+	// the server's. Otherwise it is woken for each event.
+	Lazy bool
+
+	// Data is called with the data of each event and the time at which it came, if
+	// it is not nil.
+	Data func(data []byte, at time.Time)
+}
 
 // OpenCrowd opens n connections that ask for target, and returns when each has the
-// head of its response. A lazy crowd is woken up as seldom as can be, so that its
-// cost does not show in the server's; one that is not is woken for each event. If
-// data is not nil, it is called with the data of each event and the time at which
-// it came.
-func OpenCrowd(addr netip.AddrPort, n int, target string, lazy bool, data func(data []byte, at time.Time)) (*Crowd, error) {
+// head of its response.
+func OpenCrowd(addr netip.AddrPort, n int, target string, o CrowdOptions) (*Crowd, error) {
+	const batch = 500 // so that the server's queue does not overflow
 	poll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("reader: epoll: %w", err)
 	}
-	c := &Crowd{poll: poll, lazy: lazy, buf: make([]byte, bufSize)}
+	c := &Crowd{poll: poll, lazy: o.Lazy, buf: make([]byte, bufSize)}
 	for i := range n {
-		if err := c.add(addr, i, target, data); err != nil {
+		err := c.add(addr, i, target, o)
+		if err == nil && (i%batch == batch-1 || i == n-1) {
+			from := i - i%batch
+			err = c.until(from, patience*time.Second, (*Conn).begun)
+		}
+		if err != nil {
 			c.Close()
 			return nil, fmt.Errorf("reader: connection %d: %w", i, err)
 		}
 	}
-	if err := c.until((*Conn).begun); err != nil {
-		c.Close()
-		return nil, err
-	}
 	return c, nil
 }
 
-func (c *Crowd) add(addr netip.AddrPort, i int, target string, data func([]byte, time.Time)) error {
+func (c *Crowd) add(addr netip.AddrPort, i int, target string, o CrowdOptions) error {
 	var options []int
-	if c.lazy {
+	if o.Lazy {
 		options = []int{syscall.SO_RCVLOWAT, lowWater}
 	}
 	conn, err := open(addr, source(i), request(addr, target), options...)
@@ -56,8 +65,8 @@ func (c *Crowd) add(addr netip.AddrPort, i int, target string, data func([]byte,
 		return err
 	}
 	c.conns = append(c.conns, conn)
-	if data != nil {
-		conn.Data = func(b []byte) { data(b, conn.at) }
+	if o.Data != nil {
+		conn.Data = func(b []byte) { o.Data(b, conn.at) }
 	}
 	if err := syscall.SetNonblock(conn.fd, true); err != nil {
 		return err
@@ -80,80 +89,145 @@ func (c *Crowd) Close() {
 	_ = syscall.Close(c.poll)
 }
 
-// Await reads until each connection has had that many events. One that has more
-// is an error, as is one whose response ends.
-func (c *Crowd) Await(events int) error {
-	err := c.until(func(conn *Conn) bool { return conn.Events >= events })
-	for i, conn := range c.conns {
-		if err == nil && conn.Events > events {
-			err = fmt.Errorf("reader: connection %d has got %d events instead of %d", i, conn.Events, events)
+// Ended tells how many responses the server has ended.
+func (c *Crowd) Ended() (n int) {
+	for _, conn := range c.conns {
+		if conn.ended {
+			n++
 		}
 	}
-	return err
+	return n
 }
 
-// until reads until all connections have done what they should.
-func (c *Crowd) until(done func(*Conn) bool) error {
-	finished, left := make([]bool, len(c.conns)), len(c.conns)
-	check := func(i int) {
-		if !finished[i] && done(c.conns[i]) {
-			finished[i] = true
-			left--
+// Comments tells how many lines of comments have come so far.
+func (c *Crowd) Comments() (n int) {
+	for _, conn := range c.conns {
+		n += conn.Comments
+	}
+	return n
+}
+
+// Mark begins to count anew, for [Crowd.Await].
+func (c *Crowd) Mark() {
+	for _, conn := range c.conns {
+		conn.base = conn.Events
+	}
+}
+
+// Await reads until each connection has had that many events since the last
+// [Crowd.Mark], or until nothing has come to those that have not for as long as
+// quiet. It returns how many have come. If a connection has more, that is an
+// error.
+func (c *Crowd) Await(events int, quiet time.Duration) (delivered int, err error) {
+	err = c.until(0, quiet, func(conn *Conn) bool { return conn.Events-conn.base >= events })
+	if err != nil && !errors.Is(err, errQuiet) {
+		return 0, err
+	}
+	for i, conn := range c.conns {
+		got := conn.Events - conn.base
+		if got > events {
+			return 0, fmt.Errorf("reader: connection %d has got %d events instead of %d", i, got, events)
 		}
+		delivered += got
 	}
-	for i := range c.conns {
-		check(i)
-	}
+	return delivered, nil
+}
+
+// ReadFor reads what comes, for as long as d.
+func (c *Crowd) ReadFor(d time.Duration) error {
+	end := time.Now().Add(d)
 	ready := make([]syscall.EpollEvent, 256)
-	for last := time.Now(); left > 0; {
-		n, err := syscall.EpollWait(c.poll, ready, int(sweepEvery.Milliseconds()))
-		if err != nil && !errors.Is(err, syscall.EINTR) {
-			return fmt.Errorf("reader: epoll: %w", err)
-		}
-		for _, event := range ready[:max(n, 0)] {
-			if err := c.read(int(event.Fd)); err != nil {
-				return err
-			}
-			check(int(event.Fd))
-			last = time.Now()
-		}
-		if n > 0 {
-			continue
-		}
-		for i := range c.conns {
-			if finished[i] {
-				continue
-			}
-			before := c.conns[i].Bytes
-			if err := c.read(i); err != nil {
-				return err
-			}
-			if check(i); c.conns[i].Bytes > before {
-				last = time.Now()
-			}
-		}
-		if time.Since(last) > patience*time.Second {
-			return fmt.Errorf("reader: nothing came for %d s; %d of %d connections have not got all", patience, left, len(c.conns))
+	for left := d; left > 0; left = time.Until(end) {
+		if _, err := c.poke(ready, left); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// errQuiet means that nothing has come for too long.
+var errQuiet = errors.New("reader: nothing came")
+
+// until reads until all connections have done what they should, or are at their
+// end. All are read; those before first do not count.
+func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) error {
+	var waiting []*Conn
+	for _, conn := range c.conns[first:] {
+		if !conn.ended && !done(conn) {
+			waiting = append(waiting, conn)
+		}
+	}
+	ready := make([]syscall.EpollEvent, 256)
+	swept := time.Now()
+	for last := time.Now(); len(waiting) > 0; {
+		n, err := c.poke(ready, sweepEvery)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			last = time.Now()
+		}
+		if n > 0 && time.Since(swept) < sweepEvery {
+			continue
+		}
+		still := waiting[:0]
+		for _, conn := range waiting {
+			if before := conn.Bytes; c.lazy {
+				if err := c.read(conn); err != nil {
+					return err
+				}
+				if conn.Bytes > before {
+					last = time.Now()
+				}
+			}
+			if !conn.ended && !done(conn) {
+				still = append(still, conn)
+			}
+		}
+		waiting, swept = still, time.Now()
+		if since := swept.Sub(last); len(waiting) > 0 && since > quiet {
+			return fmt.Errorf("%w for %v, and %d of %d connections have not got all",
+				errQuiet, since.Round(time.Millisecond), len(waiting), len(c.conns))
+		}
+	}
+	return nil
+}
+
+// poke waits for connections that have something to read, and reads it.
+func (c *Crowd) poke(ready []syscall.EpollEvent, wait time.Duration) (n int, err error) {
+	n, err = syscall.EpollWait(c.poll, ready, int(wait.Milliseconds()))
+	if err != nil && !errors.Is(err, syscall.EINTR) {
+		return 0, fmt.Errorf("reader: epoll: %w", err)
+	}
+	n = max(n, 0)
+	for _, event := range ready[:n] {
+		if err := c.read(c.conns[event.Fd]); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
 // read takes what has come over a connection, if anything has.
-func (c *Crowd) read(i int) error {
-	conn := c.conns[i]
+func (c *Crowd) read(conn *Conn) error {
+	if conn.ended {
+		return nil
+	}
 	n, err := syscall.Read(conn.fd, c.buf)
 	switch {
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
 		return nil
-	case err == nil && n == 0:
-		err = io.EOF
+	case err == nil && n == 0, errors.Is(err, syscall.ECONNRESET):
+		conn.ended = true
+		_ = syscall.EpollCtl(c.poll, syscall.EPOLL_CTL_DEL, conn.fd, nil)
+		return nil
 	case err == nil:
 		conn.at = time.Now()
 		_, err = conn.Write(c.buf[:n])
+		conn.ended = conn.Complete()
 	}
 	if err != nil {
-		return fmt.Errorf("reader: connection %d, after %d events: %w", i, conn.Events, err)
+		return fmt.Errorf("reader: after %d events: %w", conn.Events, err)
 	}
 	return nil
 }

@@ -4,11 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
-
-	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/fibersse"
 )
 
 func newFiber() *fiber.App { return fiber.New(fiber.Config{DisableStartupMessage: true}) }
@@ -38,21 +36,20 @@ func serveFiber(ln net.Listener) error {
 		c.Set(fiber.HeaderCacheControl, "no-cache")
 		c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 			_, _ = fmt.Fprintf(w, format, firstID, eventType, data)
-			_ = w.Flush()
-			select {} // nothing tells it that the client leaves
+			if err := w.Flush(); err != nil {
+				return
+			}
+			// Nothing but a heartbeat that fails tells it that the client has left.
+			ticker := time.NewTicker(heartbeat())
+			defer ticker.Stop()
+			for range ticker.C {
+				_, _ = w.WriteString(": heartbeat\n\n")
+				if err := w.Flush(); err != nil {
+					return
+				}
+			}
 		})
 		return nil
 	})
-	return app.Listener(ln)
-}
-
-func serveFiberSSE(ln net.Listener) error {
-	view := func(c *fiber.Ctx) (core.Stream, error) { return burst(query(c)), nil }
-	app := newFiber()
-	app.Get("/each", fibersse.Handler(view, each))
-	app.Get("/gathered", fibersse.Handler(view))
-	app.Get(Idle, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
-		return idle(c.UserContext()), nil
-	}))
 	return app.Listener(ln)
 }

@@ -1,41 +1,101 @@
-// Package server has the servers that are measured, each by a name. Those of one
-// stream answer the same requests:
+// Package server has the servers that are measured, each by a name, and each in
+// the way that its own documentation shows. Which of these requests one answers
+// depends on what it can do:
 //
-//   - GET /each?n=N sends N events as fast as it can, each flushed by itself
-//   - GET /gathered?n=N does so with the default flush window, where there is one
-//   - GET /idle sends one event and waits until the client leaves
+//   - [Each] sends events as fast as it can, each flushed by itself
+//   - [Gathered] does so with the default flush window, where there is one
+//   - [Idle] sends one event and waits until the client leaves
+//   - [Events] sends what [Publish] publishes
+//   - [Encode] and [Parse] make events into bytes and bytes into events
 //
-// Each event is 200 bytes on the wire, without the chunk around it. [Hub] and
-// [Channels] publish to all who are there, and answer [Events] and [Publish].
+// Each event is 200 bytes on the wire, without the chunk around it.
 package server
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 
-	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/bench/internal/reader"
 )
 
 // The servers' names.
 const (
-	NetHTTP = "nethttp" // by hand: fmt.Fprintf and Flush in a net/http handler
-	Fiber   = "fiber"   // by hand: fmt.Fprintf and Flush in SetBodyStreamWriter
+	// Of this project.
+	NetHTTPSSE  = "nethttpsse"
+	Detached    = "nethttpsse-detached"
+	GinSSE      = "ginsse"
+	EchoSSE     = "echosse"
+	FiberSSE    = "fibersse"
+	Hub         = "hub"
+	HubDetached = "hub-detached"
 
-	NetHTTPSSE = "nethttpsse"
-	GinSSE     = "ginsse"
-	EchoSSE    = "echosse"
-	FiberSSE   = "fibersse"
+	// By hand.
+	NetHTTP  = "nethttp"  // fmt.Fprintf and Flush in a handler
+	Gin      = "gin"      // c.SSEvent in c.Stream
+	Echo     = "echo"     // fmt.Fprintf and Flush on c.Response
+	Fiber    = "fiber"    // fmt.Fprintf and Flush in SetBodyStreamWriter
+	Tutorial = "tutorial" // a channel for each client, and a loop over all of them
 
-	Hub      = "hub"      // a hub's subscriptions behind nethttpsse
-	Channels = "channels" // by hand: a channel for each client of a net/http handler
+	// Libraries.
+	Tmaxmax            = "tmaxmax"
+	TmaxmaxReplay      = "tmaxmax-replay"
+	R3labs             = "r3labs"
+	R3labsReplay       = "r3labs-replay"
+	LaunchDarkly       = "launchdarkly"
+	LaunchDarklyReplay = "launchdarkly-replay"
+	Vicenzi            = "alexandrevicenzi"
+
+	Crowd = "crowd" // holds connections to another server
 )
 
-// Idle is the target of a stream that waits after its first event.
-const Idle = "/idle"
+var servers = map[string]func(net.Listener) error{
+	NetHTTPSSE:  serveNetHTTPSSE(nil),
+	Detached:    serveNetHTTPSSE(detach),
+	GinSSE:      serveGinSSE,
+	EchoSSE:     serveEchoSSE,
+	FiberSSE:    serveFiberSSE,
+	Hub:         serveHub(nil),
+	HubDetached: serveHub(detach),
+
+	NetHTTP:  serveNetHTTP,
+	Gin:      serveGin,
+	Echo:     serveEcho,
+	Fiber:    serveFiber,
+	Tutorial: serveTutorial,
+
+	Tmaxmax:            serveTmaxmax(false),
+	TmaxmaxReplay:      serveTmaxmax(true),
+	R3labs:             serveR3labs(false),
+	R3labsReplay:       serveR3labs(true),
+	LaunchDarkly:       serveLaunchDarkly(false),
+	LaunchDarklyReplay: serveLaunchDarkly(true),
+	Vicenzi:            serveVicenzi,
+
+	Crowd: reader.ServeCrowd,
+}
+
+// Serve runs a server on ln until it fails.
+func Serve(name string, ln net.Listener) error {
+	serve, ok := servers[name]
+	if !ok {
+		return fmt.Errorf("server: there is no %q", name)
+	}
+	return serve(ln)
+}
+
+// Targets of requests.
+const (
+	Idle   = "/idle"
+	Events = "/events" // the response's head comes when nothing can be missed any more
+	Count  = "/count"  // answers how many clients have Events
+)
 
 // Each is the target that sends n events, each flushed by itself.
 func Each(n int) string { return "/each?n=" + strconv.Itoa(n) }
@@ -47,23 +107,12 @@ func Gathered(n int) string { return "/gathered?n=" + strconv.Itoa(n) }
 // does not allocate.
 func Ready(target string) string { return target + "&ready=true" }
 
-// Serve runs a server on ln until it fails.
-func Serve(name string, ln net.Listener) error {
-	serve, ok := map[string]func(net.Listener) error{
-		NetHTTP:    serveNetHTTP,
-		NetHTTPSSE: serveNetHTTPSSE,
-		GinSSE:     serveGinSSE,
-		EchoSSE:    serveEchoSSE,
-		Fiber:      serveFiber,
-		FiberSSE:   serveFiberSSE,
-		Hub:        serveHub,
-		Channels:   serveChannels,
-	}[name]
-	if !ok {
-		return fmt.Errorf("server: there is no %q", name)
-	}
-	return serve(ln)
-}
+// Encode is the target that encodes n events and sends none.
+func Encode(n int) string { return "/encode?n=" + strconv.Itoa(n) }
+
+// Parse is the target that parses n events, which were there beforehand, and
+// answers how many it found.
+func Parse(n int) string { return "/parse?n=" + strconv.Itoa(n) }
 
 // What an event is made of: 200 bytes with the ID's six digits.
 const (
@@ -74,9 +123,6 @@ const (
 
 var data = strings.Repeat("0123456789", 17)
 
-// each is the option of /each.
-var each = core.WithFlushWindow(0)
-
 // number is n of a query.
 func number(query string) int {
 	values, _ := url.ParseQuery(query)
@@ -84,43 +130,76 @@ func number(query string) int {
 	return n
 }
 
-// burst is the stream of /each and /gathered.
-func burst(query string) core.Stream {
-	n := number(query)
-	if strings.HasSuffix(query, "&ready=true") {
-		return ready(n)
+// HeartbeatEnv is the setting in the environment for the time after which a silent
+// connection gets a comment.
+const HeartbeatEnv = "YIELDSSE_BENCH_HEARTBEAT"
+
+func heartbeat() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(HeartbeatEnv)); err == nil {
+		return d
 	}
-	return func(yield func(core.Event, error) bool) {
-		for id := firstID; id < firstID+n; id++ {
-			if !yield(core.Event{ID: strconv.Itoa(id), Type: eventType, Data: data}, nil) {
-				return
-			}
-		}
+	return 15 * time.Second
+}
+
+// beat calls f every heartbeat, for a library that leaves it to its users. It does
+// not return.
+func beat(f func()) {
+	for range time.Tick(heartbeat()) {
+		f()
 	}
 }
 
-// ready has all IDs in one string.
-func ready(n int) core.Stream {
-	const digits = 6
-	ids := make([]byte, 0, n*digits)
-	for i := range n {
-		ids = strconv.AppendInt(ids, int64(firstID+i), 10)
-	}
-	all := string(ids)
-	return func(yield func(core.Event, error) bool) {
-		for i := range n {
-			if !yield(core.Event{ID: all[i*digits : (i+1)*digits], Type: eventType, Data: data}, nil) {
-				return
-			}
-		}
-	}
+// serve runs h as any program would.
+func serve(ln net.Listener, h http.Handler) error {
+	return (&http.Server{Handler: h}).Serve(ln)
 }
 
-// idle is the stream of /idle.
-func idle(ctx context.Context) core.Stream {
-	return func(yield func(core.Event, error) bool) {
-		if yield(core.Event{ID: strconv.Itoa(firstID), Type: eventType, Data: data}, nil) {
-			<-ctx.Done()
+// setHeaders sets what every stream by hand sets.
+func setHeaders(h http.Header) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+}
+
+// flusher is what writes of a handler need.
+func flusher(w http.ResponseWriter) http.Flusher {
+	return w.(http.Flusher) //nolint:forcetypeassert // the server's own
+}
+
+// A job does n of something, and returns how many it did.
+type job func(n int) (int, error)
+
+func (do job) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n := number(r.URL.RawQuery)
+	got, err := do(n)
+	if err == nil && got != n {
+		err = fmt.Errorf("server: %d of %d were done", got, n)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	fmt.Fprint(w, got)
+}
+
+// parsing makes a job of parse, which parses a stream of batch events to its end.
+func parsing(parse func(stream string) (events int, err error)) job {
+	const batch = 1000
+	var b strings.Builder
+	for id := range batch {
+		fmt.Fprintf(&b, format, firstID+id, eventType, data)
+	}
+	stream := b.String()
+	return func(n int) (done int, err error) {
+		for done < n {
+			events, err := parse(stream)
+			if err != nil {
+				return done, err
+			}
+			if events == 0 {
+				return done, errors.New("server: it has found no event")
+			}
+			done += events
 		}
+		return done, nil
 	}
 }

@@ -1,0 +1,139 @@
+// Package report keeps what was measured, and shows it as tables and charts.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/yieldsse/yieldsse/bench/internal/stats"
+)
+
+// A Report is all that one run has measured.
+type Report struct {
+	Time    time.Time `json:"time"`
+	Took    string    `json:"took"`
+	Command string    `json:"command"`
+	Machine Machine   `json:"machine"`
+	Results []*Result `json:"results"`
+}
+
+// A Machine is where it ran.
+type Machine struct {
+	CPU    string `json:"cpu"`
+	CPUs   int    `json:"cpus"`
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"`
+}
+
+func (m Machine) String() string {
+	return fmt.Sprintf("%d CPUs (%s), %s, %s", m.CPUs, m.CPU, m.Kernel, m.Go)
+}
+
+// A Result is what the sides of one work have shown.
+type Result struct {
+	Name    string   `json:"name"`
+	Title   string   `json:"title"`
+	About   string   `json:"about"`
+	Metrics []Metric `json:"metrics"` // the first one is what sides are compared by
+	Base    string   `json:"base"`    // the side that ratios are to
+	Rounds  int      `json:"rounds"`
+	Sides   []*Side  `json:"sides"`
+}
+
+// A Metric is a column of a table. Less is better in all of them.
+type Metric struct {
+	Key  string `json:"key"`
+	Name string `json:"name"`
+	Unit Unit   `json:"unit,omitempty"`
+}
+
+// A Side is one of those that are compared.
+type Side struct {
+	Name    string   `json:"name"`
+	Ours    bool     `json:"ours,omitempty"`
+	Most    float64  `json:"most,omitempty"` // the ratio that it should not exceed
+	Samples []Sample `json:"samples"`
+	Err     string   `json:"error,omitempty"`
+}
+
+// A Sample is what a round has shown, by the metrics' keys.
+type Sample map[string]float64
+
+// values returns those of one metric.
+func (s *Side) values(key string) []float64 {
+	var v []float64
+	for _, sample := range s.Samples {
+		if x, ok := sample[key]; ok {
+			v = append(v, x)
+		}
+	}
+	return v
+}
+
+// Of sums up a metric of a side.
+func (s *Side) Of(m Metric) stats.Summary { return stats.Of(s.values(m.Key)) }
+
+// Ratio compares a side with the base, by the first metric. It is NaN throughout
+// if there is nothing to compare.
+func (r *Result) Ratio(s *Side) stats.Summary {
+	for _, base := range r.Sides {
+		if base.Name == r.Base {
+			return stats.Ratio(s.values(r.Metrics[0].Key), base.values(r.Metrics[0].Key))
+		}
+	}
+	return stats.Of(nil)
+}
+
+// Missed returns a sentence for each side of ours that has failed, lost something,
+// or exceeds its ratio.
+func (r *Result) Missed() (failed, slow []string) {
+	for _, s := range r.Sides {
+		if !s.Ours {
+			continue
+		}
+		if s.Err != "" {
+			failed = append(failed, fmt.Sprintf("%s: %s: %s", r.Name, s.Name, s.Err))
+		}
+		if lost := s.Of(Lost).Max; lost > 0 {
+			failed = append(failed, fmt.Sprintf("%s: %s: lost %s", r.Name, s.Name, Lost.Unit.Format(lost)))
+		}
+		if got := r.Ratio(s).Median; s.Most > 0 && got > s.Most {
+			slow = append(slow, fmt.Sprintf("%s: %s: %.2f times %s, at most %.2f is wanted", r.Name, s.Name, got, r.Base, s.Most))
+		}
+	}
+	return failed, slow
+}
+
+// Lost is the metric of what did not arrive.
+var Lost = Metric{Key: "lost", Name: "lost", Unit: Percent}
+
+// Read reads a report that [Report.Write] wrote.
+func Read(file string) (*Report, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	var r Report
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("report: %s: %w", file, err)
+	}
+	return &r, nil
+}
+
+// Write writes the raw numbers, as JSON.
+func (r *Report) Write(file string) error {
+	text, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}

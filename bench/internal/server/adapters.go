@@ -1,0 +1,68 @@
+package server
+
+import (
+	"net"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/gofiber/fiber/v2"
+	"github.com/labstack/echo/v4"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/echosse"
+	"github.com/yieldsse/yieldsse/fibersse"
+	"github.com/yieldsse/yieldsse/ginsse"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+)
+
+// detach is the option of the sides that give their goroutines back.
+var detach = core.WithDetach()
+
+// each is the option of Each.
+var each = core.WithFlushWindow(0)
+
+func serveNetHTTPSSE(opt core.Option) func(net.Listener) error {
+	return func(ln net.Listener) error {
+		view := func(_ http.ResponseWriter, r *http.Request) core.Stream { return burst(r.URL.RawQuery) }
+		mux := http.NewServeMux()
+		mux.Handle("GET /each", nethttpsse.Handler(view, each, opt))
+		mux.Handle("GET /gathered", nethttpsse.Handler(view, opt))
+		mux.Handle("GET "+Idle, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+			return idle(r.Context())
+		}, core.WithHeartbeat(heartbeat()), opt))
+		mux.Handle("GET /encode", job(encode))
+		mux.Handle("GET /parse", parsing(parse))
+		return serve(ln, mux)
+	}
+}
+
+func serveGinSSE(ln net.Listener) error {
+	view := func(c *gin.Context) core.Stream { return burst(c.Request.URL.RawQuery) }
+	r := newGin()
+	r.GET("/each", ginsse.Handler(view, each))
+	r.GET("/gathered", ginsse.Handler(view))
+	r.GET(Idle, ginsse.Handler(func(c *gin.Context) core.Stream { return idle(c.Request.Context()) }))
+	return serve(ln, r)
+}
+
+func serveEchoSSE(ln net.Listener) error {
+	view := func(c echo.Context) (core.Stream, error) { return burst(c.QueryString()), nil }
+	e := echo.New()
+	e.GET("/each", echosse.Handler(view, each))
+	e.GET("/gathered", echosse.Handler(view))
+	e.GET(Idle, echosse.Handler(func(c echo.Context) (core.Stream, error) {
+		return idle(c.Request().Context()), nil
+	}))
+	return serve(ln, e)
+}
+
+func serveFiberSSE(ln net.Listener) error {
+	view := func(c *fiber.Ctx) (core.Stream, error) { return burst(query(c)), nil }
+	app := newFiber()
+	app.Get("/each", fibersse.Handler(view, each))
+	app.Get("/gathered", fibersse.Handler(view))
+	app.Get(Idle, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		return idle(c.UserContext()), nil
+	}, core.WithHeartbeat(heartbeat())))
+	return app.Listener(ln)
+}

@@ -1,0 +1,137 @@
+package work
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/yieldsse/yieldsse/bench/internal/process"
+	"github.com/yieldsse/yieldsse/bench/internal/report"
+	"github.com/yieldsse/yieldsse/bench/internal/server"
+	"github.com/yieldsse/yieldsse/bench/internal/stats"
+)
+
+// hubs is those who publish to many.
+func hubs(mostHub, mostDetached float64) []Side {
+	return []Side{
+		{Name: "tutorial hub", server: server.Tutorial},
+		{Name: "tmaxmax/go-sse", server: server.Tmaxmax},
+		{Name: "r3labs/sse", server: server.R3labs},
+		{Name: "launchdarkly/eventsource", server: server.LaunchDarkly},
+		{Name: "alexandrevicenzi/go-sse", server: server.Vicenzi},
+		{Name: "yieldsse hub", Ours: true, Most: mostHub, server: server.Hub},
+		{Name: "yieldsse hub, detached", Ours: true, Most: mostDetached, server: server.HubDetached},
+	}
+}
+
+var perDelivery = []report.Metric{
+	{Key: "cpu", Name: "CPU for a delivery", Unit: report.Nanoseconds},
+	{Key: "allocs", Name: "allocations"},
+	{Key: "writes", Name: "write calls"},
+	report.Lost,
+}
+
+func fanOut(s size, subscribers int) Work {
+	events := max(s.of(300_000, 50_000)/subscribers, 1)
+	return Work{
+		Name:    fmt.Sprintf("fanout-%d", subscribers),
+		Title:   fmt.Sprintf("Fan-out at full speed, %s subscribers", thousands(subscribers)),
+		About:   fmt.Sprintf("%s events of 200 bytes, published as fast as it goes.", thousands(events)),
+		Base:    "tutorial hub",
+		Sides:   hubs(0.25, 0.06),
+		Metrics: perDelivery,
+		Rounds:  5,
+		Cost:    60 * time.Second,
+		open:    openAudience(subscribers, events, 0, false),
+	}
+}
+
+func paced(s size, rate, subscribers int) Work {
+	return Work{
+		Name:  fmt.Sprintf("paced-%d-%d", rate, subscribers),
+		Title: fmt.Sprintf("Fan-out of %s deliveries a second, %s subscribers", thousands(rate), thousands(subscribers)),
+		About: fmt.Sprintf("%s events of 200 bytes a second, so slowly that nobody falls behind: each is a write of its own to each subscriber.",
+			thousands(rate/subscribers)),
+		Base:    "tutorial hub",
+		Sides:   hubs(1.1, 0.88),
+		Metrics: perDelivery,
+		Rounds:  5,
+		Cost:    50 * time.Second,
+		open:    openAudience(subscribers, max(rate/subscribers/s.of(1, 4), 1), rate/subscribers, false),
+	}
+}
+
+func latency(s size, rate, subscribers int) Work {
+	return Work{
+		Name:  fmt.Sprintf("latency-%d-%d", rate, subscribers),
+		Title: fmt.Sprintf("Latency at %s deliveries a second, %s subscribers", thousands(rate), thousands(subscribers)),
+		About: "From before an event is published until the reader has its bytes, over all subscribers. The reader has a CPU of its own.",
+		Base:  "tutorial hub",
+		Sides: hubs(0, 1),
+		Metrics: []report.Metric{
+			{Key: "p99", Name: "p99", Unit: report.Nanoseconds},
+			{Key: "p50", Name: "median", Unit: report.Nanoseconds},
+			{Key: "publish", Name: "longest Publish", Unit: report.Nanoseconds},
+			report.Lost,
+		},
+		Rounds: 7,
+		Cost:   40 * time.Second,
+		place:  apart,
+		open:   openAudience(subscribers, max(rate/subscribers/s.of(2, 4), 1), rate/subscribers, true),
+	}
+}
+
+// An audienceRunner publishes to an audience, which stays from round to round
+// unless all sides together have too many.
+type audienceRunner struct {
+	server       *process.Process
+	audience     *Audience
+	events, rate int
+	leaves       bool
+}
+
+// mostStaying is how many subscribers may stay between their side's rounds.
+const mostStaying = 2_000
+
+func openAudience(subscribers, events, rate int, prompt bool) func(Side) (runner, error) {
+	return func(s Side) (runner, error) {
+		p, err := process.Start(s.server)
+		if err != nil {
+			return nil, err
+		}
+		a, err := Assemble(p, subscribers, prompt)
+		if err != nil {
+			return nil, errors.Join(err, p.Stop())
+		}
+		return &audienceRunner{p, a, events, rate, subscribers > mostStaying}, nil
+	}
+}
+
+func (r *audienceRunner) round() (report.Sample, error) {
+	got, err := r.audience.Reach(r.events, DataSize, r.rate)
+	if err != nil {
+		return nil, err
+	}
+	sample := perEach(got.Usage, got.Delivered)
+	sample["lost"] = got.Lost()
+	sample["p50"] = float64(stats.Quantile(got.Latencies, 0.5))
+	sample["p99"] = float64(stats.Quantile(got.Latencies, 0.99))
+	sample["publish"] = float64(got.Max)
+	if !r.leaves {
+		return sample, nil
+	}
+	if err := r.audience.Close(); err != nil {
+		return nil, err
+	}
+	return sample, settle(r.server)
+}
+
+func (r *audienceRunner) close() error { return errors.Join(r.audience.Close(), r.server.Stop()) }
+
+// thousands prints a number with commas.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}

@@ -1,0 +1,137 @@
+package work
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/yieldsse/yieldsse/bench/internal/process"
+	"github.com/yieldsse/yieldsse/bench/internal/reader"
+	"github.com/yieldsse/yieldsse/bench/internal/report"
+	"github.com/yieldsse/yieldsse/bench/internal/server"
+)
+
+var perConnection = []report.Metric{
+	{Key: "rss", Name: "memory of a connection", Unit: report.Bytes},
+	{Key: "heap", Name: "heap", Unit: report.Bytes},
+	{Key: "stack", Name: "stacks", Unit: report.Bytes},
+	{Key: "goroutines", Name: "goroutines"},
+}
+
+func idle(s size) Work {
+	conns := s.of(10_000, 1_000)
+	return Work{
+		Name:  "idle",
+		Title: "An idle connection",
+		About: fmt.Sprintf("What each of %s open connections adds to the server's resident memory, after a collection; "+
+			"the kernel's buffers do not count.", thousands(conns)),
+		Base: "net/http",
+		Sides: []Side{
+			{Name: "net/http", server: server.NetHTTP, target: server.Idle},
+			{Name: "gin, c.Stream", server: server.Gin, target: server.Idle},
+			{Name: "echo", server: server.Echo, target: server.Idle},
+			{Name: "fiber", server: server.Fiber, target: server.Idle},
+			{Name: "tutorial hub", server: server.Tutorial, target: server.Events},
+			{Name: "tmaxmax/go-sse", server: server.Tmaxmax, target: server.Events},
+			{Name: "r3labs/sse", server: server.R3labs, target: server.Events},
+			{Name: "launchdarkly/eventsource", server: server.LaunchDarkly, target: server.Events},
+			{Name: "alexandrevicenzi/go-sse", server: server.Vicenzi, target: server.Events},
+			{Name: "yieldsse", Ours: true, Most: 1.1, server: server.NetHTTPSSE, target: server.Idle},
+			{Name: "yieldsse, gin", Ours: true, Most: 1.1, server: server.GinSSE, target: server.Idle},
+			{Name: "yieldsse, echo", Ours: true, Most: 1.1, server: server.EchoSSE, target: server.Idle},
+			{Name: "yieldsse, fiber", Ours: true, Most: 1.1, server: server.FiberSSE, target: server.Idle},
+			{Name: "yieldsse hub", Ours: true, Most: 1.1, server: server.Hub, target: server.Events},
+			{Name: "yieldsse, detached", Ours: true, Most: 0.2, server: server.Detached, target: server.Idle},
+			{Name: "yieldsse hub, detached", Ours: true, Most: 0.08, server: server.HubDetached, target: server.Events},
+		},
+		Metrics: perConnection,
+		Rounds:  3,
+		Cost:    100 * time.Second,
+		cold:    true,
+		open: func(s Side) (runner, error) {
+			return coldRunner(func() (sample report.Sample, err error) {
+				p, err := process.Start(s.server)
+				if err != nil {
+					return nil, err
+				}
+				defer func() { err = errors.Join(err, p.Stop()) }()
+				crowd, sample, err := hold(p, s.target, conns)
+				if err == nil {
+					crowd.Close()
+				}
+				return sample, err
+			}), nil
+		},
+	}
+}
+
+// A coldRunner starts a server each time.
+type coldRunner func() (report.Sample, error)
+
+func (r coldRunner) round() (report.Sample, error) { return r() }
+func (coldRunner) close() error                    { return nil }
+
+// hold opens connections that wait, and tells what each of them has added to the
+// server.
+func hold(p *process.Process, target string, conns int) (*reader.Crowd, report.Sample, error) {
+	const few = 20
+	first, err := reader.OpenCrowd(p.Addr, few, target, reader.CrowdOptions{}) // what a first connection needs is there then
+	if err != nil {
+		return nil, nil, err
+	}
+	first.Close()
+	if err := settle(p); err != nil {
+		return nil, nil, err
+	}
+	before, err := p.Memory()
+	if err != nil {
+		return nil, nil, err
+	}
+	crowd, err := reader.OpenCrowd(p.Addr, conns, target, reader.CrowdOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	if target == server.Idle {
+		_, err = crowd.Await(1, quiet)
+	}
+	var after process.Memory
+	if err == nil {
+		err = settle(p)
+	}
+	if err == nil {
+		after, err = p.Memory()
+	}
+	if err != nil {
+		crowd.Close()
+		return nil, nil, err
+	}
+	m, n := after.Sub(before), float64(conns)
+	return crowd, report.Sample{
+		"rss":        float64(m.RSS) / n,
+		"heap":       float64(m.Heap) / n,
+		"stack":      float64(m.Stack) / n,
+		"goroutines": float64(m.Goroutines) / n,
+	}, nil
+}
+
+// settle waits until a server has nothing more to do.
+func settle(p *process.Process) error {
+	const (
+		tries = 200
+		pause = 10 * time.Millisecond
+		rest  = time.Millisecond // it may use so much meanwhile
+	)
+	for range tries {
+		u, err := used(p, func() error {
+			<-time.After(pause)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if u.CPU < rest {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,210 @@
+package work
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/yieldsse/yieldsse/bench/internal/process"
+	"github.com/yieldsse/yieldsse/bench/internal/reader"
+	"github.com/yieldsse/yieldsse/bench/internal/server"
+)
+
+// DataSize makes an event of 200 bytes, when its number has six digits.
+const DataSize = 161
+
+// quiet is how long nothing comes before what is missing counts as lost.
+const quiet = 3 * time.Second
+
+// Burst reads a target's response to its end, which must hold that many events,
+// and returns what it took the server.
+func Burst(p *process.Process, target string, events int) (process.Usage, error) {
+	return used(p, func() error { return reader.Drain(p.Addr, target, events) })
+}
+
+// used returns what a server uses while do runs.
+func used(p *process.Process, do func() error) (process.Usage, error) {
+	before, err := p.Usage()
+	if err != nil {
+		return process.Usage{}, err
+	}
+	if err := do(); err != nil {
+		return process.Usage{}, err
+	}
+	after, err := p.Usage()
+	return after.Sub(before), err
+}
+
+// get asks a server for something that is no stream.
+func get(p *process.Process, target string) ([]byte, error) {
+	url := "http://" + p.Addr.String() + target
+	resp, err := http.Get(url)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("work: %s: %s", url, body)
+	}
+	return body, err
+}
+
+// Publish has a server publish events.
+func Publish(p *process.Process, events, dataSize, rate int) (got server.Published, err error) {
+	body, err := get(p, server.Publish(events, dataSize, rate))
+	if err != nil {
+		return got, err
+	}
+	return got, json.Unmarshal(body, &got)
+}
+
+// An Audience is the subscribers of one server.
+type Audience struct {
+	server *process.Process
+	size   int
+	prompt bool
+	crowd  *reader.Crowd
+
+	latencies []time.Duration
+	stampErr  error
+}
+
+// Assemble connects subscribers to a server. They are woken for each event if
+// prompt, and then note how long it took to come.
+func Assemble(p *process.Process, size int, prompt bool) (*Audience, error) {
+	a := &Audience{server: p, size: size, prompt: prompt}
+	return a, a.assemble()
+}
+
+func (a *Audience) assemble() (err error) {
+	o := reader.CrowdOptions{Lazy: !a.prompt}
+	if a.prompt {
+		o.Data = func(data []byte, at time.Time) {
+			sent, err := server.SentAt(data)
+			if err != nil {
+				a.stampErr = err
+			}
+			a.latencies = append(a.latencies, at.Sub(sent))
+		}
+	}
+	if a.crowd, err = reader.OpenCrowd(a.server.Addr, a.size, server.Events, o); err != nil {
+		return err
+	}
+	// Some tell that they are there before they are.
+	const tries, pause = 20, 100 * time.Millisecond
+	for range tries {
+		a.crowd.Mark()
+		if _, err := Publish(a.server, 1, DataSize, 0); err != nil {
+			return errors.Join(err, a.Close())
+		}
+		got, err := a.crowd.Await(1, pause)
+		if err != nil {
+			return errors.Join(err, a.Close())
+		}
+		if got == a.size {
+			return nil
+		}
+	}
+	return errors.Join(errors.New("work: some subscribers get nothing"), a.Close())
+}
+
+// Close disconnects them.
+func (a *Audience) Close() error {
+	if a.crowd != nil {
+		a.crowd.Close()
+		a.crowd = nil
+	}
+	return nil
+}
+
+// Reached is what it took to reach an audience.
+type Reached struct {
+	process.Usage
+	server.Published
+
+	Delivered int           // of so many events
+	Wanted    int           // to each subscriber
+	Took      time.Duration // until all had come
+
+	Latencies []time.Duration // of a prompt audience, until the next round
+}
+
+// Lost is the part of the deliveries that did not arrive, in percent.
+func (r Reached) Lost() float64 {
+	return 100 * float64(r.Wanted-r.Delivered) / float64(r.Wanted)
+}
+
+// ErrStuck means that a server has not published all within the time.
+var ErrStuck = errors.New("work: publishing never ends")
+
+// Reach publishes events, and waits until each subscriber has got all of them or
+// nothing more comes.
+func (a *Audience) Reach(events, dataSize, rate int) (r Reached, err error) {
+	if a.crowd != nil && a.crowd.Ended() > 0 {
+		_ = a.Close()
+	}
+	if a.crowd == nil {
+		if err := a.assemble(); err != nil {
+			return r, err
+		}
+	}
+	a.crowd.Mark()
+	a.latencies = a.latencies[:0]
+
+	type answer struct {
+		published server.Published
+		err       error
+	}
+	done := make(chan answer, 1)
+	begin := time.Now()
+	r.Usage, err = used(a.server, func() error {
+		go func() {
+			p, err := Publish(a.server, events, dataSize, rate)
+			done <- answer{p, err}
+		}()
+		var err error
+		r.Delivered, err = a.crowd.Await(events, quiet)
+		return err
+	})
+	r.Took, r.Wanted, r.Latencies = time.Since(begin), events*a.size, a.latencies
+	if err == nil {
+		err = a.stampErr
+	}
+	if err != nil {
+		return r, err
+	}
+	select {
+	case got := <-done:
+		r.Published, err = got.published, got.err
+	case <-time.After(quiet):
+		err = ErrStuck
+	}
+	return r, err
+}
+
+// Fill has a server publish as many events as it holds, and returns the ID after
+// which so many are missed.
+func Fill(p *process.Process, missed int) (id string, err error) {
+	published, err := Publish(p, server.Held, DataSize, 0)
+	if err != nil {
+		return "", err
+	}
+	prefix, digits := "", published.LastID
+	if i := strings.LastIndexByte(digits, '-'); i >= 0 {
+		prefix, digits = digits[:i+1], digits[i+1:]
+	}
+	last, err := strconv.Atoi(digits)
+	if err != nil {
+		return "", fmt.Errorf("work: the last ID is %q: %w", published.LastID, err)
+	}
+	if digits[0] == '0' { // IDs that are sorted as strings
+		return fmt.Sprintf("%s%0*d", prefix, len(digits), last-missed), nil
+	}
+	return prefix + strconv.Itoa(last-missed), nil
+}

@@ -1,0 +1,88 @@
+package work
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/yieldsse/yieldsse/bench/internal/process"
+	"github.com/yieldsse/yieldsse/bench/internal/reader"
+	"github.com/yieldsse/yieldsse/bench/internal/report"
+	"github.com/yieldsse/yieldsse/bench/internal/server"
+)
+
+// Missed is how many events a client gets that reconnects.
+const Missed = 1_000
+
+func replay(s size) Work {
+	times := s.of(50, 10)
+	return Work{
+		Name:  "replay",
+		Title: "A reconnection",
+		About: fmt.Sprintf("A client reconnects with a Last-Event-ID and gets the last %s of %s events; the connection and the request included.",
+			thousands(Missed), thousands(server.Held)),
+		Base: "tmaxmax/go-sse, FiniteReplayer",
+		Sides: []Side{
+			{Name: "tmaxmax/go-sse, FiniteReplayer", server: server.TmaxmaxReplay},
+			{Name: "r3labs/sse, AutoReplay", server: server.R3labsReplay},
+			{Name: "launchdarkly/eventsource, SliceRepository", server: server.LaunchDarklyReplay},
+			{Name: "yieldsse hub", Ours: true, Most: 0.3, server: server.Hub},
+			{Name: "yieldsse hub, detached", Ours: true, Most: 0.3, server: server.HubDetached},
+		},
+		Metrics: append(perUnit("a reconnection"), report.Metric{Key: "writes", Name: "write calls"}),
+		Rounds:  7,
+		Cost:    20 * time.Second,
+		place:   together,
+		open: func(s Side) (runner, error) {
+			p, err := process.Start(s.server)
+			if err != nil {
+				return nil, err
+			}
+			id, err := Fill(p, Missed)
+			if err != nil {
+				return nil, errors.Join(err, p.Stop())
+			}
+			return &replayRunner{p, id, times}, nil
+		},
+	}
+}
+
+type replayRunner struct {
+	server *process.Process
+	id     string
+	times  int
+}
+
+func (r *replayRunner) round() (report.Sample, error) {
+	u, err := Replays(r.server, r.id, r.times)
+	return perEach(u, r.times), err
+}
+
+func (r *replayRunner) close() error { return r.server.Stop() }
+
+// Replays reconnects several times after id and reads what was missed. It returns
+// what that took.
+func Replays(p *process.Process, id string, times int) (process.Usage, error) {
+	var open []*reader.Conn
+	u, err := used(p, func() error {
+		for range times {
+			c, err := reader.Open(p.Addr, netip.Addr{}, server.Events, "Last-Event-ID: "+id)
+			if err != nil {
+				return err
+			}
+			open = append(open, c)
+			if err := c.Await(Missed); err != nil {
+				return err
+			}
+			if c.Lost > 0 {
+				return reader.ErrLoss
+			}
+		}
+		return nil
+	})
+	for _, c := range open { // not before, for a response's end is a write too
+		c.Close()
+	}
+	return u, err
+}

@@ -1,0 +1,220 @@
+// Command bench measures this project beside its peers: what one would write by
+// hand on each framework, and other libraries. README.md says how to run it and
+// how it measures.
+//
+//   - internal/work has what is measured, a file each
+//   - internal/server has those that are measured, a file each
+//   - internal/process runs one of them in a process of its own and reads what it
+//     has used
+//   - internal/reader is the client: raw sockets that count every event
+//   - internal/report makes tables and charts of what came out
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/yieldsse/yieldsse/bench/internal/process"
+	"github.com/yieldsse/yieldsse/bench/internal/report"
+	"github.com/yieldsse/yieldsse/bench/internal/server"
+	"github.com/yieldsse/yieldsse/bench/internal/work"
+)
+
+func main() {
+	process.Main(server.Serve)
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	only    string
+	rounds  int
+	quick   bool
+	list    bool
+	out     string
+	doc     string
+	render  string
+	profile string
+}
+
+func parseOptions() (o options) {
+	flag.StringVar(&o.only, "run", "", "only the works whose `name` matches this regular expression")
+	flag.IntVar(&o.rounds, "rounds", 0, "`number` of rounds; 0 leaves it to each work")
+	flag.BoolVar(&o.quick, "quick", false, "small works, and two rounds: all is well, but the numbers say little")
+	flag.BoolVar(&o.list, "list", false, "list the works")
+	flag.StringVar(&o.out, "out", "", "write results.json, tables.md and charts to this `folder`")
+	flag.StringVar(&o.doc, "doc", "", "put the tables into this `document`, where it has places for them")
+	flag.StringVar(&o.render, "render", "", "measure nothing, and show this results.json `file`")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU and a heap profile of each server to this `folder`")
+	flag.Parse()
+	return o
+}
+
+func run() error {
+	o := parseOptions()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q: see -help", flag.Arg(0))
+	}
+	if o.render != "" {
+		r, err := report.Read(o.render)
+		if err != nil {
+			return err
+		}
+		for _, result := range r.Results {
+			fmt.Fprintln(os.Stdout, result.Text())
+		}
+		return write(r, o)
+	}
+	works, err := choose(work.All(o.quick), o.only)
+	if err != nil {
+		return err
+	}
+	if o.list {
+		for _, w := range works {
+			fmt.Fprintf(os.Stdout, "%-20s %s\n", w.Name, w.Title)
+		}
+		return nil
+	}
+	if o.profile != "" {
+		if err := os.MkdirAll(o.profile, 0o755); err != nil {
+			return err
+		}
+		if err := os.Setenv(process.ProfileEnv, o.profile); err != nil {
+			return err
+		}
+	}
+	r, err := measure(works, o)
+	if err != nil {
+		return err
+	}
+	if err := write(r, o); err != nil {
+		return err
+	}
+	return verdict(r)
+}
+
+// choose keeps the works whose names match.
+func choose(all []work.Work, pattern string) (some []work.Work, err error) {
+	match, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("-run: %w", err)
+	}
+	for _, w := range all {
+		if match.MatchString(w.Name) {
+			some = append(some, w)
+		}
+	}
+	if len(some) == 0 {
+		return nil, fmt.Errorf("-run %s matches no work: -list tells their names", pattern)
+	}
+	return some, nil
+}
+
+// measure does all works, and prints each result as it comes.
+func measure(works []work.Work, o options) (*report.Report, error) {
+	begin := time.Now()
+	r := &report.Report{Time: begin, Command: command(), Machine: machine()}
+	fmt.Fprintf(os.Stdout, "%s\n\n", r.Machine)
+	p := newProgress(os.Stderr, works, func(w work.Work) int { return roundsOf(w, o) })
+	for i, w := range works {
+		result, err := w.Run(roundsOf(w, o), p.of(i))
+		p.clear()
+		if err != nil {
+			return nil, err
+		}
+		r.Results = append(r.Results, result)
+		fmt.Fprintln(os.Stdout, result.Text())
+	}
+	r.Took = time.Since(begin).Round(time.Second).String()
+	fmt.Fprintf(os.Stdout, "done after %s\n", r.Took)
+	return r, nil
+}
+
+func roundsOf(w work.Work, o options) int {
+	const quick = 2
+	switch {
+	case o.rounds > 0:
+		return o.rounds
+	case o.quick:
+		return min(quick, w.Rounds)
+	default:
+		return w.Rounds
+	}
+}
+
+// write puts a report where it is wanted.
+func write(r *report.Report, o options) error {
+	if o.out != "" {
+		err := r.Write(filepath.Join(o.out, "results.json"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(o.out, "tables.md"), []byte(r.Tables()), 0o644)
+		}
+		if err == nil {
+			err = r.Charts(o.out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if o.doc != "" {
+		return r.Splice(o.doc)
+	}
+	return nil
+}
+
+// verdict prints the ratios that are missed, which depend on the machine, and
+// fails if this project has failed or lost something, which does not.
+func verdict(r *report.Report) error {
+	var failed []string
+	for _, result := range r.Results {
+		f, slow := result.Missed()
+		failed = append(failed, f...)
+		for _, s := range slow {
+			fmt.Fprintln(os.Stdout, "missed:", s)
+		}
+	}
+	if len(failed) > 0 {
+		return errors.New(strings.Join(failed, "\n"))
+	}
+	return nil
+}
+
+// command is what one types to run this again.
+func command() string {
+	args := []string{"go run ./bench"}
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "run" || f.Name == "rounds" || f.Name == "quick" {
+			args = append(args, "-"+f.Name+strings.TrimSuffix("="+f.Value.String(), "=true"))
+		}
+	})
+	return strings.Join(args, " ")
+}
+
+func machine() report.Machine {
+	m := report.Machine{CPUs: runtime.NumCPU(), CPU: runtime.GOARCH, Go: runtime.Version(), Kernel: runtime.GOOS}
+	var u unix.Utsname
+	if err := unix.Uname(&u); err == nil {
+		release, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
+		m.Kernel = "Linux " + release
+	}
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(info)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				m.CPU = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	return m
+}
