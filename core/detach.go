@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -37,21 +36,28 @@ func (s *Session) Detaches() bool {
 const linger = 500 * time.Millisecond
 
 // A wire is the connection of a detached session. It is the session's Conn, so
-// that a stream is written as ever, and the member of a writer's queue if the
-// stream was handed over.
+// that a stream is written as ever, and stands in a writer's queue if the stream was
+// handed over.
 type wire struct {
-	net.Conn
-
 	session *Session
 	report  func(error)
 
-	raw       syscall.RawConn // nil if the poller does not watch it
-	fd        int
+	line      line
+	socket    // the line, if it is polled
+	polled    bool
 	heard     int         // bytes of input; it belongs to who reads
 	lingering atomic.Bool // it is closed when the client has closed it
-	closed    atomic.Bool
 
 	handed
+}
+
+// A line is what a wire goes through. Its methods may be called by any goroutine,
+// but for one Write at a time.
+type line interface {
+	Write(p []byte) (int, error) // all of p, or an error
+	interrupt()                  // has a Write return with an error, now and later
+	closeWrite()                 // tells the client that nothing more will come
+	close(drop bool)             // forgets what is under way if drop; once
 }
 
 // detach takes the connection from the host, if that can be done.
@@ -68,13 +74,15 @@ func (s *Session) detach(conn Conn) bool {
 	}
 	s.letGo() // of the request's context, which ends when the handler returns
 	s.stopParent = nil
-	w := &wire{Conn: c, session: s, report: report}
+	w := &wire{session: s, report: report}
+	w.polled = w.takeSocket(c)
+	if !w.polled {
+		w.line = netLine{c}
+		go w.listenOn(c)
+	}
 	s.timerMu.Lock()
 	s.conn, s.wire = w, w
 	s.timerMu.Unlock()
-	if !w.poll() {
-		go w.read()
-	}
 	return true
 }
 
@@ -113,7 +121,7 @@ func (s *Session) play(stream Stream) {
 
 // Send implements Conn.
 func (w *wire) Send(p []byte) error {
-	_, err := w.Write(chunk(p))
+	_, err := w.line.Write(chunk(p))
 	return err
 }
 
@@ -129,71 +137,73 @@ func chunk(p []byte) []byte {
 
 // End implements Conn.
 func (w *wire) End() error {
-	_, err := w.Write([]byte("0\r\n\r\n"))
+	_, err := w.line.Write([]byte("0\r\n\r\n"))
 	return err
 }
 
 // Abort implements Conn. What is broken is broken by hangUp, which sends no last
 // chunk.
-func (w *wire) Abort() { _ = w.SetWriteDeadline(time.Unix(1, 0)) }
+func (w *wire) Abort() { w.line.interrupt() }
 
-// bottom is the connection without TLS.
-func (w *wire) bottom() net.Conn {
-	if c, ok := w.Conn.(*tls.Conn); ok {
-		return c.NetConn()
-	}
-	return w.Conn
-}
-
-// hangUp closes the connection of a session that has ended, at once if its client
-// has gone or does not read. Otherwise it waits until the client has closed it too.
+// hangUp closes the connection of a session that has ended: at once if its client
+// has gone or does not read, and otherwise when the client has closed it too.
 func (w *wire) hangUp(cause error) {
-	s := w.session
-	if errors.Is(cause, ErrSlowClient) {
-		if c, ok := w.bottom().(*net.TCPConn); ok {
-			_ = c.SetLinger(0) // so that the kernel does not keep what the client has not read
-		}
-	}
-	if s.lost || s.gone.Load() || errors.Is(cause, ErrSlowClient) {
-		w.close()
+	slow := errors.Is(cause, ErrSlowClient) // the kernel is not to keep what it has not read
+	if s := w.session; slow || s.lost || s.gone.Load() {
+		w.line.close(slow)
 		return
 	}
 	w.lingering.Store(true)
-	for _, c := range []net.Conn{w.Conn, w.bottom()} {
-		if c, ok := c.(interface{ CloseWrite() error }); ok {
-			_ = c.CloseWrite()
-		}
-	}
-	time.AfterFunc(linger, w.close)
+	w.line.closeWrite()
+	time.AfterFunc(linger, func() { w.line.close(false) })
 }
 
 // left is called when the client has closed its side.
 func (w *wire) left() {
 	if w.lingering.Load() {
-		w.close()
+		w.line.close(false)
 	} else {
 		w.session.ClientGone()
 	}
-}
-
-// close may be called more than once.
-func (w *wire) close() {
-	if w.closed.Swap(true) {
-		return
-	}
-	w.unpoll()
-	_ = w.bottom().Close()
 }
 
 // mostHeard is how many bytes of input are read and dropped. A client has nothing
 // to say while the stream lasts; one that says more is not watched any more.
 const mostHeard = 64 << 10
 
-// read notices that the client leaves, where there is no poller to do it.
-func (w *wire) read() {
+// A netLine is a connection of the net package's, or of a host's.
+type netLine struct{ net.Conn }
+
+func (l netLine) interrupt() { _ = l.SetWriteDeadline(time.Unix(1, 0)) }
+
+// plain is the connection without TLS, whose own end might have to be waited for.
+func (l netLine) plain() net.Conn {
+	if c, ok := l.Conn.(*tls.Conn); ok {
+		return c.NetConn()
+	}
+	return l.Conn
+}
+
+func (l netLine) closeWrite() {
+	for _, c := range []net.Conn{l.Conn, l.plain()} {
+		if c, ok := c.(interface{ CloseWrite() error }); ok {
+			_ = c.CloseWrite()
+		}
+	}
+}
+
+func (l netLine) close(drop bool) {
+	if c, ok := l.plain().(*net.TCPConn); ok && drop {
+		_ = c.SetLinger(0)
+	}
+	_ = l.plain().Close()
+}
+
+// listenOn notices that the client leaves, where no poller does.
+func (w *wire) listenOn(c net.Conn) {
 	var buf [64]byte
 	for w.heard < mostHeard {
-		n, err := w.Read(buf[:])
+		n, err := c.Read(buf[:])
 		if err != nil {
 			w.left()
 			return

@@ -40,7 +40,7 @@ var ErrWait = errors.New("core: what comes next is to be waited for")
 // do after it.
 func (s *Session) Handover(stream Stream, p Pump) bool {
 	w := s.wire
-	if w == nil || w.raw == nil || w.stream == nil ||
+	if w == nil || !w.polled || w.stream == nil ||
 		reflect.ValueOf(w.stream).Pointer() != reflect.ValueOf(stream).Pointer() {
 		return false
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -37,6 +38,25 @@ func (c requestContext) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
+
+// valuesOf returns ctx without its outer layers that only cancel. A host's own two
+// weigh half a kilobyte, and end with the handler.
+func valuesOf(ctx context.Context) context.Context {
+	for reflect.TypeOf(ctx) == cancelType {
+		parent := reflect.ValueOf(ctx).Elem().FieldByName("Context") // embedded, so exported
+		if !parent.IsValid() || parent.Kind() != reflect.Interface {
+			break
+		}
+		ctx, _ = parent.Interface().(context.Context)
+	}
+	return ctx
+}
+
+var cancelType = func() reflect.Type {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return reflect.TypeOf(ctx)
+}()
 
 type lastEventIDKey struct{}
 

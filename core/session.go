@@ -101,7 +101,11 @@ type Session struct {
 // The error is a *[RefusedError]: a group is full or shuts down.
 func NewSession(ctx context.Context, lastEventID string, opts ...Option) (*Session, error) {
 	s := &Session{config: newConfig(opts), lastEventID: cleanID(lastEventID)}
-	s.ctx, s.cancel = context.WithCancelCause(requestContext{ctx, s})
+	values := ctx
+	if s.config.detach {
+		values = valuesOf(ctx)
+	}
+	s.ctx, s.cancel = context.WithCancelCause(requestContext{values, s})
 	for i, g := range s.groups {
 		if err := g.join(s); err != nil {
 			s.groups = s.groups[:i]

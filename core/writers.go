@@ -25,7 +25,6 @@ type writer struct {
 	delayed delayed // those whose flush window has not ended
 	frames  [][]byte
 	buf     *[]byte // nil between its runs
-	try     attempt
 }
 
 // writers are as many as there are cores.
@@ -135,7 +134,7 @@ func (q *writer) advance(w *wire) bool {
 	s := w.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !w.served.Load() || w.rest != nil && !q.writeRest(w) {
+	if !w.served.Load() || w.rest != nil && !w.writeRest() {
 		return false
 	}
 	if w.said == nil && s.open() && q.pump(w) && w.rest != nil {
@@ -198,7 +197,7 @@ func (q *writer) pump(w *wire) bool {
 		s.flushed.Store(int64(now))
 		s.sending.Store(int64(now) + 1)
 		p := chunk(b)
-		q.write(w, p, nil)
+		w.write(p, nil)
 		b = b[:Headroom]
 	}
 	*q.buf = b
@@ -223,8 +222,8 @@ func (q *writer) take(w *wire) {
 
 // write writes what the client takes of p now, and keeps the rest. As long as
 // there is a rest, the session counts as sending.
-func (q *writer) write(w *wire, p, own []byte) {
-	n, err := q.try.write(w.raw, p)
+func (w *wire) write(p, own []byte) {
+	n, err := w.try(p)
 	switch s := w.session; {
 	case err != nil:
 		w.rest = nil
@@ -241,14 +240,14 @@ func (q *writer) write(w *wire, p, own []byte) {
 }
 
 // writeRest reports whether nothing is left.
-func (q *writer) writeRest(w *wire) bool {
+func (w *wire) writeRest() bool {
 	s := w.session
 	if s.gone.Load() {
 		w.rest = nil // nobody will read it
 		s.sending.Store(0)
 		return true
 	}
-	q.write(w, w.rest, w.rest)
+	w.write(w.rest, w.rest)
 	return w.rest == nil
 }
 

@@ -1,0 +1,183 @@
+package core
+
+import (
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// A socket is a line that is a plain connection, without what the net package adds
+// to it: that is a kilobyte, and the session has its own poller and deadlines.
+type socket struct {
+	fd int
+
+	mu     sync.Mutex // held over each call for fd, so that it is not closed meanwhile
+	room   chan struct{}
+	broken bool
+	closed bool
+}
+
+// takeSocket takes the connection from the net package, if it is plain, and has
+// the poller watch it.
+func (w *wire) takeSocket(c net.Conn) bool {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return false
+	}
+	raw, err := c.(syscall.Conn).SyscallConn() //nolint:forcetypeassert // both are
+	if err != nil {
+		return false
+	}
+	if raw.Control(func(fd uintptr) { err = w.socket.dup(fd) }) != nil || err != nil {
+		return false
+	}
+	if thePoller.add(w) != nil {
+		_ = syscall.Close(w.fd)
+		return false
+	}
+	_ = c.Close() // of the descriptor that was copied; the connection stays
+	w.line = &w.socket
+	return true
+}
+
+func (s *socket) dup(fd uintptr) error {
+	copied, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return errno
+	}
+	s.fd = int(copied)
+	return nil
+}
+
+// try writes as much of p as there is room for. It does not wait, and does not
+// allocate.
+func (s *socket) try(p []byte) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n < len(p) {
+		if s.broken || s.closed {
+			return n, os.ErrDeadlineExceeded
+		}
+		m, err := syscall.Write(s.fd, p[n:])
+		switch {
+		case m > 0:
+			n += m
+		case err == syscall.EAGAIN: //nolint:errorlint // an errno
+			return n, nil
+		case err != syscall.EINTR: //nolint:errorlint // likewise
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// Write implements line.
+func (s *socket) Write(p []byte) (n int, err error) {
+	for {
+		m, err := s.try(p[n:])
+		n += m
+		if err != nil || n == len(p) {
+			return n, err
+		}
+		s.mu.Lock()
+		room := s.room
+		if room == nil {
+			s.room = make(chan struct{}, 1) // and try once more, for there may be room by now
+		}
+		s.mu.Unlock()
+		if room != nil {
+			<-room
+		}
+	}
+}
+
+// ready tells a Write that there may be room.
+func (s *socket) ready() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case s.room <- struct{}{}: // never, if it is nil
+	default:
+	}
+}
+
+// read reads what there is. It does not wait: n is 0 if there is nothing, and err
+// says that nothing will ever be.
+func (s *socket) read(p []byte) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.closed {
+		n, err := syscall.Read(s.fd, p)
+		switch {
+		case n > 0:
+			return n, nil
+		case n == 0:
+			return 0, net.ErrClosed
+		case err == syscall.EAGAIN: //nolint:errorlint // an errno
+			return 0, nil
+		case err != syscall.EINTR: //nolint:errorlint // likewise
+			return 0, err
+		}
+	}
+	return 0, nil
+}
+
+// interrupt implements line.
+func (s *socket) interrupt() {
+	s.mu.Lock()
+	s.broken = true
+	s.mu.Unlock()
+	s.ready()
+}
+
+// closeWrite implements line.
+func (s *socket) closeWrite() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		_ = syscall.Shutdown(s.fd, syscall.SHUT_WR)
+	}
+}
+
+// close implements line.
+func (s *socket) close(drop bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	thePoller.remove(s.fd)
+	if drop {
+		_ = syscall.SetsockoptLinger(s.fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+	}
+	_ = syscall.Close(s.fd)
+}
+
+// hint says what may have happened.
+func (w *wire) hint(events uint32) {
+	if events&^syscall.EPOLLOUT != 0 {
+		w.listen()
+	}
+	if w.session.sending.Load() != 0 && !w.wake() {
+		w.ready()
+	}
+}
+
+// listen reads what there is of input, and notices its end.
+func (w *wire) listen() {
+	var buf [512]byte
+	for w.heard < mostHeard {
+		n, err := w.read(buf[:])
+		w.heard += n
+		switch {
+		case err != nil:
+			w.left()
+			return
+		case n == 0:
+			return
+		}
+	}
+}
