@@ -51,7 +51,7 @@ type options struct {
 func parseOptions() (o options) {
 	flag.StringVar(&o.only, "run", "", "only the works whose `name` matches this regular expression")
 	flag.IntVar(&o.rounds, "rounds", 0, "`number` of rounds; 0 leaves it to each work")
-	flag.BoolVar(&o.quick, "quick", false, "small works, and two rounds: all is well, but the numbers say little")
+	flag.BoolVar(&o.quick, "quick", false, "small works, and one or two rounds: all is well, but the numbers say little")
 	flag.BoolVar(&o.list, "list", false, "list the works")
 	flag.StringVar(&o.out, "out", "", "write results.json, tables.md and charts to this `folder`")
 	flag.StringVar(&o.doc, "doc", "", "put the tables into this `document`, where it has places for them")
@@ -142,12 +142,11 @@ func measure(works []work.Work, o options) (*report.Report, error) {
 }
 
 func roundsOf(w work.Work, o options) int {
-	const quick = 2
 	switch {
 	case o.rounds > 0:
 		return o.rounds
 	case o.quick:
-		return min(quick, w.Rounds)
+		return w.QuickRounds()
 	default:
 		return w.Rounds
 	}

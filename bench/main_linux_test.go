@@ -195,7 +195,11 @@ func TestReplayWriteCalls(t *testing.T) {
 	for _, name := range hubs() {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, name)
-			id, err := work.Fill(p, work.Missed)
+			last, err := work.Fill(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, err := work.Before(last, work.Missed)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -100,10 +100,10 @@ func (c *Conn) connect(addr netip.AddrPort, from netip.Addr, options []int) erro
 // Close resets the connection.
 func (c *Conn) Close() { _ = syscall.Close(c.fd) }
 
-// Await reads until there have been that many events.
+// Await reads until there have been the response's head and that many events.
 func (c *Conn) Await(events int) error {
 	buf := make([]byte, 64<<10)
-	for c.Events < events {
+	for !c.begun() || c.Events < events {
 		if err := c.read(buf); err != nil {
 			return err
 		}

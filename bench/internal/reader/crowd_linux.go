@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -170,27 +171,37 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		if n > 0 && time.Since(swept) < sweepEvery {
 			continue
 		}
-		still := waiting[:0]
-		for _, conn := range waiting {
-			if before := conn.Bytes; c.lazy {
-				if err := c.read(conn); err != nil {
-					return err
-				}
-				if conn.Bytes > before {
-					last = time.Now()
-				}
-			}
-			if !conn.ended && !done(conn) {
-				still = append(still, conn)
-			}
+		came, err := c.sweep(waiting)
+		if err != nil {
+			return err
 		}
-		waiting, swept = still, time.Now()
+		if came {
+			last = time.Now()
+		}
+		waiting = slices.DeleteFunc(waiting, func(conn *Conn) bool { return conn.ended || done(conn) })
+		swept = time.Now()
 		if since := swept.Sub(last); len(waiting) > 0 && since > quiet {
 			return fmt.Errorf("%w for %v, and %d of %d connections have not got all",
 				errQuiet, since.Round(time.Millisecond), len(waiting), len(c.conns))
 		}
 	}
 	return nil
+}
+
+// sweep has a lazy crowd read what has not woken it up, and reports whether
+// anything had come.
+func (c *Crowd) sweep(conns []*Conn) (came bool, err error) {
+	if !c.lazy {
+		return false, nil
+	}
+	for _, conn := range conns {
+		before := conn.Bytes
+		if err := c.read(conn); err != nil {
+			return came, err
+		}
+		came = came || conn.Bytes > before
+	}
+	return came, nil
 }
 
 // poke waits for connections that have something to read, and reads it.

@@ -39,8 +39,8 @@ func rgb(v uint32) color.Color {
 // A chart stays readable on a phone, which shows it at about two thirds of its
 // width.
 const (
-	chartWidth = 560
-	titleSize  = 18
+	chartWidth = 480
+	titleSize  = 17
 	textSize   = 15
 	rowHeight  = 30
 	barHeight  = 16
@@ -100,7 +100,7 @@ func (r *Result) chart(t theme) ([]byte, error) {
 		ours, others   plotter.Values
 		labels         plotter.XYLabels
 		longest        = sides[0].Of(main).Median
-		roomForNumbers = 1.85 // times the longest bar
+		roomForNumbers = 1.8 // times the longest bar
 	)
 	for i, s := range sides {
 		v := s.Of(main).Median

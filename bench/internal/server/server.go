@@ -14,6 +14,8 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -25,9 +27,8 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/reader"
 )
 
-// The servers' names.
+// The servers of this project.
 const (
-	// Of this project.
 	NetHTTPSSE  = "nethttpsse"
 	Detached    = "nethttpsse-detached"
 	GinSSE      = "ginsse"
@@ -35,15 +36,19 @@ const (
 	FiberSSE    = "fibersse"
 	Hub         = "hub"
 	HubDetached = "hub-detached"
+)
 
-	// By hand.
+// The servers by hand.
+const (
 	NetHTTP  = "nethttp"  // fmt.Fprintf and Flush in a handler
 	Gin      = "gin"      // c.SSEvent in c.Stream
 	Echo     = "echo"     // fmt.Fprintf and Flush on c.Response
 	Fiber    = "fiber"    // fmt.Fprintf and Flush in SetBodyStreamWriter
 	Tutorial = "tutorial" // a channel for each client, and a loop over all of them
+)
 
-	// Libraries.
+// The servers of other libraries.
+const (
 	Tmaxmax            = "tmaxmax"
 	TmaxmaxReplay      = "tmaxmax-replay"
 	R3labs             = "r3labs"
@@ -51,9 +56,10 @@ const (
 	LaunchDarkly       = "launchdarkly"
 	LaunchDarklyReplay = "launchdarkly-replay"
 	Vicenzi            = "alexandrevicenzi"
-
-	Crowd = "crowd" // holds connections to another server
 )
+
+// Crowd is no server that is measured: it holds connections to another one.
+const Crowd = "crowd"
 
 var servers = map[string]func(net.Listener) error{
 	NetHTTPSSE:  serveNetHTTPSSE(nil),
@@ -149,9 +155,10 @@ func beat(f func()) {
 	}
 }
 
-// serve runs h as any program would.
+// serve runs h as any program would. What it logs of clients that have left is not
+// of interest.
 func serve(ln net.Listener, h http.Handler) error {
-	return (&http.Server{Handler: h}).Serve(ln)
+	return (&http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}).Serve(ln)
 }
 
 // setHeaders sets what every stream by hand sets.

@@ -13,7 +13,7 @@ import (
 
 func heartbeat(s size) Work {
 	const every = 250 * time.Millisecond
-	conns := s.of(2_000, 500)
+	conns, beats := s.of(2_000, 500), s.of(4, 2)
 	return Work{
 		Name:  "heartbeat",
 		Title: "A heartbeat",
@@ -49,19 +49,19 @@ func heartbeat(s size) Work {
 					return nil, err
 				}
 				defer crowd.Close()
-				if err := crowd.ReadFor(2 * every); err != nil {
+				if err := crowd.ReadFor(every * 3 / 2); err != nil {
 					return nil, err
 				}
 				before := crowd.Comments()
-				u, err := used(p, func() error { return crowd.ReadFor(4 * every) })
+				u, err := used(p, func() error { return crowd.ReadFor(time.Duration(beats) * every) })
 				if err != nil {
 					return nil, err
 				}
-				beats := crowd.Comments() - before
-				if beats == 0 {
+				came := crowd.Comments() - before
+				if came == 0 {
 					return nil, errors.New("work: no heartbeat has come")
 				}
-				return perEach(u, beats), nil
+				return perEach(u, came), nil
 			}), nil
 		},
 	}

@@ -19,7 +19,7 @@ import (
 const DataSize = 161
 
 // quiet is how long nothing comes before what is missing counts as lost.
-const quiet = 3 * time.Second
+const quiet = 2 * time.Second
 
 // Burst reads a target's response to its end, which must hold that many events,
 // and returns what it took the server.
@@ -179,32 +179,38 @@ func (a *Audience) Reach(events, dataSize, rate int) (r Reached, err error) {
 	if err != nil {
 		return r, err
 	}
+	wait := quiet
+	if r.Delivered < r.Wanted {
+		wait = quiet / 20 // it has had its time
+	}
 	select {
 	case got := <-done:
 		r.Published, err = got.published, got.err
-	case <-time.After(quiet):
+	case <-time.After(wait):
 		err = ErrStuck
 	}
 	return r, err
 }
 
-// Fill has a server publish as many events as it holds, and returns the ID after
-// which so many are missed.
-func Fill(p *process.Process, missed int) (id string, err error) {
+// Fill has a server publish as many events as it holds, and returns the last one's
+// ID.
+func Fill(p *process.Process) (last string, err error) {
 	published, err := Publish(p, server.Held, DataSize, 0)
-	if err != nil {
-		return "", err
-	}
-	prefix, digits := "", published.LastID
+	return published.LastID, err
+}
+
+// Before returns the ID after which so many events are missed.
+func Before(last string, missed int) (id string, err error) {
+	prefix, digits := "", last
 	if i := strings.LastIndexByte(digits, '-'); i >= 0 {
 		prefix, digits = digits[:i+1], digits[i+1:]
 	}
-	last, err := strconv.Atoi(digits)
+	n, err := strconv.Atoi(digits)
 	if err != nil {
-		return "", fmt.Errorf("work: the last ID is %q: %w", published.LastID, err)
+		return "", fmt.Errorf("work: the last ID is %q: %w", last, err)
 	}
 	if digits[0] == '0' { // IDs that are sorted as strings
-		return fmt.Sprintf("%s%0*d", prefix, len(digits), last-missed), nil
+		return fmt.Sprintf("%s%0*d", prefix, len(digits), n-missed), nil
 	}
-	return prefix + strconv.Itoa(last-missed), nil
+	return prefix + strconv.Itoa(n-missed), nil
 }

@@ -16,13 +16,14 @@ import (
 func multitude(s size) Work {
 	conns, beat := s.of(100_000, 3_000), 15*time.Second
 	if s {
-		beat = 3 * time.Second
+		beat = 2 * time.Second
 	}
 	return Work{
 		Name:  "multitude",
 		Title: fmt.Sprintf("%s idle subscriptions", thousands(conns)),
 		About: fmt.Sprintf("All of them are open at once, each with a heartbeat every %v; then all leave at the same time. "+
-			"They share as many servers as the limit of open files makes necessary. CPU is the part of one core that the heartbeats take.", beat),
+			"They share as many servers as the limit of open files makes necessary. "+
+			"CPU is the part of one core that the heartbeats take.", beat),
 		Base: "tutorial hub",
 		Sides: []Side{
 			{Name: "tutorial hub", server: server.Tutorial},
@@ -33,7 +34,7 @@ func multitude(s size) Work {
 			{Key: "rss", Name: "memory of a connection", Unit: report.Bytes},
 			{Key: "goroutines", Name: "goroutines"},
 			{Key: "cpu", Name: "CPU", Unit: report.Percent},
-			{Key: "lost", Name: "heartbeats lost", Unit: report.Percent},
+			{Key: "late", Name: "heartbeats late", Unit: report.Percent},
 			{Key: "left", Name: "all have left after", Unit: report.Nanoseconds},
 			{Key: "servers", Name: "servers"},
 		},
@@ -150,7 +151,7 @@ func (s *shards) measure(conns int, beat time.Duration) (report.Sample, error) {
 		return nil, err
 	}
 	sample["cpu"] = 100 * float64(cpuAfter-cpu) / float64(beat)
-	sample["lost"] = max(100*(1-float64(end-begin)/all), 0)
+	sample["late"] = max(100*(1-float64(end-begin)/all), 0)
 
 	left, err := s.leave()
 	sample["left"] = float64(left)

@@ -22,7 +22,8 @@ func stalled(s size) Work {
 		Name:  "stalled",
 		Title: "One subscriber never reads",
 		About: fmt.Sprintf("%s events of 4 kB, %s a second, to %d subscribers that read, and to one that never does. "+
-			"What is lost is what those that read did not get. A hub that can resume holds its log in memory, which is as many bytes as were published.",
+			"What is lost is what those that read did not get. A hub that can resume holds its log in memory, "+
+			"which is as many bytes as were published.",
 			thousands(events), thousands(rate), others),
 		Base:  "tutorial hub",
 		Sides: hubs(0, 0),
@@ -45,7 +46,7 @@ func stalled(s size) Work {
 				if err != nil {
 					return nil, err
 				}
-				defer a.Close()
+				defer func() { err = errors.Join(err, a.Close()) }()
 				conn, err := reader.OpenStalled(p.Addr, server.Events)
 				if err != nil {
 					return nil, err

@@ -1,0 +1,181 @@
+package report_test
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/bench/internal/report"
+)
+
+// example has a base, a side of this project that keeps its limit, one that does
+// not and has lost something, and one that has failed.
+func example() *report.Report {
+	side := func(name string, ours bool, lost float64, cpu ...float64) *report.Side {
+		s := &report.Side{Name: name, Ours: ours, Most: 0.5}
+		for _, v := range cpu {
+			s.Samples = append(s.Samples, report.Sample{"cpu": v, "lost": lost})
+		}
+		return s
+	}
+	broken := side("broken", false, 0)
+	broken.Err = "it fell over"
+	return &report.Report{
+		Time:    time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC),
+		Command: "go run ./bench",
+		Results: []*report.Result{{
+			Name: "work", Title: "A work", About: "What it is.", Base: "by hand", Rounds: 3,
+			Metrics: []report.Metric{{Key: "cpu", Name: "CPU", Unit: report.Nanoseconds}, report.Lost},
+			Sides: []*report.Side{
+				side("by hand", false, 0, 1000, 2000, 1500),
+				side("fast", true, 0, 250, 500, 375),
+				side("slow", true, 12, 1000, 2000, 1500),
+				broken,
+			},
+		}},
+	}
+}
+
+func TestTables(t *testing.T) {
+	md := example().Tables()
+	for _, want := range []string{
+		"## A work",
+		"| by hand | 1.50\u00a0\u00b5s | 1.00 to 2.00 | 1 | 0 |",
+		"| fast | 375\u00a0ns | 250 to 500 | 0.25 (0.25 to 0.25) | 0 |",
+		"| slow | 1.50\u00a0\u00b5s | 1.00 to 2.00 | 1.00 (1.00 to 1.00) | 12.0\u00a0% |",
+		"| broken | - | - | - | - |",
+		"broken: it fell over",
+		"`go run ./bench` on 2025-01-02",
+	} {
+		if !strings.Contains(md, want) {
+			t.Errorf("%q is not in\n%s", want, md)
+		}
+	}
+	text := example().Results[0].Text()
+	for _, want := range []string{"fast: 0.250 times by hand, at most 0.50: kept", "slow: 1.000 times by hand, at most 0.50: MISSED"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+func TestMissed(t *testing.T) {
+	failed, slow := example().Results[0].Missed()
+	if len(failed) != 1 || !strings.Contains(failed[0], "slow: lost 12.0") {
+		t.Errorf("failed: got %q, want the side that has lost something", failed)
+	}
+	if len(slow) != 1 || !strings.Contains(slow[0], "slow: 1.00 times by hand") {
+		t.Errorf("slow: got %q, want the side that is above its limit", slow)
+	}
+}
+
+func TestReadWrite(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "new", "results.json")
+	want := example()
+	if err := want.Write(file); err != nil {
+		t.Fatal(err)
+	}
+	got, err := report.Read(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// No samples are read as none.
+	want.Results[0].Sides[3].Samples = got.Results[0].Sides[3].Samples
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestSplice(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "doc.md")
+	doc := "a\n<!-- table work -->\nold\n<!-- end -->\nb\n<!-- table other -->\nkept\n<!-- end -->\n<!-- table origin -->\n<!-- end -->\n"
+	if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time changes nothing
+		if err := example().Splice(file); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := string(content)
+		for _, want := range []string{"a\n<!-- table work -->\n\n|", "| fast |", "\n<!-- end -->\nb\n", "kept", "go run ./bench"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%q is not in\n%s", want, got)
+			}
+		}
+		if strings.Contains(got, "old") || strings.Count(got, "| fast |") != 1 {
+			t.Errorf("the old table is still there:\n%s", got)
+		}
+	}
+	if err := os.WriteFile(file, []byte("<!-- table work -->\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := example().Splice(file); err == nil {
+		t.Error("a table without an end: got no error, want one")
+	}
+}
+
+func TestCharts(t *testing.T) {
+	dir := t.TempDir()
+	if err := example().Charts(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, theme := range []string{"light", "dark"} {
+		f, err := os.Open(filepath.Join(dir, "work-"+theme+".svg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		var text strings.Builder
+		for d := xml.NewDecoder(f); ; {
+			token, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if chars, ok := token.(xml.CharData); ok {
+				text.Write(chars)
+			}
+		}
+		for _, want := range []string{"A work", "fast", "375\u00a0ns (0.25\u00d7)", "by hand"} {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("%s: %q is not in %q", theme, want, text.String())
+			}
+		}
+	}
+}
+
+func TestFormat(t *testing.T) {
+	for _, tt := range []struct {
+		unit  report.Unit
+		value float64
+		want  string
+	}{
+		{report.Nanoseconds, 13.26, "13.3\u00a0ns"},
+		{report.Nanoseconds, 4_830, "4.83\u00a0\u00b5s"},
+		{report.Nanoseconds, 12_000_000, "12.0\u00a0ms"},
+		{report.Nanoseconds, 3e9, "3.00\u00a0s"},
+		{report.Bytes, 25_300, "25.3\u00a0kB"},
+		{report.Percent, 99.5, "99.5\u00a0%"},
+		{report.Number, 0.0073, "0.007"},
+		{report.Number, 0, "0"},
+		{report.Number, 1002, "1002"},
+		{report.Bytes, math.NaN(), "-"},
+	} {
+		if got := tt.unit.Format(tt.value); got != tt.want {
+			t.Errorf("%v %v: got %q, want %q", tt.value, tt.unit, got, tt.want)
+		}
+	}
+}
