@@ -74,13 +74,18 @@ func TestKick(t *testing.T) {
 func TestKickWhileWaiting(t *testing.T) {
 	var h hub.Hub
 	url := serve(t, &h)
-	s, decoded := ssetest.Open(t, url+"topic=a"), ssetest.Open(t, url+"topic=a&decode")
-	eventually(t, "both are subscribed", func() bool { return h.Len("a") == 2 })
-	if got := h.Kick("a"); got != 2 {
-		t.Errorf("got %d, want 2", got)
+	var streams []*ssetest.Stream
+	for _, query := range ways {
+		streams = append(streams, ssetest.Open(t, url+"topic=a"+query))
 	}
-	if got := summaries(append(s.All(), decoded.All()...)); got != "" {
-		t.Errorf("got %q, want nothing", got)
+	eventually(t, "all are subscribed", func() bool { return h.Len("a") == len(ways) })
+	if got := h.Kick("a"); got != len(ways) {
+		t.Errorf("got %d, want %d", got, len(ways))
+	}
+	for _, s := range streams {
+		if got := summaries(s.All()); got != "" {
+			t.Errorf("got %q, want nothing", got)
+		}
 	}
 }
 
@@ -247,7 +252,7 @@ func TestThousandLeave(t *testing.T) {
 			conns := make([]net.Conn, 0, many)
 			var running sync.WaitGroup
 			for i := range many {
-				conns = append(conns, open(t, url+fmt.Sprintf("topic=all&topic=t%d&topic=p.*", i%10)))
+				conns = append(conns, open(t, url+fmt.Sprintf("topic=all&topic=t%d&topic=p.*", i%10)+strings.Repeat("&detach", i%2)))
 				s := h.Subscribe(ctx, "all", fmt.Sprint("t", i%10), "*")
 				running.Go(func() {
 					for _, err := range s {

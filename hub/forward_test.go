@@ -39,9 +39,11 @@ func TestForwardedAndDecodedAreTheSame(t *testing.T) {
 	url := serve(t, h, core.WithHeartbeat(0))
 	forwarded := ssetest.Open(t, url+"topic=a&topic=*")
 	decoded := ssetest.Open(t, url+"topic=a&topic=*&decode")
+	detached := ssetest.Open(t, url+"topic=a&topic=*&detach")
 	late := ssetest.Open(t, url+"topic=a&from=rubbish")
 	lateDecoded := ssetest.Open(t, url+"topic=a&from=rubbish&decode")
-	eventually(t, "all are subscribed", func() bool { return h.Len("a") == 4 })
+	lateDetached := ssetest.Open(t, url+"topic=a&from=rubbish&detach")
+	eventually(t, "all are subscribed", func() bool { return h.Len("a") == 6 })
 	want := ": open\n\n"
 	for range 5 {
 		for _, e := range allSorts {
@@ -64,8 +66,12 @@ func TestForwardedAndDecodedAreTheSame(t *testing.T) {
 	if got := decoded.Body(); got != want {
 		t.Errorf("decoded: got\n%.2000q, want\n%.2000q", got, want)
 	}
-	if a, b := late.Body(), lateDecoded.Body(); a != b || !strings.Contains(a, "event: gap\n") {
-		t.Errorf("with a gap: got\n%.500q forwarded and\n%.500q decoded", a, b)
+	if got := detached.Body(); got != want {
+		t.Errorf("detached: got\n%.2000q, want\n%.2000q", got, want)
+	}
+	a, b, c := late.Body(), lateDecoded.Body(), lateDetached.Body()
+	if a != b || a != c || !strings.Contains(a, "event: gap\n") {
+		t.Errorf("with a gap: got\n%.500q forwarded,\n%.500q decoded and\n%.500q detached", a, b, c)
 	}
 }
 

@@ -172,15 +172,15 @@ func gapOf(t testing.TB, e core.Event) hub.Gap {
 	return gap
 }
 
-// serve serves h: ?topic=T&topic=U&from=ID, and with &decode a stream of the
-// view's own that ranges over the hub's.
+// serve serves h: ?topic=T&topic=U&from=ID, with &decode a stream of the view's own
+// that ranges over the hub's, and with &detach without a handler.
 func serve(t testing.TB, h *hub.Hub, opts ...core.Option) (url string) {
 	t.Helper()
 	return ssetest.Serve(t, view(h, opts...)) + "/?"
 }
 
 func view(h *hub.Hub, opts ...core.Option) http.Handler {
-	return nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+	view := func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		query := r.URL.Query()
 		s := h.SubscribeFrom(r.Context(), query.Get("from"), query["topic"]...)
 		if !query.Has("decode") {
@@ -193,7 +193,16 @@ func view(h *hub.Hub, opts ...core.Option) http.Handler {
 				}
 			}
 		}
-	}, opts...)
+	}
+	attached := nethttpsse.Handler(view, opts...)
+	detached := nethttpsse.Handler(view, append(opts, core.WithDetach())...)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("detach") {
+			detached.ServeHTTP(w, r)
+		} else {
+			attached.ServeHTTP(w, r)
+		}
+	})
 }
 
 // eventually waits until done says so.

@@ -13,7 +13,9 @@ import (
 
 // ways are those in which a subscription reaches its client: its frames as they
 // are, and its events decoded by a generator.
-var ways = map[string]string{"forwarded": "", "decoded": "&decode"}
+var ways = map[string]string{
+	"forwarded": "", "decoded": "&decode", "detached": "&detach", "decoded and detached": "&decode&detach",
+}
 
 // A hub that has published 1 to 5 to topic a, and holds 3, 4 and 5. What a client
 // gets that comes with an ID, and then the live event 6.

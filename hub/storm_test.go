@@ -195,7 +195,11 @@ func (f *follower) connect(from string) (int, error) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	_ = conn.(*net.TCPConn).SetReadBuffer(16 << 10) // so that who stalls is noticed
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+url.Values{"topic": f.names, "from": {from}}.Encode(), nil)
+	query := url.Values{"topic": f.names, "from": {from}}
+	if f.rng.IntN(2) == 0 {
+		query.Set("detach", "")
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+query.Encode(), nil)
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,595 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httputil"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+const patience = 10 * time.Second
+
+func soon[T any](t *testing.T, ch <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s did not come within %v", what, patience)
+		panic("unreachable")
+	}
+}
+
+// A guest is a host that lets its connection go, and the client at the other end.
+type guest struct {
+	server, client net.Conn
+	failures       chan error
+	sums           chan core.Summary
+	session        *core.Session
+}
+
+func (g *guest) Send(p []byte) error {
+	p = p[core.Headroom:]
+	_, err := fmt.Fprintf(g.server, "%x\r\n%s\r\n", len(p), p)
+	return err
+}
+
+func (*guest) End() error { return errors.New("the host ends what was detached") }
+func (*guest) Abort()     {}
+
+func (g *guest) Detach() (net.Conn, func(error), bool) {
+	return g.server, func(err error) { g.failures <- err }, true
+}
+
+// detached serves a stream over a connection of its own, without a handler. The
+// stream is made of the session.
+func detached(t *testing.T, stream func(*core.Session) core.Stream, opts ...core.Option) *guest {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	g := &guest{failures: make(chan error, 2), sums: make(chan core.Summary, 2)}
+	if g.client, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.client.Close() })
+	_ = g.client.SetDeadline(time.Now().Add(patience))
+	if g.server, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	const buffer = 64 << 10 // so that a client that does not read is noticed soon
+	_ = g.client.(*net.TCPConn).SetReadBuffer(buffer)
+	_ = g.server.(*net.TCPConn).SetWriteBuffer(buffer)
+	handler, end := context.WithCancel(t.Context())
+	defer end() // as a host does when its handler returns
+	opts = append([]core.Option{
+		core.WithDetach(), core.WithHeartbeat(0),
+		core.WithObserver(core.Observer{Closed: func(_ context.Context, sum core.Summary) { g.sums <- sum }}),
+	}, opts...)
+	if g.session, err = core.NewSession(handler, "", opts...); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.session.Serve(g, stream(g.session)); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// events reads the stream to its end, which should come if the stream is to end.
+func (g *guest) events() (events []core.Event, err error) {
+	for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+		if err != nil {
+			return events, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// A pump is made of functions, any of which may be nil.
+type pump struct {
+	take        func(frames *[][]byte) (more bool, err error)
+	wait, leave func()
+}
+
+func (p *pump) Take(frames *[][]byte) (more bool, err error) { return p.take(frames) }
+func (p *pump) Wait()                                        { p.wait() }
+
+func (p *pump) Leave() {
+	if p.leave != nil {
+		p.leave()
+	}
+}
+
+// handedOver is a stream that p goes on with. It skips the test where there is no
+// such thing.
+func handedOver(t *testing.T, p core.Pump) func(*core.Session) core.Stream {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("streams are handed over on Linux only")
+	}
+	return func(s *core.Session) core.Stream {
+		var stream core.Stream
+		stream = func(func(core.Event, error) bool) {
+			if !s.Handover(stream, p) {
+				t.Error("the stream was not handed over")
+			}
+		}
+		return stream
+	}
+}
+
+func frame(data string) []byte { return []byte("data: " + data + "\n\n") }
+
+// list is a take that gives frames, one at a time, and then err.
+func list(err error, data ...string) func(*[][]byte) (bool, error) {
+	return func(frames *[][]byte) (bool, error) {
+		if len(data) == 0 {
+			return false, err
+		}
+		*frames = append(*frames, frame(data[0]))
+		data = data[1:]
+		return true, nil
+	}
+}
+
+func datas(events []core.Event) string {
+	var all []string
+	for _, e := range events {
+		all = append(all, e.Data)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestHandover(t *testing.T) {
+	boom := errors.New("boom")
+	explode := func() { panic("boom") }
+	isPanic := func(err error) bool {
+		var p *core.PanicError
+		return errors.As(err, &p) && strings.Contains(string(p.Stack), "TestHandover")
+	}
+	tests := []struct {
+		name  string
+		pump  pump
+		opts  []core.Option
+		want  string
+		clean bool
+		fails func(error) bool // nil if it does not
+	}{
+		{"to its end", pump{take: list(io.EOF, "1", "2", "3")}, nil, "1 2 3", true, nil},
+		{
+			"frames beside the end",
+			pump{take: func(frames *[][]byte) (bool, error) {
+				*frames = append(*frames, frame("1"), frame("2"))
+				return true, io.EOF
+			}}, nil, "1 2", true, nil,
+		},
+		{
+			"a failure", pump{take: list(boom, "1")}, nil, "1", false,
+			func(err error) bool { return errors.Is(err, boom) },
+		},
+		{
+			"a failure with an error event", pump{take: list(boom, "1")},
+			[]core.Option{core.WithErrorEvent(func(error) core.Event { return core.Event{Data: "sorry"} })}, "1 sorry", true,
+			func(err error) bool { return errors.Is(err, boom) },
+		},
+		{"a panic", pump{take: func(*[][]byte) (bool, error) { explode(); return false, nil }}, nil, "", false, isPanic},
+		{
+			"runtime.Goexit", pump{take: func(*[][]byte) (bool, error) { runtime.Goexit(); return false, nil }}, nil, "", false,
+			isPanic,
+		},
+		{"a panic of Wait", pump{take: list(core.ErrWait, "1"), wait: explode}, nil, "1", false, isPanic},
+		{"a panic of Leave", pump{take: list(io.EOF, "1"), leave: explode}, nil, "1", false, isPanic},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			left := make(chan struct{}, 2)
+			leave := test.pump.leave
+			test.pump.leave = func() {
+				left <- struct{}{}
+				if leave != nil {
+					leave()
+				}
+			}
+			group := new(core.Group)
+			g := detached(t, handedOver(t, &test.pump), append(test.opts, core.WithGroup(group))...)
+			got, err := g.events()
+			if datas(got) != test.want || (err == nil) != test.clean {
+				t.Errorf("got %q and the end %v, want %q and a clean end: %v", datas(got), err, test.want, test.clean)
+			}
+			sum := soon(t, g.sums, "the end of the session")
+			if test.fails == nil && sum.Err != nil || test.fails != nil && !test.fails(sum.Err) {
+				t.Errorf("the observer was told of the failure %v", sum.Err)
+			}
+			if test.fails != nil && !test.fails(soon(t, g.failures, "the report to the host")) {
+				t.Error("the host was told of another failure")
+			}
+			if err := group.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if len(left) != 1 || len(g.failures) > 0 {
+				t.Errorf("got %d calls of Leave and %d more reports, want 1 and 0", len(left), len(g.failures))
+			}
+		})
+	}
+}
+
+// What comes after a stream that would be handed over must come after it.
+func TestHandoverOfAPart(t *testing.T) {
+	g := detached(t, func(s *core.Session) core.Stream {
+		var part core.Stream
+		part = func(yield func(core.Event, error) bool) {
+			if s.Handover(part, &pump{take: list(io.EOF, "never")}) {
+				t.Error("a part of a stream was handed over")
+			}
+			yield(core.Event{Data: "1"}, nil)
+		}
+		return func(yield func(core.Event, error) bool) {
+			part(yield)
+			yield(core.Event{Data: "2"}, nil)
+		}
+	})
+	if got, err := g.events(); datas(got) != "1 2" || err != nil {
+		t.Errorf("got %q, %v, want 1 2", datas(got), err)
+	}
+	if got := soon(t, g.sums, "the end").Events; got != 2 {
+		t.Errorf("got %d events in the summary, want 2", got)
+	}
+}
+
+// A session in its handler hands nothing over.
+func TestNoHandover(t *testing.T) {
+	tr := newTrial(t.Context(), t)
+	var stream core.Stream
+	stream = func(func(core.Event, error) bool) {
+		if tr.Handover(stream, &pump{}) {
+			t.Error("got a handover in the handler")
+		}
+	}
+	if err := tr.Serve(tr.host, stream); err != nil {
+		t.Error(err)
+	}
+}
+
+// Wait may take its time: others go on, and this one when it has returned.
+func TestHandoverWait(t *testing.T) {
+	goAhead := make(chan struct{})
+	waited := false
+	slow := detached(t, handedOver(t, &pump{
+		take: func(frames *[][]byte) (bool, error) {
+			if !waited {
+				return false, core.ErrWait
+			}
+			*frames = append(*frames, frame("waited"))
+			return false, io.EOF
+		},
+		wait: func() { waited = true; <-goAhead },
+	}))
+	for range runtime.GOMAXPROCS(0) {
+		g := detached(t, handedOver(t, &pump{take: list(io.EOF, "1")}))
+		if got, err := g.events(); datas(got) != "1" || err != nil {
+			t.Errorf("another one got %q, %v, want 1", datas(got), err)
+		}
+	}
+	slow.session.Wake() // is of no use yet
+	close(goAhead)
+	if got, err := slow.events(); datas(got) != "waited" || err != nil {
+		t.Errorf("got %q, %v, want waited", datas(got), err)
+	}
+}
+
+// A source makes numbered events as fast as they are taken.
+type source struct {
+	pump
+	taken atomic.Int64
+	most  int64
+}
+
+const sourceEvent = 1 << 10
+
+func newSource(most int64) *source {
+	s := &source{most: most}
+	text := strings.Repeat("x", sourceEvent)
+	s.take = func(frames *[][]byte) (bool, error) {
+		for range 64 {
+			if s.taken.Load() == s.most {
+				return false, io.EOF
+			}
+			*frames = append(*frames, frame(strconv.FormatInt(s.taken.Add(1), 10)+" "+text))
+		}
+		return true, nil
+	}
+	return s
+}
+
+// stuck waits until nothing is taken of a source any more.
+func (s *source) stuck(t *testing.T) {
+	t.Helper()
+	still, last := 0, int64(-1)
+	for range int(patience / (5 * time.Millisecond)) {
+		<-time.After(5 * time.Millisecond)
+		if now := s.taken.Load(); now > 0 && now == last {
+			still++
+		} else {
+			last, still = now, 0
+		}
+		if still == 20 {
+			return
+		}
+	}
+	t.Fatal("more and more is taken though the client does not read")
+}
+
+// A client that does not read costs one batch, holds nobody up, and finds
+// everything in its order when it reads after all.
+func TestHandoverToStalledClient(t *testing.T) {
+	const events = 2_000 // more than the kernel holds
+	src := newSource(events)
+	g := detached(t, handedOver(t, src), core.WithFlushWindow(0))
+	src.stuck(t)
+	if src.taken.Load() == events {
+		t.Fatal("the kernel holds everything: the test has no meaning")
+	}
+	for range runtime.GOMAXPROCS(0) {
+		other := detached(t, handedOver(t, &pump{take: list(io.EOF, "1", "2", "3")}))
+		if got, err := other.events(); datas(got) != "1 2 3" || err != nil {
+			t.Errorf("another one got %q, %v, want 1 2 3", datas(got), err)
+		}
+	}
+	n := int64(0)
+	for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if number, _, _ := strings.Cut(e.Data, " "); number != strconv.FormatInt(n, 10) || len(e.Data) != len(number)+1+sourceEvent {
+			t.Fatalf("got %.20q, want event %d", e.Data, n)
+		}
+	}
+	if n != events {
+		t.Errorf("got %d events, want %d", n, events)
+	}
+	if sum := soon(t, g.sums, "the end"); sum.Events != events || sum.Bytes < events*sourceEvent || sum.Cause != nil {
+		t.Errorf("got summary %+v", sum)
+	}
+}
+
+// One that never reads is given up, and so is one that does not read when its
+// session ends. The same holds for a generator.
+func TestDetachedClientThatNeverReads(t *testing.T) {
+	flood := func(*core.Session) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			for e := (core.Event{Data: strings.Repeat("x", sourceEvent)}); yield(e, nil); {
+			}
+		}
+	}
+	for _, test := range []struct {
+		name  string
+		opts  []core.Option
+		cause error
+	}{
+		{"write timeout", []core.Option{core.WithWriteTimeout(200 * time.Millisecond)}, core.ErrSlowClient},
+		{"maximum age", []core.Option{core.WithWriteTimeout(0), core.WithMaxAge(300 * time.Millisecond)}, core.ErrMaxAge},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for what, stream := range map[string]func(*core.Session) core.Stream{
+				"a generator": flood, "handed over": handedOver(t, newSource(1<<40)),
+			} {
+				g := detached(t, stream, test.opts...)
+				if sum := soon(t, g.sums, "the end of "+what); !errors.Is(sum.Cause, test.cause) || sum.Err != nil {
+					t.Errorf("%s: got summary %+v, want cause %v", what, sum, test.cause)
+				}
+				if _, err := g.events(); err == nil {
+					t.Errorf("%s: the client sees a clean end of half a stream", what)
+				}
+			}
+		})
+	}
+}
+
+// Shutdown gives a client that does not read little time.
+func TestDetachedShutdown(t *testing.T) {
+	group := new(core.Group)
+	src := newSource(1 << 40)
+	stalled := detached(t, handedOver(t, src), core.WithGroup(group), core.WithWriteTimeout(0))
+	idle := detached(t, handedOver(t, &pump{take: list(nil)}), core.WithGroup(group))
+	src.stuck(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience/2)
+	defer cancel()
+	if err := group.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	for _, g := range []*guest{stalled, idle} {
+		if sum := soon(t, g.sums, "the end"); !errors.Is(sum.Cause, core.ErrShutdown) {
+			t.Errorf("got cause %v, want %v", sum.Cause, core.ErrShutdown)
+		}
+	}
+	if got, err := io.ReadAll(httputil.NewChunkedReader(idle.client)); err != nil || !strings.Contains(string(got), "\nretry: ") {
+		t.Errorf("the idle client got %q, %v, want a reconnection time and a clean end", got, err)
+	}
+}
+
+// Events that come within a flush window are taken together at its end.
+func TestHandoverFlushWindow(t *testing.T) {
+	const window, events = 300 * time.Millisecond, 200
+	var mu sync.Mutex
+	pending, takes := 0, 0
+	p := &pump{take: func(frames *[][]byte) (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		takes++
+		for range pending {
+			*frames = append(*frames, frame("x"))
+		}
+		pending = 0
+		return false, nil
+	}}
+	g := detached(t, handedOver(t, p), core.WithFlushWindow(window))
+	begin := time.Now()
+	for range events {
+		mu.Lock()
+		pending++
+		mu.Unlock()
+		g.session.Wake()
+		runtime.Gosched()
+	}
+	n := 0
+	for _, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == events {
+			break
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	// One for the beginning, one for the first event, and one for each window.
+	if most := 3 + int(time.Since(begin)/window); takes > most {
+		t.Errorf("got %d calls of Take for %d events, want at most %d", takes, events, most)
+	}
+}
+
+// A session whose flush window is long ends at once all the same.
+func TestHandoverEndsWithinFlushWindow(t *testing.T) {
+	group := new(core.Group)
+	var left atomic.Int64
+	left.Store(2)
+	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+		if left.Add(-1) >= 0 {
+			*frames = append(*frames, frame("x"))
+		}
+		return false, nil
+	}}), core.WithGroup(group), core.WithFlushWindow(time.Hour))
+	g.session.Wake()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := group.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := g.events(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who always has more takes turns with the others.
+func TestHandoverIsFair(t *testing.T) {
+	endless := newSource(1 << 40)
+	var greedy []*guest
+	for range 2 * runtime.GOMAXPROCS(0) { // on each writer
+		g := detached(t, handedOver(t, endless), core.WithFlushWindow(0))
+		go func() { _, _ = io.Copy(io.Discard, g.client) }()
+		greedy = append(greedy, g)
+	}
+	for range 2 * runtime.GOMAXPROCS(0) {
+		g := detached(t, handedOver(t, &pump{take: list(io.EOF, "1", "2", "3")}), core.WithFlushWindow(0))
+		if got, err := g.events(); datas(got) != "1 2 3" || err != nil {
+			t.Errorf("got %q, %v, want 1 2 3", datas(got), err)
+		}
+	}
+	for _, g := range greedy {
+		_ = g.client.Close()
+		soon(t, g.sums, "the end of one whose client has left")
+	}
+}
+
+// Wakes that fall together with takes are not lost.
+func TestHandoverLosesNoWake(t *testing.T) {
+	const workers, events = 4, 500
+	var mu sync.Mutex
+	pending := 0
+	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		for range pending {
+			*frames = append(*frames, frame("x"))
+		}
+		pending = 0
+		return false, nil
+	}}), core.WithFlushWindow(0))
+	for range workers {
+		go func() {
+			for range events {
+				mu.Lock()
+				pending++
+				mu.Unlock()
+				g.session.Wake()
+			}
+		}()
+	}
+	n := 0
+	for _, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+		if err != nil {
+			t.Fatalf("after %d events: %v", n, err)
+		}
+		if n++; n == workers*events {
+			break
+		}
+	}
+}
+
+// A session whose context has a deadline of the host's stays where that counts.
+func TestDetaches(t *testing.T) {
+	limited, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	inner, stop := context.WithCancel(limited)
+	defer stop()
+	for _, test := range []struct {
+		name string
+		ctx  context.Context
+		opts []core.Option
+		want bool
+	}{
+		{"without the option", t.Context(), nil, false},
+		{"with it", t.Context(), []core.Option{core.WithDetach()}, true},
+		{"a deadline", limited, []core.Option{core.WithDetach()}, false},
+		{"a deadline further out", inner, []core.Option{core.WithDetach()}, false},
+	} {
+		s, err := core.NewSession(test.ctx, "", test.opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Detaches(); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+		s.Close()
+	}
+}
+
+// The request's values are there for a detached session as for any.
+func TestDetachedValues(t *testing.T) {
+	type key int
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key(1), "one"))
+	defer cancel()
+	inner, stop := context.WithCancelCause(context.WithValue(ctx, key(2), "two"))
+	defer stop(nil)
+	s, err := core.NewSession(inner, "7", core.WithDetach())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	got := []any{s.Context().Value(key(1)), s.Context().Value(key(2)), core.LastEventID(s.Context())}
+	if want := []any{"one", "two", "7"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	cause := errors.New("a middleware's")
+	stop(cause)
+	<-s.Context().Done()
+	if got := context.Cause(s.Context()); !errors.Is(got, cause) {
+		t.Errorf("got cause %v before the session was detached, want %v", got, cause)
+	}
+}
