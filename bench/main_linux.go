@@ -53,7 +53,7 @@ func parseOptions() (o options) {
 	flag.IntVar(&o.rounds, "rounds", 0, "`number` of rounds; 0 leaves it to each work")
 	flag.BoolVar(&o.quick, "quick", false, "small works, and one or two rounds: all is well, but the numbers say little")
 	flag.BoolVar(&o.list, "list", false, "list the works")
-	flag.StringVar(&o.out, "out", "", "write results.json, tables.md and charts to this `folder`")
+	flag.StringVar(&o.out, "out", "", "write results.json and charts to this `folder`")
 	flag.StringVar(&o.doc, "doc", "", "put the tables into this `document`, where it has places for them")
 	flag.StringVar(&o.render, "render", "", "measure nothing, and show this results.json `file`")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU and a heap profile of each server to this `folder`")
@@ -156,9 +156,6 @@ func roundsOf(w work.Work, o options) int {
 func write(r *report.Report, o options) error {
 	if o.out != "" {
 		err := r.Write(filepath.Join(o.out, "results.json"))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(o.out, "tables.md"), []byte(r.Tables()), 0o644)
-		}
 		if err == nil {
 			err = r.Charts(o.out)
 		}

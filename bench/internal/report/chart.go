@@ -48,13 +48,16 @@ const (
 	margin     = 8
 )
 
-// Charts draws the first metric of each result, for light and for dark pages:
-// NAME-light.svg and NAME-dark.svg.
+// Charts draws the first metric of each result that is worth it, for light and for
+// dark pages: NAME-light.svg and NAME-dark.svg.
 func (r *Report) Charts(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	for _, result := range r.Results {
+		if !result.Chart {
+			continue
+		}
 		for _, t := range themes {
 			svg, err := result.chart(t)
 			if errors.Is(err, errEmpty) {

@@ -80,22 +80,12 @@ func (r *Result) row(s *Side) table.Row {
 	return row
 }
 
-// Tables is all results as Markdown.
-func (r *Report) Tables() string {
-	var b strings.Builder
-	for _, result := range r.Results {
-		fmt.Fprintf(&b, "## %s\n\n%s\n\n%s\n", result.Title, result.About, result.Markdown())
-	}
-	fmt.Fprintf(&b, "%s\n", r.Origin())
-	return b.String()
-}
-
 // Origin says where the numbers come from.
 func (r *Report) Origin() string {
 	return fmt.Sprintf("Measured with `%s` on %s, on %s.", r.Command, r.Time.Format("2006-01-02"), r.Machine)
 }
 
-// Splice puts each result's table into a document, between the lines
+// Splice puts what was measured, and its table, into a document, between the lines
 // "<!-- table NAME -->" and "<!-- end -->", and the numbers' origin where NAME is
 // "origin". What the document has no place for is left out.
 func (r *Report) Splice(file string) error {
@@ -106,7 +96,7 @@ func (r *Report) Splice(file string) error {
 	doc := string(content)
 	parts := map[string]string{"origin": r.Origin() + "\n"}
 	for _, result := range r.Results {
-		parts[result.Name] = result.Markdown()
+		parts[result.Name] = result.About + "\n\n" + result.Markdown()
 	}
 	for name, part := range parts {
 		begin, end := "<!-- table "+name+" -->\n", "<!-- end -->"

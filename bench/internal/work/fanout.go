@@ -42,6 +42,7 @@ func fanOut(s size, subscribers int) Work {
 		Metrics: perDelivery,
 		Rounds:  5,
 		Cost:    60 * time.Second,
+		chart:   subscribers == 1_000,
 		open:    openAudience(subscribers, events, 0, false),
 	}
 }
@@ -58,6 +59,7 @@ func paced(s size, rate, subscribers int) Work {
 		Metrics: perDelivery,
 		Rounds:  5,
 		Cost:    50 * time.Second,
+		chart:   subscribers == 1_000,
 		open:    openAudience(subscribers, max(rate/subscribers/s.of(1, 4), 1), rate/subscribers, false),
 	}
 }

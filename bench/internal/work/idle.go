@@ -47,6 +47,7 @@ func idle(s size) Work {
 		Metrics: perConnection,
 		Rounds:  3,
 		Cost:    100 * time.Second,
+		chart:   true,
 		cold:    true,
 		open: func(s Side) (runner, error) {
 			return coldRunner(func() (sample report.Sample, err error) {

@@ -38,6 +38,7 @@ func replay(s size) Work {
 		},
 		Rounds: 7,
 		Cost:   20 * time.Second,
+		chart:  true,
 		place:  together,
 		open: func(s Side) (runner, error) {
 			p, err := process.Start(s.server)

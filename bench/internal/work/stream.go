@@ -34,6 +34,7 @@ func stream(s size) Work {
 		Metrics: append(perUnit("an event"), report.Metric{Key: "writes", Name: "write calls"}),
 		Rounds:  9,
 		Cost:    25 * time.Second,
+		chart:   true,
 		place:   together,
 		open: func(s Side) (runner, error) {
 			p, err := process.Start(s.server)

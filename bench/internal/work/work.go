@@ -25,6 +25,7 @@ type Work struct {
 	// open makes ready what a side needs for all its rounds.
 	open func(Side) (runner, error)
 
+	chart bool
 	cold  bool // the first round is like the others, for each starts a server
 	place place
 }
@@ -100,7 +101,7 @@ func (quick size) of(full, small int) int {
 func (w Work) Run(rounds int, progress func(step, steps int, what string)) (*report.Result, error) {
 	result := &report.Result{
 		Name: w.Name, Title: w.Title, About: w.About,
-		Metrics: w.Metrics, Base: w.Base, Rounds: rounds,
+		Metrics: w.Metrics, Base: w.Base, Rounds: rounds, Chart: w.chart,
 	}
 	for _, s := range w.Sides {
 		result.Sides = append(result.Sides, &report.Side{Name: s.Name, Ours: s.Ours, Most: s.Most})
