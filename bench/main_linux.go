@@ -125,6 +125,10 @@ func choose(all []work.Work, pattern string) (some []work.Work, err error) {
 func measure(works []work.Work, o options) (*report.Report, error) {
 	begin := time.Now()
 	r := &report.Report{Time: begin, Command: command(), Machine: machine()}
+	old, err := kept(o)
+	if err != nil {
+		return nil, err
+	}
 	fmt.Fprintf(os.Stdout, "%s\n\n", r.Machine)
 	p := newProgress(os.Stderr, works, func(w work.Work) int { return roundsOf(w, o) })
 	for i, w := range works {
@@ -135,11 +139,30 @@ func measure(works []work.Work, o options) (*report.Report, error) {
 		}
 		r.Results = append(r.Results, result)
 		fmt.Fprintln(os.Stdout, result.Text())
+		r.Keep(old)
+		if err := write(r, o); err != nil { // so that what is there survives an interrupt
+			return nil, err
+		}
 	}
 	r.Took = time.Since(begin).Round(time.Second).String()
 	fmt.Fprintf(os.Stdout, "done after %s\n", r.Took)
 	return r, nil
 }
+
+// kept is the report in the folder that is written to: if only some works are
+// measured, the others' results stay.
+func kept(o options) (*report.Report, error) {
+	if o.out == "" || o.only == "" {
+		return &report.Report{}, nil
+	}
+	old, err := report.Read(resultsFile(o.out))
+	if errors.Is(err, os.ErrNotExist) {
+		return &report.Report{}, nil
+	}
+	return old, err
+}
+
+func resultsFile(folder string) string { return filepath.Join(folder, "results.json") }
 
 func roundsOf(w work.Work, o options) int {
 	switch {
@@ -155,7 +178,7 @@ func roundsOf(w work.Work, o options) int {
 // write puts a report where it is wanted.
 func write(r *report.Report, o options) error {
 	if o.out != "" {
-		err := r.Write(filepath.Join(o.out, "results.json"))
+		err := r.Write(resultsFile(o.out))
 		if err == nil {
 			err = r.Charts(o.out)
 		}

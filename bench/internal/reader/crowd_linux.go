@@ -18,9 +18,12 @@ type Crowd struct {
 	buf   []byte
 }
 
-// A lazy crowd is woken for lowWater bytes of one connection, and looks so often
-// for what is less.
-const sweepEvery = 25 * time.Millisecond
+// A lazy crowd is woken for lowWater bytes of one connection. It looks so often for
+// what is less, and no more than this part of its time.
+const (
+	sweepEvery = 25 * time.Millisecond
+	sweepPart  = 20
+)
 
 // CrowdOptions say how a crowd reads.
 type CrowdOptions struct {
@@ -159,7 +162,7 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		}
 	}
 	ready := make([]syscall.EpollEvent, 256)
-	swept := time.Now()
+	swept, pause := time.Now(), sweepEvery
 	for last := time.Now(); len(waiting) > 0; {
 		n, err := c.poke(ready, sweepEvery)
 		if err != nil {
@@ -168,9 +171,10 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		if n > 0 {
 			last = time.Now()
 		}
-		if n > 0 && time.Since(swept) < sweepEvery {
+		if time.Since(swept) < pause {
 			continue
 		}
+		begin := time.Now()
 		came, err := c.sweep(waiting)
 		if err != nil {
 			return err
@@ -180,6 +184,7 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		}
 		waiting = slices.DeleteFunc(waiting, func(conn *Conn) bool { return conn.ended || done(conn) })
 		swept = time.Now()
+		pause = max(sweepEvery, sweepPart*swept.Sub(begin))
 		if since := swept.Sub(last); len(waiting) > 0 && since > quiet {
 			return fmt.Errorf("%w for %v, and %d of %d connections have not got all",
 				errQuiet, since.Round(time.Millisecond), len(waiting), len(c.conns))

@@ -34,14 +34,15 @@ func (m Machine) String() string {
 
 // A Result is what the sides of one work have shown.
 type Result struct {
-	Name    string   `json:"name"`
-	Title   string   `json:"title"`
-	About   string   `json:"about"`
-	Metrics []Metric `json:"metrics"` // the first one is what sides are compared by
-	Base    string   `json:"base"`    // the side that ratios are to
-	Rounds  int      `json:"rounds"`
-	Chart   bool     `json:"chart,omitempty"` // it is worth a picture
-	Sides   []*Side  `json:"sides"`
+	Name    string    `json:"name"`
+	Title   string    `json:"title"`
+	About   string    `json:"about"`
+	Time    time.Time `json:"time"`
+	Metrics []Metric  `json:"metrics"` // the first one is what sides are compared by
+	Base    string    `json:"base"`    // the side that ratios are to
+	Rounds  int       `json:"rounds"`
+	Chart   bool      `json:"chart,omitempty"` // it is worth a picture
+	Sides   []*Side   `json:"sides"`
 }
 
 // A Metric is a column of a table. Less is better in all of them.
@@ -110,6 +111,28 @@ func (r *Result) Missed() (failed, slow []string) {
 
 // Lost is the metric of what did not arrive.
 var Lost = Metric{Key: "lost", Name: "lost", Unit: Percent}
+
+// Keep adds the results of another report that r does not have, in its order.
+func (r *Report) Keep(old *Report) {
+	fresh := make(map[string]*Result)
+	for _, result := range r.Results {
+		fresh[result.Name] = result
+	}
+	var all []*Result
+	for _, result := range old.Results {
+		if again := fresh[result.Name]; again != nil {
+			result = again
+			delete(fresh, result.Name)
+		}
+		all = append(all, result)
+	}
+	for _, result := range r.Results {
+		if fresh[result.Name] != nil {
+			all = append(all, result)
+		}
+	}
+	r.Results = all
+}
 
 // Read reads a report that [Report.Write] wrote.
 func Read(file string) (*Report, error) {

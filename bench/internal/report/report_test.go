@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,22 @@ func TestMissed(t *testing.T) {
 	}
 	if len(slow) != 1 || !strings.Contains(slow[0], "slow: 1.00 times by hand") {
 		t.Errorf("slow: got %q, want the side that is above its limit", slow)
+	}
+}
+
+func TestKeep(t *testing.T) {
+	result := func(name, title string) *report.Result { return &report.Result{Name: name, Title: title} }
+	old := &report.Report{Results: []*report.Result{result("a", "old"), result("b", "old")}}
+	fresh := &report.Report{Results: []*report.Result{result("c", "new"), result("b", "new")}}
+	for range 2 { // the second time changes nothing
+		fresh.Keep(old)
+		var got []string
+		for _, r := range fresh.Results {
+			got = append(got, r.Name+" "+r.Title)
+		}
+		if want := []string{"a old", "b new", "c new"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

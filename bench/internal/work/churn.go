@@ -53,7 +53,7 @@ type churnRunner struct {
 	times  int
 }
 
-func (r *churnRunner) round() (report.Sample, error) {
+func (r *churnRunner) round() ([]report.Sample, error) {
 	before, err := r.server.Memory()
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (r *churnRunner) round() (report.Sample, error) {
 	after, err := r.server.Memory()
 	sample := perEach(u, r.times)
 	sample["left"] = max(float64(after.Goroutines-before.Goroutines)/float64(r.times), 0)
-	return sample, err
+	return one(sample, err)
 }
 
 func (r *churnRunner) close() error { return r.server.Stop() }

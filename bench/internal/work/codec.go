@@ -77,15 +77,20 @@ func openJob(target func(int) string, n int) func(Side) (runner, error) {
 	}
 }
 
-func (j *jobRunner) round() (report.Sample, error) {
+func (j *jobRunner) round() ([]report.Sample, error) {
 	u, err := used(j.server, func() error {
 		_, err := get(j.server, j.target)
 		return err
 	})
-	return perEach(u, j.n), err
+	return one(perEach(u, j.n), err)
 }
 
 func (j *jobRunner) close() error { return j.server.Stop() }
+
+// one is a round of one sample.
+func one(sample report.Sample, err error) ([]report.Sample, error) {
+	return []report.Sample{sample}, err
+}
 
 // perEach divides what was used by n.
 func perEach(u process.Usage, n int) report.Sample {

@@ -69,8 +69,8 @@ func idle(s size) Work {
 // A coldRunner starts a server each time.
 type coldRunner func() (report.Sample, error)
 
-func (r coldRunner) round() (report.Sample, error) { return r() }
-func (coldRunner) close() error                    { return nil }
+func (r coldRunner) round() ([]report.Sample, error) { return one(r()) }
+func (coldRunner) close() error                      { return nil }
 
 // hold opens connections that wait, and tells what each of them has added to the
 // server.

@@ -78,8 +78,12 @@ type Audience struct {
 // Assemble connects subscribers to a server. They are woken for each event if
 // prompt, and then note how long it took to come.
 func Assemble(p *process.Process, size int, prompt bool) (*Audience, error) {
-	a := &Audience{server: p, size: size, prompt: prompt}
+	a := newAudience(p, size, prompt)
 	return a, a.assemble()
+}
+
+func newAudience(p *process.Process, size int, prompt bool) *Audience {
+	return &Audience{server: p, size: size, prompt: prompt}
 }
 
 func (a *Audience) assemble() (err error) {

@@ -63,7 +63,7 @@ type replayRunner struct {
 	times    int
 }
 
-func (r *replayRunner) round() (report.Sample, error) {
+func (r *replayRunner) round() ([]report.Sample, error) {
 	bare, err := replays(r.server, r.last, r.times, 0)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (r *replayRunner) round() (report.Sample, error) {
 	u, err := Replays(r.server, r.id, r.times)
 	sample := perEach(u, r.times)
 	sample["replay"] = sample["cpu"] - float64(bare.CPU)/float64(r.times)
-	return sample, err
+	return one(sample, err)
 }
 
 func (r *replayRunner) close() error { return r.server.Stop() }

@@ -49,9 +49,9 @@ type streamRunner struct {
 	events int
 }
 
-func (r *streamRunner) round() (report.Sample, error) {
+func (r *streamRunner) round() ([]report.Sample, error) {
 	u, err := Burst(r.server, r.target, r.events)
-	return perEach(u, r.events), err
+	return one(perEach(u, r.events), err)
 }
 
 func (r *streamRunner) close() error { return r.server.Stop() }

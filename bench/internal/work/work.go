@@ -58,9 +58,9 @@ type Side struct {
 	ask    func(int) string // likewise
 }
 
-// A runner has one side do its work.
+// A runner has one side do its work. A round may give several samples.
 type runner interface {
-	round() (report.Sample, error)
+	round() ([]report.Sample, error)
 	close() error
 }
 
@@ -101,7 +101,7 @@ func (quick size) of(full, small int) int {
 func (w Work) Run(rounds int, progress func(step, steps int, what string)) (*report.Result, error) {
 	result := &report.Result{
 		Name: w.Name, Title: w.Title, About: w.About,
-		Metrics: w.Metrics, Base: w.Base, Rounds: rounds, Chart: w.chart,
+		Time: time.Now(), Metrics: w.Metrics, Base: w.Base, Rounds: rounds, Chart: w.chart,
 	}
 	for _, s := range w.Sides {
 		result.Sides = append(result.Sides, &report.Side{Name: s.Name, Ours: s.Ours, Most: s.Most})
@@ -151,12 +151,12 @@ func (w Work) Run(rounds int, progress func(step, steps int, what string)) (*rep
 			if runners[i] == nil {
 				continue
 			}
-			sample, err := runners[i].round()
+			samples, err := runners[i].round()
 			if err != nil {
 				out(i, err)
 				continue
 			}
-			result.Sides[i].Samples = append(result.Sides[i].Samples, sample)
+			result.Sides[i].Samples = append(result.Sides[i].Samples, samples...)
 		}
 	}
 	return result, nil
