@@ -26,17 +26,24 @@ func (s *Session) tick() {
 	s.timer.Reset(s.due(now))
 	wire := s.wire
 	s.timerMu.Unlock()
-	if wire != nil && wire.wake() {
+	if s.ctx.Err() != nil {
+		if wire != nil {
+			wire.wake() // to end it
+		}
 		return
 	}
 
 	// A write that is under way is as good as a heartbeat.
-	if s.heartbeat <= 0 || s.ctx.Err() != nil || !s.mu.TryLock() {
+	if s.heartbeat <= 0 || !s.mu.TryLock() {
 		return
 	}
 	defer s.mu.Unlock()
 	defer s.recoverHost()
-	if !s.closed && s.waiting == nil && now-time.Duration(s.flushed.Load()) >= s.heartbeat {
+	switch {
+	case s.closed || s.waiting != nil || now-time.Duration(s.flushed.Load()) < s.heartbeat:
+	case wire != nil && wire.served.Load():
+		wire.beat(now)
+	default:
 		s.send(Event{Comment: heartbeatComment})
 	}
 }
@@ -70,7 +77,23 @@ func (s *Session) due(now time.Duration) time.Duration {
 	later(start, s.patience())
 	if s.ctx.Err() == nil {
 		later(s.flushed.Load(), s.heartbeat)
+		if s.wire != nil && s.heartbeat > 0 {
+			next = s.inStep(next)
+		}
 		later(0, s.age)
 	}
 	return next - now
+}
+
+// step is the interval on which the timers of detached sessions fire together: to
+// wake up for each of them costs more than its heartbeat.
+const step = 10 * time.Millisecond
+
+// inStep returns the end of the step that at is in, which is soon after it.
+func (s *Session) inStep(at time.Duration) time.Duration {
+	if s.heartbeat < 10*step {
+		return at
+	}
+	since := s.begin.Sub(epoch) + at
+	return at + (step-since%step)%step
 }

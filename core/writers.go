@@ -18,6 +18,7 @@ type writer struct {
 	mu          sync.Mutex
 	first, last *wire // to be served
 	running     bool
+	start       func()      // run; to make it anew each time would allocate
 	timer       *time.Timer // runs it when a flush window has ended
 
 	// What follows belongs to the goroutine.
@@ -32,7 +33,9 @@ var (
 	writers = sync.OnceValue(func() []*writer {
 		all := make([]*writer, runtime.GOMAXPROCS(0))
 		for i := range all {
-			all[i] = new(writer)
+			q := new(writer)
+			q.start = q.run
+			all[i] = q
 		}
 		return all
 	})
@@ -57,7 +60,7 @@ func (q *writer) push(w *wire) {
 	q.running = true
 	q.mu.Unlock()
 	if start {
-		go q.run()
+		go q.start()
 	}
 }
 
@@ -173,8 +176,7 @@ func (q *writer) end(w *wire) {
 func (q *writer) pump(w *wire) bool {
 	s := w.session
 	now := s.now()
-	silence := now - time.Duration(s.flushed.Load())
-	if wait := s.flushWindow - silence; wait > 0 && s.events > 0 && !w.more {
+	if wait := s.flushWindow - (now - time.Duration(s.flushed.Load())); wait > 0 && s.events > 0 && !w.more {
 		q.delay(w, wait)
 		return false
 	}
@@ -187,21 +189,39 @@ func (q *writer) pump(w *wire) bool {
 		b = append(b, frame...)
 	}
 	s.events += len(q.frames)
-	if len(q.frames) == 0 && s.heartbeat > 0 && silence >= s.heartbeat && w.said == nil {
-		b, _ = (&Event{Comment: heartbeatComment}).appendTo(b) // nothing in it can be wrong
-	}
 	clear(q.frames)
 	q.frames = q.frames[:0]
 	if len(b) > Headroom {
-		s.sent += int64(len(b) - Headroom)
-		s.flushed.Store(int64(now))
-		s.sending.Store(int64(now) + 1)
-		p := chunk(b)
-		w.write(p, nil)
-		b = b[:Headroom]
+		b = slices.Grow(b, len("\r\n")) // for the chunk
+		w.send(b, now)
 	}
-	*q.buf = b
+	*q.buf = b[:Headroom]
 	return true
+}
+
+// beat sends a heartbeat.
+func (w *wire) beat(now time.Duration) {
+	if w.rest != nil {
+		return // the client has not even taken what came before
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	*b, _ = heartbeat.appendTo(*b) // nothing in it can be wrong
+	w.send(*b, now)
+}
+
+var heartbeat = &Event{Comment: heartbeatComment}
+
+// send is flush without waiting. The session's mu is held.
+func (w *wire) send(b []byte, now time.Duration) {
+	s := w.session
+	s.sent += int64(len(b) - Headroom)
+	s.flushed.Store(int64(now))
+	s.sending.Store(int64(now) + 1)
+	w.write(chunk(b), nil)
+	if s.lost {
+		w.wake() // to end it
+	}
 }
 
 // take asks the pump, and sees to it that nothing of the application's takes the
@@ -260,9 +280,9 @@ func (q *writer) delay(w *wire, wait time.Duration) {
 }
 
 // clock is a time in ns that only grows.
-func clock() int64 { return int64(time.Since(began)) }
+func clock() int64 { return int64(time.Since(epoch)) }
 
-var began = time.Now()
+var epoch = time.Now()
 
 // delayed is a heap by due.
 type delayed []*wire

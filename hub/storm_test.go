@@ -349,13 +349,7 @@ func (s *storm) wasReplaced(n int, e stormEvent, latest int) bool {
 // Publishers at work, and subscribers that come, go, stall and resume at random:
 // what each was sent is whole, in order and without a repeat, or has a gap exactly
 // where events were lost.
-func TestStorm(t *testing.T) { runStorm(t) }
-
-// Likewise where no subscriber over IP has a goroutine.
-func TestStormDetached(t *testing.T) { runStorm(t, core.WithDetach()) }
-
-func runStorm(t *testing.T, opts ...core.Option) {
-	t.Helper()
+func TestStorm(t *testing.T) {
 	ssetest.NoLeaks(t)
 	const publishers, followers = 4, 20
 	first := seed(t)
@@ -373,7 +367,7 @@ func runStorm(t *testing.T, opts ...core.Option) {
 	defer cancel()
 	h := hub.New(hub.WithMaxEvents(stormEvents), hub.WithMaxBytes(stormBytes))
 	s := &storm{
-		hub: h, epoch: strings.TrimSuffix(h.LastID(), "0"), url: serve(t, h, append(opts, core.WithWriteTimeout(0))...), calm: calm,
+		hub: h, epoch: strings.TrimSuffix(h.LastID(), "0"), url: serve(t, h, core.WithWriteTimeout(0)), calm: calm,
 	}
 	random := func(i int) *rand.Rand { return rand.New(rand.NewPCG(first, uint64(i))) } //nolint:gosec // to be replayed
 	var publishing, following sync.WaitGroup
