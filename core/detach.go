@@ -39,16 +39,15 @@ const linger = 500 * time.Millisecond
 // that a stream is written as ever, and stands in a writer's queue if the stream was
 // handed over.
 type wire struct {
-	session *Session
-	report  func(error)
+	socket // the line, if it is polled
+	handed
 
+	session   *Session
+	report    func(error)
 	line      line
-	socket    // the line, if it is polled
 	polled    bool
 	heard     int         // bytes of input; it belongs to who reads
 	lingering atomic.Bool // it is closed when the client has closed it
-
-	handed
 }
 
 // A line is what a wire goes through. Its methods may be called by any goroutine,

@@ -57,13 +57,13 @@ func (g *guest) Detach() (net.Conn, func(error), bool) {
 // stream is made of the session.
 func detached(t *testing.T, stream func(*core.Session) core.Stream, opts ...core.Option) *guest {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
 	g := &guest{failures: make(chan error, 2), sums: make(chan core.Summary, 2)}
-	if g.client, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+	if g.client, err = net.Dial("tcp", ln.Addr().String()); err != nil { //nolint:noctx // on loopback
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.client.Close() })
@@ -373,7 +373,9 @@ func TestHandoverToStalledClient(t *testing.T) {
 func TestDetachedClientThatNeverReads(t *testing.T) {
 	flood := func(*core.Session) core.Stream {
 		return func(yield func(core.Event, error) bool) {
-			for e := (core.Event{Data: strings.Repeat("x", sourceEvent)}); yield(e, nil); {
+			e, ok := core.Event{Data: strings.Repeat("x", sourceEvent)}, true
+			for ok {
+				ok = yield(e, nil)
 			}
 		}
 	}
@@ -550,7 +552,7 @@ func TestDetaches(t *testing.T) {
 	defer stop()
 	for _, test := range []struct {
 		name string
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // it is what the test is about
 		opts []core.Option
 		want bool
 	}{

@@ -3,7 +3,9 @@ package core
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // A Pump is a stream that needs no goroutine: its frames are there already, or it
@@ -89,4 +91,60 @@ func (w *wire) wake() bool {
 		w.writer.push(w)
 	}
 	return true
+}
+
+// beat sends a heartbeat.
+func (w *wire) beat(now time.Duration) {
+	if w.rest != nil {
+		return // the client has not even taken what came before
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	*b, _ = heartbeat.appendTo(*b) // nothing in it can be wrong
+	w.send(*b, now)
+}
+
+var heartbeat = &Event{Comment: heartbeatComment}
+
+// send is flush without waiting. The session's mu is held.
+func (w *wire) send(b []byte, now time.Duration) {
+	s := w.session
+	s.sent += int64(len(b) - Headroom)
+	s.flushed.Store(int64(now))
+	s.sending.Store(int64(now) + 1)
+	w.write(chunk(b), nil)
+	if s.lost {
+		w.wake() // to end it
+	}
+}
+
+// write writes what the client takes of p now, and keeps the rest. As long as
+// there is a rest, the session counts as sending.
+func (w *wire) write(p, own []byte) {
+	n, err := w.try(p)
+	switch s := w.session; {
+	case err != nil:
+		w.rest = nil
+		s.sending.Store(0)
+		s.written(err)
+	case n < len(p) && own == nil:
+		w.rest = slices.Clone(p[n:])
+	case n < len(p):
+		w.rest = p[n:]
+	default:
+		w.rest = nil
+		s.sending.Store(0)
+	}
+}
+
+// writeRest reports whether nothing is left.
+func (w *wire) writeRest() bool {
+	s := w.session
+	if s.gone.Load() {
+		w.rest = nil // nobody will read it
+		s.sending.Store(0)
+		return true
+	}
+	w.write(w.rest, w.rest)
+	return w.rest == nil
 }

@@ -41,7 +41,8 @@ func (p *poller) add(w *wire) error {
 	}
 	p.wires[w.fd] = w
 	p.count++
-	err := syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, w.fd, &syscall.EpollEvent{Events: events, Fd: int32(w.fd)}) //nolint:gosec // it fits
+	event := syscall.EpollEvent{Events: events, Fd: int32(w.fd)} //nolint:gosec // it fits
+	err := syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, w.fd, &event)
 	if err != nil {
 		p.drop(w.fd)
 	}
@@ -83,7 +84,7 @@ func (p *poller) open() error {
 }
 
 func (p *poller) run(file *os.File) {
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return
@@ -95,7 +96,7 @@ func (p *poller) run(file *os.File) {
 	_ = raw.Read(func(fd uintptr) (done bool) {
 		for {
 			n, err := syscall.EpollWait(int(fd), room[:], 0)
-			if err == syscall.EINTR { //nolint:errorlint // an errno
+			if err == syscall.EINTR {
 				continue
 			}
 			if n <= 0 {

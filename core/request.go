@@ -47,7 +47,7 @@ func valuesOf(ctx context.Context) context.Context {
 		if !parent.IsValid() || parent.Kind() != reflect.Interface {
 			break
 		}
-		ctx, _ = parent.Interface().(context.Context)
+		ctx, _ = reflect.TypeAssert[context.Context](parent) //nolint:fatcontext // it gets less
 	}
 	return ctx
 }

@@ -303,23 +303,6 @@ func (s *Session) send(e Event) bool {
 	return s.gather(&e) == nil && s.flush(s.now())
 }
 
-// buffers are held only while frames wait in them, so that an idle session has
-// none.
-var buffers = sync.Pool{New: func() any {
-	b := make([]byte, Headroom, 1<<10)
-	return &b
-}}
-
-func getBuffer() *[]byte { return buffers.Get().(*[]byte) } //nolint:forcetypeassert // the pool's only type
-
-// putBuffer gives back a buffer, or nil.
-func putBuffer(b *[]byte) {
-	if b != nil && cap(*b) <= 2*forwardSize {
-		*b = (*b)[:Headroom]
-		buffers.Put(b)
-	}
-}
-
 // flushAfter has what waits flushed after d. To arm a timer costs more than an
 // event does, so it is left to fire, and looks then what is to be done.
 func (s *Session) flushAfter(d time.Duration) {

@@ -64,9 +64,9 @@ func (s *socket) try(p []byte) (n int, err error) {
 		switch {
 		case m > 0:
 			n += m
-		case err == syscall.EAGAIN: //nolint:errorlint // an errno
+		case err == syscall.EAGAIN:
 			return n, nil
-		case err != syscall.EINTR: //nolint:errorlint // likewise
+		case err != syscall.EINTR:
 			return n, err
 		}
 	}
@@ -115,9 +115,9 @@ func (s *socket) read(p []byte) (n int, err error) {
 			return n, nil
 		case n == 0:
 			return 0, net.ErrClosed
-		case err == syscall.EAGAIN: //nolint:errorlint // an errno
+		case err == syscall.EAGAIN:
 			return 0, nil
-		case err != syscall.EINTR: //nolint:errorlint // likewise
+		case err != syscall.EINTR:
 			return 0, err
 		}
 	}

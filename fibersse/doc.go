@@ -25,5 +25,6 @@
 // timeout.New, which goes on using c beside the stream (timeout.NewWithContext
 // works, and ends the stream at its deadline). With Prefork each child has
 // sessions and groups of its own. [fiber.App.Test] gets the whole stream when it
-// has ended. The connection is closed after the stream.
+// has ended. The connection is closed after the stream. [core.WithDetach] does
+// nothing: fasthttp takes a connection back when its handler returns.
 package fibersse

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,6 +35,12 @@ func TestConformanceDetached(t *testing.T) {
 
 // Handed over, a stream has its events written by nobody's goroutine.
 func TestConformanceHandedOver(t *testing.T) {
+	var handovers atomic.Int64
+	t.Cleanup(func() {
+		if runtime.GOOS == "linux" && handovers.Load() == 0 {
+			t.Error("no stream was handed over")
+		}
+	})
 	ssetest.Conformance(t, ssetest.Mount{
 		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
 			site.Options = append(site.Options, core.WithDetach())
@@ -42,7 +49,7 @@ func TestConformanceHandedOver(t *testing.T) {
 					continue
 				}
 				site.Views[path] = func(ctx context.Context, x ssetest.Exchange) core.Stream {
-					return handedOver(ctx, view(ctx, x))
+					return handedOver(ctx, view(ctx, x), &handovers)
 				}
 			}
 			return serveSite(t, site)
@@ -52,7 +59,7 @@ func TestConformanceHandedOver(t *testing.T) {
 
 // A pump has what a generator in a goroutine of its own has made.
 type pump struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // it ends the generator
 	session *core.Session
 	taken   chan struct{} // there is room again
 
@@ -62,7 +69,7 @@ type pump struct {
 	busy   atomic.Bool
 }
 
-func handedOver(ctx context.Context, stream core.Stream) core.Stream {
+func handedOver(ctx context.Context, stream core.Stream, handovers *atomic.Int64) core.Stream {
 	if stream == nil {
 		return nil
 	}
@@ -70,9 +77,10 @@ func handedOver(ctx context.Context, stream core.Stream) core.Stream {
 	self = func(yield func(core.Event, error) bool) {
 		p := &pump{ctx: ctx, session: core.SessionOf(yield), taken: make(chan struct{}, 1)}
 		if !p.session.Handover(self, p) {
-			stream(yield)
+			stream(yield) // on HTTP/1.0, for one
 			return
 		}
+		handovers.Add(1)
 		go p.run(stream)
 	}
 	return self
@@ -80,7 +88,7 @@ func handedOver(ctx context.Context, stream core.Stream) core.Stream {
 
 func (p *pump) run(stream core.Stream) {
 	defer func() {
-		err := error(io.EOF)
+		err := io.EOF
 		if v := recover(); v != nil {
 			err = &core.PanicError{Value: v}
 		}

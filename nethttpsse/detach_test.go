@@ -55,7 +55,7 @@ func (l *logbook) String() string {
 
 func newSite(t *testing.T, handler http.Handler) *site {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +66,8 @@ func serveOn(t *testing.T, ln net.Listener, handler http.Handler) *site {
 	t.Helper()
 	s := &site{t: t, addr: ln.Addr().String(), returned: make(chan string, 1000), log: new(logbook)}
 	s.server = &http.Server{
+		ReadHeaderTimeout: patience,
+
 		ErrorLog: log.New(s.log, "", 0),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { s.returned <- r.URL.Path }()
@@ -93,7 +95,7 @@ func (s *site) open(path string) *ssetest.Stream {
 // dial sends bytes over a connection of its own.
 func (s *site) dial(request string) (net.Conn, *http.Response) {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", s.addr)
+	conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -207,6 +209,9 @@ func TestDetach(t *testing.T) {
 			conn, resp := s.dial(test.request)
 			if !test.stays {
 				receive(t, s.returned, "the handler's return")
+				if !resp.Close {
+					t.Errorf("got headers %v, want a Connection: close", resp.Header)
+				}
 			} else if !s.stays() {
 				t.Error("the handler has returned, want it to hold the stream")
 			}
@@ -238,7 +243,7 @@ func TestDetachCompressed(t *testing.T) {
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		zip := gzip.NewWriter(w)
-		defer zip.Close()
+		defer func() { _ = zip.Close() }()
 		stream.ServeHTTP(gzipper{logger{w}, zip}, r)
 	}))
 	_, resp := s.dial("GET / HTTP/1.1\r\nHost: test\r\nAccept-Encoding: gzip\r\n\r\n")
@@ -377,10 +382,12 @@ func TestDetachOtherConnections(t *testing.T) {
 		listen func() (net.Listener, error)
 	}{
 		{"of another type", func() (net.Listener, error) {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 			return oddListener{ln}, err
 		}},
-		{"a Unix socket", func() (net.Listener, error) { return net.Listen("unix", t.TempDir()+"/socket") }},
+		{"a Unix socket", func() (net.Listener, error) {
+			return net.Listen("unix", t.TempDir()+"/socket") //nolint:noctx // likewise
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ssetest.NoLeaks(t)
@@ -401,7 +408,7 @@ func TestDetachOtherConnections(t *testing.T) {
 				t.Errorf("got %+v, want one", got)
 			}
 			st.Close()
-			receive(t, ends, "the end of the stream after the client had left")
+			_ = receive(t, ends, "the end of the stream after the client had left")
 		})
 	}
 }
@@ -424,7 +431,7 @@ func TestDetachedInput(t *testing.T) {
 	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
 		t.Errorf("got %q, %v, want %q: what was not read must not destroy what was sent", got, err, want)
 	}
-	receive(t, ends, "the end of the stream")
+	_ = receive(t, ends, "the end of the stream")
 }
 
 // Clients that come and go leave no goroutine and no file behind.
@@ -457,7 +464,7 @@ func TestDetachChurn(t *testing.T) {
 }
 
 func visit(addr string) error {
-	conn, err := net.Dial("tcp", addr)
+	conn, err := net.Dial("tcp", addr) //nolint:noctx // on loopback
 	if err != nil {
 		return err
 	}
