@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"testing"
 
@@ -152,13 +153,19 @@ func TestPacedDeliveryIsOneWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := assemble(t, start(t, name), subscribers)
 			reach(t, a, events, work.DataSize, rate) // warms up
-			u := reach(t, a, events, work.DataSize, rate)
-			// A busy machine may make one write of two, and wakes the process up now and then.
-			if got := float64(u.Writes) / (subscribers * events); got > 1.05 {
-				t.Errorf("got %.4f write calls a delivery, want 1", got)
+			// A busy machine may make one write of two. It wakes the process up now and
+			// then, which is a write as well, so the best of a few rounds counts.
+			wrote, allocated := math.Inf(1), math.Inf(1)
+			for range 3 {
+				u := reach(t, a, events, work.DataSize, rate)
+				wrote = min(wrote, float64(u.Writes)/(subscribers*events))
+				allocated = min(allocated, float64(u.Allocs)/(subscribers*events))
 			}
-			if got := float64(u.Allocs) / (subscribers * events); got > allocs && !raceEnabled {
-				t.Errorf("got %.4f allocations a delivery, want at most %v", got, allocs)
+			if wrote > 1.05 {
+				t.Errorf("got %.4f write calls a delivery, want 1", wrote)
+			}
+			if allocated > allocs && !raceEnabled {
+				t.Errorf("got %.4f allocations a delivery, want at most %v", allocated, allocs)
 			}
 		})
 	}
