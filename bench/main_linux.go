@@ -137,6 +137,7 @@ func measure(works []work.Work, o options) (*report.Report, error) {
 		if err != nil {
 			return nil, err
 		}
+		result.Command = r.Command
 		r.Results = append(r.Results, result)
 		fmt.Fprintln(os.Stdout, result.Text())
 		r.Keep(old)

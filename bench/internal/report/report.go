@@ -40,6 +40,7 @@ type Result struct {
 	Time    time.Time `json:"time"`
 	Metrics []Metric  `json:"metrics"` // the first one is what sides are compared by
 	Base    string    `json:"base"`    // the side that ratios are to
+	Command string    `json:"command"` // that has measured it
 	Rounds  int       `json:"rounds"`
 	Chart   bool      `json:"chart,omitempty"` // it is worth a picture
 	Sides   []*Side   `json:"sides"`

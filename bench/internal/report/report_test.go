@@ -33,7 +33,7 @@ func example() *report.Report {
 		Time:    time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC),
 		Command: "go run ./bench",
 		Results: []*report.Result{{
-			Name: "work", Title: "A work", About: "What it is.", Base: "by hand", Rounds: 3, Chart: true,
+			Name: "work", Command: "go run ./bench -rounds=3", Title: "A work", About: "What it is.", Base: "by hand", Rounds: 3, Chart: true,
 			Metrics: []report.Metric{{Key: "cpu", Name: "CPU", Unit: report.Nanoseconds}, report.Lost},
 			Sides: []*report.Side{
 				side("by hand", false, 0, 1000, 2000, 1500),
@@ -124,7 +124,7 @@ func TestSplice(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := string(content)
-		for _, want := range []string{"a\n<!-- table work -->\n\nWhat it is.\n\n|", "| fast |", "\n<!-- end -->\nb\n", "kept", "`go run ./bench` on 2025-01-02"} {
+		for _, want := range []string{"a\n<!-- table work -->\n\nWhat it is.\n\n|", "| fast |", "\n<!-- end -->\nb\n", "kept", "`go run ./bench -rounds=3` on 2025-01-02"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("%q is not in\n%s", want, got)
 			}

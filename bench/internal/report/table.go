@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -80,9 +81,15 @@ func (r *Result) row(s *Side) table.Row {
 	return row
 }
 
-// Origin says where the numbers come from.
+// Origin says where the numbers come from, which may be several runs.
 func (r *Report) Origin() string {
-	return fmt.Sprintf("Measured with `%s` on %s, on %s.", r.Command, r.Time.Format("2006-01-02"), r.Machine)
+	var commands []string
+	for _, result := range r.Results {
+		if c := "`" + result.Command + "`"; !slices.Contains(commands, c) {
+			commands = append(commands, c)
+		}
+	}
+	return fmt.Sprintf("Measured with %s on %s, on %s.", strings.Join(commands, ", "), r.Time.Format("2006-01-02"), r.Machine)
 }
 
 // Splice puts what was measured, and its table, into a document, between the lines
