@@ -129,9 +129,9 @@ type subscription struct {
 	ending bool // the stream ends after the event that is final
 	final  uint64
 
-	// There may be something to do: one of these is told.
-	wake    chan struct{}
-	session *core.Session // that the stream was handed over to
+	// What is told that there may be something to do.
+	wake    chan struct{} // its goroutine; nil if it never has one
+	session *core.Session // that the stream was handed over to, or nil
 	joined  int           // of links, those that the join hook was told of
 	unwatch func() bool   // ends the watch over ctx; nil if there is none
 }
@@ -149,7 +149,6 @@ type link struct {
 func (s *subscription) wakeUp() {
 	if s.session != nil {
 		s.session.Wake()
-		return
 	}
 	select {
 	case s.wake <- struct{}{}:
@@ -166,8 +165,10 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	if session != nil && session.Handover(stream, s) {
 		s.session = session
 	} else {
-		s.wake = make(chan struct{}, 1)
 		defer s.Leave()
+	}
+	if s.session == nil || s.hub.follower != nil { // which is to be asked now and then
+		s.wake = make(chan struct{}, 1)
 	}
 	if s.hub.follower != nil {
 		if err := s.arrive(topics); err != nil {
