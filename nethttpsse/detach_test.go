@@ -419,17 +419,19 @@ func TestDetachedInput(t *testing.T) {
 	goAhead, ends := make(chan string), make(chan error, 1)
 	s := newSite(t, nethttpsse.Handler(held(goAhead, ends), core.WithDetach()))
 	conn, resp := s.dial("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+	_ = conn.(*net.TCPConn).SetReadBuffer(16 << 10)
 	receive(t, s.returned, "the handler's return")
 	for range 100 {
 		if _, err := conn.Write(make([]byte, 1<<10)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	goAhead <- "one"
+	large := strings.Repeat("x", 256<<10) // so that much is under way at the end
+	goAhead <- large
 	close(goAhead)
-	const want = ": open\n\ndata: one\n\n"
+	want := ": open\n\ndata: " + large + "\n\n"
 	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
-		t.Errorf("got %q, %v, want %q: what was not read must not destroy what was sent", got, err, want)
+		t.Errorf("got %d bytes, %v, want %d: what was not read must not destroy what was sent", len(got), err, len(want))
 	}
 	_ = receive(t, ends, "the end of the stream")
 }
