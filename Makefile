@@ -30,8 +30,8 @@ fuzz: ## fuzz each target of core for fuzztime (10s)
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(fuzztime) ./core || exit; done
 
 .PHONY: bench
-bench: ## run the benchmarks of all modules
-	go test -run '^$$' -bench . -benchmem work
+bench: ## measure this library beside its peers
+	go run ./bench
 
 .PHONY: demo
 demo: ## serve the demo on 127.0.0.1:8080 and the three ports that follow
