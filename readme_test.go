@@ -318,6 +318,23 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// No document has a placeholder left: a line of its own, in capitals, where text
+// was to come.
+func TestPlaceholders(t *testing.T) {
+	left := regexp.MustCompile(`^\s*[A-Z][A-Z_]+\s*$`)
+	for doc, text := range documents(t) {
+		code := false
+		for i, line := range strings.Split(text, "\n") {
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				code = !code
+			}
+			if !code && left.MatchString(line) {
+				t.Errorf("%s:%d: %q is a placeholder", doc, i+1, line)
+			}
+		}
+	}
+}
+
 // The tables of options have a row for each option that there is, and no other.
 func TestOptionsTable(t *testing.T) {
 	names := func(re, text string) []string {

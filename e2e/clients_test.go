@@ -16,6 +16,7 @@ import (
 type client struct {
 	name    string
 	start   func(t *testing.T, a ask) *process
+	speaks  string // the protocol, if it was told which
 	resumes bool   // it reconnects by itself
 	posts   bool   // it can send a body
 	killed  bool   // it leaves only when its process ends
@@ -66,9 +67,9 @@ func clients(t *testing.T) []client {
 
 		// HTTP/1.0 has no broken end, and 18 and 92 are curl's words for those of
 		// HTTP/1.1 and HTTP/2.
-		{name: "curl, HTTP 1.0", start: curls(-1, "--http1.0"), posts: true, killed: true, atCut: "end", onFiber: "end"},
-		{name: "curl, HTTP 1.1", start: curls(18, "--http1.1"), posts: true, killed: true, atCut: "broken", onFiber: "broken"},
-		{name: "curl, HTTP 2", start: curls(92, "--http2-prior-knowledge"), posts: true, killed: true, atCut: "broken"},
+		{name: "curl, HTTP 1.0", start: curls(-1, "--http1.0"), speaks: "HTTP/1.0", posts: true, killed: true, atCut: "end", onFiber: "end"},
+		{name: "curl, HTTP 1.1", start: curls(18, "--http1.1"), speaks: "HTTP/1.1", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
+		{name: "curl, HTTP 2", start: curls(92, "--http2-prior-knowledge"), speaks: "HTTP/2.0", posts: true, killed: true, atCut: "broken"},
 	}
 }
 
@@ -147,6 +148,9 @@ func (c client) reads(t *testing.T, srv *hosts.Server) {
 
 	p := c.start(t, ask)
 	p.wants(says("open", all[0]))
+	if got := srv.Arrived("/events").Proto; c.speaks != "" && got != c.speaks {
+		t.Errorf("got a request in %s, want %s", got, c.speaks)
+	}
 	srv.GoOn("/events")
 	p.wants(says(all[1:hosts.Cut], c.atCut))
 	if !c.resumes {

@@ -174,13 +174,16 @@ func (p *page) rows(id string, n int) []row {
 // Every card does what it is there for, on each framework; then the demo stops,
 // while the browser is connected.
 func TestDemo(t *testing.T) {
-	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+	for _, protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
 			inBrowsers(t, func(t *testing.T, b browser.Profile) { testDemo(t, b, protocol) })
 		})
 	}
 }
+
+// protocols are those of the demo. Fiber speaks HTTP/1.1 in both.
+var protocols = []string{"HTTP/1.1", "HTTP/2"}
 
 func testDemo(t *testing.T, b browser.Profile, protocol string) {
 	t.Helper()

@@ -48,16 +48,29 @@ func (p *page) wantLines(last string, want ...string) {
 	}
 }
 
-// Windows on different frameworks are in one room.
-func TestChat(t *testing.T) { inBrowsers(t, testChat) }
-
-func testChat(t *testing.T, b browser.Profile) {
+// inProtocols runs a test in each protocol, one after the other, for it has many
+// windows.
+func inProtocols(t *testing.T, test func(t *testing.T, b browser.Profile, protocol string)) {
 	t.Helper()
-	d := startDemo(t, "40ms", "HTTP/1.1")
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			inBrowsers(t, func(t *testing.T, b browser.Profile) { test(t, b, protocol) })
+		})
+	}
+}
+
+// Windows on different frameworks are in one room.
+func TestChat(t *testing.T) { inProtocols(t, testChat) }
+
+func testChat(t *testing.T, b browser.Profile, protocol string) {
+	t.Helper()
+	d := startDemo(t, "40ms", protocol)
 	ada, bob, eve := open(t, b, d.urls["gin"]), open(t, b, d.urls["fiber"]), open(t, b, d.urls["net/http"])
 	ada.join("Ada")
 	bob.join("Bob <b>")
 	eve.join("Eve")
+	ada.spoke("gin", protocol)
+	bob.spoke("fiber", protocol)
 	ada.hears("Eve has joined.")
 	bob.hears("Eve has joined.")
 
@@ -102,15 +115,16 @@ func testChat(t *testing.T, b browser.Profile) {
 
 // A connection that the server cuts while others write loses nothing, and nothing
 // comes twice.
-func TestChatResumes(t *testing.T) { inBrowsers(t, testChatResumes) }
+func TestChatResumes(t *testing.T) { inProtocols(t, testChatResumes) }
 
-func testChatResumes(t *testing.T, b browser.Profile) {
+func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 	t.Helper()
-	d := startDemo(t, "40ms", "HTTP/1.1")
+	d := startDemo(t, "40ms", protocol)
 	ada, bob := open(t, b, d.urls["echo"]), open(t, b, d.urls["net/http"])
 	ada.join("Ada")
 	bob.join("Bob")
 	ada.hears("Bob has joined.")
+	ada.spoke("echo", protocol)
 	var want []string
 	n := 0
 	for range 3 {

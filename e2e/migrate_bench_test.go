@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -28,6 +29,7 @@ func BenchmarkMigrate(b *testing.B) {
 	python := findPython(b)
 	program := buildPort(b, "flask")
 	conns, rounds := setting(b, "YIELDSSE_BENCH_CONNS", 2000), setting(b, "YIELDSSE_BENCH_ROUNDS", 1)
+	threads := max(conns/2, 100)
 	type contender struct {
 		name  string
 		start func() *migrated
@@ -36,7 +38,7 @@ func BenchmarkMigrate(b *testing.B) {
 	var all []*contender
 	for _, app := range []string{"flask", "django"} {
 		all = append(all, &contender{name: app, start: func() *migrated {
-			return startOriginal(b, python, app, max(conns/2, 100), time.Second)
+			return startOriginal(b, python, app, threads, time.Second)
 		}})
 	}
 	for _, framework := range ports {
@@ -52,7 +54,7 @@ func BenchmarkMigrate(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // it would say nothing
 
 	var table strings.Builder // of 10 lines at most, or they are not shown
-	fmt.Fprintf(&table, "median (least to most) of %d\n", rounds)
+	fmt.Fprintf(&table, "median (least to most) of %d, %s, one worker with %d threads\n", rounds, versions(b, python), threads)
 	fmt.Fprintf(&table, "| | held of %d | kB a connection | us CPU an event, paced | events/s, 1 connection "+
 		"| us CPU an event | events/s, 100 connections | us CPU an event |\n|%s\n", conns, strings.Repeat(" --- |", 8))
 	for _, c := range all {
@@ -68,6 +70,20 @@ func BenchmarkMigrate(b *testing.B) {
 		table.WriteString("\n")
 	}
 	b.Log(table.String())
+}
+
+// versions says what the originals run on.
+func versions(b *testing.B, python string) string {
+	b.Helper()
+	out, err := exec.Command(python, "-c", `
+import platform
+from importlib.metadata import version
+print("Python " + platform.python_version(), *(f"{name} {version(name)}" for name in ("Flask", "Django", "Gunicorn")), sep=", ")
+`).Output()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func setting(b *testing.B, name string, otherwise int) int {
@@ -108,6 +124,9 @@ func measure(b *testing.B, s *migrated, conns int) (c cost) {
 	held := openCrowd(b, s, "/stream?user_id=ada", conns)
 	held.wait(int64(2*conns), patience/2) // which is long enough to serve all that are served
 	n := float64(held.served.Load())
+	if n == 0 {
+		b.Fatalf("%s: got no event on any of %d connections", s.name, conns)
+	}
 	_, after := s.usage(b)
 	_, perEvent := held.count(b, s)
 	held.close()
@@ -115,7 +134,9 @@ func measure(b *testing.B, s *migrated, conns int) (c cost) {
 
 	for i, conns := range []int{1, 100} {
 		crowd := openCrowd(b, s, "/events?n=1000000000", conns)
-		crowd.wait(int64(10*conns), patience)
+		if !crowd.wait(int64(10*conns), patience) {
+			b.Fatalf("%s: got %d events on %d connections, want ten for each", s.name, crowd.events.Load(), conns)
+		}
 		c[3+2*i], c[4+2*i] = crowd.count(b, s)
 		crowd.close()
 	}
@@ -193,6 +214,9 @@ func (c *crowd) count(b *testing.B, s *migrated) (perSecond, perEvent float64) {
 	<-time.After(window)
 	cpuAfter, _ := s.usage(b)
 	n := float64(c.events.Load() - events)
+	if n == 0 {
+		b.Fatalf("%s: got no event in %v", s.name, window)
+	}
 	return n / time.Since(begin).Seconds(), float64((cpuAfter - cpu).Microseconds()) / n
 }
 

@@ -22,6 +22,7 @@ const (
 	threads = 8 // of an original
 	tick    = 20 * time.Millisecond
 	moment  = 300 * time.Millisecond // how long is waited for what must not happen
+	soon    = 3 * time.Second        // how long for what a heartbeat, after 15 s, must not have to bring about
 )
 
 // What a client of the Python originals in examples/migrate sees, it sees of their
@@ -241,7 +242,7 @@ func originalOpening(t *testing.T, s *migrated) {
 }
 
 func portOpening(t *testing.T, s *migrated) {
-	if !opens(t, s, patience) {
+	if !opens(t, s, soon) {
 		t.Error("got no headers before the first event")
 	}
 }
@@ -363,7 +364,7 @@ func originalIdle(t *testing.T, s *migrated) {
 // A port's generator ends at once, and the notice is there for the next reader.
 func portIdle(t *testing.T, s *migrated) {
 	leaveIdle(t, s)
-	if !s.left("idle", patience) {
+	if !s.left("idle", soon) {
 		t.Fatal("the client has left an idle stream, and the generator has not ended")
 	}
 	s.tell(t, "kept")

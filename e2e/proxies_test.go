@@ -76,29 +76,33 @@ func TestProxiesCompress(t *testing.T) {
 		return hosts.Clock(r.Context())
 	}))
 	for _, p := range proxies {
-		t.Run(p.name, func(t *testing.T) {
-			p := p.compressing()
-			srv := hosts.Serve(t, "net/http")
-			gate := p.start(t, srv.Addr)
+		p := p.compressing()
+		for _, framework := range hosts.Frameworks() {
+			t.Run(p.name+"/"+framework, func(t *testing.T) {
+				srv := hosts.Serve(t, framework)
+				gate := p.start(t, srv.Addr)
+				for _, protocol := range p.protocols {
+					t.Run(protocol, func(t *testing.T) {
+						c := through{srv, gate.url, gate.client(t, protocol)}
+						if !c.compressed(t) {
+							t.Error("got a stream that is not compressed")
+						}
+						if !p.gathers {
+							c.prompt(t)
+						} else if got := c.late(t); got < limit {
+							t.Errorf("got events within %v: tell in docs/proxies.md that %s may compress", got, p.name)
+						}
+					})
+				}
+			})
+		}
+		if !p.heeds {
+			continue
+		}
+		t.Run(p.name+"/no-transform", func(t *testing.T) {
+			gate := p.start(t, strings.TrimPrefix(untouched, "http://"))
 			for _, protocol := range p.protocols {
 				t.Run(protocol, func(t *testing.T) {
-					c := through{srv, gate.url, gate.client(t, protocol)}
-					if !c.compressed(t) {
-						t.Error("got a stream that is not compressed")
-					}
-					if !p.gathers {
-						c.prompt(t)
-					} else if got := c.late(t); got < limit {
-						t.Errorf("got events within %v: tell in docs/proxies.md that %s may compress", got, p.name)
-					}
-				})
-			}
-			if !p.heeds {
-				return
-			}
-			gate = p.start(t, strings.TrimPrefix(untouched, "http://"))
-			for _, protocol := range p.protocols {
-				t.Run(protocol+" with no-transform", func(t *testing.T) {
 					through{nil, gate.url, gate.client(t, protocol)}.prompt(t)
 				})
 			}
@@ -128,26 +132,55 @@ func TestProxyCaddyEncodes(t *testing.T) {
 // not every one notices that its client has left.
 func TestProxiesWithoutHeartbeats(t *testing.T) {
 	for _, p := range proxies {
-		t.Run(p.name, func(t *testing.T) {
-			srv := hosts.Serve(t, "net/http", core.WithHeartbeat(0))
-			gate := p.start(t, srv.Addr)
-			for _, protocol := range p.protocols {
-				t.Run(protocol, func(t *testing.T) {
-					c := through{srv, gate.url, gate.client(t, protocol)}
-					s := c.open(t, "/idle")
-					ssetest.Equal(t, s.Collect(1), []core.Event{{ID: "1", Data: "before"}})
-					if rest, _ := s.Rest(); len(rest) > 0 {
-						t.Errorf("got %v, want none without the go-ahead", rest)
-					}
-					if end := srv.Ended("/idle"); !errors.Is(end.Cause, core.ErrClientGone) {
-						t.Errorf("got cause %v, want %v", end.Cause, core.ErrClientGone)
-					}
-					if p.watches {
-						c.leavesAtOnce(t)
-					}
-				})
-			}
-		})
+		for _, framework := range hosts.Frameworks() {
+			t.Run(p.name+"/"+framework, func(t *testing.T) {
+				srv := hosts.Serve(t, framework, core.WithHeartbeat(0))
+				gate := p.start(t, srv.Addr)
+				for _, protocol := range p.protocols {
+					t.Run(protocol, func(t *testing.T) {
+						c := through{srv, gate.url, gate.client(t, protocol)}
+						s := c.open(t, "/idle")
+						ssetest.Equal(t, s.Collect(1), []core.Event{{ID: "1", Data: "before"}})
+						if rest, _ := s.Rest(); len(rest) > 0 {
+							t.Errorf("got %v, want none without the go-ahead", rest)
+						}
+						if end := srv.Ended("/idle"); !errors.Is(end.Cause, core.ErrClientGone) {
+							t.Errorf("got cause %v, want %v", end.Cause, core.ErrClientGone)
+						}
+						if p.watches {
+							c.leavesAtOnce(t)
+						}
+					})
+				}
+			})
+		}
+	}
+}
+
+// Where a proxy does not watch its client, a heartbeat finds out that it has left:
+// the first or the second, as docs/proxies.md says.
+func TestProxiesHeartbeats(t *testing.T) {
+	unwatched := map[string]string{"HAProxy": "option abortonclose"} // what is taken from the block
+	tests := []struct {
+		name, protocol string
+		heartbeats     int
+	}{
+		{"Apache httpd", "HTTP/1.1", 2},
+		{"Apache httpd", "HTTP/2", 1},
+		{"HAProxy", "HTTP/1.1", 2},
+	}
+	for _, tt := range tests {
+		for _, framework := range hosts.Frameworks() {
+			t.Run(tt.name+"/"+framework+"/"+tt.protocol, func(t *testing.T) {
+				p := proxies[slices.IndexFunc(proxies, func(p proxy) bool { return p.name == tt.name })]
+				if watch := unwatched[p.name]; watch != "" {
+					p.edits = slices.Concat(p.edits, []string{watch, ""})
+				}
+				srv := hosts.Serve(t, framework, core.WithHeartbeat(heartbeat))
+				gate := p.start(t, srv.Addr)
+				through{srv, gate.url, gate.client(t, tt.protocol)}.leavesBy(t, tt.heartbeats)
+			})
+		}
 	}
 }
 
@@ -252,8 +285,8 @@ func (c through) resumes(t *testing.T, breaks bool) {
 	c.srv.GoOn("/events")
 	rest, err := s.Rest()
 	ssetest.Equal(t, rest, all[1:hosts.Cut])
-	if breaks && err == nil {
-		t.Error("got a clean end of a stream that failed, want a broken one")
+	if got := err != nil; got != breaks {
+		t.Errorf("the end of a stream that failed is seen as broken: got %t (%v), want %t", got, err, breaks)
 	}
 	s.Resume()
 	ssetest.Equal(t, s.All(), all[hosts.Cut:])
@@ -295,4 +328,26 @@ func (c through) leavesAtOnce(t *testing.T) {
 		}
 	}
 	t.Errorf("got the end of the generator after %v, want it within %v", took, limit)
+}
+
+// heartbeat is short enough for two of them to come before the proxy's idle limit.
+const heartbeat = 300 * time.Millisecond
+
+// leavesBy: the generator hears of it by that heartbeat, in one of several tries.
+func (c through) leavesBy(t *testing.T, heartbeats int) {
+	t.Helper()
+	want := time.Duration(heartbeats) * heartbeat
+	var took []time.Duration
+	for range 5 {
+		s := c.open(t, "/idle")
+		s.Next()
+		begin := time.Now()
+		s.Close()
+		c.srv.Ended("/idle")
+		took = append(took, time.Since(begin))
+		if off := took[len(took)-1] - want; off.Abs() < heartbeat/2 {
+			return
+		}
+	}
+	t.Errorf("got the end of the generator after %v, want it by heartbeat %d, one each %v", took, heartbeats, heartbeat)
 }
