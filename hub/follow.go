@@ -144,8 +144,9 @@ func (f *follower) take(e Entry) {
 	var room [4]departure
 	off := room[:0]
 	h := f.hub
+	now := time.Now()
 	h.lock()
-	f.heard, f.err = time.Now(), nil
+	f.heard, f.err = now, nil
 	switch {
 	case e.ID == "":
 	case e.Gap:
@@ -161,7 +162,7 @@ func (f *follower) take(e Entry) {
 		}
 		f.stats.Events++
 		f.stats.Bytes = h.written
-		f.stats.Lag = max(time.Since(e.Time), 0)
+		f.stats.Lag = max(now.Sub(e.Time), 0)
 	}
 	if f.at != "" {
 		select {

@@ -161,6 +161,7 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 			waiting = append(waiting, conn)
 		}
 	}
+	finished := func(conn *Conn) bool { return conn.ended || done(conn) }
 	ready := make([]syscall.EpollEvent, 256)
 	swept, pause := time.Now(), sweepEvery
 	for last := time.Now(); len(waiting) > 0; {
@@ -170,6 +171,9 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		}
 		if n > 0 {
 			last = time.Now()
+		}
+		if n > 0 && len(waiting) <= len(ready) { // few enough to look at them each time
+			waiting = slices.DeleteFunc(waiting, finished)
 		}
 		if time.Since(swept) < pause {
 			continue
@@ -182,7 +186,7 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		if came {
 			last = time.Now()
 		}
-		waiting = slices.DeleteFunc(waiting, func(conn *Conn) bool { return conn.ended || done(conn) })
+		waiting = slices.DeleteFunc(waiting, finished)
 		swept = time.Now()
 		pause = max(sweepEvery, sweepPart*swept.Sub(begin))
 		if since := swept.Sub(last); len(waiting) > 0 && since > quiet {
