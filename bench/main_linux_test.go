@@ -142,7 +142,7 @@ func TestFanOutAllocatesLittle(t *testing.T) {
 	}
 }
 
-func TestPacedDeliveryIsOneWrite(t *testing.T) {
+func TestAllocPacedDeliveryIsOneWrite(t *testing.T) {
 	const (
 		subscribers = 100
 		events      = 100

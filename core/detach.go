@@ -154,16 +154,20 @@ func (w *wire) hangUp(cause error) {
 	}
 	w.lingering.Store(true)
 	w.line.closeWrite()
-	time.AfterFunc(linger, func() { w.line.close(false) })
+	time.AfterFunc(linger, w.part)
+}
+
+// part closes a connection that was left to its client to close.
+func (w *wire) part() {
+	if w.lingering.CompareAndSwap(true, false) {
+		w.line.close(false)
+	}
 }
 
 // left is called when the client has closed its side.
 func (w *wire) left() {
-	if w.lingering.Load() {
-		w.line.close(false)
-	} else {
-		w.session.ClientGone()
-	}
+	w.part()
+	w.session.ClientGone() // which means nothing to one that has ended
 }
 
 // mostHeard is how many bytes of input are read and dropped. A client has nothing

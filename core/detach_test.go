@@ -57,6 +57,12 @@ func (g *guest) Detach() (net.Conn, func(error), bool) {
 // stream is made of the session.
 func detached(t *testing.T, stream func(*core.Session) core.Stream, opts ...core.Option) *guest {
 	t.Helper()
+	const buffer = 64 << 10 // so that a client that does not read is noticed soon
+	return detachedOver(t, buffer, stream, opts...)
+}
+
+func detachedOver(t *testing.T, buffer int, stream func(*core.Session) core.Stream, opts ...core.Option) *guest {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +77,6 @@ func detached(t *testing.T, stream func(*core.Session) core.Stream, opts ...core
 	if g.server, err = ln.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	const buffer = 64 << 10 // so that a client that does not read is noticed soon
 	_ = g.client.(*net.TCPConn).SetReadBuffer(buffer)
 	_ = g.server.(*net.TCPConn).SetWriteBuffer(buffer)
 	handler, end := context.WithCancel(t.Context())
@@ -119,12 +124,21 @@ func (p *pump) Leave() {
 // such thing.
 func handedOver(t *testing.T, p core.Pump) func(*core.Session) core.Stream {
 	t.Helper()
+	return handedOverAfter(t, p)
+}
+
+// handedOverAfter yields events first.
+func handedOverAfter(t *testing.T, p core.Pump, first ...string) func(*core.Session) core.Stream {
+	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("streams are handed over on Linux only")
 	}
 	return func(s *core.Session) core.Stream {
 		var stream core.Stream
-		stream = func(func(core.Event, error) bool) {
+		stream = func(yield func(core.Event, error) bool) {
+			for _, data := range first {
+				yield(core.Event{Data: data}, nil)
+			}
 			if !s.Handover(stream, p) {
 				t.Error("the stream was not handed over")
 			}
@@ -289,6 +303,69 @@ func TestHandoverWait(t *testing.T) {
 	close(goAhead)
 	if got, err := slow.events(); datas(got) != "waited" || err != nil {
 		t.Errorf("got %q, %v, want waited", datas(got), err)
+	}
+}
+
+// What was yielded before the handover comes first, and does not wait for the flush
+// window.
+func TestHandoverAfterEvents(t *testing.T) {
+	g := detached(t, handedOverAfter(t, &pump{take: func(*[][]byte) (bool, error) { return false, nil }}, "1", "2"),
+		core.WithFlushWindow(time.Hour))
+	var got []core.Event
+	for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+		if err != nil {
+			t.Fatalf("after %q: %v", datas(got), err)
+		}
+		if got = append(got, e); len(got) == 2 {
+			break
+		}
+	}
+	if datas(got) != "1 2" {
+		t.Errorf("got %q, want 1 2", datas(got))
+	}
+	g.session.ClientGone()
+	soon(t, g.sums, "the end of the session")
+}
+
+// Whatever a session's own goroutines wait for, its writer serves the others.
+func TestHandoverHoldsNobodyUp(t *testing.T) {
+	const small, others = 1, 200 // buffers as small as can be
+	long := strings.Repeat("x", 31<<10)
+	var failing *core.Session
+	ready := make(chan struct{})
+	for _, test := range []struct {
+		name   string
+		stream func(*core.Session) core.Stream
+		opts   []core.Option
+	}{
+		{
+			"what was gathered before",
+			handedOverAfter(t, &pump{take: func(*[][]byte) (bool, error) { return false, nil }}, "1", long),
+			[]core.Option{core.WithFlushWindow(5 * time.Millisecond)},
+		},
+		{"the last event, and somebody wakes it", func(s *core.Session) core.Stream {
+			failing = s
+			return handedOver(t, &pump{take: func(*[][]byte) (bool, error) {
+				<-ready
+				failing.Wake()
+				return false, errors.New("boom")
+			}})(s)
+		}, []core.Option{core.WithErrorEvent(func(error) core.Event { return core.Event{Data: strings.Repeat(long, 100)} })}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bad := detachedOver(t, small, test.stream, append(test.opts, core.WithWriteTimeout(0))...)
+			if failing != nil {
+				close(ready)
+			}
+			for range others {
+				g := detached(t, handedOver(t, &pump{take: list(io.EOF, "1")}))
+				if got, err := g.events(); datas(got) != "1" || err != nil {
+					t.Fatalf("another one got %q, %v, want 1", datas(got), err)
+				}
+			}
+			_ = bad.client.Close()
+			soon(t, bad.sums, "the end of the session")
+		})
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 
 // A Pump is a stream that needs no goroutine: its frames are there already, or it
 // says when there may be more, with [Session.Wake]. Its methods are called by one
-// goroutine at a time.
+// goroutine at a time. Take holds up the other sessions of its writer as long as it
+// runs.
 type Pump interface {
 	// Take appends frames that are to be sent next, each one event as
 	// [Event.AppendText] has made it, about 128 KiB of them at most. It does not
@@ -39,7 +40,7 @@ var ErrWait = errors.New("core: what comes next is to be waited for")
 //
 // stream is the function that calls Handover. A session hands over only what its
 // view has returned: if another stream stands around it, there may be something to
-// do after it.
+// do after it. (Two streams of the same function literal cannot be told apart.)
 func (s *Session) Handover(stream Stream, p Pump) bool {
 	w := s.wire
 	if w == nil || !w.polled || w.stream == nil ||
@@ -77,7 +78,13 @@ func (w *wire) begin() bool {
 	if w.pump == nil {
 		return false
 	}
+	s := w.session
+	s.mu.Lock() // a heartbeat may be under way that waits for the client
+	if s.open() {
+		s.flush(s.now()) // what was yielded before
+	}
 	w.served.Store(true)
+	s.mu.Unlock()
 	w.wake()
 	return true
 }

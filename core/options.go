@@ -125,6 +125,10 @@ func WithObserver(o Observer) Option {
 //   - The server does not know these connections any more: [net/http.Server.Shutdown]
 //     ends their streams, but does not wait for them as [Group.Shutdown] does, and
 //     [net/http.Server.Close] leaves them alone.
+//   - The end of the request's context, or of the server's BaseContext, does not
+//     end the stream any more: have a [Group] for that, or a context of your own.
+//   - A [net.Conn] that a ConnContext or ConnState hook has kept is not the
+//     stream's any more, and ConnState ends with StateHijacked.
 //   - The connection is closed after the stream.
 //
 // The session stays in the handler where the connection cannot be had or is needed

@@ -158,7 +158,10 @@ func (s *socket) close(drop bool) {
 
 // hint says what may have happened.
 func (w *wire) hint(events uint32) {
-	if events&^syscall.EPOLLOUT != 0 {
+	switch {
+	case events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 && w.heard >= mostHeard:
+		w.left()
+	case events&^syscall.EPOLLOUT != 0:
 		w.listen()
 	}
 	if w.session.sending.Load() != 0 && !w.wake() {

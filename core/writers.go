@@ -135,9 +135,12 @@ func (q *writer) serve(w *wire) {
 // advance reports whether the session has been given to a goroutine of its own.
 func (q *writer) advance(w *wire) bool {
 	s := w.session
+	if !w.served.Load() { // its own goroutine may hold the lock, and wait for the client
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !w.served.Load() || w.rest != nil && !w.writeRest() {
+	if w.rest != nil && !w.writeRest() {
 		return false
 	}
 	if w.said == nil && s.open() && q.pump(w) && w.rest != nil {

@@ -58,7 +58,7 @@ func WithMaxAge(d time.Duration) Option {
 // WithGapEvent makes the event that tells a client of a [Gap]. Its ID is set by
 // the hub, so that a client that reconnects is not told again. The default is of
 // type "gap", and its data is the Gap as JSON. f may be called by several
-// goroutines at once. A nil f is the default.
+// goroutines at once, and should not take long. A nil f is the default.
 func WithGapEvent(f func(Gap) core.Event) Option {
 	return func(c *config) {
 		if c.gapEvent = f; f == nil {

@@ -1,6 +1,7 @@
 package nethttpsse
 
 import (
+	"fmt"
 	"net"
 	"net/http"
 
@@ -10,13 +11,18 @@ import (
 // allowDetach lets the session take the connection. The client is told that it
 // gets no other response on it.
 func (c *conn) allowDetach(r *http.Request) {
-	hijacker, ok := Unwrap(c.w).(http.Hijacker)
-	if !ok || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 {
+	last := Unwrap(c.w)
+	hijacker, ok := last.(http.Hijacker)
+	if !ok || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || fmt.Sprintf("%T", last) != responseType {
 		return
 	}
 	c.hijacker, c.reporter = hijacker, reporterOf(r)
 	c.w.Header().Set("Connection", "close")
 }
+
+// responseType is net/http's own writer. Another one may hold back what it is given, or
+// send something else.
+const responseType = "*http.response"
 
 // Detach implements [core.Detacher]. By now the first frame has gone through the
 // middlewares, so what they do to a response shows in its headers.

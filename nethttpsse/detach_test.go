@@ -492,3 +492,57 @@ func files(t *testing.T) int {
 	}
 	return len(names)
 }
+
+// A hoarder holds everything back until it knows what it is, as some compressors
+// do, and hides the server's writer.
+type hoarder struct {
+	http.ResponseWriter
+	held []byte
+}
+
+func (h *hoarder) WriteHeader(int) {}
+func (h *hoarder) Flush()          {}
+
+func (h *hoarder) Write(p []byte) (int, error) {
+	h.held = append(h.held, p...)
+	return len(p), nil
+}
+
+func (h *hoarder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.ResponseWriter.(http.Hijacker).Hijack()
+}
+
+// Only the server's own writer is known to have sent what it was given.
+func TestDetachHiddenWriter(t *testing.T) {
+	stream := nethttpsse.Handler(view, core.WithDetach())
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := &hoarder{ResponseWriter: w}
+		stream.ServeHTTP(h, r)
+		_, _ = w.Write(h.held)
+	}))
+	_, res := s.dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	body, err := io.ReadAll(res.Body)
+	if string(body) != twoEvents || err != nil {
+		t.Errorf("got %q, %v, want %q", body, err, twoEvents)
+	}
+}
+
+// A client that has talked too much to be listened to is still seen to leave.
+func TestDetachedTalkerResets(t *testing.T) {
+	ends := make(chan error, 1)
+	s := newSite(t, nethttpsse.Handler(held(make(chan string), ends), core.WithDetach(), core.WithHeartbeat(0)))
+	conn, _ := s.dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	for range 100 {
+		if _, err := conn.Write(make([]byte, 1<<10)); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched() // so that the server reads
+	}
+	if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if got := receive(t, ends, "the end of the stream"); !errors.Is(got, core.ErrClientGone) {
+		t.Errorf("got %v, want %v", got, core.ErrClientGone)
+	}
+}

@@ -9,5 +9,6 @@
 //
 // The response starts at once, each event reaches the client before the next
 // one is made, and the request's context ends when the client leaves or the
-// server shuts down: [http.Server.Shutdown] needs no other code.
+// server shuts down: [http.Server.Shutdown] needs no other code, but for streams
+// that were detached from their handlers (see [core.WithDetach]).
 package nethttpsse
