@@ -143,12 +143,15 @@ func (s *subscription) locate() bool {
 	}
 	front, err1 := f.log.Compare(r.at, f.since)
 	end, err2 := f.log.Compare(r.at, f.at)
-	cursor, err3 := h.last, error(nil)
+	cursor, err3, held := h.last, error(nil), true
 	if end < 0 {
 		cursor, err3 = f.find(r.at)
+		i := h.ids.after(cursor) - 1
+		held = front == 0 || i >= h.ids.front && h.ids.items[i] == r.at
 	}
-	if errors.Join(err1, err2, err3) != nil || front < 0 {
-		// It is at the log's front, in another epoch, or before the memory.
+	if errors.Join(err1, err2, err3) != nil || front < 0 || !held {
+		// It is at the log's front, in another epoch, before the memory, or nowhere
+		// in it: the log knows whether it has lost it.
 		r.paging, r.ahead = true, false
 		return false
 	}

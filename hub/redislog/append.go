@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	_ "embed" // for the scripts
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -39,10 +38,10 @@ const (
 func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	epoch, last := l.seen()
 	args := make([]any, 0, 20)
-	args = append(args, newEpoch(), epoch, last.String(), e.IdempotencyKey, max(l.window.Milliseconds(), 1))
+	args = append(args, newEpoch(), epoch, last.String(), max(l.window.Milliseconds(), 1))
 	switch {
 	case l.maxAge > 0:
-		args = append(args, "MINID", "~", time.Now().Add(-l.maxAge).UnixMilli())
+		args = append(args, "MINID", "~", l.maxAge.Milliseconds())
 	case l.maxLen > 0:
 		args = append(args, "MAXLEN", "~", l.maxLen)
 	}
@@ -60,7 +59,10 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	if e.Keyed {
 		args = append(args, fieldKey, e.Key)
 	}
-	keys := []string{l.stream, l.epochs, beside(l.stream, "once:"+e.IdempotencyKey)}
+	keys := []string{l.stream, l.epochs}
+	if e.IdempotencyKey != "" {
+		keys = append(keys, beside(l.stream, "once:"+e.IdempotencyKey))
+	}
 	id, err := wait(ctx, l, "append", start(ctx, l, func(ctx context.Context) (string, error) {
 		return appendScript.Run(ctx, l.client, keys, args...).Text()
 	}))
@@ -71,9 +73,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	if err != nil {
 		return "", l.fail("append", err)
 	}
-	if e.IdempotencyKey == "" { // otherwise it may be an old one
-		l.know(epoch, p)
-	}
+	l.know(epoch, p)
 	return id, nil
 }
 

@@ -121,6 +121,66 @@ func TestSentOnce(t *testing.T) {
 	}
 }
 
+// A slot moves to another server, key by key.
+func TestSlotMoves(t *testing.T) {
+	const data = "is lost on the way back"
+	from, to := serveCluster(t), serve(t, "--cluster-enabled", "yes")
+	a, b := from.client(), to.client()
+	host, port, _ := net.SplitHostPort(to.addr)
+	do := func(c *redis.Client, args ...any) string {
+		t.Helper()
+		text, err := c.Do(soon(t), args...).Text()
+		if err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		return text
+	}
+	do(a, "CLUSTER", "MEET", host, port)
+	for _, c := range []*redis.Client{a, b} {
+		for deadline := time.Now().Add(patience); ; {
+			info := c.ClusterInfo(soon(t)).Val()
+			if strings.Contains(info, "cluster_known_nodes:2") && strings.Contains(info, "cluster_state:ok") {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the servers do not meet: %s", info)
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+	options := redis.UniversalOptions{Addrs: []string{from.addr}, IsClusterMode: true}
+	options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if addr != to.addr {
+			return c, err
+		}
+		return &forgetful{Conn: c, word: []byte(data)}, err
+	}
+	l := openWith(t, &options)
+	add(t, l, "1")
+	slot := a.ClusterKeySlot(soon(t), "events").Val()
+	idA, idB := do(a, "CLUSTER", "MYID"), do(b, "CLUSTER", "MYID")
+	do(b, "CLUSTER", "SETSLOT", slot, "IMPORTING", idA)
+	do(a, "CLUSTER", "SETSLOT", slot, "MIGRATING", idB)
+	add(t, l, "2") // all keys are there
+	for _, key := range []string{"events", "{events}:epoch"} {
+		if err := a.Migrate(soon(t), host, port, key, 0, patience).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(t, l, "3") // none is
+	_, err := l.Append(soon(t), hub.Entry{Topic: "a", Event: core.Event{Data: data}})
+	if !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want EOF", err)
+	}
+	do(b, "CLUSTER", "SETSLOT", slot, "NODE", idB)
+	do(a, "CLUSTER", "SETSLOT", slot, "NODE", idB)
+	if got, want := brief(t, l, ""), "1 2 3 "+data; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	add(t, l, "4")
+}
+
 // A forgetful connection breaks when it should read the answer to what has a word.
 type forgetful struct {
 	net.Conn

@@ -2,6 +2,7 @@ package redislog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -52,19 +53,31 @@ type once struct{}
 
 func (once) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (once) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+func (once) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { return seal(next(ctx, cmd)) }
 }
 
-func (once) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		if _, ok := err.(redis.Error); err == nil || ok { //nolint:errorlint // it is not wrapped here
-			return err
-		}
-		return final{err}
-	}
+// A slot that moves has commands sent in a pipeline.
+func (once) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { return seal(next(ctx, cmds)) }
 }
 
 // A final error does not unwrap.
 type final struct{ error }
+
+// seal makes an error final that Redis has not answered.
+func seal(err error) error {
+	if _, ok := err.(redis.Error); err == nil || ok { //nolint:errorlint // it is not wrapped here
+		return err
+	}
+	return final{err}
+}
+
+// reveal undoes seal.
+func reveal(err error) error {
+	var opaque final
+	for errors.As(err, &opaque) {
+		err = opaque.error
+	}
+	return err
+}

@@ -12,6 +12,16 @@
 // slot. With Sentinel, go-redis writes lines about failovers to the log of the
 // process; redis.SetLogger is to be told if they are not wanted.
 //
+// The keys must not be evicted: leave the server's maxmemory-policy at noeviction,
+// its default. With access control lists this is enough for a user of the stream
+// "events":
+//
+//	ACL SETUSER events on >password ~events ~{events}:*
+//		+eval +evalsha +exists +get +ping +set +time
+//		+xadd +xgroup +xinfo +xrange +xread
+//
+// On a slow link fewer events are read at once; a single one must come within 3 s.
+//
 // # What is kept, and what is told
 //
 // Whether an event outlives the server once Publish has returned is the server's to
@@ -27,5 +37,6 @@
 // So does a stream that has lost its end, as soon as a process notices that has seen
 // what was lost: when it follows again, or publishes. Until then others may go on
 // as if it had never been. If no such process is left, it is told to those clients
-// that come with the ID of a lost event, and not to those who had not had it yet.
+// that come with the ID of a lost event, unless a server whose clock was behind has
+// given that to another one, and not to those who had not had it yet.
 package redislog

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,6 +117,18 @@ func TestFailures(t *testing.T) {
 			},
 		},
 		{
+			name: "a user who may run no scripts", says: "lacks NOPERM",
+			open: func(t *testing.T) *redislog.Log { return openAs(t, serve(t), "~*", "+@all", "-eval", "-evalsha") },
+		},
+		{
+			name: "a user whom a script needs more of", says: "lacks script",
+			open: func(t *testing.T) *redislog.Log { return openAs(t, serve(t), "~*", "+@all", "-exists") },
+		},
+		{
+			name: "a user of other keys", says: "lacks NOPERM",
+			open: func(t *testing.T) *redislog.Log { return openAs(t, serve(t), "~others", "+@all") },
+		},
+		{
 			name: "nobody there", says: "connection refused",
 			open: func(t *testing.T) *redislog.Log {
 				l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // on loopback
@@ -204,6 +217,79 @@ func TestFailures(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// openAs returns a log that a user has who may do that.
+func openAs(t *testing.T, s *server, may ...any) *redislog.Log {
+	t.Helper()
+	user := append([]any{"ACL", "SETUSER", "user", "reset", "on", ">password"}, may...)
+	if err := s.client().Do(soon(t), user...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	return openWith(t, &redis.UniversalOptions{Addrs: []string{s.addr}, Username: "user", Password: "password"}, redislog.WithMaxAge(time.Hour))
+}
+
+// The documentation says what a user needs.
+func TestPermissions(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rules, _ := strings.Cut(string(text), "SETUSER events on >password ")
+	rules, _, ok := strings.Cut(rules, "\n//\n")
+	if !ok {
+		t.Fatal("the documentation has no rules")
+	}
+	var may []any
+	for word := range strings.FieldsSeq(rules) {
+		if word != "//" {
+			may = append(may, word)
+		}
+	}
+	s := serve(t)
+	l := openAs(t, s, may...)
+	w := follow(t, l, last(t, l))
+	add(t, l, "1")
+	lose := keep(t, s)
+	add(t, l, "2")
+	w.want("1", "2")
+	lose()
+	w.want("GAP")
+	if _, err := l.Append(soon(t), hub.Entry{Topic: "a", Event: core.Event{Data: "3"}, IdempotencyKey: "once"}); err != nil {
+		t.Fatal(err)
+	}
+	w.want("3")
+	if err := s.client().FlushAll(soon(t)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	w.want("GAP")
+	if err := s.client().ConfigSet(soon(t), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{"1", strings.Repeat("x", 1<<20)} {
+		_, err := l.Append(soon(t), hub.Entry{Topic: "a", Event: core.Event{Data: data}})
+		if err == nil || !strings.Contains(err.Error(), "memory is full") {
+			t.Errorf("got %v, want that the memory is full", err)
+		}
+	}
+}
+
+// Who waits until a context's deadline is told so, be it by a connection that has
+// it as well.
+func TestDeadline(t *testing.T) {
+	p := hubtest.NewProxy(t, serve(t).addr)
+	l := open(t, p.Addr)
+	for range 50 {
+		p.Resume()
+		add(t, l, "1")
+		p.Stall(true, true)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+		_, err := l.Append(ctx, hub.Entry{Topic: "a"})
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v, want DeadlineExceeded", err)
+		}
 	}
 }
 

@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// batch is how many entries a follower reads at once.
-	batch = 512
-
 	// beat is how long a follower waits for Redis to have something, and patience
 	// how long for an answer.
 	beat     = time.Second
@@ -81,18 +78,21 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 
 // read begins to read what is after at.
 func (f *follower) read(ctx context.Context) {
-	args := redis.XReadArgs{Streams: []string{f.log.stream, f.at.String()}, Count: batch, Block: beat}
-	f.reading = start(ctx, f.log, func(ctx context.Context) ([]redis.XMessage, error) {
+	args := redis.XReadArgs{Streams: []string{f.log.stream, f.at.String()}, Block: beat}
+	f.reading = start(ctx, f.log, func(ctx context.Context) (messages []redis.XMessage, err error) {
 		ctx, cancel := context.WithTimeout(ctx, patience) // for go-redis adds 10 s to the time that it blocks
 		defer cancel()
+		a := f.log.batch.begin(mostEntries)
+		args.Count = int64(a.n)
 		streams, err := f.log.client.XRead(ctx, &args).Result()
-		if errors.Is(err, redis.Nil) || err == nil && len(streams) == 0 {
-			return nil, nil
+		if err == nil && len(streams) > 0 {
+			messages = streams[0].Messages
 		}
-		if err != nil {
-			return nil, err
+		a.end(messages, err)
+		if errors.Is(err, redis.Nil) {
+			err = nil
 		}
-		return streams[0].Messages, nil
+		return messages, err
 	})
 }
 
@@ -171,27 +171,20 @@ func (f *follower) look(ctx context.Context) error {
 // state reads the state. If it shows that the stream has lost its end, a new epoch
 // has begun: what comes now may get IDs that others have had.
 func (f *follower) state(ctx context.Context) (state, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	s, err := f.log.read(ctx, f.at, batch)
+	s, err := f.log.read(ctx, f.at, mostEntries)
 	if err != nil || s.epoch != f.epoch {
 		return s, err
 	}
-	seen := f.at
-	switch front, known := s.front(); {
-	case s.last.compare(f.at) < 0:
-	case known && front.compare(f.at) < 0, f.replaced(s.held):
-		seen = position{ms: math.MaxUint64} // whatever the last one is by now
-	default:
+	if front, known := s.front(); (!known || front.compare(f.at) >= 0) && !f.replaced(s.held) {
 		return s, nil
 	}
-	_, err = wait(ctx, f.log, "follow", start(ctx, f.log, func(ctx context.Context) (any, error) {
-		return nil, f.log.create(ctx, f.epoch, seen)
-	}))
+	_, err = ask(ctx, f.log, "follow", func(ctx context.Context) (any, error) {
+		return nil, f.log.create(ctx, f.epoch, position{ms: math.MaxUint64}) // whatever the last one is by now
+	})
 	if err != nil {
 		return state{}, err
 	}
-	s, err = f.log.read(ctx, f.at, batch)
+	s, err = f.log.read(ctx, f.at, mostEntries)
 	if err == nil && s.epoch == f.epoch {
 		err = f.log.fail("follow", errors.New("the server lacks what it, or another one, has had"))
 	}

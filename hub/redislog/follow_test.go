@@ -227,13 +227,18 @@ func TestLostEndSameID(t *testing.T) {
 				}
 			}
 			take()
-			lost := add(t, other, "2")
-			for deadline := time.Now().Add(patience); !strings.Contains(c.Info(soon(t), "clients").Val(), "blocked_clients:0"); {
-				if time.Now().After(deadline) {
-					t.Fatal("the follower does not read on")
+			blocked := func(n string) {
+				t.Helper()
+				for deadline := time.Now().Add(patience); !strings.Contains(c.Info(soon(t), "clients").Val(), "blocked_clients:"+n+"\r"); {
+					if time.Now().After(deadline) {
+						t.Fatal("the follower does not read on")
+					}
+					<-time.After(time.Millisecond)
 				}
-				<-time.After(10 * time.Millisecond)
 			}
+			blocked("1")
+			lost := add(t, other, "2")
+			blocked("0")
 			if away {
 				take()
 				stop()
@@ -256,6 +261,96 @@ func TestLostEndSameID(t *testing.T) {
 				t.Errorf("got %+v, want 4", e)
 			}
 		})
+	}
+}
+
+// One of the log's keys is deleted while it is followed.
+func TestDeletedKey(t *testing.T) {
+	for _, test := range []struct {
+		key, held string
+	}{
+		{"events", ""},
+		{"{events}:epoch", "1"}, // it can be read from the oldest on
+	} {
+		t.Run(test.key, func(t *testing.T) {
+			s := serve(t)
+			l := s.open()
+			front := last(t, l)
+			w := follow(t, l, front)
+			first := add(t, l, "1")
+			w.want("1")
+			if got := s.client().Del(soon(t), test.key).Val(); got != 1 {
+				t.Fatalf("deleted %d keys, want 1", got)
+			}
+			gap := w.want("GAP")
+			if epochOf(gap.ID) == epochOf(first) {
+				t.Errorf("got a gap up to %s, want one of a new epoch", gap.ID)
+			}
+			if got := brief(t, l, ""); got != test.held {
+				t.Errorf("got %q, want %q", got, test.held)
+			}
+			second := add(t, l, "2")
+			w.want("2")
+			if epochOf(second) != epochOf(gap.ID) {
+				t.Errorf("got %s after a gap up to %s, want one epoch", second, gap.ID)
+			}
+			w.quiet()
+			for _, id := range []string{front, first} {
+				if got := brief(t, l, id); got != "GAP" {
+					t.Errorf("after %s: got %q, want GAP", id, got)
+				}
+			}
+		})
+	}
+}
+
+// A client comes with the ID of an event that the stream has lost, and no process
+// knows of it any more: the hub asks the log.
+func TestLostEndNobodyKnows(t *testing.T) {
+	s := serve(t)
+	l := s.open()
+	add(t, l, "1")
+	lose := keep(t, s)
+	lost := add(t, l, "2")
+	closeLog(t, l)
+	lose()
+	h := hub.New(hub.WithLog(s.open()))
+	defer func() {
+		if err := h.Shutdown(soon(t)); err != nil {
+			t.Error(err)
+		}
+	}()
+	next, stop := iter.Pull2(h.SubscribeFrom(soon(t), hub.Oldest, "a"))
+	defer stop()
+	take := func() core.Event {
+		t.Helper()
+		e, err, _ := next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	take() // so the hub is there before the next one
+	publish := func(data string, opts ...hub.PublishOption) (id string) {
+		t.Helper()
+		id, err := h.Publish(soon(t), "a", core.Event{Data: data}, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := take(); e.ID != id { // it is in the hub's memory
+			t.Fatalf("got %+v, want %s", e, id)
+		}
+		return id
+	}
+	replaced := publish("3", hub.WithKey("k"))
+	publish("4", hub.WithKey("k"))
+	for id, want := range map[string]string{lost: "gap", replaced: ""} {
+		for e, err := range h.SubscribeFrom(soon(t), id, "a") {
+			if err != nil || e.Type != want {
+				t.Errorf("after %s: got %+v, %v, want an event of type %q first", id, e, err, want)
+			}
+			break
+		}
 	}
 }
 

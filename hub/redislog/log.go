@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -23,6 +24,7 @@ type Log struct {
 	stream string
 	epochs string        // the key of the epoch
 	dials  atomic.Uint64 // how often a connection was made
+	batch  batch
 
 	mu     sync.Mutex
 	epoch  string    // that was last seen
@@ -43,6 +45,7 @@ func New(options *redis.UniversalOptions, key string, opts ...Option) *Log {
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
 	o.Dialer = l.dialer(&o)
+	l.batch.init(o.ReadTimeout)
 	l.client = redis.NewUniversalClient(&o)
 	if c, ok := l.client.(*redis.ClusterClient); ok {
 		c.OnNewNode(func(node *redis.Client) { node.AddHook(once{}) })
@@ -93,6 +96,13 @@ func start[T any](ctx context.Context, l *Log, f func(ctx context.Context) (T, e
 	return answers
 }
 
+// ask calls f, and does not wait for long.
+func ask[T any](ctx context.Context, l *Log, what string, f func(ctx context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return wait(ctx, l, what, start(ctx, l, f))
+}
+
 // wait waits for an answer, or until ctx ends.
 func wait[T any](ctx context.Context, l *Log, what string, answers <-chan answer[T]) (T, error) {
 	var a answer[T]
@@ -105,19 +115,27 @@ func wait[T any](ctx context.Context, l *Log, what string, answers <-chan answer
 			a.err = fmt.Errorf("no answer from Redis: %w", context.Cause(ctx))
 		}
 	}
-	if a.err != nil {
-		a.err = l.fail(what, a.err)
+	if a.err == nil {
+		return a.value, nil
 	}
-	return a.value, a.err
+	if over(ctx) && !errors.Is(a.err, ctx.Err()) {
+		a.err = fmt.Errorf("%w: %w", a.err, context.Cause(ctx))
+	}
+	return a.value, l.fail(what, a.err)
+}
+
+// over reports whether ctx has ended. A connection may see its deadline first.
+func over(ctx context.Context) bool {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 // explain asks for the reason, if Redis has closed the connection without one: it
 // does so when a client that it does not know has much to say.
 func (l *Log) explain(ctx context.Context, err error) error {
-	var opaque final
-	if errors.As(err, &opaque) {
-		err = opaque.error
-	}
+	err = reveal(err)
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
@@ -136,13 +154,19 @@ var reasons = []struct{ words, why string }{
 	{"NOAUTH", "the password is missing or wrong"},
 	{"WRONGPASS", "the password is missing or wrong"},
 	{"unauthenticated", "the password is missing or wrong"},
+	{"NOPERM", mayNot},
+	{"executing the script can't", mayNot},
+	{"ACL failure in script", mayNot},
 	{"CROSSSLOT", "a key with a } needs a hash tag in a cluster, such as {events}"},
 	{"nknown command", tooOld},
 	{"nknown Redis command", tooOld},
 	{"Invalid stream ID", tooOld}, // for MINID
 }
 
-const tooOld = "the server is too old, Redis 6.2 or later is needed"
+const (
+	tooOld = "the server is too old, Redis 6.2 or later is needed"
+	mayNot = "the user lacks a permission, the package's documentation has those that are needed"
+)
 
 // fail says what Redis has refused, and where.
 func (l *Log) fail(what string, err error) error {

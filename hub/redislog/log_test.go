@@ -1,12 +1,15 @@
 package redislog_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -166,6 +169,35 @@ func TestMaxAge(t *testing.T) {
 	}
 }
 
+// What is too old is so by the clock of the server, and not of the publisher.
+func TestMaxAgeClock(t *testing.T) {
+	s := serve(t)
+	c := s.client()
+	const old = 1000
+	for n := range old {
+		id := strconv.Itoa(1_000_000_000_000+n) + "-0" // in 2001
+		if err := c.XAdd(soon(t), &redis.XAddArgs{Stream: "events", ID: id, Values: []any{"topic", "a"}}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range []time.Duration{math.MaxInt64, 60 * 365 * 24 * time.Hour} {
+		add(t, s.open(redislog.WithMaxAge(d)), "1")
+	}
+	if got, want := c.XLen(soon(t), "events").Val(), int64(old+2); got != want {
+		t.Errorf("got %d entries, want %d", got, want)
+	}
+	synctest.Test(t, func(t *testing.T) { // it is the year 2000
+		l := redislog.New(&redis.UniversalOptions{Addrs: []string{s.addr}}, "events", redislog.WithMaxAge(time.Hour))
+		defer closeLog(t, l)
+		if _, err := l.Append(context.Background(), hub.Entry{Topic: "a"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got := c.XLen(soon(t), "events").Val(); got > 203 {
+		t.Errorf("got %d entries, want the 3 new ones, and some old ones at the most", got)
+	}
+}
+
 func TestIdempotencyWindow(t *testing.T) {
 	s := serve(t)
 	const window = 300 * time.Millisecond
@@ -197,6 +229,62 @@ func TestIdempotencyWindow(t *testing.T) {
 	}
 	if got := c.TTL(soon(t), keys[0]).Val(); got < time.Minute || got > 2*time.Minute {
 		t.Errorf("the key stays for %v, want 2 minutes", got)
+	}
+}
+
+// The memory of an idempotency key outlives the stream, or its epoch.
+func TestIdempotencyEpoch(t *testing.T) {
+	for _, test := range []struct {
+		key  string
+		held bool
+	}{
+		{"events", false},
+		{"{events}:epoch", true},
+	} {
+		t.Run(test.key, func(t *testing.T) {
+			s := serve(t)
+			l := s.open()
+			entry := hub.Entry{Topic: "a", IdempotencyKey: "once"}
+			first, err := l.Append(soon(t), entry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.client().Del(soon(t), test.key).Err(); err != nil {
+				t.Fatal(err)
+			}
+			again, err := l.Append(soon(t), entry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if epochOf(again) == epochOf(first) || (place(again) == place(first)) != test.held {
+				t.Errorf("first %s, then %s; want a new epoch, and the old place: %v", first, again, test.held)
+			}
+			if got := last(t, l); got != again {
+				t.Errorf("got %s as the last one, want %s", got, again)
+			}
+			if got := s.client().XLen(soon(t), "events").Val(); got != 1 {
+				t.Errorf("got %d entries, want 1", got)
+			}
+			if third, err := l.Append(soon(t), entry); err != nil || third != again {
+				t.Errorf("got %s, %v, want %s again", third, err, again)
+			}
+		})
+	}
+}
+
+// Who has published with an idempotency key knows of that event when it is lost.
+func TestIdempotencyLost(t *testing.T) {
+	s := serve(t)
+	l := s.open()
+	add(t, l, "1")
+	lose := keep(t, s)
+	lost, err := l.Append(soon(t), hub.Entry{Topic: "a", IdempotencyKey: "once"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lose()
+	if id := add(t, l, "2"); epochOf(id) == epochOf(lost) {
+		t.Errorf("got %s, want an ID of a new epoch, since %s is lost", id, lost)
 	}
 }
 

@@ -39,9 +39,10 @@ type record struct {
 	after string // the event ID of the one before; empty if another program has added it
 }
 
-// read returns the state, and with it up to n entries after a position.
+// read returns the state, and with it up to n entries after a position, and one at
+// least if there is one.
 func (l *Log) read(ctx context.Context, after position, n int) (state, error) {
-	s, err := wait(ctx, l, "read", start(ctx, l, func(ctx context.Context) (state, error) {
+	s, err := ask(ctx, l, "read", func(ctx context.Context) (state, error) {
 		s, err := l.tryRead(ctx, after, n)
 		if errors.Is(err, redis.Nil) {
 			if err := l.create(ctx, "", position{}); err != nil {
@@ -50,7 +51,7 @@ func (l *Log) read(ctx context.Context, after position, n int) (state, error) {
 			return l.tryRead(ctx, after, n)
 		}
 		return s, err
-	}))
+	})
 	if err != nil {
 		return state{}, err
 	}
@@ -59,12 +60,14 @@ func (l *Log) read(ctx context.Context, after position, n int) (state, error) {
 }
 
 func (l *Log) tryRead(ctx context.Context, after position, n int) (state, error) {
-	want := n
-	if n > 0 {
+	a := l.batch.begin(n)
+	want := a.n
+	if want > 0 {
 		want++ // for the one that is held there
 	}
-	answer, err := readScript.Run(ctx, l.client, []string{l.stream, l.epochs}, after.String(), want).Slice()
+	answer, err := readScript.Run(ctx, l.client, []string{l.stream, l.epochs}, after.String(), want, mostBytes).Slice()
 	if err != nil {
+		a.end(nil, err)
 		return state{}, err
 	}
 	const parts = 4
@@ -84,7 +87,9 @@ func (l *Log) tryRead(ctx context.Context, after position, n int) (state, error)
 		return state{}, err
 	}
 	entries, _ := answer[parts-1].([]any)
-	s.records, err = decode(epoch, messages(entries))
+	all := messages(entries)
+	a.end(all, nil)
+	s.records, err = decode(epoch, all)
 	if len(s.records) > 0 && s.records[0].at == after {
 		s.held, s.records = &s.records[0], s.records[1:]
 	}

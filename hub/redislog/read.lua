@@ -1,8 +1,8 @@
 -- It is a script and no transaction, since a server whose memory is full queues no
 -- commands.
 --
--- KEYS: the stream, and its epoch. ARGV: an ID, and how many entries are wanted
--- from there on.
+-- KEYS: the stream, and its epoch. ARGV: an ID, how many entries are wanted from
+-- there on, and how many bytes are enough of those behind the first two.
 if redis.call('EXISTS', KEYS[1], KEYS[2]) < 2 then
 	return false
 end
@@ -15,7 +15,20 @@ for i = 1, #info, 2 do
 		first = info[i + 1][1]
 	end
 end
-if ARGV[2] ~= '0' then
-	entries = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
+local from, left, enough = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local step = 2
+while left > 0 and enough > 0 do
+	step = math.min(step, left)
+	local some = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', step)
+	for _, entry in ipairs(some) do
+		entries[#entries + 1] = entry
+		for _, text in ipairs(entry[2]) do
+			enough = enough - #text
+		end
+	end
+	if #some < step then
+		break
+	end
+	from, left, step = '(' .. some[step][1], left - step, 2 * step
 end
 return {redis.call('GET', KEYS[2]), last, first, entries}

@@ -1,0 +1,175 @@
+package redislog_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/hub/redislog"
+)
+
+// A link reads no more than so many bytes at a tick.
+type link struct {
+	net.Conn
+	most int
+	tick *time.Ticker
+}
+
+func (l link) Read(p []byte) (int, error) {
+	<-l.tick.C
+	return l.Conn.Read(p[:min(l.most, len(p))])
+}
+
+// throttle has the connections be so slow, in bytes a second.
+func throttle(options *redis.UniversalOptions, rate int) {
+	const ticks = 100
+	options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return link{c, rate / ticks, time.NewTicker(time.Second / ticks)}, err
+	}
+}
+
+// wantAll follows until so many events have come, again if it fails.
+func wantAll(t *testing.T, l *redislog.Log, after string, n, fails int) {
+	t.Helper()
+	ctx := soon(t)
+	for n > 0 {
+		for e, err := range l.Follow(ctx, after) {
+			if err != nil {
+				if fails--; fails < 0 {
+					t.Fatalf("%d events to come: %v", n, err)
+				}
+				break
+			}
+			if e.Gap {
+				t.Fatalf("got %+v, want no gap", e)
+			}
+			if e.Topic != "" {
+				after = e.ID
+				if n--; n == 0 {
+					break
+				}
+			}
+		}
+	}
+}
+
+// More events wait than a link carries before the follower loses patience: it reads
+// fewer at once.
+func TestSlowLinkLarge(t *testing.T) {
+	s := serve(t)
+	fast := s.open(redislog.WithMaxLen(0))
+	front := last(t, fast)
+	const n = 50
+	for range n {
+		add(t, fast, strings.Repeat("x", 200_000))
+	}
+	options := redis.UniversalOptions{Addrs: []string{s.addr}}
+	throttle(&options, 3_000_000)
+	wantAll(t, openWith(t, &options), front, n, 0)
+}
+
+// A page, too.
+func TestSlowLinkPages(t *testing.T) {
+	s := serve(t)
+	fast := s.open()
+	after := last(t, fast)
+	const n = 150
+	for range n {
+		add(t, fast, strings.Repeat("x", 5_000))
+	}
+	options := redis.UniversalOptions{Addrs: []string{s.addr}, ReadTimeout: 300 * time.Millisecond}
+	throttle(&options, 1_000_000)
+	l := openWith(t, &options)
+	fails := 0
+	for left := n; left > 0; {
+		entries, err := l.Range(soon(t), after, 256)
+		if err != nil {
+			if fails++; fails > 4 {
+				t.Fatalf("%d events to come: %v", left, err)
+			}
+			continue
+		}
+		if len(entries) == 0 {
+			t.Fatalf("got no entry, want some of %d", left)
+		}
+		left -= len(entries)
+		after = entries[len(entries)-1].ID
+	}
+	if fails == 0 {
+		t.Error("the link is not slow")
+	}
+	// And more at once when they are small.
+	for range 600 {
+		after = add(t, fast, "x")
+	}
+	front := after
+	for range 600 {
+		add(t, fast, "x")
+	}
+	most := 0
+	for range 20 {
+		entries, err := l.Range(soon(t), front, 600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(entries))
+	}
+	if most < 128 {
+		t.Errorf("got up to %d entries at once, want more and more", most)
+	}
+}
+
+// What is read at once does not depend on how large the events are.
+func TestPageBytes(t *testing.T) {
+	l := serve(t).open()
+	after := last(t, l)
+	const n, size = 20, 2 << 20
+	for range n {
+		add(t, l, strings.Repeat("x", size))
+	}
+	for left := n; left > 0; {
+		entries, err := l.Range(soon(t), after, 256)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(entries); got == 0 || got > 2 {
+			t.Fatalf("got %d of %d events of %d bytes in one page, want one or two", got, left, size)
+		}
+		left -= len(entries)
+		after = entries[len(entries)-1].ID
+	}
+}
+
+// Whoever waits for a server that says nothing is told so, without a context's
+// deadline or a timeout of go-redis's.
+func TestNoAnswer(t *testing.T) {
+	p := hubtest.NewProxy(t, serve(t).addr)
+	l := openWith(t, &redis.UniversalOptions{Addrs: []string{p.Addr}, ReadTimeout: -1})
+	last(t, l)
+	p.Stall(true, true)
+	for name, call := range map[string]func(ctx context.Context) error{
+		"last":  func(ctx context.Context) error { _, err := l.Last(ctx); return err },
+		"range": func(ctx context.Context) error { _, err := l.Range(ctx, "", 1); return err },
+		"follow": func(ctx context.Context) error {
+			for _, err := range l.Follow(ctx, "") {
+				return err
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			if err := call(ctx); err == nil || ctx.Err() != nil {
+				t.Errorf("got %v, want an error before the context ends", err)
+			}
+		})
+	}
+}
