@@ -108,9 +108,15 @@ func (c *conn) drain(ctx context.Context, r *http.Request) (all bool, err error)
 		return true, nil
 	}
 	_ = c.control.SetReadDeadline(time.Now().Add(patience))
-	stop := context.AfterFunc(ctx, func() { _ = c.control.SetReadDeadline(time.Unix(1, 0)) })
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		_ = c.control.SetReadDeadline(time.Unix(1, 0))
+	})
 	_, err = io.CopyN(io.Discard, r.Body, most)
-	stop()
+	if !stop() {
+		<-stopped // for the writer is not ours any more when the handler has returned
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return false, &core.RefusedError{
 			Status: http.StatusRequestTimeout,
