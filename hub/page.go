@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io"
 	"time"
-
-	"github.com/yieldsse/yieldsse/core"
 )
 
 const (
@@ -17,24 +15,24 @@ const (
 	pagePause = time.Second
 )
 
-// page appends frames that are in the log and not in the memory any more. It
-// returns the gap that is in front of them, if there is one.
-func (s *subscription) page(frames *[][]byte) (*Gap, error) {
+// page appends frames that are in the log and not in the memory any more, behind
+// the gap that is in front of them, if there is one. It takes its time.
+func (s *subscription) page(frames *[][]byte) error {
 	r := s.reach
 	entries, err := r.follower.log.Range(s.ctx, r.at, pageSize)
 	if err != nil {
-		return nil, s.pause(err)
+		return s.pause(err)
 	}
 	entries, over := s.due(entries)
 	switch {
 	case over:
-		return nil, io.EOF
+		return io.EOF
 	case len(entries) == 0 && s.gap == nil:
-		return nil, s.pause(nil) // until the follower has come here too
+		return s.pause(nil) // until the follower has come here too
 	}
 	gap := s.front(&entries)
 	if s.lagged(gap) {
-		return nil, ErrLagged
+		return ErrLagged
 	}
 	for i, e := range entries {
 		r.at = e.ID
@@ -48,38 +46,10 @@ func (s *subscription) page(frames *[][]byte) (*Gap, error) {
 		}
 		*frames = append(*frames, frame)
 	}
-	return gap, nil
-}
-
-// takePaged is take for a stream that was handed over: pages of the log are waited
-// for elsewhere.
-func (s *subscription) takePaged(frames *[][]byte) (more bool, err error) {
-	r := s.reach
-	if s.ctx.Err() != nil {
-		return false, io.EOF
+	if gap == nil {
+		return nil
 	}
-	if len(r.ready) > 0 || r.err != nil {
-		*frames = append(*frames, r.ready...)
-		err, r.ready, r.err = r.err, nil, nil
-		return true, err
-	}
-	gap, more, err := s.read(frames, batchSize)
-	switch {
-	case err == errPage: //nolint:errorlint // the very one
-		return false, core.ErrWait
-	case err == nil && gap != nil:
-		err = s.tell(frames, gap)
-	}
-	return more, err
-}
-
-// readPage is the part of take that takes its time.
-func (s *subscription) readPage() (frames [][]byte, err error) {
-	gap, err := s.page(&frames)
-	if err == nil && gap != nil {
-		err = s.tell(&frames, gap)
-	}
-	return frames, err
+	return s.tell(frames, gap)
 }
 
 // due returns the part of a page that comes before the end, for a subscription that

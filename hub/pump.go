@@ -1,17 +1,27 @@
 package hub
 
-import "context"
+import (
+	"context"
 
-// Take implements [core.Pump].
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// Take implements [core.Pump]. What is in the log is waited for elsewhere.
 func (s *subscription) Take(frames *[][]byte) (more bool, err error) {
-	if s.reach == nil {
-		return s.take(frames, batchSize)
+	if r := s.reach; r != nil && s.ctx.Err() == nil && (len(r.ready) > 0 || r.err != nil) {
+		*frames = append(*frames, r.ready...)
+		err, r.ready, r.err = r.err, nil, nil
+		return true, err
 	}
-	return s.takePaged(frames)
+	more, err = s.held(frames, batchSize)
+	if err == errPage { //nolint:errorlint // the very one
+		return false, core.ErrWait
+	}
+	return more, err
 }
 
 // Wait implements [core.Pump].
-func (s *subscription) Wait() { s.reach.ready, s.reach.err = s.readPage() }
+func (s *subscription) Wait() { s.reach.err = s.page(&s.reach.ready) }
 
 // Leave implements [core.Pump], and ends any subscription.
 func (s *subscription) Leave() {

@@ -271,14 +271,19 @@ func (s *subscription) sleep() bool {
 // are no more, the subscription is woken up when there may be. The error is io.EOF
 // if there never will be, or if the context has ended.
 func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
+	more, err = s.held(frames, most)
+	if err == errPage { //nolint:errorlint // the very one
+		return true, s.page(frames)
+	}
+	return more, err
+}
+
+// held is take, but for what is to be read from the Log: then the error is errPage.
+func (s *subscription) held(frames *[][]byte, most int) (more bool, err error) {
 	if s.ctx.Err() != nil {
 		return false, io.EOF
 	}
 	gap, more, err := s.read(frames, most)
-	if err == errPage { //nolint:errorlint // the very one
-		more = true
-		gap, err = s.page(frames)
-	}
 	if err != nil || gap == nil {
 		return more, err
 	}
@@ -300,7 +305,7 @@ func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 // errPage means that what comes next is to be read from the Log.
 var errPage = errors.New("hub: not in memory")
 
-// read is take, but for a gap, which it returns.
+// read is held, but for a gap, which it returns.
 func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
 	h := s.hub
 	h.lock()
