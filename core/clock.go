@@ -44,7 +44,7 @@ func (s *Session) tick() {
 	case wire != nil && wire.served.Load():
 		wire.beat(now)
 	default:
-		s.send(Event{Comment: heartbeatComment})
+		s.send(heartbeat)
 	}
 }
 

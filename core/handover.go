@@ -111,37 +111,31 @@ func (w *wire) beat(now time.Duration) {
 	w.send(*b, now)
 }
 
-var heartbeat = &Event{Comment: heartbeatComment}
-
 // send is flush without waiting. The session's mu is held.
 func (w *wire) send(b []byte, now time.Duration) {
 	s := w.session
 	s.sent += int64(len(b) - Headroom)
 	s.flushed.Store(int64(now))
 	s.sending.Store(int64(now) + 1)
-	w.write(chunk(b), nil)
+	w.rest = slices.Clone(w.write(chunk(b)))
 	if s.lost {
 		w.wake() // to end it
 	}
 }
 
-// write writes what the client takes of p now, and keeps the rest. As long as
-// there is a rest, the session counts as sending.
-func (w *wire) write(p, own []byte) {
+// write writes what the client takes of p now, and returns the rest. As long as there
+// is a rest, the session counts as sending.
+func (w *wire) write(p []byte) (rest []byte) {
+	s := w.session
 	n, err := w.try(p)
-	switch s := w.session; {
-	case err != nil:
-		w.rest = nil
-		s.sending.Store(0)
-		s.written(err)
-	case n < len(p) && own == nil:
-		w.rest = slices.Clone(p[n:])
-	case n < len(p):
-		w.rest = p[n:]
-	default:
-		w.rest = nil
-		s.sending.Store(0)
+	if err == nil && n < len(p) {
+		return p[n:]
 	}
+	s.sending.Store(0)
+	if err != nil {
+		s.written(err)
+	}
+	return nil
 }
 
 // writeRest reports whether nothing is left.
@@ -152,6 +146,6 @@ func (w *wire) writeRest() bool {
 		s.sending.Store(0)
 		return true
 	}
-	w.write(w.rest, w.rest)
+	w.rest = w.write(w.rest)
 	return w.rest == nil
 }

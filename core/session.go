@@ -42,11 +42,11 @@ const (
 	grace = time.Second
 )
 
-// The frames that the session sends by itself.
-const (
-	openComment      = "open"
-	heartbeatComment = "heartbeat"
-)
+// What the session sends by itself: the first frame, and comments on a silent
+// stream.
+const openComment = "open"
+
+var heartbeat = Event{Comment: "heartbeat"}
 
 // A Session is one client's connection, from before the view runs until the
 // stream has ended. An adapter makes one with [NewSession], runs the view under
