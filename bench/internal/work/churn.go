@@ -17,22 +17,13 @@ func churn(s size) Work {
 		About: "It connects, reads the head of the response and leaves at once. What is left behind is goroutines that are " +
 			"still there when the server has come to rest.",
 		Base: "net/http",
-		Sides: []Side{
-			{Name: "net/http", server: server.NetHTTP, target: server.Idle},
-			{Name: "gin, c.Stream", server: server.Gin, target: server.Idle},
-			{Name: "echo", server: server.Echo, target: server.Idle},
-			{Name: "fiber", server: server.Fiber, target: server.Idle},
-			{Name: "tutorial hub", server: server.Tutorial, target: server.Events},
-			{Name: "tmaxmax/go-sse", server: server.Tmaxmax, target: server.Events},
-			{Name: "r3labs/sse", server: server.R3labs, target: server.Events},
-			{Name: "launchdarkly/eventsource", server: server.LaunchDarkly, target: server.Events},
-			{Name: "alexandrevicenzi/go-sse", server: server.Vicenzi, target: server.Events},
+		Sides: append(peers(), []Side{
 			{Name: "yieldsse", Ours: true, server: server.NetHTTPSSE, target: server.Idle},
 			{Name: "yieldsse, fiber", Ours: true, server: server.FiberSSE, target: server.Idle},
 			{Name: "yieldsse hub", Ours: true, server: server.Hub, target: server.Events},
 			{Name: "yieldsse, detached", Ours: true, server: server.Detached, target: server.Idle},
 			{Name: "yieldsse hub, detached", Ours: true, server: server.HubDetached, target: server.Events},
-		},
+		}...),
 		Metrics: []report.Metric{
 			{Key: "cpu", Name: "CPU for a client", Unit: report.Nanoseconds},
 			{Key: "allocs", Name: "allocations"},

@@ -18,6 +18,21 @@ var perConnection = []report.Metric{
 	{Key: "goroutines", Name: "goroutines"},
 }
 
+// peers are all other sides, with streams on which nothing comes.
+func peers() []Side {
+	return []Side{
+		{Name: "net/http", server: server.NetHTTP, target: server.Idle},
+		{Name: "gin, c.Stream", server: server.Gin, target: server.Idle},
+		{Name: "echo", server: server.Echo, target: server.Idle},
+		{Name: "fiber", server: server.Fiber, target: server.Idle},
+		{Name: "tutorial hub", server: server.Tutorial, target: server.Events},
+		{Name: "tmaxmax/go-sse", server: server.Tmaxmax, target: server.Events},
+		{Name: "r3labs/sse", server: server.R3labs, target: server.Events},
+		{Name: "launchdarkly/eventsource", server: server.LaunchDarkly, target: server.Events},
+		{Name: "alexandrevicenzi/go-sse", server: server.Vicenzi, target: server.Events},
+	}
+}
+
 func idle(s size) Work {
 	conns := s.of(10_000, 1_000)
 	return Work{
@@ -26,16 +41,7 @@ func idle(s size) Work {
 		About: fmt.Sprintf("What each of %s open connections adds to the server's resident memory, after a collection; "+
 			"the kernel's buffers do not count.", thousands(conns)),
 		Base: "net/http",
-		Sides: []Side{
-			{Name: "net/http", server: server.NetHTTP, target: server.Idle},
-			{Name: "gin, c.Stream", server: server.Gin, target: server.Idle},
-			{Name: "echo", server: server.Echo, target: server.Idle},
-			{Name: "fiber", server: server.Fiber, target: server.Idle},
-			{Name: "tutorial hub", server: server.Tutorial, target: server.Events},
-			{Name: "tmaxmax/go-sse", server: server.Tmaxmax, target: server.Events},
-			{Name: "r3labs/sse", server: server.R3labs, target: server.Events},
-			{Name: "launchdarkly/eventsource", server: server.LaunchDarkly, target: server.Events},
-			{Name: "alexandrevicenzi/go-sse", server: server.Vicenzi, target: server.Events},
+		Sides: append(peers(), []Side{
 			{Name: "yieldsse", Ours: true, Most: 1.1, server: server.NetHTTPSSE, target: server.Idle},
 			{Name: "yieldsse, gin", Ours: true, Most: 1.1, server: server.GinSSE, target: server.Idle},
 			{Name: "yieldsse, echo", Ours: true, Most: 1.1, server: server.EchoSSE, target: server.Idle},
@@ -43,7 +49,7 @@ func idle(s size) Work {
 			{Name: "yieldsse hub", Ours: true, Most: 1.1, server: server.Hub, target: server.Events},
 			{Name: "yieldsse, detached", Ours: true, Most: 0.2, server: server.Detached, target: server.Idle},
 			{Name: "yieldsse hub, detached", Ours: true, Most: 0.08, server: server.HubDetached, target: server.Events},
-		},
+		}...),
 		Metrics: perConnection,
 		Rounds:  3,
 		Cost:    100 * time.Second,
