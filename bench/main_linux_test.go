@@ -37,7 +37,7 @@ const background = 0.01
 
 // adapters is this project's servers of one stream.
 func adapters() []string {
-	return []string{server.NetHTTPSSE, server.GinSSE, server.EchoSSE, server.FiberSSE, server.Detached}
+	return []string{server.NetHTTPSSE, server.GinSSE, server.EchoSSE, server.FiberSSE, server.Detached, server.FiberDetached}
 }
 
 // hubs is this project's servers of many.

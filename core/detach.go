@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -120,23 +119,13 @@ func (s *Session) play(stream Stream) {
 
 // Send implements Conn.
 func (w *wire) Send(p []byte) error {
-	_, err := w.line.Write(chunk(p))
+	_, err := w.line.Write(Chunk(p))
 	return err
-}
-
-// chunk makes a chunk of p[Headroom:]. Its size goes in front, and its line end
-// behind, so that it is one write without a copy.
-func chunk(p []byte) []byte {
-	var line [Headroom]byte
-	size := append(strconv.AppendInt(line[:0], int64(len(p)-Headroom), 16), "\r\n"...)
-	begin := Headroom - len(size)
-	copy(p[begin:], size)
-	return append(p, "\r\n"...)[begin:]
 }
 
 // End implements Conn.
 func (w *wire) End() error {
-	_, err := w.line.Write([]byte("0\r\n\r\n"))
+	_, err := w.line.Write([]byte(LastChunk))
 	return err
 }
 

@@ -117,7 +117,7 @@ func (w *wire) send(b []byte, now time.Duration) {
 	s.sent += int64(len(b) - Headroom)
 	s.flushed.Store(int64(now))
 	s.sending.Store(int64(now) + 1)
-	w.rest = slices.Clone(w.write(chunk(b)))
+	w.rest = slices.Clone(w.write(Chunk(b)))
 	if s.lost {
 		w.wake() // to end it
 	}

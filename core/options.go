@@ -114,16 +114,17 @@ func WithObserver(o Observer) Option {
 //
 // Everything else holds as it does without, but for these:
 //
-//   - What hosts take back when a handler returns, such as a *gin.Context or an
-//     echo.Context, is not for the generator: take what it needs as values.
+//   - What hosts take back when a handler returns, such as a *gin.Context, an
+//     echo.Context, or a *fiber.Ctx with all strings that came from it, is not for
+//     the generator: take what it needs as values, and copy strings of fiber's.
 //   - Middlewares go on when the response has begun. An access log has the time of
 //     the headers, and the size of the first frame. A writer of a middleware's does
 //     not see what comes after that.
 //   - The generator's failure, or its panic with the stack, goes to the server's
-//     ErrorLog and to [WithObserver], not to a recovery or an error handler. A panic
-//     does not end the process.
-//   - The server does not know these connections any more: [net/http.Server.Shutdown]
-//     ends their streams, but does not wait for them as [Group.Shutdown] does, and
+//     ErrorLog, on fiber to its log, and to [WithObserver], not to a recovery or an
+//     error handler. A panic does not end the process.
+//   - The server does not know these connections any more: its Shutdown ends their
+//     streams, but does not wait for them as [Group.Shutdown] does, and
 //     [net/http.Server.Close] leaves them alone.
 //   - The end of the request's context, or of the server's BaseContext, does not
 //     end the stream any more: have a [Group] for that, or a context of your own.
@@ -132,9 +133,9 @@ func WithObserver(o Observer) Option {
 //   - The connection is closed after the stream.
 //
 // The session stays in the handler where the connection cannot be had or is needed
-// there: on HTTP/2 and HTTP/1.0, on fiber, if a middleware compresses the response,
-// if the request's context has a deadline, or if a body has not been read to its
-// end.
+// there: on HTTP/2 and HTTP/1.0, on fiber with TLS or outside Linux, if a middleware
+// compresses the response, if the request's context has a deadline, or if a body has
+// not been read to its end.
 func WithDetach() Option {
 	return func(c *config) { c.detach = true }
 }

@@ -30,10 +30,6 @@ type Conn interface {
 	Abort()
 }
 
-// Headroom is the number of bytes in front of the frames that Send is given. A
-// chunk's size fits in, with its line end.
-const Headroom = 10
-
 const (
 	// flushSize is how many gathered bytes do not wait for the flush window.
 	flushSize = 32 << 10

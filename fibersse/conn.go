@@ -1,8 +1,9 @@
 package fibersse
 
 import (
+	"errors"
 	"net"
-	"strconv"
+	"os"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -18,6 +19,7 @@ type conn struct {
 	head    []byte // the status line and the headers, until the first frame has taken them along
 	chunked bool
 	watched chan struct{}
+	report  func(error) // nil if the session stays in the handler
 }
 
 // takeOver takes the response over from fasthttp, which closes the connection
@@ -58,7 +60,10 @@ func (s *conn) watch(gone func()) {
 		var buf [64]byte
 		for heard := 0; heard < 64<<10; {
 			n, err := s.Read(buf[:])
-			if err != nil {
+			switch {
+			case errors.Is(err, os.ErrDeadlineExceeded): // unwatch
+				return
+			case err != nil:
 				gone()
 				return
 			}
@@ -75,18 +80,13 @@ func (s *conn) unwatch() {
 	}
 }
 
-// Send implements core.Conn. A chunk's size goes in front of the frames and its
-// line end behind them, so that all is one write without a copy.
+// Send implements core.Conn.
 func (s *conn) Send(p []byte) error {
-	begin := core.Headroom
 	if s.chunked {
-		var line [core.Headroom]byte
-		size := append(strconv.AppendInt(line[:0], int64(len(p)-begin), 16), "\r\n"...)
-		begin -= len(size)
-		copy(p[begin:], size)
-		p = append(p, "\r\n"...)
+		p = core.Chunk(p)
+	} else {
+		p = p[core.Headroom:]
 	}
-	p = p[begin:]
 	if s.head != nil {
 		p = append(s.head, p...)
 		s.head = nil
@@ -100,7 +100,7 @@ func (s *conn) End() error {
 	if !s.chunked {
 		return nil
 	}
-	_, err := s.Write([]byte("0\r\n\r\n"))
+	_, err := s.Write([]byte(core.LastChunk))
 	return err
 }
 

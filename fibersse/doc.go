@@ -25,6 +25,10 @@
 // timeout.New, which goes on using c beside the stream (timeout.NewWithContext
 // works, and ends the stream at its deadline). With Prefork each child has
 // sessions and groups of its own. [fiber.App.Test] gets the whole stream when it
-// has ended. The connection is closed after the stream. [core.WithDetach] does
-// nothing: fasthttp takes a connection back when its handler returns.
+// has ended. The connection is closed after the stream.
+//
+// [core.WithDetach] has the handler return while the stream goes on, on Linux and
+// without TLS. Then c belongs to another request, and so do the strings that
+// came from it: copy them with utils.CopyString, as above, or set Immutable in
+// fiber's configuration. A stream's failure, and a panic, go to fiber's log.
 package fibersse

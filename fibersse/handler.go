@@ -25,7 +25,8 @@ type View func(c *fiber.Ctx) (core.Stream, error)
 // Handler runs view and streams what it returns.
 //
 // If the stream fails, the error goes to the app's error handler, whose answer
-// is not sent any more, and to [core.WithObserver]. A request that is refused is
+// is not sent any more, or to fiber's log under [core.WithDetach], and to
+// [core.WithObserver]. A request that is refused is
 // a [fiber.Error].
 func Handler(view View, opts ...core.Option) fiber.Handler {
 	return func(c *fiber.Ctx) error {
@@ -72,6 +73,9 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	}
 	conn := takeOver(c)
 	if drain(c) {
+		if s.Detaches() {
+			conn.allowDetach(c)
+		}
 		conn.watch(s.ClientGone)
 		defer conn.unwatch()
 	}

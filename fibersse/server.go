@@ -15,10 +15,11 @@ var (
 )
 
 // A server ends its streams when it shuts down. One goroutine waits for that, as
-// long as there are streams.
+// long as there are streams. After a detached one it waits on until another stream
+// ends, or the server.
 type server struct {
 	group  core.Group
-	users  int
+	users  int // handlers that are at work
 	unused chan struct{}
 }
 
@@ -37,7 +38,7 @@ func groupOf(done <-chan struct{}) (group *core.Group, release func()) {
 	return &srv.group, func() {
 		serversMu.Lock()
 		defer serversMu.Unlock()
-		if srv.users--; srv.users == 0 {
+		if srv.users--; srv.users == 0 && srv.group.Len() == 0 && servers[done] == srv {
 			delete(servers, done)
 			close(srv.unused)
 		}
@@ -47,7 +48,12 @@ func groupOf(done <-chan struct{}) (group *core.Group, release func()) {
 func (srv *server) wait(done <-chan struct{}) {
 	select {
 	case <-done:
-		_ = srv.group.Shutdown(context.Background()) // app.Shutdown waits for the streams to end
+		_ = srv.group.Shutdown(context.Background()) // app.Shutdown waits for the handlers to return
+		serversMu.Lock()
+		defer serversMu.Unlock()
+		if servers[done] == srv {
+			delete(servers, done)
+		}
 	case <-srv.unused:
 	}
 }

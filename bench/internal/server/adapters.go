@@ -56,13 +56,15 @@ func serveEchoSSE(ln net.Listener) error {
 	return serve(ln, e)
 }
 
-func serveFiberSSE(ln net.Listener) error {
-	view := func(c *fiber.Ctx) (core.Stream, error) { return burst(query(c)), nil }
-	app := newFiber()
-	app.Get("/each", fibersse.Handler(view, each))
-	app.Get("/gathered", fibersse.Handler(view))
-	app.Get(Idle, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
-		return idle(c.UserContext()), nil
-	}, core.WithHeartbeat(heartbeat())))
-	return app.Listener(ln)
+func serveFiberSSE(opt core.Option) func(net.Listener) error {
+	return func(ln net.Listener) error {
+		view := func(c *fiber.Ctx) (core.Stream, error) { return burst(query(c)), nil }
+		app := newFiber()
+		app.Get("/each", fibersse.Handler(view, each, opt))
+		app.Get("/gathered", fibersse.Handler(view, opt))
+		app.Get(Idle, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+			return idle(c.UserContext()), nil
+		}, core.WithHeartbeat(heartbeat()), opt))
+		return app.Listener(ln)
+	}
 }

@@ -29,13 +29,14 @@ import (
 
 // The servers of this project.
 const (
-	NetHTTPSSE  = "nethttpsse"
-	Detached    = "nethttpsse-detached"
-	GinSSE      = "ginsse"
-	EchoSSE     = "echosse"
-	FiberSSE    = "fibersse"
-	Hub         = "hub"
-	HubDetached = "hub-detached"
+	NetHTTPSSE    = "nethttpsse"
+	Detached      = "nethttpsse-detached"
+	GinSSE        = "ginsse"
+	EchoSSE       = "echosse"
+	FiberSSE      = "fibersse"
+	FiberDetached = "fibersse-detached"
+	Hub           = "hub"
+	HubDetached   = "hub-detached"
 )
 
 // The servers by hand.
@@ -62,13 +63,14 @@ const (
 const Crowd = "crowd"
 
 var servers = map[string]func(net.Listener) error{
-	NetHTTPSSE:  serveNetHTTPSSE(nil),
-	Detached:    serveNetHTTPSSE(detach),
-	GinSSE:      serveGinSSE,
-	EchoSSE:     serveEchoSSE,
-	FiberSSE:    serveFiberSSE,
-	Hub:         serveHub(nil),
-	HubDetached: serveHub(detach),
+	NetHTTPSSE:    serveNetHTTPSSE(nil),
+	Detached:      serveNetHTTPSSE(detach),
+	GinSSE:        serveGinSSE,
+	EchoSSE:       serveEchoSSE,
+	FiberSSE:      serveFiberSSE(nil),
+	FiberDetached: serveFiberSSE(detach),
+	Hub:           serveHub(nil),
+	HubDetached:   serveHub(detach),
 
 	NetHTTP:  serveNetHTTP,
 	Gin:      serveGin,

@@ -22,6 +22,7 @@ func churn(s size) Work {
 			{Name: "yieldsse, fiber", Ours: true, server: server.FiberSSE, target: server.Idle},
 			{Name: "yieldsse hub", Ours: true, server: server.Hub, target: server.Events},
 			{Name: "yieldsse, detached", Ours: true, server: server.Detached, target: server.Idle},
+			{Name: "yieldsse, fiber, detached", Ours: true, server: server.FiberDetached, target: server.Idle},
 			{Name: "yieldsse hub, detached", Ours: true, server: server.HubDetached, target: server.Events},
 		}...),
 		Metrics: []report.Metric{

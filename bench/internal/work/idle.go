@@ -48,6 +48,7 @@ func idle(s size) Work {
 			{Name: "yieldsse, fiber", Ours: true, Most: 1.1, server: server.FiberSSE, target: server.Idle},
 			{Name: "yieldsse hub", Ours: true, Most: 1.1, server: server.Hub, target: server.Events},
 			{Name: "yieldsse, detached", Ours: true, Most: 0.2, server: server.Detached, target: server.Idle},
+			{Name: "yieldsse, fiber, detached", Ours: true, Most: 0.2, server: server.FiberDetached, target: server.Idle},
 			{Name: "yieldsse hub, detached", Ours: true, Most: 0.08, server: server.HubDetached, target: server.Events},
 		}...),
 		Metrics: perConnection,

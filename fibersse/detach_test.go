@@ -1,0 +1,343 @@
+package fibersse_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/log"
+	"github.com/gofiber/fiber/v2/utils"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/fibersse"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+const patience = 10 * time.Second
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 1000 {
+		if ok() {
+			return
+		}
+		<-time.After(patience / 1000)
+	}
+	t.Fatalf("%s: not within %v", what, patience)
+}
+
+// logs writes what goes to fiber's log, of which there is one, to all of them.
+type logs struct {
+	mu      sync.Mutex
+	writers []io.Writer
+}
+
+func (l *logs) add(w io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.writers = append(l.writers, w)
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return io.MultiWriter(l.writers...).Write(p)
+}
+
+// logTo has fiber's log written to w until the test ends.
+func logTo(t *testing.T, w io.Writer) {
+	t.Helper()
+	log.SetOutput(w)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+}
+
+func receive[T any](t *testing.T, ch <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s did not come within %v", what, patience)
+		panic("unreachable")
+	}
+}
+
+func TestConformanceDetached(t *testing.T) {
+	all := new(logs)
+	logTo(t, all)
+	ssetest.Conformance(t, ssetest.Mount{
+		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+			all.add(site.Log)
+			site.Options = append(site.Options, core.WithDetach())
+			return serveSite(t, site)
+		},
+		Ignore: longLived,
+	})
+}
+
+// held is an app whose stream ends when goAhead is closed or the client leaves, and
+// tells why; returned gets something when a handler has returned.
+func held(goAhead <-chan string, ends chan<- error, opts ...core.Option) (app *fiber.App, returned chan struct{}) {
+	returned = make(chan struct{}, 100)
+	app = newApp(fiber.Config{StreamRequestBody: true})
+	app.Use(func(c *fiber.Ctx) error {
+		defer func() { returned <- struct{}{} }()
+		return c.Next()
+	})
+	app.All("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		ctx, name := c.UserContext(), utils.CopyString(c.Query("name"))
+		return func(yield func(core.Event, error) bool) {
+			for data := range core.Receive(ctx, goAhead) {
+				if !yield(core.Event{Type: name, Data: data}, nil) {
+					break
+				}
+			}
+			ends <- context.Cause(ctx)
+		}, nil
+	}, append(opts, core.WithDetach())...))
+	return app, returned
+}
+
+func TestDetach(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("fibersse detaches sessions on Linux only")
+	}
+	listen := func(network, addr string) func(*testing.T) (net.Listener, func() (net.Conn, error)) {
+		return func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
+			t.Helper()
+			if network == "unix" {
+				addr = t.TempDir() + "/socket"
+			}
+			ln, err := net.Listen(network, addr) //nolint:noctx // it returns at once
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ln, func() (net.Conn, error) { return net.Dial(network, ln.Addr().String()) } //nolint:noctx // likewise
+		}
+	}
+	plain := listen("tcp", "127.0.0.1:0")
+	withTLS := func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
+		t.Helper()
+		srv := httptest.NewUnstartedServer(nil)
+		srv.StartTLS()
+		config := srv.TLS.Clone()
+		srv.Close()
+		config.NextProtos = nil
+		ln, _ := plain(t)
+		return tls.NewListener(ln, config), func() (net.Conn, error) {
+			return tls.Dial("tcp", ln.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // on loopback, to our own
+		}
+	}
+	const get = "GET /?name=x HTTP/1.1\r\nHost: test\r\n\r\n"
+	for _, test := range []struct {
+		name    string
+		listen  func(*testing.T) (net.Listener, func() (net.Conn, error))
+		request string
+		stays   bool
+	}{
+		{"a plain request", plain, get, false},
+		{"a body", plain, "POST /?name=x HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody", false},
+		{"input behind the request", plain, get + get, false},
+		{"a socket of another kind", listen("unix", ""), get, false},
+		{"HTTP/1.0", plain, "GET /?name=x HTTP/1.0\r\nHost: test\r\n\r\n", true},
+		{"TLS", withTLS, get, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ssetest.NoLeaks(t, longLived...)
+			goAhead, ends := make(chan string), make(chan error, 1)
+			app, returned := held(goAhead, ends)
+			ln, dial := test.listen(t)
+			serveOn(t, app, ln)
+			conn, err := dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			if _, err := io.WriteString(conn, test.request); err != nil {
+				t.Fatal(err)
+			}
+			readUntil(t, conn, ": open\n\n")
+			if !test.stays {
+				receive(t, returned, "the handler's return")
+			}
+			for _, data := range []string{"one", "two"} {
+				goAhead <- data
+				readUntil(t, conn, "event: x\ndata: "+data+"\n\n")
+			}
+			if test.stays && len(returned) > 0 {
+				t.Error("the handler has returned, want it to hold the stream")
+			}
+			_ = conn.Close()
+			if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
+				t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
+			}
+		})
+	}
+}
+
+// readUntil reads until text comes.
+func readUntil(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	var got []byte
+	for buf := make([]byte, 1<<10); !strings.Contains(string(got), text); {
+		n, err := conn.Read(buf)
+		if err != nil {
+			t.Fatalf("got %q, %v, want %q", got, err, text)
+		}
+		got = append(got, buf[:n]...)
+	}
+}
+
+// App.Test's connection is no socket.
+func TestDetachInAppTest(t *testing.T) {
+	app := newApp()
+	app.Get("/", fibersse.Handler(view, core.WithDetach()))
+	res, err := app.Test(httptest.NewRequest("GET", "/", nil), -1) //nolint:noctx,usestdlibvars // a test's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); string(body) != twoEvents || err != nil {
+		t.Errorf("got %q, %v, want %q", body, err, twoEvents)
+	}
+}
+
+// Shutdown ends detached streams, also those that were there before others ended,
+// and leaves nothing behind.
+func TestDetachedShutdown(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("fibersse detaches sessions on Linux only")
+	}
+	ssetest.NoLeaks(t, longLived...)
+	ends, group := make(chan error, 3), new(core.Group)
+	goAhead := make(chan string)
+	app, returned := held(goAhead, ends, core.WithGroup(group))
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(ln) }()
+	url := "http://" + ln.Addr().String()
+	streams := []*ssetest.Stream{ssetest.Open(t, url), ssetest.Open(t, url), ssetest.Open(t, url)}
+	for range streams {
+		receive(t, returned, "the handler's return")
+	}
+	streams[0].Close()
+	if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
+	}
+	if err := app.ShutdownWithTimeout(patience); err != nil {
+		t.Error(err)
+	}
+	for _, st := range streams[1:] {
+		if err := receive(t, ends, "the end of the stream after the shutdown"); !errors.Is(err, core.ErrShutdown) {
+			t.Errorf("got cause %v, want %v", err, core.ErrShutdown)
+		}
+		if _, err := st.Rest(); err != nil {
+			t.Errorf("got the end %v, want a clean one", err)
+		}
+	}
+	if err := receive(t, served, "the server's end"); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
+}
+
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func explode() { panic("boom") }
+
+func TestDetachedFailure(t *testing.T) {
+	book := new(logbook)
+	logTo(t, book)
+	for _, test := range []struct {
+		name   string
+		stream core.Stream
+		want   []string
+	}{
+		{"an error", hosttest.Fail(errors.New("no more")), []string{"fibersse: stream of GET /error: no more"}},
+		{"a panic", func(yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "before"}, nil)
+			explode()
+		}, []string{"fibersse: stream of GET /error: core: the generator panicked: boom", "fibersse_test.explode"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ssetest.NoLeaks(t, longLived...)
+			app := newApp()
+			app.Get("/error", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return test.stream, nil }, core.WithDetach()))
+			st := ssetest.Open(t, "http://"+serve(t, app)+"/error")
+			got, err := st.Rest()
+			if !slices.Equal(got, []core.Event{{Data: "before"}}) || err == nil {
+				t.Errorf("got %+v and the end %v, want one event and a broken end", got, err)
+			}
+			for _, text := range test.want {
+				eventually(t, "the log says "+text, func() bool { return strings.Contains(book.String(), text) })
+			}
+		})
+	}
+}
+
+// A hub's subscriptions have no goroutine on fiber either, and that their clients
+// leave is noticed while they are idle.
+func TestDetachedHasNoGoroutine(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("fibersse detaches sessions on Linux only")
+	}
+	ssetest.NoLeaks(t, longLived...)
+	const size, few = 200, 20
+	h := hub.New()
+	app := newApp()
+	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		return h.Subscribe(c.UserContext(), "a"), nil
+	}, core.WithDetach()))
+	addr := serve(t, app)
+	before := runtime.NumGoroutine()
+	var conns []net.Conn
+	for range size {
+		conn, _ := say(t, addr, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		readUntil(t, conn, ": open\n\n")
+		conns = append(conns, conn)
+	}
+	eventually(t, "all are there", func() bool { return h.Len("a") == size })
+	eventually(t, "the handlers have returned", func() bool { return runtime.NumGoroutine() < before+few })
+	if _, err := h.Publish(t.Context(), "a", core.Event{Data: "news"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, conn := range conns {
+		readUntil(t, conn, "data: news\n\n")
+		_ = conn.Close()
+	}
+	eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
+}
