@@ -85,15 +85,14 @@ func (s *Session) due(now time.Duration) time.Duration {
 	return next - now
 }
 
-// step is the interval on which the timers of detached sessions fire together: to
-// wake up for each of them costs more than its heartbeat.
-const step = 10 * time.Millisecond
-
-// inStep returns the end of the step that at is in, which is soon after it.
+// inStep returns the end of the step that at is in. The timers of detached sessions
+// fire together then, since to wake up for each of them costs more than its
+// heartbeat does. A step is an eighth of the heartbeat, and 100 ms at most.
 func (s *Session) inStep(at time.Duration) time.Duration {
-	if s.heartbeat < 10*step {
+	if at > math.MaxInt64/2 { // which is never
 		return at
 	}
+	step := min(s.heartbeat/8+1, 100*time.Millisecond)
 	since := s.begin.Sub(epoch) + at
 	return at + (step-since%step)%step
 }

@@ -128,6 +128,8 @@ func WithObserver(o Observer) Option {
 //     [net/http.Server.Close] leaves them alone.
 //   - The end of the request's context, or of the server's BaseContext, does not
 //     end the stream any more: have a [Group] for that, or a context of your own.
+//   - A heartbeat may come later by an eighth, or by 100 ms if that is less, since many
+//     sessions send theirs together.
 //   - A [net.Conn] that a ConnContext or ConnState hook has kept is not the
 //     stream's any more, and ConnState ends with StateHijacked.
 //   - The connection is closed after the stream.
