@@ -22,8 +22,8 @@ func stalled(s size) Work {
 		Name:  "stalled",
 		Title: "One subscriber never reads",
 		About: fmt.Sprintf("%s events of 4 kB, %s a second, to %d subscribers that read, and to one that never does. "+
-			"What is lost is what those that read did not get. A hub that can resume holds its log in memory, "+
-			"which is as many bytes as were published.",
+			"What is lost is what those that read did not get. A hub that can resume holds its log in memory: "+
+			"all that was published.",
 			thousands(events), thousands(rate), others),
 		Base:  "tutorial hub",
 		Sides: hubs(0, 0),
