@@ -96,7 +96,7 @@ func (r *Result) chart(t theme) ([]byte, error) {
 	}
 
 	p := plot.New()
-	p.BackgroundColor = color.Transparent
+	p.BackgroundColor = nil // the page's
 	p.HideX()
 	var (
 		names          []string
@@ -149,7 +149,7 @@ func (r *Result) chart(t theme) ([]byte, error) {
 	p.Y.Min, p.Y.Max = -0.5, float64(len(sides))-0.5
 
 	height := vg.Length(headHeight + rowHeight*len(sides) + margin)
-	canvas := vgsvg.New(chartWidth, height)
+	canvas := &widthCanvas{Canvas: vgsvg.New(chartWidth, height)}
 	area := draw.New(canvas)
 	area.FillText(style(titleSize, t.ink, true), vg.Point{X: margin, Y: height - titleSize - margin}, r.Title)
 	sub := main.Name + ", less is better; times " + r.Base
@@ -159,10 +159,33 @@ func (r *Result) chart(t theme) ([]byte, error) {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return nil, err
 	}
-	// An image on a page has the reader's fonts only.
-	svg := strings.ReplaceAll(b.String(), "font-family:Liberation Sans;",
+	return []byte(canvas.fit(b.String())), nil
+}
+
+// A widthCanvas remembers how wide each text is in the font that the chart was laid
+// out with.
+type widthCanvas struct {
+	*vgsvg.Canvas
+
+	widths []vg.Length
+}
+
+func (c *widthCanvas) FillString(face font.Face, pt vg.Point, s string) {
+	c.widths = append(c.widths, face.Width(s))
+	c.Canvas.FillString(face, pt, s)
+}
+
+// fit makes the chart look the same whichever font its reader has, for an image on a
+// page brings none: where that font is wider, it is squeezed, so that no name runs
+// into its bar.
+func (c *widthCanvas) fit(svg string) string {
+	svg = strings.ReplaceAll(svg, "font-family:Liberation Sans;",
 		"font-family:Helvetica,Arial,'Liberation Sans',sans-serif;")
-	return []byte(svg), nil
+	for _, width := range c.widths {
+		svg = strings.Replace(svg, "<text x=",
+			fmt.Sprintf(`<text textLength="%.4g" lengthAdjust="spacingAndGlyphs" x=`, width.Points()), 1)
+	}
+	return svg
 }
 
 func compare(a, b float64) int {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,8 +161,14 @@ func TestCharts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if chars, ok := token.(xml.CharData); ok {
-				text.Write(chars)
+			switch token := token.(type) {
+			case xml.CharData:
+				text.Write(token)
+			case xml.StartElement:
+				i := slices.IndexFunc(token.Attr, func(a xml.Attr) bool { return a.Name.Local == "textLength" })
+				if token.Name.Local == "text" && (i < 0 || !positive(token.Attr[i].Value)) {
+					t.Errorf("%s: a text without its length: a wider font makes it run into its bar", theme)
+				}
 			}
 		}
 		for _, want := range []string{"A work", "fast", "375\u00a0ns (0.25\u00d7)", "by hand"} {
@@ -170,6 +177,11 @@ func TestCharts(t *testing.T) {
 			}
 		}
 	}
+}
+
+func positive(number string) bool {
+	v, err := strconv.ParseFloat(number, 64)
+	return err == nil && v > 0
 }
 
 func TestFormat(t *testing.T) {
