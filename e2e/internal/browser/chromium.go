@@ -2,11 +2,14 @@ package browser
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -44,9 +47,15 @@ func startChromium(path string) (Browser, error) {
 	return b, nil
 }
 
-// begin makes what the context is for, which lasts as long as the context does.
+// begin makes what the context is for, which lasts as long as the context does. So
+// there is no context of its own that could end sooner.
 func (b *chromium) begin() error {
-	return chromedp.Do(b.ctx, chromedp.Navigate("about:blank"))
+	late := time.AfterFunc(patience, b.cancel)
+	err := chromedp.Do(b.ctx, chromedp.Navigate("about:blank"))
+	if !late.Stop() {
+		return fmt.Errorf("no window after %v: %w", patience, err)
+	}
+	return err
 }
 
 func (b *chromium) Profile() (Profile, error) {
@@ -73,7 +82,7 @@ func (b *chromium) Open(url string) (Page, error) {
 		p.cancel()
 		return nil, err
 	}
-	return p, nil
+	return &chromiumPage{p}, nil
 }
 
 func (b *chromium) Navigate(url string) error { return b.do(chromedp.Navigate(url)) }
@@ -108,9 +117,36 @@ func (b *chromium) Screenshot(part Rect) ([]byte, error) {
 
 // Close waits for the end of what was started.
 func (b *chromium) Close() error {
-	err := chromedp.Cancel(b.ctx)
-	b.cancel()
-	return err
+	defer b.cancel()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	return chromedp.Cancel(ctx)
+}
+
+// A chromiumPage is a window.
+type chromiumPage struct{ *chromium }
+
+// Close waits until Chromium has nothing more to tell of the window. If chromedp
+// stopped listening to it before that, its only reader could wait for it for ever.
+func (p *chromiumPage) Close() error {
+	defer p.cancel()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	gone, err := chromedp.Detached(ctx)
+	if err != nil {
+		return err
+	}
+	window := chromedp.FromContext(ctx)
+	params := target.CloseTargetParams{TargetID: window.Target.TargetID}
+	if _, err := cdp.Call(ctx, window.Browser, target.CloseTarget, params); err != nil {
+		return err
+	}
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("closing a window: %w", ctx.Err())
+	}
 }
 
 func (b *chromium) do(a chromedp.Action[chromedp.Void]) error {
