@@ -19,7 +19,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 func soon[T any](t *testing.T, ch <-chan T, what string) T {
 	t.Helper()

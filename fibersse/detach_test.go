@@ -27,7 +27,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()

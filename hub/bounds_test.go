@@ -116,17 +116,19 @@ func TestEventAsLargeAsTheLog(t *testing.T) {
 
 func TestDefaultBounds(t *testing.T) {
 	for name, h := range map[string]*hub.Hub{"New": hub.New(nil), "zero": {}} {
-		for i := range 10_001 {
-			publish(t, h, "a", fmt.Sprint(i+1))
-		}
-		read(t, h.SubscribeFrom(soon(t), hub.Oldest, "a")).want("2")
-		text := strings.Repeat("x", 1<<20)
-		for range 65 {
-			publish(t, h, "a", text)
-		}
-		if got, want := read(t, h.SubscribeFrom(soon(t), hub.Oldest, "a")).event().ID, idOf(h, 10_001+65-63+1); got != want {
-			t.Errorf("%s: got %q as the oldest, want %q: 63 events fit into 64 MiB with their IDs", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			for i := range 10_001 {
+				publish(t, h, "a", fmt.Sprint(i+1))
+			}
+			read(t, h.SubscribeFrom(soon(t), hub.Oldest, "a")).want("2")
+			text := strings.Repeat("x", 1<<20)
+			for range 65 {
+				publish(t, h, "a", text)
+			}
+			if got, want := read(t, h.SubscribeFrom(soon(t), hub.Oldest, "a")).event().ID, idOf(h, 10_001+65-63+1); got != want {
+				t.Errorf("got %q as the oldest, want %q: 63 events fit into 64 MiB with their IDs", got, want)
+			}
+		})
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { ssetest.Main(m) }
 
 // patience is how long a test waits for what should come at once.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // soon returns a context that ends, and fails the test, when it has waited in
 // vain.

@@ -25,7 +25,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // A site is a server whose handlers tell when they have returned.
 type site struct {
