@@ -122,7 +122,7 @@ func measure(b *testing.B, s *migrated, conns int) (c cost) {
 
 	_, before := s.usage(b)
 	held := openCrowd(b, s, "/stream?user_id=ada", conns)
-	held.wait(int64(2*conns), patience/2) // which is long enough to serve all that are served
+	held.wait(int64(2*conns), 10*time.Second) // which is long enough to serve all that are served
 	n := float64(held.served.Load())
 	if n == 0 {
 		b.Fatalf("%s: got no event on any of %d connections", s.name, conns)

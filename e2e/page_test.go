@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long one step in a browser may take.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A running browser serves all tests.
 type running struct {

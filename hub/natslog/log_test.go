@@ -21,7 +21,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub/natslog"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // publish appends numbered events to the topic "t".
 func publish(t testing.TB, l *natslog.Log, first, last int) (ids []string) {

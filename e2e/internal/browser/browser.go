@@ -14,7 +14,7 @@ import (
 var ErrMissing = errors.New("browser: missing")
 
 // patience bounds what is asked of a browser.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // A Browser runs without a window that could be seen. It takes every certificate.
 type Browser interface {

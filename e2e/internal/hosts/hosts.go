@@ -19,7 +19,7 @@ import (
 const Heartbeat = 25 * time.Millisecond
 
 // patience bounds each wait.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Frameworks are the names that Serve takes.
 func Frameworks() []string { return []string{"gin", "echo", "fiber", "net/http"} }
