@@ -104,7 +104,7 @@ func (p *poller) run(file *os.File) {
 			}
 			p.mu.Lock()
 			for i, e := range room[:n] {
-				if wires[i] = nil; int(e.Fd) < len(p.wires) {
+				if wires[i] = nil; p.file == file && int(e.Fd) < len(p.wires) {
 					wires[i] = p.wires[e.Fd]
 				}
 			}

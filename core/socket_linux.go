@@ -158,11 +158,11 @@ func (s *socket) close(drop bool) {
 
 // hint says what may have happened.
 func (w *wire) hint(events uint32) {
-	switch {
-	case events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 && w.heard >= mostHeard:
-		w.left()
-	case events&^syscall.EPOLLOUT != 0:
+	if events&^syscall.EPOLLOUT != 0 {
 		w.listen()
+	}
+	if events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 && w.heard >= mostHeard {
+		w.left() // input that is not read any more may hide the end from listen
 	}
 	if w.session.sending.Load() != 0 && !w.wake() {
 		w.ready()

@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -93,7 +95,7 @@ func TestConformanceDetached(t *testing.T) {
 // tells why; returned gets something when a handler has returned.
 func held(goAhead <-chan string, ends chan<- error, opts ...core.Option) (app *fiber.App, returned chan struct{}) {
 	returned = make(chan struct{}, 100)
-	app = newApp(fiber.Config{StreamRequestBody: true})
+	app = newApp(fiber.Config{StreamRequestBody: true, BodyLimit: 1 << 10})
 	app.Use(func(c *fiber.Ctx) error {
 		defer func() { returned <- struct{}{} }()
 		return c.Next()
@@ -188,6 +190,66 @@ func TestDetach(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is left of a body would pass for the client's words, so such a stream stays
+// with its handler.
+func TestDetachUnreadBody(t *testing.T) {
+	ssetest.NoLeaks(t, longLived...)
+	goAhead, ends := make(chan string), make(chan error, 1)
+	app, returned := held(goAhead, ends)
+	const length, sent = 100 << 10, 50 << 10
+	conn, _ := say(t, serve(t, app), fmt.Sprintf("POST /?name=x HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n%s",
+		length, strings.Repeat("x", sent)))
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	readUntil(t, conn, ": open\n\n")
+	goAhead <- "one"
+	readUntil(t, conn, "event: x\ndata: one\n\n")
+	if len(returned) > 0 {
+		t.Error("the handler has returned, want it to hold the stream")
+	}
+	_ = conn.Close()
+	eventually(t, "the stream's end", func() bool {
+		select {
+		case goAhead <- "who is there?":
+			return false
+		case <-ends:
+			return true
+		}
+	})
+}
+
+// Clients that come and go leave no goroutine and no file behind.
+func TestDetachChurn(t *testing.T) {
+	ssetest.NoLeaks(t, longLived...)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would close what was forgotten
+	const clients = 50
+	group := new(core.Group)
+	app := newApp()
+	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		ctx := c.UserContext()
+		return func(func(core.Event, error) bool) { <-ctx.Done() }, nil
+	}, core.WithDetach(), core.WithGroup(group)))
+	addr := serve(t, app)
+	before := files(t)
+	for range clients {
+		conn, _ := say(t, addr, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		readUntil(t, conn, ": open\n\n")
+		_ = conn.Close()
+	}
+	eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
+	eventually(t, "all files are closed", func() bool { return files(t) <= before })
+}
+
+// files returns how many files this process has open, as far as that can be told.
+func files(t *testing.T) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(names)
 }
 
 // readUntil reads until text comes.
@@ -305,6 +367,44 @@ func TestDetachedFailure(t *testing.T) {
 				eventually(t, "the log says "+text, func() bool { return strings.Contains(book.String(), text) })
 			}
 		})
+	}
+}
+
+// fasthttp gives the request's memory to the next one while the stream lasts.
+func TestDetachedFailureOfItsOwnRequest(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("fibersse detaches sessions on Linux only")
+	}
+	ssetest.NoLeaks(t, longLived...)
+	book := new(logbook)
+	logTo(t, book)
+	goAhead := make(chan struct{})
+	returned := make(chan struct{}, 1)
+	app := newApp()
+	app.Get("/mine", func(c *fiber.Ctx) error {
+		defer func() { returned <- struct{}{} }()
+		return fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) {
+			return func(yield func(core.Event, error) bool) {
+				<-goAhead
+				yield(core.Event{}, errors.New("no more"))
+			}, nil
+		}, core.WithDetach())(c)
+	})
+	app.All("/+", func(*fiber.Ctx) error { return nil })
+	addr := serve(t, app)
+	st := ssetest.Open(t, "http://"+addr+"/mine")
+	receive(t, returned, "the handler's return")
+	for range 20 {
+		conn, in := say(t, addr, "PUT /else HTTP/1.1\r\nHost: test\r\n\r\n")
+		until(t, in, "HTTP/1.1 200")
+		_ = conn.Close()
+	}
+	close(goAhead)
+	_, _ = st.Rest()
+	const want = "fibersse: stream of GET /mine: no more"
+	eventually(t, "the log says something", func() bool { return strings.Contains(book.String(), "no more") })
+	if !strings.Contains(book.String(), want) {
+		t.Errorf("the log says %q, want %q", book.String(), want)
 	}
 }
 
