@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -412,12 +413,27 @@ func (s *source) stuck(t *testing.T) {
 }
 
 // A client that does not read costs one batch, holds nobody up, and finds
-// everything in its order when it reads after all.
+// everything in its order when it reads after all. No heartbeat comes between the
+// parts of a chunk.
 func TestHandoverToStalledClient(t *testing.T) {
-	const events = 2_000 // more than the kernel holds
+	const (
+		events    = 2_000 // more than the kernel holds
+		heartbeat = 20 * time.Millisecond
+	)
 	src := newSource(events)
-	g := detached(t, handedOver(t, src), core.WithFlushWindow(0))
+	g := detached(t, handedOver(t, src), core.WithFlushWindow(0), core.WithHeartbeat(heartbeat))
 	src.stuck(t)
+	silent := detached(t, func(s *core.Session) core.Stream {
+		return func(func(core.Event, error) bool) { <-s.Context().Done() }
+	}, core.WithHeartbeat(heartbeat))
+	for beats, lines := 0, bufio.NewScanner(silent.client); beats < 5; {
+		if !lines.Scan() {
+			t.Fatalf("got %d heartbeats and the end, %v", beats, lines.Err())
+		}
+		if strings.HasPrefix(lines.Text(), ":") {
+			beats++
+		}
+	}
 	if src.taken.Load() == events {
 		t.Fatal("the kernel holds everything: the test has no meaning")
 	}
