@@ -213,7 +213,10 @@ func TestDetachUnreadBody(t *testing.T) {
 		select {
 		case goAhead <- "who is there?":
 			return false
-		case <-ends:
+		case err := <-ends:
+			if !errors.Is(err, core.ErrClientGone) {
+				t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
+			}
 			return true
 		}
 	})
