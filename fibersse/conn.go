@@ -19,7 +19,10 @@ type conn struct {
 	head    []byte // the status line and the headers, until the first frame has taken them along
 	chunked bool
 	watched chan struct{}
-	report  func(error) // nil if the session stays in the handler
+
+	// For a session that leaves its handler:
+	own    net.Conn // the same socket, which stays open when fasthttp closes its connection; nil once it is the session's
+	report func(error)
 }
 
 // takeOver takes the response over from fasthttp, which closes the connection
@@ -48,9 +51,13 @@ func (s *conn) hasPeer() bool {
 	return !ok || addr.Port != 0
 }
 
-// watch calls gone when the client leaves, until unwatch is called. A client has
-// nothing to say while the stream lasts; one that says too much is not watched.
-func (s *conn) watch(gone func()) {
+// mostHeard is how many bytes of input are read and dropped. A client has nothing
+// to say while the stream lasts; one that says more is not watched any more.
+const mostHeard = 64 << 10
+
+// watch calls gone when the client leaves, or the connection is closed, until
+// unwatch is called or more than most bytes of input have come.
+func (s *conn) watch(most int, gone func()) {
 	if !s.hasPeer() {
 		return
 	}
@@ -58,7 +65,7 @@ func (s *conn) watch(gone func()) {
 	go func() {
 		defer close(s.watched)
 		var buf [64]byte
-		for heard := 0; heard < 64<<10; {
+		for heard := 0; heard < most; {
 			n, err := s.Read(buf[:])
 			switch {
 			case errors.Is(err, os.ErrDeadlineExceeded): // unwatch

@@ -1,7 +1,9 @@
 package fibersse
 
 import (
+	"math"
 	"net"
+	"runtime/debug"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/log"
@@ -10,21 +12,60 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// allowDetach lets the session take the connection, if that can be done.
-func (s *conn) allowDetach(c *fiber.Ctx) {
-	if s.chunked {
-		s.report = reporter(utils.CopyString(c.Method()), utils.CopyString(c.Path()))
+// allowDetach has fasthttp start the session when the handler has returned, or
+// reports that the session has to stay in it. fasthttp has sent by then what it may
+// still hold of its answers to earlier requests (RFC 9112, section 9.3.2).
+func (s *conn) allowDetach(c *fiber.Ctx, session *core.Session, stream core.Stream) bool {
+	if !s.chunked || ends(c) {
+		return false
+	}
+	own, ok := duplicate(s.Conn)
+	if !ok {
+		return false
+	}
+	s.own, s.report = own, reporter(utils.CopyString(c.Method()), utils.CopyString(c.Path()))
+	closed := false
+	s.watch(math.MaxInt, func() { // fasthttp does not get rid of its answers, or the client has left
+		closed = true
+		session.Close()
+		_ = own.Close()
+	})
+	c.Context().Hijack(func(net.Conn) {
+		if s.unwatch(); !closed {
+			s.begin(session, stream)
+		}
+	})
+	return true
+}
+
+// ends reports whether the request's context has values that fasthttp reuses when
+// the handler has returned: those of c.Context().
+func ends(c *fiber.Ctx) bool {
+	type key struct{}
+	c.Context().SetUserValue(key{}, true)
+	defer c.Context().RemoveUserValue(key{})
+	return c.UserContext().Value(key{}) != nil
+}
+
+// begin serves the session, which leaves in the course of it.
+func (s *conn) begin(session *core.Session, stream core.Stream) {
+	defer func() {
+		if s.own != nil { // nobody was there to stream to
+			_ = s.own.Close()
+		}
+		if v := recover(); v != nil { // of a function of the application's that is called at the beginning
+			s.report(&core.PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
+	if err := session.Serve(s, stream); err != nil {
+		s.report(err)
 	}
 }
 
-// Detach implements [core.Detacher]. fasthttp closes the connection when the
-// handler has returned, so the session gets a duplicate, which stays open.
+// Detach implements [core.Detacher].
 func (s *conn) Detach() (own net.Conn, report func(error), ok bool) {
-	if s.report == nil {
-		return nil, nil, false
-	}
-	own, ok = duplicate(s.Conn)
-	return own, s.report, ok
+	own, s.own = s.own, nil
+	return own, s.report, own != nil
 }
 
 // reporter returns what writes a stream's failure to fiber's log, for the error

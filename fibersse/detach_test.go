@@ -1,6 +1,7 @@
 package fibersse_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
@@ -220,6 +222,119 @@ func TestDetachUnreadBody(t *testing.T) {
 			return true
 		}
 	})
+}
+
+// Answers to earlier requests come before the stream, also when fasthttp holds them
+// back because more requests are there already.
+func TestDetachPipelined(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("fibersse detaches sessions on Linux only")
+	}
+	for _, before := range []int{1, 2, 10} {
+		t.Run(fmt.Sprint(before), func(t *testing.T) {
+			ssetest.NoLeaks(t, longLived...)
+			goAhead, ends := make(chan string), make(chan error, 1)
+			app, _ := held(goAhead, ends)
+			app.Get("/plain/:n", func(c *fiber.Ctx) error { return c.SendString("plain " + c.Params("n")) })
+			var requests strings.Builder
+			for n := range before {
+				fmt.Fprintf(&requests, "GET /plain/%d HTTP/1.1\r\nHost: test\r\n\r\n", n)
+			}
+			requests.WriteString("GET /?name=x HTTP/1.1\r\nHost: test\r\n\r\n")
+			conn, in := say(t, serve(t, app), requests.String())
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			for n := range before {
+				if body := answer(t, in); body != fmt.Sprint("plain ", n) {
+					t.Errorf("got answer %q to request %d", body, n)
+				}
+			}
+			go func() { goAhead <- "one"; close(goAhead) }()
+			if body := answer(t, in); body != ": open\n\nevent: x\ndata: one\n\n" {
+				t.Errorf("got stream %q", body)
+			}
+			if err := receive(t, ends, "the stream's end"); err != nil {
+				t.Errorf("got cause %v, want none", err)
+			}
+		})
+	}
+}
+
+// answer reads a response and returns its body.
+func answer(t *testing.T, in *bufio.Reader) string {
+	t.Helper()
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("got %q, then %v", body, err)
+	}
+	return string(body)
+}
+
+// A client that has gone before fasthttp could send what it held back leaves no
+// session behind.
+func TestDetachPipelinedAndGone(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("fibersse detaches sessions on Linux only")
+	}
+	ssetest.NoLeaks(t, longLived...)
+	group := new(core.Group)
+	asked, gone := make(chan struct{}), make(chan struct{})
+	app := newApp()
+	app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
+	app.Get("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) {
+		close(asked)
+		<-gone
+		return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
+	}, core.WithDetach(), core.WithGroup(group)))
+	addr := serve(t, app)
+	before := files(t)
+	conn, _ := say(t, addr, "GET /plain HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n")
+	receive(t, asked, "the request")
+	_ = conn.(*net.TCPConn).SetLinger(0) //nolint:forcetypeassert // it is one
+	_ = conn.Close()
+	close(gone)
+	eventually(t, "the session has ended", func() bool { return group.Len() == 0 })
+	eventually(t, "all files are closed", func() bool { return files(t) <= before })
+}
+
+// fasthttp's own context belongs to another request when the handler has returned, so
+// a stream whose context is made of it stays in the handler.
+func TestDetachContextOfTheRequest(t *testing.T) {
+	ssetest.NoLeaks(t, longLived...)
+	type key struct{}
+	goAhead, ends := make(chan string), make(chan error, 1)
+	returned := make(chan struct{}, 1)
+	app := newApp()
+	app.Get("/", func(c *fiber.Ctx) error {
+		defer func() { returned <- struct{}{} }()
+		c.Locals("user", "ann")
+		c.SetUserContext(context.WithValue(c.Context(), key{}, "mine"))
+		return c.Next()
+	}, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		ctx := c.UserContext()
+		return func(yield func(core.Event, error) bool) {
+			for range core.Receive(ctx, goAhead) {
+				yield(core.Event{Data: fmt.Sprint(ctx.Value("user"), " ", ctx.Value(key{}))}, nil)
+			}
+			ends <- context.Cause(ctx)
+		}, nil
+	}, core.WithDetach()))
+	conn, _ := say(t, serve(t, app), "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	readUntil(t, conn, ": open\n\n")
+	goAhead <- ""
+	readUntil(t, conn, "data: ann mine\n\n")
+	if len(returned) > 0 {
+		t.Error("the handler has returned, want it to hold the stream")
+	}
+	_ = conn.Close()
+	if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
+	}
 }
 
 // Clients that come and go leave no goroutine and no file behind.

@@ -73,10 +73,10 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	}
 	conn := takeOver(c)
 	if drain(c) {
-		if s.Detaches() {
-			conn.allowDetach(c)
+		if served = s.Detaches() && conn.allowDetach(c, s, stream); served {
+			return nil
 		}
-		conn.watch(s.ClientGone)
+		conn.watch(mostHeard, s.ClientGone)
 		defer conn.unwatch()
 	}
 	served = true
