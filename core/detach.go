@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -38,22 +39,25 @@ const linger = 500 * time.Millisecond
 // that a stream is written as ever, and stands in a writer's queue if the stream was
 // handed over.
 type wire struct {
-	socket // the line, if it is polled
+	socket // the line, if that is plain
 	handed
 
 	session   *Session
 	report    func(error)
 	line      line
-	polled    bool
-	heard     int         // bytes of input; it belongs to who reads
-	lingering atomic.Bool // it is closed when the client has closed it
+	waits     bool         // the line's try waits for the client
+	listening bool         // the poller has started listenOn
+	hungUp    atomic.Bool  // the poller has seen that nothing goes through any more
+	heard     atomic.Int32 // bytes of input
+	lingering atomic.Bool  // it is closed when the client has closed it
 }
 
 // A line is what a wire goes through. Its methods may be called by any goroutine,
-// but for one Write at a time.
+// but for one Write or try at a time.
 type line interface {
 	Write(p []byte) (int, error) // all of p, or an error
-	interrupt()                  // has a Write return with an error, now and later
+	try(p []byte) (int, error)   // what there is room for, or an error
+	interrupt()                  // has both return with os.ErrDeadlineExceeded, now and later
 	closeWrite()                 // tells the client that nothing more will come
 	close(drop bool)             // forgets what is under way if drop; once
 }
@@ -73,10 +77,12 @@ func (s *Session) detach(conn Conn) bool {
 	s.letGo() // of the request's context, which ends when the handler returns
 	s.stopParent = nil
 	w := &wire{session: s, report: report}
-	w.polled = w.takeSocket(c)
-	if !w.polled {
-		w.line = netLine{c}
-		go w.listenOn(c)
+	if !w.takeSocket(c) {
+		w.waits = true
+		if !w.watchSocket(c) {
+			w.line = netLine{c}
+			go w.listenOn(c)
+		}
 	}
 	s.timerMu.Lock()
 	s.conn, s.wire = w, w
@@ -135,9 +141,10 @@ func (w *wire) Abort() { w.line.interrupt() }
 
 // hangUp closes the connection of a session that has ended: at once if its client
 // has gone or does not read, and otherwise when the client has closed it too.
-func (w *wire) hangUp(cause error) {
-	slow := errors.Is(cause, ErrSlowClient) // the kernel is not to keep what it has not read
-	if s := w.session; slow || s.lost || s.gone.Load() {
+func (w *wire) hangUp() {
+	s := w.session
+	slow := errors.Is(s.lost, os.ErrDeadlineExceeded) // the kernel is not to keep what it has not read
+	if s.lost != nil || s.gone.Load() {
 		w.line.close(slow)
 		return
 	}
@@ -166,14 +173,18 @@ const mostHeard = 64 << 10
 // A netLine is a connection of the net package's, or of a host's.
 type netLine struct{ net.Conn }
 
+func (l netLine) try(p []byte) (int, error) { return l.Write(p) }
+
 func (l netLine) interrupt() { _ = l.SetWriteDeadline(time.Unix(1, 0)) }
 
 // plain is the connection without TLS, whose own end might have to be waited for.
-func (l netLine) plain() net.Conn {
-	if c, ok := l.Conn.(*tls.Conn); ok {
+func (l netLine) plain() net.Conn { return withoutTLS(l.Conn) }
+
+func withoutTLS(c net.Conn) net.Conn {
+	if c, ok := c.(*tls.Conn); ok {
 		return c.NetConn()
 	}
-	return l.Conn
+	return c
 }
 
 func (l netLine) closeWrite() {
@@ -194,12 +205,15 @@ func (l netLine) close(drop bool) {
 // listenOn notices that the client leaves, where no poller does.
 func (w *wire) listenOn(c net.Conn) {
 	var buf [64]byte
-	for w.heard < mostHeard {
+	for w.heard.Load() < mostHeard {
 		n, err := c.Read(buf[:])
 		if err != nil {
 			w.left()
 			return
 		}
-		w.heard += n
+		w.heard.Add(int32(n)) //nolint:gosec // it fits
+	}
+	if w.hungUp.Load() {
+		w.left()
 	}
 }

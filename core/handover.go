@@ -35,15 +35,14 @@ type Pump interface {
 var ErrWait = errors.New("core: what comes next is to be waited for")
 
 // Handover has the session go on with p when the stream has returned, if it is
-// detached from its handler and its connection can be written to without waiting.
-// The stream that calls it is to return then.
+// detached from its handler. The stream that calls it is to return then.
 //
 // stream is the function that calls Handover. A session hands over only what its
 // view has returned: if another stream stands around it, there may be something to
 // do after it. (Two streams of the same function literal cannot be told apart.)
 func (s *Session) Handover(stream Stream, p Pump) bool {
 	w := s.wire
-	if w == nil || !w.polled || w.stream == nil ||
+	if w == nil || w.stream == nil ||
 		reflect.ValueOf(w.stream).Pointer() != reflect.ValueOf(stream).Pointer() {
 		return false
 	}
@@ -118,7 +117,7 @@ func (w *wire) send(b []byte, now time.Duration) {
 	s.flushed.Store(int64(now))
 	s.sending.Store(int64(now) + 1)
 	w.rest = slices.Clone(w.write(Chunk(b)))
-	if s.lost {
+	if s.lost != nil {
 		w.wake() // to end it
 	}
 }
@@ -127,7 +126,7 @@ func (w *wire) send(b []byte, now time.Duration) {
 // is a rest, the session counts as sending.
 func (w *wire) write(p []byte) (rest []byte) {
 	s := w.session
-	n, err := w.try(p)
+	n, err := w.line.try(p)
 	if err == nil && n < len(p) {
 		return p[n:]
 	}

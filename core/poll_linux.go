@@ -25,10 +25,10 @@ type poller struct {
 	count int
 }
 
-// events are edges: each comes once.
-const events = uint32(syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP) | 1<<31
+// edges has each event come once.
+const edges = 1 << 31
 
-func (p *poller) add(w *wire) error {
+func (p *poller) add(w *wire, events uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.count == 0 {
@@ -41,7 +41,7 @@ func (p *poller) add(w *wire) error {
 	}
 	p.wires[w.fd] = w
 	p.count++
-	event := syscall.EpollEvent{Events: events, Fd: int32(w.fd)} //nolint:gosec // it fits
+	event := syscall.EpollEvent{Events: events | edges, Fd: int32(w.fd)} //nolint:gosec // it fits
 	err := syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, w.fd, &event)
 	if err != nil {
 		p.drop(w.fd)

@@ -72,7 +72,7 @@ type Session struct {
 	flusher *time.Timer // flushes what waits; nil until something has to
 	armed   bool        // the flusher will fire
 	closed  bool        // nothing may be written any more
-	lost    bool        // a write has failed
+	lost    error       // what the last write failed with
 	failure error       // the generator's
 	late    error       // what it failed with once the context had ended
 	events  int
@@ -282,7 +282,7 @@ func (s *Session) flush(now time.Duration) bool {
 
 // written takes note of what came of a write.
 func (s *Session) written(err error) bool {
-	s.lost = err != nil
+	s.lost = err
 	switch {
 	case err == nil:
 		return true
@@ -318,6 +318,9 @@ func (s *Session) flushWaiting() {
 	defer s.mu.Unlock()
 	defer s.recoverHost()
 	s.armed = false
+	if s.wire != nil {
+		s.wire.wake() // if its stream was handed over
+	}
 	if s.closed || s.waiting == nil || s.ctx.Err() != nil {
 		return
 	}
@@ -334,7 +337,7 @@ func (s *Session) flushWaiting() {
 func (s *Session) recoverHost() {
 	if recover() != nil {
 		s.sending.Store(0)
-		s.lost = true
+		s.lost = ErrClientGone
 		s.cancel(ErrClientGone)
 	}
 }
@@ -375,7 +378,7 @@ func (s *Session) finish() {
 // whole one.
 func (s *Session) conclude() (broken bool) {
 	switch cause := context.Cause(s.ctx); {
-	case s.lost, s.gone.Load(), errors.Is(cause, ErrSlowClient):
+	case s.lost != nil, s.gone.Load(), errors.Is(cause, ErrSlowClient):
 		return false
 	case s.failure == nil:
 		if retry := s.retryAtEnd.Load(); retry > 0 && errors.Is(cause, ErrShutdown) {
@@ -415,7 +418,7 @@ func (s *Session) release(broken bool) {
 		s.flusher.Stop()
 	}
 	if s.wire != nil {
-		s.wire.hangUp(end.Cause)
+		s.wire.hangUp()
 	}
 
 	end.Events, end.Bytes, end.Duration = s.events, s.sent, s.now()

@@ -21,25 +21,51 @@ type socket struct {
 // takeSocket takes the connection from the net package, if it is plain, and has
 // the poller watch it.
 func (w *wire) takeSocket(c net.Conn) bool {
+	var err error
+	if !control(c, func(fd uintptr) { err = w.socket.dup(fd) }) || err != nil {
+		return false
+	}
+	w.line = &w.socket // the poller may call at once
+	if thePoller.add(w, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP) != nil {
+		_ = syscall.Close(w.fd)
+		return false
+	}
+	_ = c.Close() // of the descriptor that was copied; the connection stays
+	return true
+}
+
+// watchSocket has the poller watch the connection for input if it is plain below
+// TLS. The connection stays with the net package.
+func (w *wire) watchSocket(c net.Conn) bool {
+	if !control(withoutTLS(c), func(fd uintptr) { w.fd = int(fd) }) {
+		return false
+	}
+	w.line = watched{netLine{c}, w.fd}
+	return thePoller.add(w, syscall.EPOLLIN|syscall.EPOLLRDHUP) == nil
+}
+
+// A watched line is one that the poller watches, and that can be written to through
+// the net package only.
+type watched struct {
+	netLine
+
+	fd int
+}
+
+func (l watched) close(drop bool) {
+	thePoller.remove(l.fd)
+	l.netLine.close(drop)
+}
+
+// control calls f with the connection's file descriptor, if it is plain.
+func control(c net.Conn, f func(fd uintptr)) bool {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
 	default:
 		return false
 	}
 	raw, err := c.(syscall.Conn).SyscallConn() //nolint:forcetypeassert // both are
-	if err != nil {
-		return false
-	}
-	if raw.Control(func(fd uintptr) { err = w.socket.dup(fd) }) != nil || err != nil {
-		return false
-	}
-	if thePoller.add(w) != nil {
-		_ = syscall.Close(w.fd)
-		return false
-	}
-	_ = c.Close() // of the descriptor that was copied; the connection stays
-	w.line = &w.socket
-	return true
+	return err == nil && raw.Control(f) == nil
 }
 
 func (s *socket) dup(fd uintptr) error {
@@ -158,11 +184,18 @@ func (s *socket) close(drop bool) {
 
 // hint says what may have happened.
 func (w *wire) hint(events uint32) {
-	if events&^syscall.EPOLLOUT != 0 {
+	switch l, under := w.line.(watched); {
+	case !under && events&^syscall.EPOLLOUT != 0:
 		w.listen()
+	case under && !w.listening: // what has come is for TLS to tell
+		w.listening = true
+		go w.listenOn(l.Conn)
 	}
-	if events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 && w.heard >= mostHeard {
-		w.left() // input that is not read any more may hide the end from listen
+	if events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 {
+		w.hungUp.Store(true)
+		if w.heard.Load() >= mostHeard {
+			w.left() // input that is not read any more may hide the end
+		}
 	}
 	if w.session.sending.Load() != 0 && !w.wake() {
 		w.ready()
@@ -172,9 +205,9 @@ func (w *wire) hint(events uint32) {
 // listen reads what there is of input, and notices its end.
 func (w *wire) listen() {
 	var buf [512]byte
-	for w.heard < mostHeard {
+	for w.heard.Load() < mostHeard {
 		n, err := w.read(buf[:])
-		w.heard += n
+		w.heard.Add(int32(n)) //nolint:gosec // it fits
 		switch {
 		case err != nil:
 			w.left()

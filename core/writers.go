@@ -94,6 +94,10 @@ func (q *writer) run() {
 		for q.batch != nil {
 			w := q.batch
 			q.batch, w.next = w.next, nil
+			if w.waits {
+				go w.serveAlone()
+				continue
+			}
 			w.queued.Store(false)
 			q.serve(w)
 		}
@@ -132,14 +136,32 @@ func (q *writer) serve(w *wire) {
 	}
 }
 
+// serveAlone is serve in a goroutine of its own, for a session whose writes have to
+// be waited for.
+func (w *wire) serveAlone() {
+	q := loners.Get().(*writer) //nolint:forcetypeassert // the pool's only type
+	q.serve(w)
+	putBuffer(q.buf)
+	q.buf = nil
+	loners.Put(q)
+}
+
+var loners = sync.Pool{New: func() any { return new(writer) }}
+
 // advance reports whether the session has been given to a goroutine of its own.
 func (q *writer) advance(w *wire) bool {
 	s := w.session
-	if !w.served.Load() { // its own goroutine may hold the lock, and wait for the client
+	if !w.waits && !w.served.Load() { // its own goroutine may hold the lock, and wait for the client
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if w.waits {
+		w.queued.Store(false) // not before, so that one at the most waits for the lock
+		if !w.served.Load() {
+			return false
+		}
+	}
 	if w.rest != nil && !w.writeRest() {
 		return false
 	}
@@ -220,7 +242,10 @@ func (q *writer) take(w *wire) {
 
 // delay has w served when its flush window has ended.
 func (q *writer) delay(w *wire, wait time.Duration) {
-	if !w.delayed {
+	switch {
+	case w.waits:
+		w.session.flushAfter(wait) // which wakes it up
+	case !w.delayed:
 		w.delayed, w.due = true, clock()+int64(wait)
 		heap.Push(&q.delayed, w)
 	}

@@ -294,7 +294,7 @@ func TestDetachPipelinedAndGone(t *testing.T) {
 	before := files(t)
 	conn, _ := say(t, addr, "GET /plain HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n")
 	receive(t, asked, "the request")
-	_ = conn.(*net.TCPConn).SetLinger(0) //nolint:forcetypeassert // it is one
+	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()
 	close(gone)
 	eventually(t, "the session has ended", func() bool { return group.Len() == 0 })

@@ -19,11 +19,11 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// needHandover skips a test where a subscription keeps its goroutine.
-func needHandover(t *testing.T) {
+// needPoller skips a test where a goroutine listens for each client.
+func needPoller(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("streams are handed over on Linux only")
+		t.Skip("clients are listened to without a goroutine on Linux only")
 	}
 }
 
@@ -41,9 +41,16 @@ func crowd(t *testing.T, h *hub.Hub, url, topic string, size int) []net.Conn {
 // A detached subscription has no goroutine, and its client's leaving is noticed
 // while it is idle.
 func TestDetachedHasNoGoroutine(t *testing.T) {
-	needHandover(t)
+	for name, serve := range map[string]func(testing.TB, *hub.Hub, ...core.Option) string{"plain": serve, "TLS": serveTLS} {
+		t.Run(name, func(t *testing.T) { hasNoGoroutine(t, serve) })
+	}
+}
+
+func hasNoGoroutine(t *testing.T, serve func(testing.TB, *hub.Hub, ...core.Option) string) {
+	t.Helper()
+	needPoller(t)
 	ssetest.NoLeaks(t)
-	const size, few = 500, 20
+	const size, few = 200, 20
 	h := hub.New()
 	url := serve(t, h)
 	before := runtime.NumGoroutine()
@@ -81,7 +88,7 @@ func readUntil(t *testing.T, conn net.Conn, text string) {
 // To deliver an event allocates nothing, neither when each is written by itself
 // nor when many are written together.
 func TestDetachedDeliveryAllocations(t *testing.T) {
-	needHandover(t)
+	needPoller(t)
 	skipUnderRace(t)
 	const subscribers, events, most = 50, 400, 0.1
 	h := hub.New()
@@ -127,7 +134,6 @@ func TestDetachedDeliveryAllocations(t *testing.T) {
 
 // Hooks may take their time, and panic, and nobody else waits for it.
 func TestDetachedHooks(t *testing.T) {
-	needHandover(t)
 	type key struct{}
 	free, left := make(chan struct{}), make(chan any, 10)
 	h := hub.New(

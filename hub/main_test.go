@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,6 +178,15 @@ func gapOf(t testing.TB, e core.Event) hub.Gap {
 func serve(t testing.TB, h *hub.Hub, opts ...core.Option) (url string) {
 	t.Helper()
 	return ssetest.Serve(t, view(h, opts...)) + "/?"
+}
+
+// serveTLS is serve under TLS. HTTP/2 is not spoken.
+func serveTLS(t testing.TB, h *hub.Hub, opts ...core.Option) (url string) {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(view(h, opts...))
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return srv.URL + "/?"
 }
 
 func view(h *hub.Hub, opts ...core.Option) http.Handler {

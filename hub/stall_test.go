@@ -3,6 +3,7 @@ package hub_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -19,10 +20,14 @@ import (
 // open sends a request and reads nothing.
 func open(t *testing.T, url string) net.Conn {
 	t.Helper()
-	host, query, _ := strings.Cut(strings.TrimPrefix(url, "http://"), "/")
+	scheme, rest, _ := strings.Cut(url, "://")
+	host, query, _ := strings.Cut(rest, "/")
 	conn, err := (&net.Dialer{Timeout: patience}).DialContext(context.Background(), "tcp", host)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if scheme == "https" {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // on loopback, to our own
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	if _, err := fmt.Fprintf(conn, "GET /%s HTTP/1.1\r\nHost: hub\r\n\r\n", query); err != nil {

@@ -54,6 +54,7 @@ func TestConformanceHandedOver(t *testing.T) {
 			}
 			return serveSite(t, site)
 		},
+		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS},
 	})
 }
 

@@ -5,12 +5,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -35,6 +37,7 @@ type site struct {
 	returned chan string // the paths of requests
 	server   *http.Server
 	log      *logbook
+	tls      bool
 }
 
 type logbook struct {
@@ -61,6 +64,21 @@ func newSite(t *testing.T, handler http.Handler) *site {
 		t.Fatal(err)
 	}
 	return serveOn(t, ln, handler)
+}
+
+// newSiteTLS is newSite under TLS. HTTP/2 is not spoken.
+func newSiteTLS(t *testing.T, handler http.Handler) *site {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(nil)
+	srv.StartTLS()
+	defer srv.Close() // it has lent its certificate
+	s := serveOn(t, tls.NewListener(ln, srv.TLS), handler)
+	s.tls = true
+	return s
 }
 
 func serveOn(t *testing.T, ln net.Listener, handler http.Handler) *site {
@@ -99,6 +117,9 @@ func (s *site) dial(request string) (net.Conn, *http.Response) {
 	conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.tls {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // on loopback, to our own
 	}
 	s.t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(patience))
@@ -531,20 +552,30 @@ func TestDetachHiddenWriter(t *testing.T) {
 
 // A client that has talked too much to be listened to is still seen to leave.
 func TestDetachedTalkerResets(t *testing.T) {
-	ends := make(chan error, 1)
-	s := newSite(t, nethttpsse.Handler(held(make(chan string), ends), core.WithDetach(), core.WithHeartbeat(0)))
-	conn, _ := s.dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	for range 100 {
-		if _, err := conn.Write(make([]byte, 1<<10)); err != nil {
-			t.Fatal(err)
-		}
-		runtime.Gosched() // so that the server reads
+	for name, serve := range map[string]func(*testing.T, http.Handler) *site{"plain": newSite, "TLS": newSiteTLS} {
+		t.Run(name, func(t *testing.T) {
+			ends := make(chan error, 1)
+			s := serve(t, nethttpsse.Handler(held(make(chan string), ends), core.WithDetach(), core.WithHeartbeat(0)))
+			conn, _ := s.dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+			for range 100 {
+				if _, err := conn.Write(make([]byte, 1<<10)); err != nil {
+					t.Fatal(err)
+				}
+				runtime.Gosched() // so that the server reads
+			}
+			reset(conn)
+			if got := receive(t, ends, "the end of the stream"); !errors.Is(got, core.ErrClientGone) {
+				t.Errorf("got %v, want %v", got, core.ErrClientGone)
+			}
+		})
 	}
-	if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
-		t.Fatal(err)
+}
+
+// reset closes a connection without a word.
+func reset(conn net.Conn) {
+	if c, ok := conn.(*tls.Conn); ok {
+		conn = c.NetConn()
 	}
+	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()
-	if got := receive(t, ends, "the end of the stream"); !errors.Is(got, core.ErrClientGone) {
-		t.Errorf("got %v, want %v", got, core.ErrClientGone)
-	}
 }
