@@ -11,9 +11,8 @@ var buffers = sync.Pool{New: func() any {
 
 func getBuffer() *[]byte { return buffers.Get().(*[]byte) } //nolint:forcetypeassert // the pool's only type
 
-// putBuffer gives back a buffer, or nil.
 func putBuffer(b *[]byte) {
-	if b != nil && cap(*b) <= 2*forwardSize {
+	if cap(*b) <= 2*forwardSize {
 		*b = (*b)[:Headroom]
 		buffers.Put(b)
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"net/http/httputil"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -746,6 +747,38 @@ func TestHandoverLosesNoWake(t *testing.T) {
 		if n++; n == workers*events {
 			break
 		}
+	}
+}
+
+// A process that is started meanwhile does not inherit the connections.
+func TestDetachedIsNotInherited(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it is read in /proc")
+	}
+	detached(t, handedOver(t, &pump{take: list(nil)}))
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, f := range files {
+		what, _ := os.Readlink("/proc/self/fd/" + f.Name())
+		info, err := os.ReadFile("/proc/self/fdinfo/" + f.Name())
+		if err != nil || !strings.HasPrefix(what, "socket:") && !strings.Contains(what, "eventpoll") {
+			continue
+		}
+		var flags int64
+		for line := range strings.Lines(string(info)) {
+			if octal, ok := strings.CutPrefix(line, "flags:"); ok {
+				flags, _ = strconv.ParseInt(strings.TrimSpace(octal), 8, 64)
+			}
+		}
+		if checked++; flags&syscall.O_CLOEXEC == 0 {
+			t.Errorf("a child would inherit file %s, %s", f.Name(), what)
+		}
+	}
+	if checked < 3 {
+		t.Errorf("found %d files to check, want the two ends of a connection, and epoll", checked)
 	}
 }
 

@@ -117,9 +117,6 @@ func (w *wire) send(b []byte, now time.Duration) {
 	s.flushed.Store(int64(now))
 	s.sending.Store(int64(now) + 1)
 	w.rest = slices.Clone(w.write(Chunk(b)))
-	if s.lost != nil {
-		w.wake() // to end it
-	}
 }
 
 // write writes what the client takes of p now, and returns the rest. As long as there

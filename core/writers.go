@@ -25,7 +25,7 @@ type writer struct {
 	batch   *wire   // to be served next
 	delayed delayed // those whose flush window has not ended
 	frames  [][]byte
-	buf     *[]byte // nil between its runs
+	buf     []byte // for one chunk
 }
 
 // writers are as many as there are cores.
@@ -123,8 +123,6 @@ func (q *writer) pull() bool {
 			q.timer.Reset(wait)
 		}
 	}
-	putBuffer(q.buf)
-	q.buf = nil
 	q.running = false
 	return false
 }
@@ -141,8 +139,6 @@ func (q *writer) serve(w *wire) {
 func (w *wire) serveAlone() {
 	q := loners.Get().(*writer) //nolint:forcetypeassert // the pool's only type
 	q.serve(w)
-	putBuffer(q.buf)
-	q.buf = nil
 	loners.Put(q)
 }
 
@@ -206,10 +202,7 @@ func (q *writer) pump(w *wire) bool {
 		return false
 	}
 	q.take(w)
-	if q.buf == nil {
-		q.buf = getBuffer()
-	}
-	b := *q.buf
+	b := slices.Grow(q.buf[:0], Headroom)[:Headroom]
 	for _, frame := range q.frames {
 		b = append(b, frame...)
 	}
@@ -220,7 +213,9 @@ func (q *writer) pump(w *wire) bool {
 		b = slices.Grow(b, len("\r\n")) // for the chunk
 		w.send(b, now)
 	}
-	*q.buf = b[:Headroom]
+	if q.buf = b; cap(b) > 2*forwardSize {
+		q.buf = nil // not to be held for ever
+	}
 	return true
 }
 

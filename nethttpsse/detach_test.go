@@ -458,6 +458,33 @@ func TestDetachedInput(t *testing.T) {
 	_ = receive(t, ends, "the end of the stream")
 }
 
+// More input than a bound is left in the kernel, so that a client that talks without end
+// is held up.
+func TestDetachedInputIsBounded(t *testing.T) {
+	for name, serve := range map[string]func(*testing.T, http.Handler) *site{"plain": newSite, "TLS": newSiteTLS} {
+		t.Run(name, func(t *testing.T) {
+			const most = 64 << 20 // more than the kernel holds
+			ends := make(chan error, 1)
+			s := serve(t, nethttpsse.Handler(held(make(chan string), ends), core.WithDetach(), core.WithHeartbeat(0)))
+			conn, _ := s.dial("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+			receive(t, s.returned, "the handler's return")
+			said, words := 0, make([]byte, 64<<10)
+			for said < most {
+				_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+				n, err := conn.Write(words)
+				if said += n; err != nil {
+					break
+				}
+			}
+			if said >= most {
+				t.Errorf("the server has taken %d bytes of input", said)
+			}
+			reset(conn)
+			_ = receive(t, ends, "the end of the stream")
+		})
+	}
+}
+
 // Clients that come and go leave no goroutine and no file behind.
 func TestDetachChurn(t *testing.T) {
 	ssetest.NoLeaks(t)
