@@ -152,8 +152,8 @@ function setUpCards() {
 }
 
 setUpTheme();
-setUpCards();
 listen(() => { showMeter(); openNext(); }, (origin) => origin === page.site.origin && makeRoom());
+setUpCards();
 try {
   const info = await (await fetch("info")).json();
   page.sources = info.sources;

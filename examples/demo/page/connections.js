@@ -1,12 +1,29 @@
 // A browser opens six connections to a host, for all tabs together. So the tabs
-// of this page tell each other how many they hold, and may ask for one.
+// of this page tell each other how many they hold, and may ask for one. They write it
+// down as well, for a tab that has just been opened.
 
 const channel = typeof BroadcastChannel === "function" ? new BroadcastChannel("connections") : undefined;
 const me = Math.random().toString(36).slice(2);
 const others = new Map(); // of a tab to { origin, count }
+const heard = new Map(); // of a tab to the time of its last word
 let mine = { origin: location.origin, count: 0 };
 
 const send = (message) => channel?.postMessage({ from: me, ...message });
+
+const KEY = "connections ";
+const write = (tab, value) => {
+  try {
+    if (value?.count > 0) localStorage.setItem(KEY + tab, JSON.stringify(value));
+    else localStorage.removeItem(KEY + tab);
+  } catch { /* the others will be told all the same */ }
+};
+const readOthers = () => {
+  try {
+    for (const key of Object.keys(localStorage)) {
+      if (key.startsWith(KEY)) others.set(key.slice(KEY.length), JSON.parse(localStorage.getItem(key)));
+    }
+  } catch { /* they will tell */ }
+};
 
 // elsewhere is how many connections to origin other tabs hold.
 export function elsewhere(origin) {
@@ -19,18 +36,25 @@ export function elsewhere(origin) {
 export function tell(origin, count) {
   if (origin === mine.origin && count === mine.count) return;
   mine = { origin, count };
+  write(me, mine);
   send({ type: "count", ...mine });
 }
 
 // ask asks the other tabs to close a stream that nobody has asked for.
 export const ask = (origin) => send({ type: "ask", origin });
 
-// recount counts anew, for a tab may have ended without a word, and then calls
-// back.
+// recount forgets tabs that have ended without a word, and then calls back.
 export function recount(done) {
-  others.clear();
+  const begin = performance.now();
   send({ type: "hello" });
-  setTimeout(done, 100);
+  setTimeout(() => {
+    for (const tab of [...others.keys()]) {
+      if ((heard.get(tab) ?? 0) >= begin) continue;
+      others.delete(tab);
+      write(tab);
+    }
+    done();
+  }, 1000);
 }
 
 // listen calls back when others' count has changed, and when another tab needs a
@@ -42,6 +66,7 @@ export function listen(changed, asked) {
         send({ type: "count", ...mine });
         break;
       case "count":
+        heard.set(data.from, performance.now());
         others.set(data.from, data);
         changed();
         break;
@@ -49,7 +74,14 @@ export function listen(changed, asked) {
         asked(data.origin);
     }
   });
-  addEventListener("pagehide", () => send({ type: "count", origin: mine.origin, count: 0 }));
-  addEventListener("pageshow", () => send({ type: "count", ...mine }));
-  send({ type: "hello" });
+  addEventListener("pagehide", () => {
+    write(me);
+    send({ type: "count", origin: mine.origin, count: 0 });
+  });
+  addEventListener("pageshow", () => {
+    write(me, mine);
+    send({ type: "count", ...mine });
+  });
+  readOthers();
+  recount(changed);
 }
