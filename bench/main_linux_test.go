@@ -121,7 +121,7 @@ func reach(t *testing.T, a *work.Audience, events, dataSize, rate int) work.Reac
 	return got
 }
 
-func TestFanOutAllocatesLittle(t *testing.T) {
+func TestFanOutAllocatesNothing(t *testing.T) {
 	const (
 		subscribers = 100
 		events      = 2_000
@@ -131,15 +131,26 @@ func TestFanOutAllocatesLittle(t *testing.T) {
 			a := assemble(t, start(t, name), subscribers)
 			reach(t, a, events, work.DataSize, 0) // warms up
 			u := reach(t, a, events, work.DataSize, 0)
-			if got := float64(u.Writes) / (subscribers * events); got >= 0.1 {
-				t.Errorf("got %.4f write calls a delivery, want less than 0.1", got)
+			writes := float64(u.Writes) / (subscribers * events)
+			if writes >= 0.1 {
+				t.Errorf("got %.4f write calls a delivery, want less than 0.1", writes)
 			}
-			// An event has its ID, and the publisher its data.
-			if got := float64(u.Allocs) / events; got > 20 && !raceEnabled {
-				t.Errorf("got %.2f allocations an event to %d subscribers, want at most 20", got, subscribers)
+			want := 0.0
+			if name == server.Hub {
+				want = writes // net/http allocates the length of each chunk
+			}
+			if got := deliveryAllocs(u, events, subscribers); got >= want+background && !raceEnabled {
+				t.Errorf("got %.4f allocations a delivery, want %.4f", got, want)
 			}
 		})
 	}
+}
+
+// deliveryAllocs is how many objects a delivery has taken, without those of an event:
+// its ID, its data and its frame, and what the publisher's own request needs.
+func deliveryAllocs(u work.Reached, events, subscribers int) float64 {
+	const perEvent = 4
+	return float64(u.Allocs)/float64(events*subscribers) - perEvent/float64(subscribers)
 }
 
 func TestAllocPacedDeliveryIsOneWrite(t *testing.T) {
@@ -147,7 +158,6 @@ func TestAllocPacedDeliveryIsOneWrite(t *testing.T) {
 		subscribers = 100
 		events      = 100
 		rate        = 100
-		allocs      = 0.2
 	)
 	for _, name := range hubs() {
 		t.Run(name, func(t *testing.T) {
@@ -155,17 +165,17 @@ func TestAllocPacedDeliveryIsOneWrite(t *testing.T) {
 			reach(t, a, events, work.DataSize, rate) // warms up
 			// A busy machine may make one write of two. It wakes the process up now and
 			// then, which is a write as well, so the best of a few rounds counts.
-			wrote, allocated := math.Inf(1), math.Inf(1)
+			writes, allocs := math.Inf(1), math.Inf(1)
 			for range 3 {
 				u := reach(t, a, events, work.DataSize, rate)
-				wrote = min(wrote, float64(u.Writes)/(subscribers*events))
-				allocated = min(allocated, float64(u.Allocs)/(subscribers*events))
+				writes = min(writes, float64(u.Writes)/(subscribers*events))
+				allocs = min(allocs, deliveryAllocs(u, events, subscribers))
 			}
-			if wrote > 1.05 {
-				t.Errorf("got %.4f write calls a delivery, want 1", wrote)
+			if writes > 1.05 {
+				t.Errorf("got %.4f write calls a delivery, want 1", writes)
 			}
-			if allocated > allocs && !raceEnabled {
-				t.Errorf("got %.4f allocations a delivery, want at most %v", allocated, allocs)
+			if allocs >= background && !raceEnabled {
+				t.Errorf("got %.4f allocations a delivery, want 0 (below %v)", allocs, background)
 			}
 		})
 	}
@@ -196,10 +206,10 @@ func TestStalledSubscriberHoldsNobodyUp(t *testing.T) {
 
 func TestReplayWriteCalls(t *testing.T) {
 	const (
-		times = 50
-		most  = 10 // write calls for all that was missed
+		times = 5
+		most  = 100 // write calls for all that was missed
 	)
-	for _, name := range hubs() {
+	for _, name := range []string{server.HubReplay, server.HubReplayDetached} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, name)
 			last, err := work.Fill(p)

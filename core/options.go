@@ -109,9 +109,9 @@ func WithObserver(o Observer) Option {
 // returned and the first frame is out, so that the handler returns and a stream
 // that is held costs a sixth of the memory or less. What runs on is one goroutine for
 // a generator, and none for a subscription of a hub's that the view returns as it is.
-// That is so on Linux, for a connection that is neither under TLS nor wrapped by its
-// listener; of others, each has one goroutine that reads, and one that runs it, and
-// costs about half.
+// Under TLS it is two fifths, and a quarter, for crypto/tls holds the rest. Outside
+// Linux, and where a listener wraps its connections, each has one goroutine more,
+// which reads.
 //
 // Everything else holds as it does without, but for these:
 //

@@ -90,7 +90,7 @@ func readUntil(t *testing.T, conn net.Conn, text string) {
 func TestDetachedDeliveryAllocations(t *testing.T) {
 	needPoller(t)
 	skipUnderRace(t)
-	const subscribers, events, most = 50, 400, 0.1
+	const subscribers, events, most = 50, 400, 0.01
 	h := hub.New()
 	conns := crowd(t, h, serve(t, h, core.WithHeartbeat(0)), "a", subscribers)
 	for _, conn := range conns {

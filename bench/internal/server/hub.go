@@ -10,10 +10,10 @@ import (
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-func serveHub(opt core.Option) func(net.Listener) error {
+func serveHub(opt core.Option, opts ...hub.Option) func(net.Listener) error {
 	return func(ln net.Listener) error {
 		const topic = "news"
-		h := hub.New(hub.WithMaxEvents(Held), hub.WithMaxBytes(1<<30))
+		h := hub.New(opts...)
 		return fanOut{
 			subscribe: nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 				return h.Subscribe(r.Context(), topic)
@@ -28,3 +28,5 @@ func serveHub(opt core.Option) func(net.Listener) error {
 
 // Held is how many events the servers hold that can replay.
 const Held = 100_000
+
+var keepAll = []hub.Option{hub.WithMaxEvents(Held), hub.WithMaxBytes(1 << 30)}

@@ -12,10 +12,16 @@
 package server
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -37,6 +43,9 @@ const (
 	FiberDetached = "fibersse-detached"
 	Hub           = "hub"
 	HubDetached   = "hub-detached"
+
+	HubReplay         = "hub-replay" // with a log that has all of Held
+	HubReplayDetached = "hub-replay-detached"
 )
 
 // The servers by hand.
@@ -59,6 +68,11 @@ const (
 	Vicenzi            = "alexandrevicenzi"
 )
 
+// TLS is the same server under TLS, with HTTP/1.1, as an [http.Server] is.
+func TLS(name string) string { return name + overTLS }
+
+const overTLS = "-tls"
+
 // Crowd is no server that is measured: it holds connections to another one.
 const Crowd = "crowd"
 
@@ -71,6 +85,9 @@ var servers = map[string]func(net.Listener) error{
 	FiberDetached: serveFiberSSE(detach),
 	Hub:           serveHub(nil),
 	HubDetached:   serveHub(detach),
+
+	HubReplay:         serveHub(nil, keepAll...),
+	HubReplayDetached: serveHub(detach, keepAll...),
 
 	NetHTTP:  serveNetHTTP,
 	Gin:      serveGin,
@@ -91,11 +108,36 @@ var servers = map[string]func(net.Listener) error{
 
 // Serve runs a server on ln until it fails.
 func Serve(name string, ln net.Listener) error {
-	serve, ok := servers[name]
+	plain, secure := strings.CutSuffix(name, overTLS)
+	serve, ok := servers[plain]
 	if !ok {
 		return fmt.Errorf("server: there is no %q", name)
 	}
+	if secure {
+		config, err := selfSigned()
+		if err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
+		ln = tls.NewListener(ln, config)
+	}
 	return serve(ln)
+}
+
+// selfSigned makes a certificate, of the kind that is usual.
+func selfSigned() (*tls.Config, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}},
+		MinVersion:   tls.VersionTLS12,
+	}, nil
 }
 
 // Targets of requests.

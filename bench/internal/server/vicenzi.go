@@ -1,7 +1,9 @@
 package server
 
 import (
+	"io"
 	"net"
+	"net/http"
 	"strconv"
 
 	"github.com/alexandrevicenzi/go-sse"
@@ -21,5 +23,13 @@ func serveVicenzi(ln net.Listener) error {
 			return id, nil
 		},
 		count: s.ClientCount,
+		more: map[string]http.Handler{"/encode": job(func(n int) (int, error) {
+			for i := range n {
+				if _, err := io.Discard.Write(sse.NewMessage(strconv.Itoa(firstID+i), data, eventType).Bytes()); err != nil {
+					return i, err
+				}
+			}
+			return n, nil
+		})},
 	}.serve(ln)
 }

@@ -19,6 +19,7 @@ func encode(s size) Work {
 			{Name: "gin, sse.Encode", server: server.Gin},
 			{Name: "tmaxmax/go-sse", server: server.Tmaxmax},
 			{Name: "launchdarkly/eventsource", server: server.LaunchDarkly},
+			{Name: "alexandrevicenzi/go-sse", server: server.Vicenzi},
 			{Name: "yieldsse", Ours: true, server: server.NetHTTPSSE},
 		},
 		Metrics: perUnit("an event"),

@@ -52,9 +52,8 @@ func paced(s size, rate, subscribers int) Work {
 	return Work{
 		Name:  fmt.Sprintf("paced-%d-%d", rate, subscribers),
 		Title: fmt.Sprintf("Fan-out of %s deliveries a second, %s subscribers", thousands(rate), thousands(subscribers)),
-		About: fmt.Sprintf("%s events of 200 bytes a second, so slowly that nobody falls behind: "+
-			"each is a write of its own to each subscriber.",
-			thousands(rate/subscribers)),
+		About: fmt.Sprintf("%s events of 200 bytes a second, one every %v.",
+			thousands(rate/subscribers), time.Second/time.Duration(rate/subscribers)),
 		Base:    "tutorial hub",
 		Sides:   hubs(1.1, 0.88),
 		Metrics: perDelivery,

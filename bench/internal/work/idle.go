@@ -3,6 +3,7 @@ package work
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/yieldsse/yieldsse/bench/internal/process"
@@ -56,21 +57,71 @@ func idle(s size) Work {
 		Cost:    100 * time.Second,
 		chart:   true,
 		cold:    true,
-		open: func(s Side) (runner, error) {
-			return coldRunner(func() (sample report.Sample, err error) {
-				p, err := process.Start(s.server)
-				if err != nil {
-					return nil, err
-				}
-				defer func() { err = errors.Join(err, p.Stop()) }()
-				crowd, sample, err := hold(p, s.target, conns)
-				if err == nil {
-					crowd.Close()
-				}
-				return sample, err
-			}), nil
-		},
+		open:    openHeld(conns, holdPlain),
 	}
+}
+
+func idleTLS(s size) Work {
+	conns := s.of(2_000, 200)
+	return Work{
+		Name:  "idle-tls",
+		Title: "An idle connection under TLS",
+		About: fmt.Sprintf("The same of %s connections of HTTP/1.1 with TLS 1.3.", thousands(conns)),
+		Base:  "net/http",
+		Sides: []Side{
+			{Name: "net/http", server: server.TLS(server.NetHTTP), target: server.Idle},
+			{Name: "tutorial hub", server: server.TLS(server.Tutorial), target: server.Events},
+			{Name: "yieldsse", Ours: true, Most: 1.1, server: server.TLS(server.NetHTTPSSE), target: server.Idle},
+			{Name: "yieldsse hub", Ours: true, Most: 1.1, server: server.TLS(server.Hub), target: server.Events},
+			{Name: "yieldsse, detached", Ours: true, Most: 0.45, server: server.TLS(server.Detached), target: server.Idle},
+			{Name: "yieldsse hub, detached", Ours: true, Most: 0.32, server: server.TLS(server.HubDetached), target: server.Events},
+		},
+		Metrics: perConnection,
+		Rounds:  3,
+		Cost:    60 * time.Second,
+		cold:    true,
+		open:    openHeld(conns, holdTLS),
+	}
+}
+
+func openHeld(conns int, hold holder) func(s Side) (runner, error) {
+	return func(s Side) (runner, error) {
+		return coldRunner(func() (sample report.Sample, err error) {
+			p, err := process.Start(s.server)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { err = errors.Join(err, p.Stop()) }()
+			return weigh(p, s.target, conns, hold)
+		}), nil
+	}
+}
+
+// A holder opens n connections, each of which has all that it gets when it returns.
+type holder func(addr netip.AddrPort, n int, target string) (drop func(), err error)
+
+func holdPlain(addr netip.AddrPort, n int, target string) (drop func(), err error) {
+	crowd, err := reader.OpenCrowd(addr, n, target, reader.CrowdOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := crowd.Await(eventsOf(target), quiet); err != nil {
+		crowd.Close()
+		return nil, err
+	}
+	return crowd.Close, nil
+}
+
+func holdTLS(addr netip.AddrPort, n int, target string) (drop func(), err error) {
+	return reader.HoldTLS(addr, n, target, eventsOf(target))
+}
+
+// eventsOf is how many events come at once.
+func eventsOf(target string) int {
+	if target == server.Idle {
+		return 1
+	}
+	return 0
 }
 
 // A coldRunner starts a server each time.
@@ -79,42 +130,34 @@ type coldRunner func() (report.Sample, error)
 func (r coldRunner) round() ([]report.Sample, error) { return one(r()) }
 func (coldRunner) close() error                      { return nil }
 
-// hold opens connections that wait, and tells what each of them has added to the
-// server.
-func hold(p *process.Process, target string, conns int) (*reader.Crowd, report.Sample, error) {
+// weigh tells what each of so many connections adds to the server.
+func weigh(p *process.Process, target string, conns int, hold holder) (report.Sample, error) {
 	const few = 20
-	first, err := reader.OpenCrowd(p.Addr, few, target, reader.CrowdOptions{}) // what a first connection needs is there then
+	drop, err := hold(p.Addr, few, target) // what a first connection needs is there then
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	first.Close()
+	drop()
 	if err := settle(p); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	before, err := p.Memory()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	crowd, err := reader.OpenCrowd(p.Addr, conns, target, reader.CrowdOptions{})
+	if drop, err = hold(p.Addr, conns, target); err != nil {
+		return nil, err
+	}
+	defer drop()
+	if err := settle(p); err != nil {
+		return nil, err
+	}
+	after, err := p.Memory()
 	if err != nil {
-		return nil, nil, err
-	}
-	if target == server.Idle {
-		_, err = crowd.Await(1, quiet)
-	}
-	var after process.Memory
-	if err == nil {
-		err = settle(p)
-	}
-	if err == nil {
-		after, err = p.Memory()
-	}
-	if err != nil {
-		crowd.Close()
-		return nil, nil, err
+		return nil, err
 	}
 	m, n := after.Sub(before), float64(conns)
-	return crowd, report.Sample{
+	return report.Sample{
 		"rss":        float64(m.RSS) / n,
 		"heap":       float64(m.Heap) / n,
 		"stack":      float64(m.Stack) / n,

@@ -23,7 +23,7 @@ func multitude(s size) Work {
 		Title: fmt.Sprintf("%s idle subscriptions", thousands(conns)),
 		About: fmt.Sprintf("All of them are open at once, each with a heartbeat every %v; then all leave at the same time. "+
 			"They share as many servers as the limit of open files makes necessary. "+
-			"CPU is the part of one core that the heartbeats take.", beat),
+			"CPU is the part of one core that the heartbeats take. It is measured once.", beat),
 		Base: "tutorial hub",
 		Sides: []Side{
 			{Name: "tutorial hub", server: server.Tutorial},

@@ -17,13 +17,13 @@ func stalled(s size) Work {
 		large  = 4 << 10
 		rate   = 4_000
 	)
-	events := s.of(8_000, 3_000)
+	events := s.of(16_000, 3_000)
 	return Work{
 		Name:  "stalled",
 		Title: "One subscriber never reads",
 		About: fmt.Sprintf("%s events of 4 kB, %s a second, to %d subscribers that read, and to one that never does. "+
-			"What is lost is what those that read did not get. A hub that can resume holds its log in memory: "+
-			"all that was published.",
+			"What is lost is what those that read did not get. This project's hub holds what one can resume from, "+
+			"the last 10,000 events by default, whoever reads.",
 			thousands(events), thousands(rate), others),
 		Base:  "tutorial hub",
 		Sides: hubs(0, 0),
