@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -39,7 +40,7 @@ const linger = 500 * time.Millisecond
 // that a stream is written as ever, and stands in a writer's queue if the stream was
 // handed over.
 type wire struct {
-	socket // the line, if that is plain
+	socket // the line, if that is plain; below TLS only its fd counts
 	handed
 
 	session   *Session
@@ -74,8 +75,7 @@ func (s *Session) detach(conn Conn) bool {
 	if !ok {
 		return false
 	}
-	s.letGo() // of the request's context, which ends when the handler returns
-	s.stopParent = nil
+	s.Outlive() // the request's context, which ends when the handler returns
 	w := &wire{session: s, report: report}
 	if !w.takeSocket(c) {
 		w.waits = true
@@ -143,8 +143,8 @@ func (w *wire) Abort() { w.line.interrupt() }
 // has gone or does not read, and otherwise when the client has closed it too.
 func (w *wire) hangUp() {
 	s := w.session
-	slow := errors.Is(s.lost, os.ErrDeadlineExceeded) // the kernel is not to keep what it has not read
-	if s.lost != nil || s.gone.Load() {
+	slow := errors.Is(s.lost, os.ErrDeadlineExceeded) || errors.Is(context.Cause(s.ctx), ErrSlowClient)
+	if slow || s.lost != nil || s.gone.Load() { // if slow, the kernel is not to keep what it has not read
 		w.line.close(slow)
 		return
 	}
@@ -202,7 +202,7 @@ func (l netLine) close(drop bool) {
 	_ = l.plain().Close()
 }
 
-// listenOn notices that the client leaves, where no poller does.
+// listenOn notices that the client leaves, where no poller does by itself.
 func (w *wire) listenOn(c net.Conn) {
 	var buf [64]byte
 	for w.heard.Load() < mostHeard {

@@ -592,6 +592,56 @@ func TestDetachedClientThatNeverReads(t *testing.T) {
 	}
 }
 
+// One that has closed its side, and does not read, is given up.
+func TestHandoverToClientThatHalfCloses(t *testing.T) {
+	src := newSource(1 << 40)
+	g := detached(t, handedOver(t, src), core.WithWriteTimeout(0))
+	src.stuck(t)
+	if err := g.client.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if sum := soon(t, g.sums, "the end"); !errors.Is(sum.Cause, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", sum.Cause, core.ErrClientGone)
+	}
+	if _, err := g.events(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client sees %v after half a stream, want a reset: the kernel keeps the rest", err)
+	}
+}
+
+// A bomb is a host's connection that panics.
+type bomb struct {
+	net.Conn
+	armed *atomic.Bool
+}
+
+func (b bomb) Write(p []byte) (int, error) {
+	if b.armed.Load() {
+		panic("boom")
+	}
+	return b.Conn.Write(p)
+}
+
+// A panic of the host's connection ends its session, and nothing else.
+func TestHandoverOverPanickingConnection(t *testing.T) {
+	var armed atomic.Bool
+	put = func(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return bomb{server, &armed}, client }
+	defer func() { put = plain }()
+	idle := make(chan struct{}, 10)
+	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+		if armed.Load() {
+			*frames = append(*frames, frame("1"))
+		}
+		idle <- struct{}{}
+		return false, nil
+	}}))
+	soon(t, idle, "the first look")
+	armed.Store(true)
+	g.session.Wake()
+	if sum := soon(t, g.sums, "the end"); !errors.Is(sum.Cause, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", sum.Cause, core.ErrClientGone)
+	}
+}
+
 // Who waits is woken up to end, and not found by the timer a second later.
 func TestHandoverEndsAtOnce(t *testing.T) {
 	var took time.Duration

@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"os"
 	"reflect"
 	"slices"
 	"sync/atomic"
@@ -10,8 +11,8 @@ import (
 
 // A Pump is a stream that needs no goroutine: its frames are there already, or it
 // says when there may be more, with [Session.Wake]. Its methods are called by one
-// goroutine at a time. Take holds up the other sessions of its writer as long as it
-// runs.
+// goroutine at a time. Take may hold up the other sessions of its writer as long as
+// it runs.
 type Pump interface {
 	// Take appends frames that are to be sent next, each one event as
 	// [Event.AppendText] has made it, about 128 KiB of them at most. It does not
@@ -110,7 +111,7 @@ func (w *wire) beat(now time.Duration) {
 	w.send(*b, now)
 }
 
-// send is flush without waiting. The session's mu is held.
+// send is flush without waiting, if the line does not wait. The session's mu is held.
 func (w *wire) send(b []byte, now time.Duration) {
 	s := w.session
 	s.sent += int64(len(b) - Headroom)
@@ -138,7 +139,7 @@ func (w *wire) write(p []byte) (rest []byte) {
 func (w *wire) writeRest() bool {
 	s := w.session
 	if s.gone.Load() {
-		w.rest = nil // nobody will read it
+		w.rest, s.lost = nil, os.ErrDeadlineExceeded // it did not read, and will hardly do so now
 		s.sending.Store(0)
 		return true
 	}

@@ -69,7 +69,7 @@ type Session struct {
 	// mu is held over a frame's write and flush. It guards what follows.
 	mu      sync.Mutex
 	waiting *[]byte     // frames that wait to be flushed; nil if none do
-	flusher *time.Timer // flushes what waits; nil until something has to
+	flusher *time.Timer // flushes what waits, or wakes who was handed over; nil until something has to
 	armed   bool        // the flusher will fire
 	closed  bool        // nothing may be written any more
 	lost    error       // what the last write failed with
@@ -132,6 +132,13 @@ func (s *Session) Context() context.Context { return s.ctx }
 func (s *Session) ClientGone() {
 	s.gone.Store(true)
 	s.end(ErrClientGone)
+}
+
+// Outlive has the session go on when the request's context ends. It is for hosts
+// whose handler returns before Serve is called.
+func (s *Session) Outlive() {
+	s.letGo()
+	s.stopParent = nil
 }
 
 // Close ends a session whose view has answered by itself.

@@ -13,7 +13,8 @@ import (
 )
 
 // A writer serves sessions that were handed over, one batch of each in turn, with
-// writes that do not wait. It has a goroutine only while there is something to do.
+// writes that do not wait: those that would have to it leaves to serveAlone. It has a
+// goroutine only while there is something to do.
 type writer struct {
 	mu          sync.Mutex
 	first, last *wire // to be served
@@ -144,6 +145,16 @@ func (w *wire) serveAlone() {
 
 var loners = sync.Pool{New: func() any { return new(writer) }}
 
+// recoverLine is recoverHost for a session that was handed over.
+func (w *wire) recoverLine() {
+	if recover() != nil {
+		w.session.sending.Store(0)
+		w.session.lost = ErrClientGone
+		w.session.cancel(ErrClientGone)
+		w.wake() // to end it
+	}
+}
+
 // advance reports whether the session has been given to a goroutine of its own.
 func (q *writer) advance(w *wire) bool {
 	s := w.session
@@ -153,6 +164,7 @@ func (q *writer) advance(w *wire) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.waits {
+		defer w.recoverLine()
 		w.queued.Store(false) // not before, so that one at the most waits for the lock
 		if !w.served.Load() {
 			return false

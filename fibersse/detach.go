@@ -1,6 +1,7 @@
 package fibersse
 
 import (
+	"context"
 	"math"
 	"net"
 	"runtime/debug"
@@ -24,13 +25,17 @@ func (s *conn) allowDetach(c *fiber.Ctx, session *core.Session, stream core.Stre
 		return false
 	}
 	s.own, s.report = own, reporter(utils.CopyString(c.Method()), utils.CopyString(c.Path()))
+	session.Outlive()
+	stop := context.AfterFunc(session.Context(), session.Close) // nobody is to wait for it until it begins
 	closed := false
 	s.watch(math.MaxInt, func() { // fasthttp does not get rid of its answers, or the client has left
 		closed = true
+		session.ClientGone()
 		session.Close()
 		_ = own.Close()
 	})
 	c.Context().Hijack(func(net.Conn) {
+		stop()
 		if s.unwatch(); !closed {
 			s.begin(session, stream)
 		}

@@ -282,23 +282,99 @@ func TestDetachPipelinedAndGone(t *testing.T) {
 	}
 	ssetest.NoLeaks(t, longLived...)
 	group := new(core.Group)
-	asked, gone := make(chan struct{}), make(chan struct{})
+	asked, gone := make(chan context.Context, 1), make(chan struct{})
 	app := newApp()
 	app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
-	app.Get("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) {
-		close(asked)
+	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		asked <- c.UserContext()
 		<-gone
 		return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
 	}, core.WithDetach(), core.WithGroup(group)))
 	addr := serve(t, app)
 	before := files(t)
 	conn, _ := say(t, addr, "GET /plain HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n")
-	receive(t, asked, "the request")
+	ctx := receive(t, asked, "the request")
 	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()
 	close(gone)
 	eventually(t, "the session has ended", func() bool { return group.Len() == 0 })
+	if got := context.Cause(ctx); !errors.Is(got, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", got, core.ErrClientGone)
+	}
 	eventually(t, "all files are closed", func() bool { return files(t) <= before })
+}
+
+// A session that fasthttp has not begun yet, for it cannot send what it held back, keeps
+// nobody from shutting down.
+func TestDetachPipelinedAndStuck(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("fibersse detaches sessions on Linux only")
+	}
+	ssetest.NoLeaks(t, longLived...)
+	group, returned := new(core.Group), make(chan struct{}, 1)
+	app := newApp()
+	app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
+	stream := fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		conn, much := c.Context().Conn(), make([]byte, 64<<10)
+		for full := 0; full < 5; { // the kernel takes no more
+			_ = conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+			if n, _ := conn.Write(much); n == 0 {
+				full++
+			} else {
+				full = 0
+			}
+		}
+		return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
+	}, core.WithDetach(), core.WithGroup(group))
+	app.Get("/", func(c *fiber.Ctx) error {
+		defer func() { returned <- struct{}{} }()
+		return stream(c)
+	})
+	conn, _ := say(t, serve(t, app), "GET /plain HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n")
+	receive(t, returned, "the handler's return")
+	if got := group.Len(); got != 1 {
+		t.Errorf("got %d sessions, want 1", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience/2)
+	defer cancel()
+	if err := group.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	_ = conn.Close()
+}
+
+// A context that ends with its handler does not end the stream.
+func TestDetachContextThatEnds(t *testing.T) {
+	ssetest.NoLeaks(t, longLived...)
+	goAhead, ends := make(chan string), make(chan error, 1)
+	app := newApp()
+	app.Get("/", func(c *fiber.Ctx) error {
+		ctx, cancel := context.WithCancel(c.UserContext())
+		defer cancel()
+		c.SetUserContext(ctx)
+		return c.Next()
+	}, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		ctx := c.UserContext()
+		return func(yield func(core.Event, error) bool) {
+			for data := range core.Receive(ctx, goAhead) {
+				yield(core.Event{Data: data}, nil)
+			}
+			ends <- context.Cause(ctx)
+		}, nil
+	}, core.WithDetach()))
+	conn, _ := say(t, serve(t, app), "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	readUntil(t, conn, ": open\n\n")
+	select {
+	case goAhead <- "one":
+		readUntil(t, conn, "data: one\n\n")
+	case err := <-ends:
+		t.Fatalf("the stream has ended with its handler: %v", err)
+	}
+	_ = conn.Close()
+	if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
+	}
 }
 
 // fasthttp's own context belongs to another request when the handler has returned, so
