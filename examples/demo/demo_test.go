@@ -20,7 +20,7 @@ import (
 )
 
 // The time that a test may take to fail.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // A running is the demo as a user runs it.
 type running struct {

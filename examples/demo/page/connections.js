@@ -1,6 +1,5 @@
 // A browser opens six connections to a host, for all tabs together. So the tabs
-// of this page tell each other how many they hold, and may ask for one. They write it
-// down as well, for a tab that has just been opened.
+// of this page tell each other how many they hold, and may ask for one.
 
 const channel = typeof BroadcastChannel === "function" ? new BroadcastChannel("connections") : undefined;
 const me = Math.random().toString(36).slice(2);
@@ -9,21 +8,6 @@ const heard = new Map(); // of a tab to the time of its last word
 let mine = { origin: location.origin, count: 0 };
 
 const send = (message) => channel?.postMessage({ from: me, ...message });
-
-const KEY = "connections ";
-const write = (tab, value) => {
-  try {
-    if (value?.count > 0) localStorage.setItem(KEY + tab, JSON.stringify(value));
-    else localStorage.removeItem(KEY + tab);
-  } catch { /* the others will be told all the same */ }
-};
-const readOthers = () => {
-  try {
-    for (const key of Object.keys(localStorage)) {
-      if (key.startsWith(KEY)) others.set(key.slice(KEY.length), JSON.parse(localStorage.getItem(key)));
-    }
-  } catch { /* they will tell */ }
-};
 
 // elsewhere is how many connections to origin other tabs hold.
 export function elsewhere(origin) {
@@ -36,7 +20,6 @@ export function elsewhere(origin) {
 export function tell(origin, count) {
   if (origin === mine.origin && count === mine.count) return;
   mine = { origin, count };
-  write(me, mine);
   send({ type: "count", ...mine });
 }
 
@@ -49,9 +32,7 @@ export function recount(done) {
   send({ type: "hello" });
   setTimeout(() => {
     for (const tab of [...others.keys()]) {
-      if ((heard.get(tab) ?? 0) >= begin) continue;
-      others.delete(tab);
-      write(tab);
+      if ((heard.get(tab) ?? 0) < begin) others.delete(tab);
     }
     done();
   }, 1000);
@@ -74,14 +55,7 @@ export function listen(changed, asked) {
         asked(data.origin);
     }
   });
-  addEventListener("pagehide", () => {
-    write(me);
-    send({ type: "count", origin: mine.origin, count: 0 });
-  });
-  addEventListener("pageshow", () => {
-    write(me, mine);
-    send({ type: "count", ...mine });
-  });
-  readOthers();
-  recount(changed);
+  addEventListener("pagehide", () => send({ type: "count", origin: mine.origin, count: 0 }));
+  addEventListener("pageshow", () => send({ type: "count", ...mine }));
+  send({ type: "hello" });
 }
