@@ -177,9 +177,7 @@ func (l netLine) try(p []byte) (int, error) { return l.Write(p) }
 
 func (l netLine) interrupt() { _ = l.SetWriteDeadline(time.Unix(1, 0)) }
 
-// plain is the connection without TLS, whose own end might have to be waited for.
-func (l netLine) plain() net.Conn { return withoutTLS(l.Conn) }
-
+// withoutTLS is the connection below TLS, whose own end might have to be waited for.
 func withoutTLS(c net.Conn) net.Conn {
 	if c, ok := c.(*tls.Conn); ok {
 		return c.NetConn()
@@ -188,7 +186,7 @@ func withoutTLS(c net.Conn) net.Conn {
 }
 
 func (l netLine) closeWrite() {
-	for _, c := range []net.Conn{l.Conn, l.plain()} {
+	for _, c := range []net.Conn{l.Conn, withoutTLS(l.Conn)} {
 		if c, ok := c.(interface{ CloseWrite() error }); ok {
 			_ = c.CloseWrite()
 		}
@@ -196,10 +194,10 @@ func (l netLine) closeWrite() {
 }
 
 func (l netLine) close(drop bool) {
-	if c, ok := l.plain().(*net.TCPConn); ok && drop {
+	if c, ok := withoutTLS(l.Conn).(*net.TCPConn); ok && drop {
 		_ = c.SetLinger(0)
 	}
-	_ = l.plain().Close()
+	_ = withoutTLS(l.Conn).Close()
 }
 
 // listenOn notices that the client leaves, where no poller does by itself.

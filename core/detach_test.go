@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http/httptest"
 	"net/http/httputil"
 	"os"
 	"runtime"
@@ -22,6 +21,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 const patience = time.Minute
@@ -111,7 +111,7 @@ func wrapped(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 
 func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 	t.Helper()
-	s, c := tls.Server(server, certificate()), tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // on loopback, to our own
+	s, c := tls.Server(server, hosttest.TLS()), tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // on loopback, to our own
 	greeted := make(chan error, 1)
 	go func() { greeted <- c.HandshakeContext(t.Context()) }()
 	if err := s.HandshakeContext(t.Context()); err != nil {
@@ -122,13 +122,6 @@ func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 	}
 	return s, c
 }
-
-var certificate = sync.OnceValue(func() *tls.Config {
-	srv := httptest.NewUnstartedServer(nil)
-	srv.StartTLS()
-	defer srv.Close()
-	return srv.TLS.Clone()
-})
 
 // What can be told of a plain connection holds under TLS, and for one that its
 // listener has wrapped.
@@ -633,7 +626,7 @@ func TestHandoverOverPanickingConnection(t *testing.T) {
 		}
 		idle <- struct{}{}
 		return false, nil
-	}}))
+	}}), core.WithWriteTimeout(0)) // no timer is to find it
 	soon(t, idle, "the first look")
 	armed.Store(true)
 	g.session.Wake()

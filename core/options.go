@@ -119,8 +119,8 @@ func WithObserver(o Observer) Option {
 //     echo.Context, or a *fiber.Ctx with all strings that came from it, is not for
 //     the generator: take what it needs as values, and copy strings of fiber's.
 //   - Middlewares go on when the response has begun. An access log has the time of
-//     the headers, and the size of the first frame, or none on fiber. A writer of a middleware's does
-//     not see what comes after that.
+//     the headers, and the size of the first frame, or none on fiber. A writer of a
+//     middleware's does not see what comes after that.
 //   - The generator's failure, or its panic with the stack, goes to the server's
 //     ErrorLog, on fiber to its log, and to [WithObserver], not to a recovery or an
 //     error handler. A panic does not end the process.

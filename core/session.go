@@ -339,13 +339,16 @@ func (s *Session) flushWaiting() {
 	s.flush(now)
 }
 
-// recoverHost keeps a panic of a host's writer, in a timer's goroutine, from
-// ending the process: the session ends instead.
+// recoverHost keeps a panic of a host's writer, in a goroutine that is not the
+// stream's, from ending the process: the session ends instead.
 func (s *Session) recoverHost() {
 	if recover() != nil {
 		s.sending.Store(0)
 		s.lost = ErrClientGone
 		s.cancel(ErrClientGone)
+		if s.wire != nil {
+			s.wire.wake() // if its stream was handed over
+		}
 	}
 }
 

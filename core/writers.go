@@ -145,16 +145,6 @@ func (w *wire) serveAlone() {
 
 var loners = sync.Pool{New: func() any { return new(writer) }}
 
-// recoverLine is recoverHost for a session that was handed over.
-func (w *wire) recoverLine() {
-	if recover() != nil {
-		w.session.sending.Store(0)
-		w.session.lost = ErrClientGone
-		w.session.cancel(ErrClientGone)
-		w.wake() // to end it
-	}
-}
-
 // advance reports whether the session has been given to a goroutine of its own.
 func (q *writer) advance(w *wire) bool {
 	s := w.session
@@ -164,7 +154,7 @@ func (q *writer) advance(w *wire) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w.waits {
-		defer w.recoverLine()
+		defer s.recoverHost()
 		w.queued.Store(false) // not before, so that one at the most waits for the lock
 		if !w.served.Load() {
 			return false

@@ -136,13 +136,8 @@ func TestDetach(t *testing.T) {
 	plain := listen("tcp", "127.0.0.1:0")
 	withTLS := func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
 		t.Helper()
-		srv := httptest.NewUnstartedServer(nil)
-		srv.StartTLS()
-		config := srv.TLS.Clone()
-		srv.Close()
-		config.NextProtos = nil
 		ln, _ := plain(t)
-		return tls.NewListener(ln, config), func() (net.Conn, error) {
+		return tls.NewListener(ln, hosttest.TLS()), func() (net.Conn, error) {
 			return tls.Dial("tcp", ln.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // on loopback, to our own
 		}
 	}
@@ -186,11 +181,17 @@ func TestDetach(t *testing.T) {
 			if test.stays && len(returned) > 0 {
 				t.Error("the handler has returned, want it to hold the stream")
 			}
-			_ = conn.Close()
-			if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
-				t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
-			}
+			leave(t, conn, ends)
 		})
+	}
+}
+
+// leave closes the client's side of an idle stream, which is to end for that.
+func leave(t *testing.T, conn net.Conn, ends <-chan error) {
+	t.Helper()
+	_ = conn.Close()
+	if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
+		t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
 	}
 }
 
@@ -291,7 +292,7 @@ func TestDetachPipelinedAndGone(t *testing.T) {
 		return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
 	}, core.WithDetach(), core.WithGroup(group)))
 	addr := serve(t, app)
-	before := files(t)
+	before := hosttest.Files(t)
 	conn, _ := say(t, addr, "GET /plain HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n")
 	ctx := receive(t, asked, "the request")
 	_ = conn.(*net.TCPConn).SetLinger(0)
@@ -301,7 +302,7 @@ func TestDetachPipelinedAndGone(t *testing.T) {
 	if got := context.Cause(ctx); !errors.Is(got, core.ErrClientGone) {
 		t.Errorf("got cause %v, want %v", got, core.ErrClientGone)
 	}
-	eventually(t, "all files are closed", func() bool { return files(t) <= before })
+	eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
 }
 
 // A session that fasthttp has not begun yet, for it cannot send what it held back, keeps
@@ -371,10 +372,7 @@ func TestDetachContextThatEnds(t *testing.T) {
 	case err := <-ends:
 		t.Fatalf("the stream has ended with its handler: %v", err)
 	}
-	_ = conn.Close()
-	if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
-		t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
-	}
+	leave(t, conn, ends)
 }
 
 // fasthttp's own context belongs to another request when the handler has returned, so
@@ -407,10 +405,7 @@ func TestDetachContextOfTheRequest(t *testing.T) {
 	if len(returned) > 0 {
 		t.Error("the handler has returned, want it to hold the stream")
 	}
-	_ = conn.Close()
-	if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
-		t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
-	}
+	leave(t, conn, ends)
 }
 
 // Clients that come and go leave no goroutine and no file behind.
@@ -425,7 +420,7 @@ func TestDetachChurn(t *testing.T) {
 		return func(func(core.Event, error) bool) { <-ctx.Done() }, nil
 	}, core.WithDetach(), core.WithGroup(group)))
 	addr := serve(t, app)
-	before := files(t)
+	before := hosttest.Files(t)
 	for range clients {
 		conn, _ := say(t, addr, "GET / HTTP/1.1\r\nHost: test\r\n\r\n")
 		_ = conn.SetDeadline(time.Now().Add(patience))
@@ -433,17 +428,7 @@ func TestDetachChurn(t *testing.T) {
 		_ = conn.Close()
 	}
 	eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
-	eventually(t, "all files are closed", func() bool { return files(t) <= before })
-}
-
-// files returns how many files this process has open, as far as that can be told.
-func files(t *testing.T) int {
-	t.Helper()
-	names, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0
-	}
-	return len(names)
+	eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
 }
 
 // readUntil reads until text comes.

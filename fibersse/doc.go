@@ -25,10 +25,10 @@
 // timeout.New, which goes on using c beside the stream (timeout.NewWithContext
 // works, and ends the stream at its deadline). With Prefork each child has
 // sessions and groups of its own. [fiber.App.Test] gets the whole stream when it
-// has ended. The connection is closed after the stream.
-// A client must have read the answers to its earlier requests before it asks for a
-// stream: with HTTP/1.1 pipelining, which browsers do not use, fasthttp holds such
-// an answer back until the handler returns. [core.WithDetach] mends that too.
+// has ended. The connection is closed after the stream. A client must have read the
+// answers to its earlier requests before it asks for a stream: with HTTP/1.1
+// pipelining, which browsers do not use, fasthttp holds such an answer back until the
+// handler returns. [core.WithDetach] mends that too.
 //
 // [core.WithDetach] has the handler return before the stream begins, on Linux and
 // without TLS. Then c belongs to another request, and so do the strings that

@@ -12,8 +12,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -73,10 +71,7 @@ func newSiteTLS(t *testing.T, handler http.Handler) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewUnstartedServer(nil)
-	srv.StartTLS()
-	defer srv.Close() // it has lent its certificate
-	s := serveOn(t, tls.NewListener(ln, srv.TLS), handler)
+	s := serveOn(t, tls.NewListener(ln, hosttest.TLS()), handler)
 	s.tls = true
 	return s
 }
@@ -498,7 +493,7 @@ func TestDetachChurn(t *testing.T) {
 			<-ctx.Done()
 		}
 	}, core.WithDetach(), core.WithGroup(group)))
-	before := files(t)
+	before := hosttest.Files(t)
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
@@ -512,7 +507,7 @@ func TestDetachChurn(t *testing.T) {
 	}
 	wg.Wait()
 	eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
-	eventually(t, "all files are closed", func() bool { return files(t) <= before })
+	eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
 }
 
 func visit(addr string) error {
@@ -531,16 +526,6 @@ func visit(addr string) error {
 		}
 	}
 	return fmt.Errorf("the stream has ended before its first event")
-}
-
-// files returns how many files this process has open, as far as that can be told.
-func files(t *testing.T) int {
-	t.Helper()
-	names, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0
-	}
-	return len(names)
 }
 
 // A hoarder holds everything back until it knows what it is, as some compressors

@@ -152,8 +152,8 @@ function setUpCards() {
 }
 
 setUpTheme();
-listen(() => { showMeter(); openNext(); }, (origin) => origin === page.site.origin && makeRoom());
 setUpCards();
+listen(() => { showMeter(); openNext(); }, (origin) => origin === page.site.origin && makeRoom());
 try {
   const info = await (await fetch("info")).json();
   page.sources = info.sources;
