@@ -1,0 +1,152 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// bodies are those of a request, which come over a pipe. The last write is followed
+// by silence unless the body ends.
+var bodies = []struct {
+	name   string
+	send   func(w net.Conn)
+	status int // of the refusal, or 0
+	takes  time.Duration
+}{
+	{"nothing", func(w net.Conn) { _ = w.Close() }, 0, 0},
+	{"all that may be left", func(w net.Conn) { send(w, core.MaxBody); _ = w.Close() }, 0, 0},
+	{"a byte more", func(w net.Conn) { send(w, core.MaxBody+1) }, 413, 0},
+	{"silence", func(net.Conn) {}, 408, core.BodyTimeout},
+	{"silence after all that may be left", func(w net.Conn) { send(w, core.MaxBody) }, 408, core.BodyTimeout},
+	{"a byte each second", func(w net.Conn) {
+		for send(w, 1) {
+			time.Sleep(time.Second) // in a bubble
+		}
+	}, 408, core.BodyTimeout},
+}
+
+func send(w io.Writer, n int) bool {
+	_, err := io.WriteString(w, strings.Repeat("x", n))
+	return err == nil
+}
+
+func TestDrainBody(t *testing.T) {
+	for _, tt := range bodies {
+		for _, deadlines := range []bool{true, false} {
+			t.Run(tt.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r, w := net.Pipe()
+					defer r.Close()
+					go tt.send(w)
+					setDeadline := r.SetReadDeadline
+					if !deadlines {
+						setDeadline = func(time.Time) error { return errors.ErrUnsupported }
+					}
+					begin := time.Now()
+					err := core.DrainBody(t.Context(), r, setDeadline)
+					if got, want := status(err), tt.status; got != want {
+						t.Errorf("got status %d (%v), want %d", got, err, want)
+					}
+					if got, want := time.Since(begin), tt.takes; got != want {
+						t.Errorf("got %v, want %v", got, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A session that ends while its body is read waits for nothing.
+func TestDrainBodyOfASessionThatEnds(t *testing.T) {
+	for _, tt := range []struct {
+		cause  error
+		status int
+	}{{core.ErrShutdown, 503}, {core.ErrClientGone, 408}, {errors.New("another"), 408}} {
+		for _, deadlines := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				r, w := net.Pipe()
+				defer r.Close()
+				defer w.Close()
+				setDeadline := r.SetReadDeadline
+				if !deadlines {
+					setDeadline = func(time.Time) error { return errors.ErrUnsupported }
+				}
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(time.Second, func() { cancel(tt.cause) })
+				begin := time.Now()
+				err := core.DrainBody(ctx, r, setDeadline)
+				if got, want := status(err), tt.status; got != want {
+					t.Errorf("%v: got status %d (%v), want %d", tt.cause, got, err, want)
+				}
+				if got, want := time.Since(begin), time.Second; got != want {
+					t.Errorf("%v: got %v, want %v", tt.cause, got, want)
+				}
+				var refused *core.RefusedError
+				if errors.As(err, &refused) && (refused.RetryAfter > 0) != (tt.status == 503) {
+					t.Errorf("%v: got a Retry-After of %v with status %d", tt.cause, refused.RetryAfter, tt.status)
+				}
+			})
+		}
+	}
+}
+
+// A body that cannot be read is a bad request, and a panic of its reader's is not
+// the end of the process.
+func TestDrainBodyThatIsBroken(t *testing.T) {
+	yes := func(time.Time) error { return nil }
+	no := func(time.Time) error { return errors.ErrUnsupported }
+	for _, setDeadline := range []func(time.Time) error{yes, no} {
+		err := core.DrainBody(t.Context(), readerFunc(func([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }), setDeadline)
+		if got, want := status(err), 400; got != want || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got status %d (%v), want %d", got, err, want)
+		}
+	}
+	err := core.DrainBody(t.Context(), readerFunc(func([]byte) (int, error) { panic("no") }), no)
+	if got, want := status(err), 400; got != want {
+		t.Errorf("got status %d (%v), want %d", got, err, want)
+	}
+}
+
+// status is that of a refusal, or 0.
+func status(err error) int {
+	refused, ok := err.(*core.RefusedError) //nolint:errorlint // a refusal is not wrapped
+	if !ok {
+		return 0
+	}
+	return refused.Status
+}
+
+// A reset does not look like the end of a response.
+func TestReset(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String()) //nolint:noctx // on loopback
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	core.Reset(above{above{conn}})
+	_ = client.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := client.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want a reset", err)
+	}
+}
+
+type above struct{ net.Conn }
+
+func (a above) NetConn() net.Conn { return a.Conn }
