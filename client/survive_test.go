@@ -25,6 +25,7 @@ import (
 	"github.com/yieldsse/yieldsse/fibersse"
 	"github.com/yieldsse/yieldsse/ginsse"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
@@ -163,18 +164,14 @@ var hosts = map[string]func(t *testing.T, ln net.Listener){
 		app.Get("/stream", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
 			return counter(c.UserContext()), nil
 		}))
-		done := make(chan struct{})
-		go func() { defer close(done); _ = app.Listener(ln) }()
-		t.Cleanup(func() { _ = app.Shutdown(); <-done })
+		hosttest.Run(t, ln, app.Listener, app.ShutdownWithContext)
 	},
 }
 
 func serveHTTP(t *testing.T, ln net.Listener, h http.Handler) {
 	t.Helper()
 	srv := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(ln) }()
-	t.Cleanup(func() { _ = srv.Shutdown(context.Background()); <-done })
+	hosttest.Run(t, ln, srv.Serve, srv.Shutdown)
 }
 
 // A cutting listener closes a number of connections, each after a random count of

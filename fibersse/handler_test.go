@@ -55,16 +55,7 @@ func serve(t *testing.T, app *fiber.App) string {
 
 func serveOn(t *testing.T, app *fiber.App, ln net.Listener) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- app.Listener(ln) }()
-	t.Cleanup(func() {
-		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
-			t.Error(err)
-		}
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	hosttest.Run(t, ln, app.Listener, app.ShutdownWithContext)
 }
 
 // say sends a raw request and returns the connection with a reader on it.

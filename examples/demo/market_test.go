@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log"
 	"net"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -99,15 +100,8 @@ func serveDemo(t *testing.T, f framework) (d *demo, addr string) {
 		t.Fatal(err)
 	}
 	s := site{framework: f, listener: l, server: f.build(d)}
-	served := make(chan error, 1)
-	go func() { served <- s.server.Serve(l) }()
-	t.Cleanup(func() {
-		if err := shutdown(io.Discard, streams, d, []site{s}); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
-		}
+	hosttest.Run(t, l, s.server.Serve, func(context.Context) error {
+		return shutdown(io.Discard, streams, d, []site{s})
 	})
 	return d, l.Addr().String()
 }

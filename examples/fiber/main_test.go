@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"testing"
@@ -15,14 +14,7 @@ func TestStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	app := app()
-	served := make(chan error, 1)
-	go func() { served <- app.Listener(ln) }()
-	t.Cleanup(func() {
-		http.DefaultClient.CloseIdleConnections()
-		_ = ln.Close()
-		if err := <-served; err != nil && !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
-		}
-	})
+	hosttest.Run(t, ln, app.Listener, app.ShutdownWithContext)
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	hosttest.Ticker(t, "http://"+ln.Addr().String())
 }

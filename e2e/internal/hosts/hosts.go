@@ -24,8 +24,8 @@ const patience = time.Minute
 // Frameworks are the names that Serve takes.
 func Frameworks() []string { return []string{"gin", "echo", "fiber", "net/http"} }
 
-// mounts say how each of them serves routes on a listener, until stop is called.
-var mounts = map[string]func(ln net.Listener, routes []route) (stop func() error){
+// mounts say how each of them serves routes on a listener, until the end of the test.
+var mounts = map[string]func(t testing.TB, ln net.Listener, routes []route){
 	"gin":      serveGin,
 	"echo":     serveEcho,
 	"fiber":    serveFiber,
@@ -124,12 +124,7 @@ func serve(t testing.TB, framework string, secure *tls.Config, opts []core.Optio
 			return r.view(req)
 		}
 	}
-	stop := mounts[framework](ln, routes)
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Errorf("%s: %v", framework, err)
-		}
-	})
+	mounts[framework](t, ln, routes)
 	return s
 }
 

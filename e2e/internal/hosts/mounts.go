@@ -1,13 +1,13 @@
 package hosts
 
 import (
-	"context"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"testing"
 
 	gincors "github.com/gin-contrib/cors"
 	"github.com/gin-gonic/gin"
@@ -21,10 +21,12 @@ import (
 	"github.com/yieldsse/yieldsse/echosse"
 	"github.com/yieldsse/yieldsse/fibersse"
 	"github.com/yieldsse/yieldsse/ginsse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-func serveGin(ln net.Listener, routes []route) (stop func() error) {
+func serveGin(t testing.TB, ln net.Listener, routes []route) {
+	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(gincors.New(gincors.Config{AllowOriginFunc: isNear, AllowCredentials: true}))
@@ -37,10 +39,11 @@ func serveGin(ln net.Listener, routes []route) (stop func() error) {
 			return stream
 		}, route.opts...))
 	}
-	return serveHTTP(ln, r)
+	serveHTTP(t, ln, r)
 }
 
-func serveEcho(ln net.Listener, routes []route) (stop func() error) {
+func serveEcho(t testing.TB, ln net.Listener, routes []route) {
+	t.Helper()
 	e := echo.New()
 	e.Logger.SetOutput(io.Discard) // streams that are cut are meant to be
 	e.Use(echomiddleware.CORSWithConfig(echomiddleware.CORSConfig{
@@ -56,10 +59,11 @@ func serveEcho(ln net.Listener, routes []route) (stop func() error) {
 			return stream, nil
 		}, route.opts...))
 	}
-	return serveHTTP(ln, e)
+	serveHTTP(t, ln, e)
 }
 
-func serveFiber(ln net.Listener, routes []route) (stop func() error) {
+func serveFiber(t testing.TB, ln net.Listener, routes []route) {
+	t.Helper()
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
 	app.Get("/page", func(c *fiber.Ctx) error { return c.Type("html").SendString(page) })
 	app.Use(fibercors.New(fibercors.Config{AllowOriginsFunc: isNear, AllowCredentials: true}))
@@ -75,17 +79,11 @@ func serveFiber(ln net.Listener, routes []route) (stop func() error) {
 			return stream, nil
 		}, route.opts...))
 	}
-	served := make(chan error, 1)
-	go func() { served <- app.Listener(ln) }()
-	return func() error {
-		if err := app.ShutdownWithTimeout(patience); err != nil {
-			return err
-		}
-		return <-served
-	}
+	hosttest.Run(t, ln, app.Listener, app.ShutdownWithContext)
 }
 
-func serveNetHTTP(ln net.Listener, routes []route) (stop func() error) {
+func serveNetHTTP(t testing.TB, ln net.Listener, routes []route) {
+	t.Helper()
 	mux := http.NewServeMux()
 	for _, route := range routes {
 		mux.Handle(route.method+" "+route.path, nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
@@ -96,7 +94,7 @@ func serveNetHTTP(ln net.Listener, routes []route) (stop func() error) {
 			return stream
 		}, route.opts...))
 	}
-	return serveHTTP(ln, cors.New(cors.Options{AllowOriginFunc: isNear, AllowCredentials: true}).Handler(mux))
+	serveHTTP(t, ln, cors.New(cors.Options{AllowOriginFunc: isNear, AllowCredentials: true}).Handler(mux))
 }
 
 // page is what /page answers, for a browser to have a page of the server's origin.
@@ -119,7 +117,8 @@ func requestOf(r *http.Request) request {
 }
 
 // serveHTTP speaks HTTP/2 as well, with TLS if the listener does.
-func serveHTTP(ln net.Listener, h http.Handler) (stop func() error) {
+func serveHTTP(t testing.TB, ln net.Listener, h http.Handler) {
+	t.Helper()
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -133,10 +132,5 @@ func serveHTTP(ln net.Listener, h http.Handler) (stop func() error) {
 		ReadHeaderTimeout: patience,
 		ErrorLog:          log.New(io.Discard, "", 0), // streams that are cut are meant to be
 	}
-	go func() { _ = srv.Serve(ln) }()
-	return func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		return srv.Shutdown(ctx)
-	}
+	hosttest.Run(t, ln, srv.Serve, srv.Shutdown)
 }

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/yieldsse/yieldsse/echosse"
 	"github.com/yieldsse/yieldsse/fibersse"
 	"github.com/yieldsse/yieldsse/ginsse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
@@ -112,12 +112,7 @@ func serveFiber(t *testing.T) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = app.Listener(l) })
-	t.Cleanup(func() {
-		_ = app.ShutdownWithTimeout(5 * time.Second)
-		serving.Wait()
-	})
+	hosttest.Run(t, l, app.Listener, app.ShutdownWithContext)
 	return "http://" + l.Addr().String()
 }
 

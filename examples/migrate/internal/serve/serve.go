@@ -52,7 +52,11 @@ func run(ctx context.Context, app App, framework, addr string, stdout io.Writer)
 	// To stop needs no more than this: the streams end with the server.
 	if framework == "fiber" {
 		stopped := make(chan error, 1)
-		context.AfterFunc(ctx, func() { stopped <- app.Fiber.Shutdown() })
+		context.AfterFunc(ctx, func() {
+			err := app.Fiber.Shutdown()
+			_ = ln.Close() // of which Shutdown knows nothing if it comes before Listener
+			stopped <- err
+		})
 		return errors.Join(app.Fiber.Listener(ln), ended(ctx, stopped))
 	}
 	srv := &http.Server{Handler: handlers[framework], ReadHeaderTimeout: 5 * time.Second}

@@ -1,0 +1,33 @@
+package serve
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// A server that is told to stop before it has begun to serve ends.
+func TestStopsFirst(t *testing.T) {
+	app := App{
+		Gin: http.NotFoundHandler(), Echo: http.NotFoundHandler(),
+		Fiber: fiber.New(fiber.Config{DisableStartupMessage: true}),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, framework := range []string{"gin", "echo", "fiber"} {
+		ended := make(chan error, 1)
+		go func() { ended <- run(ctx, app, framework, "127.0.0.1:0", io.Discard) }()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("%s: %v", framework, err)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("%s: it has not ended after a minute", framework)
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package hosttest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// patience bounds what Run waits for.
+const patience = time.Minute
+
+// Run has serve run on ln until stop is called, or else until the test ends. Stop
+// shuts the server down and waits until serve has returned. It also closes ln: a
+// server may not have begun to serve when it is shut down, and fasthttp's would then
+// begin, and serve without end.
+func Run(t testing.TB, ln net.Listener, serve func(net.Listener) error, shutdown func(context.Context) error) (stop func()) {
+	t.Helper()
+	served := make(chan error, 1)
+	go func() { served <- serve(ln) }()
+	stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := shutdown(ctx); err != nil {
+			t.Errorf("the server's shutdown: %v", err)
+		}
+		_ = ln.Close()
+		select {
+		case err := <-served:
+			if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the server's end: %v", err)
+			}
+		case <-ctx.Done():
+			t.Errorf("the server still serves %v after its shutdown", patience)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
