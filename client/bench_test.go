@@ -139,6 +139,6 @@ func TestRelayAllocs(t *testing.T) {
 // nowhere is a host that takes everything.
 type nowhere struct{}
 
-func (nowhere) Send([]byte) error { return nil }
-func (nowhere) End() error        { return nil }
-func (nowhere) Abort()            {}
+func (nowhere) Send(core.Frames) error { return nil }
+func (nowhere) End() error             { return nil }
+func (nowhere) Abort()                 {}

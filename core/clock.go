@@ -6,7 +6,9 @@ import (
 )
 
 // tick is the session's only clock. It breaks a write that lasts too long, ends
-// a session that is old enough, and sends a heartbeat on a silent one.
+// a session that is old enough, and sends a heartbeat on a silent one. When the
+// session has ended it runs only while a write is under way: many sessions may end
+// at once, and wait for their turn.
 func (s *Session) tick() {
 	s.timerMu.Lock()
 	if s.stopped {
@@ -20,13 +22,16 @@ func (s *Session) tick() {
 	if start := s.sending.Load(); start != 0 {
 		if limit := s.patience(); limit > 0 && now-time.Duration(start-1) >= limit {
 			s.cancel(ErrSlowClient)
+			s.aborted = true
 			s.conn.Abort()
 		}
 	}
-	s.timer.Reset(s.due(now))
-	wire := s.wire
+	ended, wire := s.ctx.Err() != nil, s.wire
+	if !ended || s.sending.Load() != 0 {
+		s.timer.Reset(s.due(now))
+	}
 	s.timerMu.Unlock()
-	if s.ctx.Err() != nil {
+	if ended {
 		if wire != nil {
 			wire.wake() // to end it
 		}
@@ -40,9 +45,9 @@ func (s *Session) tick() {
 	defer s.mu.Unlock()
 	defer s.recoverHost()
 	switch {
-	case s.closed || s.waiting != nil || now-time.Duration(s.flushed.Load()) < s.heartbeat:
+	case s.closed || s.waiting != nil || now-time.Duration(s.spoke.Load()) < s.heartbeat:
 	case wire != nil && wire.served.Load():
-		wire.beat(now)
+		wire.beat()
 	default:
 		s.send(heartbeat)
 	}
@@ -76,7 +81,7 @@ func (s *Session) due(now time.Duration) time.Duration {
 	}
 	later(start, s.patience())
 	if s.ctx.Err() == nil {
-		later(s.flushed.Load(), s.heartbeat)
+		later(s.spoke.Load(), s.heartbeat)
 		if s.wire != nil && s.heartbeat > 0 {
 			next = s.inStep(next)
 		}

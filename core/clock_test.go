@@ -18,7 +18,7 @@ func TestForever(t *testing.T) {
 			core.WithHeartbeat(4*time.Second), core.WithMaxAge(never))
 		time.AfterFunc(9*time.Second, tr.ClientGone)
 		isError(t, tr.serve(func(ctx context.Context, _ func(core.Event, error) bool) { <-ctx.Done() }), nil)
-		equal(t, tr.log, []string{open, `4s ": heartbeat\n\n"`, `8s ": heartbeat\n\n"`})
+		equal(t, tr.log, []string{open, `4s ": heartbeat\n\n"`, `8s ": heartbeat\n\n"`, "9s Abort"})
 	})
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrial(t.Context(), t, core.WithHeartbeat(never), core.WithWriteTimeout(2*time.Second))

@@ -107,9 +107,7 @@ func (s *Session) play(stream Stream) {
 	defer func() {
 		if !returned {
 			err := &PanicError{Value: recover(), Stack: debug.Stack()} // nil after runtime.Goexit, which goes on by itself
-			s.mu.Lock()
-			s.failure = err
-			s.mu.Unlock()
+			s.panicked(err)
 		}
 		if s.wire.begin() {
 			return
@@ -124,8 +122,8 @@ func (s *Session) play(stream Stream) {
 }
 
 // Send implements Conn.
-func (w *wire) Send(p []byte) error {
-	_, err := w.line.Write(Chunk(p))
+func (w *wire) Send(f Frames) error {
+	_, err := w.line.Write(f.Chunk())
 	return err
 }
 

@@ -23,15 +23,20 @@ func frames(t testing.TB, data ...string) [][]byte {
 	return all
 }
 
-func TestSessionOf(t *testing.T) {
-	var inner, outer *core.Session
-	ask := func(yield func(core.Event, error) bool) { inner = core.SessionOf(yield) }
+func feedOf(yield func(core.Event, error) bool) core.Feed {
+	f, _ := core.FeedOf(yield)
+	return f
+}
+
+func TestFeedOf(t *testing.T) {
+	var inner, outer core.Feed
+	ask := func(yield func(core.Event, error) bool) { inner, _ = core.FeedOf(yield) }
 	sessions := []*trial{newTrial(t.Context(), t), newTrial(t.Context(), t)}
 	for i, tr := range sessions {
-		inner = nil
+		inner = core.Feed{}
 		isError(t, tr.Serve(tr.host, ask), nil)
-		if inner != tr.Session {
-			t.Errorf("session %d: got %p, want %p", i, inner, tr.Session)
+		if inner == (core.Feed{}) || inner.Context() != tr.Context() {
+			t.Errorf("session %d: got %v, want its feed", i, inner)
 		}
 		if tr.sum.Events != 0 || tr.sum.Err != nil {
 			t.Errorf("session %d: to ask made %d events and the error %v", i, tr.sum.Events, tr.sum.Err)
@@ -43,17 +48,17 @@ func TestSessionOf(t *testing.T) {
 
 	tr := newTrial(t.Context(), t)
 	isError(t, tr.Serve(tr.host, func(yield func(core.Event, error) bool) {
-		outer = core.SessionOf(yield)
+		outer, _ = core.FeedOf(yield)
 		for e, err := range core.Stream(ask) { // another one's yield
 			yield(e, err)
 		}
 		ask(func(e core.Event, err error) bool { return yield(e, err) })
 	}), nil)
-	if outer != tr.Session || inner != nil {
-		t.Errorf("got %p for its own yield and %p for another's, want %p and nil", outer, inner, tr.Session)
+	if outer == (core.Feed{}) || inner != (core.Feed{}) {
+		t.Errorf("got %v for its own yield and %v for another's, want a feed and none", outer, inner)
 	}
-	if got := core.SessionOf(nil); got != nil {
-		t.Errorf("got %p for no yield, want nil", got)
+	if got, ok := core.FeedOf(nil); ok {
+		t.Errorf("got %v for no yield, want none", got)
 	}
 }
 
@@ -62,12 +67,12 @@ func TestForward(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		opts []core.Option
-		gen  func(t *testing.T, s *core.Session, yield func(core.Event, error) bool)
+		gen  func(t *testing.T, s core.Feed, yield func(core.Event, error) bool)
 		want []string
 	}{
 		{
 			name: "what comes together goes together",
-			gen: func(t *testing.T, s *core.Session, _ func(core.Event, error) bool) {
+			gen: func(t *testing.T, s core.Feed, _ func(core.Event, error) bool) {
 				s.Forward(frames(t, "a", "b"))
 			},
 			want: []string{`0s "data: a\n\ndata: b\n\n"`},
@@ -75,7 +80,7 @@ func TestForward(t *testing.T) {
 		{
 			name: "between events",
 			opts: []core.Option{core.WithFlushWindow(0)},
-			gen: func(t *testing.T, s *core.Session, yield func(core.Event, error) bool) {
+			gen: func(t *testing.T, s core.Feed, yield func(core.Event, error) bool) {
 				yield(core.Event{Data: "1"}, nil)
 				s.Forward(frames(t, "2"))
 				yield(core.Event{Data: "3"}, nil)
@@ -84,7 +89,7 @@ func TestForward(t *testing.T) {
 		},
 		{
 			name: "the flush window",
-			gen: func(t *testing.T, s *core.Session, yield func(core.Event, error) bool) {
+			gen: func(t *testing.T, s core.Feed, yield func(core.Event, error) bool) {
 				s.Forward(frames(t, "1"))
 				s.Forward(frames(t, "2", "3"))
 				wait(s.Context(), 500*time.Microsecond)
@@ -101,7 +106,7 @@ func TestForward(t *testing.T) {
 		},
 		{
 			name: "what comes together goes together up to 128 KiB",
-			gen: func(t *testing.T, s *core.Session, _ func(core.Event, error) bool) {
+			gen: func(t *testing.T, s core.Feed, _ func(core.Event, error) bool) {
 				s.Forward(frames(t, "1"))
 				s.Forward(frames(t, long, long, long, "2"))
 				wait(s.Context(), time.Second)
@@ -114,7 +119,7 @@ func TestForward(t *testing.T) {
 		},
 		{
 			name: "nothing",
-			gen: func(t *testing.T, s *core.Session, _ func(core.Event, error) bool) {
+			gen: func(t *testing.T, s core.Feed, _ func(core.Event, error) bool) {
 				if !s.Forward(nil) {
 					t.Error("got false for no frames, want true")
 				}
@@ -125,7 +130,7 @@ func TestForward(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				tr := newTrial(t.Context(), t, tt.opts...)
 				isError(t, tr.serve(func(_ context.Context, yield func(core.Event, error) bool) {
-					tt.gen(t, core.SessionOf(yield), yield)
+					tt.gen(t, feedOf(yield), yield)
 				}), nil)
 				got := tr.log[1:]
 				equal(t, got[:len(got)-1], tt.want)
@@ -154,13 +159,13 @@ func TestForwardEnds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrial(t.Context(), t)
 			_ = tr.serve(func(_ context.Context, yield func(core.Event, error) bool) {
-				s := core.SessionOf(yield)
+				s := feedOf(yield)
 				tt.end(tr, yield)
 				if s.Forward(frames(t, "late")) {
 					t.Error("got true afterwards, want false")
 				}
-				if again := core.SessionOf(yield); again != s {
-					t.Errorf("got %p afterwards, want %p", again, s)
+				if again := feedOf(yield); again != s {
+					t.Errorf("got %v afterwards, want %v", again, s)
 				}
 			})
 			if tr.sum.Events != 0 {
@@ -179,7 +184,7 @@ func TestForwardEnds(t *testing.T) {
 		}
 		long := strings.Repeat("x", 129<<10)
 		isError(t, tr.serve(func(_ context.Context, yield func(core.Event, error) bool) {
-			if core.SessionOf(yield).Forward(frames(t, long, long)) {
+			if feedOf(yield).Forward(frames(t, long, long)) {
 				t.Error("got true after a failed write, want false")
 			}
 		}), nil)
@@ -199,7 +204,7 @@ func TestForwardAllocs(t *testing.T) {
 	events := frames(t, strings.Repeat("x", 200), strings.Repeat("y", 200))
 	batch := make([][]byte, len(events))
 	err = s.Serve(nowhere{}, func(yield func(core.Event, error) bool) {
-		session := core.SessionOf(yield)
+		session := feedOf(yield)
 		forward := func() {
 			copy(batch, events)
 			session.Forward(batch)

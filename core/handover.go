@@ -6,19 +6,19 @@ import (
 	"reflect"
 	"slices"
 	"sync/atomic"
-	"time"
 )
 
 // A Pump is a stream that needs no goroutine: its frames are there already, or it
-// says when there may be more, with [Session.Wake]. Its methods are called by one
+// says when there may be more, with [Feed.Wake]. Its methods are called by one
 // goroutine at a time. Take may hold up the other sessions of its writer as long as
-// it runs.
+// it runs, and is called under the session's lock, so it calls nothing of the
+// application's.
 type Pump interface {
 	// Take appends frames that are to be sent next, each one event as
 	// [Event.AppendText] has made it, about 128 KiB of them at most. It does not
 	// wait for anything: with none, it is called again after a Wake. If more is true
 	// it is called again soon without one. The frames are read until Take or Leave
-	// is called again.
+	// is called again, and do not change.
 	//
 	// An error comes after the frames. It ends the stream: cleanly if it is io.EOF,
 	// and as the stream's failure otherwise. But [ErrWait] has Wait called.
@@ -41,8 +41,8 @@ var ErrWait = errors.New("core: what comes next is to be waited for")
 // stream is the function that calls Handover. A session hands over only what its
 // view has returned: if another stream stands around it, there may be something to
 // do after it. (Two streams of the same function literal cannot be told apart.)
-func (s *Session) Handover(stream Stream, p Pump) bool {
-	w := s.wire
+func (f Feed) Handover(stream Stream, p Pump) bool {
+	w := f.session.wire
 	if w == nil || w.stream == nil ||
 		reflect.ValueOf(w.stream).Pointer() != reflect.ValueOf(stream).Pointer() {
 		return false
@@ -52,8 +52,8 @@ func (s *Session) Handover(stream Stream, p Pump) bool {
 }
 
 // Wake has [Pump.Take] called soon. It costs little, and may be called by any
-// goroutine, at any time after [Session.Handover].
-func (s *Session) Wake() { s.wire.wake() }
+// goroutine, at any time after [Feed.Handover].
+func (f Feed) Wake() { f.session.wire.wake() }
 
 // handed is what a wire has for a stream that was handed over.
 type handed struct {
@@ -65,11 +65,18 @@ type handed struct {
 	next   *wire
 
 	// These are the writer's, under the session's mu.
-	rest    []byte // of a chunk that the client has not taken yet
-	said    error  // what Take has
-	more    bool   // Take has more
-	due     int64  // when the flush window ends, if delayed
+	behind  *behind // what the client has not taken yet, or nil
+	said    error   // what Take has
+	more    bool    // Take has more
+	due     int64   // when the flush window ends, if delayed
 	delayed bool
+}
+
+// A behind is what a client has not taken of one Take.
+type behind struct {
+	rest   []byte   // of a chunk: a copy
+	part   bool     // an event has been sent in part
+	frames [][]byte // that follow: they are shared with other sessions
 }
 
 // begin gives the wire to its writer, if there is a pump.
@@ -81,7 +88,7 @@ func (w *wire) begin() bool {
 	s := w.session
 	s.mu.Lock() // a heartbeat may be under way that waits for the client
 	if s.open() {
-		s.flush(s.now()) // what was yielded before
+		s.flush() // what was yielded before
 	}
 	w.served.Store(true)
 	s.mu.Unlock()
@@ -101,48 +108,70 @@ func (w *wire) wake() bool {
 }
 
 // beat sends a heartbeat.
-func (w *wire) beat(now time.Duration) {
-	if w.rest != nil {
+func (w *wire) beat() {
+	if w.behind != nil {
 		return // the client has not even taken what came before
 	}
 	b := getBuffer()
 	defer putBuffer(b)
 	*b, _ = heartbeat.appendTo(*b) // nothing in it can be wrong
-	w.send(*b, now)
+	w.send(Frames{*b}, nil, false)
 }
 
-// send is flush without waiting, if the line does not wait. The session's mu is held.
-func (w *wire) send(b []byte, now time.Duration) {
+// send is a Send that does not wait, if the line does not. frames follow, the first
+// of which is the rest of an event if part is true. The session's mu is held.
+func (w *wire) send(f Frames, frames [][]byte, part bool) {
 	s := w.session
-	s.sent += int64(len(b) - Headroom)
-	s.flushed.Store(int64(now))
-	s.sending.Store(int64(now) + 1)
-	w.rest = slices.Clone(w.write(Chunk(b)))
+	s.sent += int64(len(f.Bytes()))
+	s.beginSend()
+	rest := w.write(f.Chunk())
+	switch {
+	case s.lost != nil:
+		w.behind = nil
+	case len(rest) == 0 && len(frames) == 0:
+		w.behind = nil
+		s.endSend(false)
+	default:
+		w.behind = &behind{slices.Clone(rest), part, slices.Clone(frames)}
+		if len(rest) == 0 {
+			s.endSend(part)
+		}
+	}
 }
 
-// write writes what the client takes of p now, and returns the rest. As long as there
-// is a rest, the session counts as sending.
+// write writes what the client takes of p now, and returns the rest.
 func (w *wire) write(p []byte) (rest []byte) {
-	s := w.session
 	n, err := w.line.try(p)
-	if err == nil && n < len(p) {
-		return p[n:]
-	}
-	s.sending.Store(0)
 	if err != nil {
-		s.written(err)
+		w.session.sending.Store(0)
+		w.session.written(err)
+		return nil
 	}
-	return nil
+	return p[n:]
 }
 
-// writeRest reports whether nothing is left.
-func (w *wire) writeRest() bool {
-	s := w.session
+// catchUp writes a part of what the client is behind with. As long as there is a
+// rest of a chunk, the session counts as sending.
+func (q *writer) catchUp(w *wire) {
+	s, b := w.session, w.behind
 	if s.gone.Load() {
-		w.rest, s.lost = nil, os.ErrDeadlineExceeded // it did not read, and will hardly do so now
+		w.behind, s.lost = nil, os.ErrDeadlineExceeded // it did not read, and will hardly do so now
 		s.sending.Store(0)
-		return true
+		return
 	}
-	w.rest = w.write(w.rest)
-	return w.rest == nil
+	if len(b.rest) > 0 {
+		if b.rest = w.write(b.rest); len(b.rest) > 0 {
+			return
+		}
+		s.endSend(b.part && s.lost == nil)
+	}
+	if !s.open() { // an event is sent to its end, and no other begun
+		b.frames = b.frames[:min(len(b.frames), 1)]
+		if !b.part {
+			b.frames = nil
+		}
+	}
+	if w.behind = nil; s.lost == nil && len(b.frames) > 0 {
+		q.sendPiece(w, b.frames)
+	}
 }

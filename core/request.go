@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"strings"
 	"unicode"
@@ -33,8 +34,8 @@ func (requestContext) Done() <-chan struct{} { return nil }
 func (requestContext) Err() error            { return nil }
 
 func (c requestContext) Value(key any) any {
-	if key == (lastEventIDKey{}) {
-		return c.session.lastEventID
+	if key == (sessionKey{}) {
+		return c.session
 	}
 	return c.Context.Value(key)
 }
@@ -58,14 +59,16 @@ var cancelType = func() reflect.Type {
 	return reflect.TypeOf(ctx)
 }()
 
-type lastEventIDKey struct{}
+type sessionKey struct{}
 
 // LastEventID returns the ID of the last event that the client saw before it
 // reconnected: its Last-Event-ID header. It is empty if there was none, and
 // outside a view's context.
 func LastEventID(ctx context.Context) string {
-	id, _ := ctx.Value(lastEventIDKey{}).(string)
-	return id
+	if s, ok := ctx.Value(sessionKey{}).(*Session); ok {
+		return s.lastEventID
+	}
+	return ""
 }
 
 // cleanID returns id, or nothing if no event of a stream can have had it.
@@ -74,4 +77,35 @@ func cleanID(id string) string {
 		return ""
 	}
 	return id
+}
+
+// Refuse has the session that ctx belongs to refused with err, if its response has
+// not begun. A view calls it, or what it subscribes to: an adapter asks
+// [Session.Refused]. The session's context ends with err. With any other ctx
+// Refuse does nothing.
+func Refuse(ctx context.Context, err error) {
+	s, ok := ctx.Value(sessionKey{}).(*Session)
+	if !ok {
+		return
+	}
+	s.timerMu.Lock()
+	defer s.timerMu.Unlock()
+	if s.timer == nil {
+		s.cancel(refusal(err))
+	}
+}
+
+// Refused returns why the response is not to begin, or nil: the view, or what it
+// subscribes to, has called [Refuse], or a shutdown has ended the session. The error
+// is a *[RefusedError]. An adapter asks when the view has returned a stream, before
+// it sends anything.
+func (s *Session) Refused() error {
+	cause := context.Cause(s.ctx)
+	if r, ok := cause.(*RefusedError); ok { //nolint:errorlint // the very one
+		return r
+	}
+	if errors.Is(cause, ErrShutdown) {
+		return refusal(ErrShutdown)
+	}
+	return nil
 }

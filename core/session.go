@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,11 +12,8 @@ import (
 
 // A Conn is the host's side of a session: where its bytes go.
 type Conn interface {
-	// Send writes p[Headroom:], which is whole frames, and pushes it to the
-	// client: all of it, or an error. p is borrowed until Send returns; its first
-	// Headroom bytes, and its capacity, are there for the host to frame it without
-	// a copy.
-	Send(p []byte) error
+	// Send writes f and pushes it to the client: all of it, or an error.
+	Send(f Frames) error
 
 	// End ends the response cleanly, as far as that is not left to the handler's
 	// return. Send is not called after it.
@@ -26,7 +22,7 @@ type Conn interface {
 	// Abort makes sure that the client sees a broken response, and that a Send or
 	// an End which is under way returns. It may be called by any goroutine while
 	// they run, and more than once, but not after Serve has returned. Other calls
-	// do not overlap.
+	// do not overlap. After Abort there is no Send that matters, and no End.
 	Abort()
 }
 
@@ -58,8 +54,9 @@ type Session struct {
 	lastEventID string
 	ctx         context.Context //nolint:containedctx // it ends with the session
 	cancel      context.CancelCauseFunc
-	stopParent  func() bool  // lets go of the request's context; nil if that has no end
+	stopParent  func() bool  // lets go of the request's context; nil if that has no end, or has been let go of; see letGo
 	retryAtEnd  atomic.Int64 // the reconnection time that a shutdown gave, in ns
+	cut         atomic.Pointer[cut]
 
 	conn  Conn  // changed once, by detach, under mu and timerMu
 	wire  *wire // the same as conn if the session is detached, or nil
@@ -74,12 +71,16 @@ type Session struct {
 	closed  bool        // nothing may be written any more
 	lost    error       // what the last write failed with
 	failure error       // the generator's
+	failed  bool        // it has ended the context
+	cause   error       // or what else had, when the generator was done; nil if nothing had
 	late    error       // what it failed with once the context had ended
 	events  int
 	sent    int64
 
+	flushed time.Duration // when events were last flushed, since begin: the flush window
+
 	// Two times since begin, in ns. Written under mu, read by tick without it.
-	flushed atomic.Int64 // when the last flush began
+	spoke   atomic.Int64 // when anything was last sent: the heartbeat
 	sending atomic.Int64 // when the Send that is under way began, plus one; 0 if none is
 
 	// timerMu guards what follows, and is held while the timer aborts. It may be
@@ -88,6 +89,7 @@ type Session struct {
 	timer   *time.Timer // see tick; nil before Serve
 	age     time.Duration
 	stopped bool
+	aborted bool
 }
 
 // NewSession begins a session on a request. ctx is the request's context, which
@@ -114,7 +116,7 @@ func NewSession(ctx context.Context, lastEventID string, opts ...Option) (*Sessi
 		s.stopParent = context.AfterFunc(ctx, func() {
 			cause := context.Cause(ctx)
 			if errors.Is(cause, context.Canceled) {
-				cause = ErrClientGone
+				cause = s.whyGone()
 			}
 			s.end(cause)
 		})
@@ -136,13 +138,17 @@ func (s *Session) ClientGone() {
 
 // Outlive has the session go on when the request's context ends. It is for hosts
 // whose handler returns before Serve is called.
-func (s *Session) Outlive() {
-	s.letGo()
-	s.stopParent = nil
-}
+func (s *Session) Outlive() { s.letGo() }
 
-// Close ends a session whose view has answered by itself.
+// Close ends a session whose view has answered by itself. It does nothing when Serve
+// has been called.
 func (s *Session) Close() {
+	s.timerMu.Lock()
+	begun := s.timer != nil
+	s.timerMu.Unlock()
+	if begun {
+		return
+	}
 	s.letGo()
 	s.cancel(nil)
 	s.leave()
@@ -165,9 +171,7 @@ func (s *Session) Serve(conn Conn, stream Stream) error {
 			return
 		}
 		v := recover() // nil after runtime.Goexit, which goes on by itself
-		s.mu.Lock()
-		s.failure = &PanicError{Value: v}
-		s.mu.Unlock()
+		s.panicked(&PanicError{Value: v})
 		s.finish()
 		if v != nil {
 			panic(v)
@@ -231,16 +235,14 @@ func (s *Session) yield(e Event, err error) bool {
 		err = s.gather(&e)
 	}
 	if err != nil {
-		s.failure = err
+		s.fail(err)
 		return false
 	}
 	return s.gathered(1)
 }
 
 // open reports whether the stream may go on.
-func (s *Session) open() bool {
-	return !s.closed && s.failure == nil && s.ctx.Err() == nil
-}
+func (s *Session) open() bool { return !s.closed && s.ctx.Err() == nil }
 
 // gathered sends what waits, now or when the flush window ends. n events have
 // been added to it.
@@ -248,19 +250,27 @@ func (s *Session) gathered(n int) bool {
 	first := s.events == 0
 	s.events += n
 	now := s.now()
-	wait := s.flushWindow - (now - time.Duration(s.flushed.Load()))
+	wait := s.window(now)
 	if first || wait <= 0 || len(*s.waiting) >= flushSize {
-		return s.flush(now)
+		s.flushed = now
+		return s.flush()
 	}
 	s.flushAfter(wait)
 	return true
 }
+
+// window is how long events still wait for each other.
+func (s *Session) window(now time.Duration) time.Duration { return s.flushWindow - (now - s.flushed) }
 
 // gather adds e to what waits, or nothing of it.
 func (s *Session) gather(e *Event) error {
 	b := s.buffer()
 	var err error
 	*b, err = e.appendTo(*b)
+	if len(*b) == headroom { // nothing waits
+		s.waiting = nil
+		putBuffer(b)
+	}
 	return err
 }
 
@@ -273,37 +283,55 @@ func (s *Session) buffer() *[]byte {
 }
 
 // flush sends what waits, and reports whether the session can go on.
-func (s *Session) flush(now time.Duration) bool {
+func (s *Session) flush() bool { return s.push(false) }
+
+// push is flush. If what waits is a part of an event, the next one follows at once.
+func (s *Session) push(part bool) bool {
 	if s.waiting == nil {
 		return true
 	}
-	s.flushed.Store(int64(now))
-	s.sending.Store(int64(now) + 1)
-	err := s.conn.Send(*s.waiting)
-	s.sending.Store(0)
-	s.sent += int64(len(*s.waiting) - Headroom)
+	s.beginSend()
+	err := s.conn.Send(Frames{*s.waiting})
+	s.endSend(part && err == nil)
+	s.sent += int64(len(*s.waiting) - headroom)
 	putBuffer(s.waiting)
 	s.waiting = nil
 	return s.written(err)
 }
 
-// written takes note of what came of a write.
-func (s *Session) written(err error) bool {
-	s.lost = err
-	switch {
-	case err == nil:
-		return true
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.cancel(ErrSlowClient)
-	default:
-		s.cancel(ErrClientGone)
+// beginSend has the timer watch over a write. When the session has ended, all
+// parts of an event have the time of one write.
+func (s *Session) beginSend() {
+	now := int64(s.now())
+	s.spoke.Store(now)
+	if s.sending.Load() != 0 && s.ctx.Err() != nil {
+		return
 	}
-	return false
+	s.sending.Store(now + 1)
+	if s.ctx.Err() != nil { // the timer may not run any more
+		s.hurry()
+	}
+}
+
+// endSend is called after the write.
+func (s *Session) endSend(part bool) {
+	if !part || s.ctx.Err() == nil {
+		s.sending.Store(0)
+	}
+}
+
+// hurry has the timer look soon at a write of a session that has ended.
+func (s *Session) hurry() {
+	s.timerMu.Lock()
+	defer s.timerMu.Unlock()
+	if s.timer != nil && !s.stopped {
+		s.timer.Reset(s.patience())
+	}
 }
 
 // send flushes an event of the session's own.
 func (s *Session) send(e Event) bool {
-	return s.gather(&e) == nil && s.flush(s.now())
+	return s.gather(&e) == nil && s.flush()
 }
 
 // flushAfter has what waits flushed after d. To arm a timer costs more than an
@@ -332,20 +360,21 @@ func (s *Session) flushWaiting() {
 		return
 	}
 	now := s.now()
-	if wait := s.flushWindow - (now - time.Duration(s.flushed.Load())); wait > 0 {
+	if wait := s.window(now); wait > 0 {
 		s.flushAfter(wait)
 		return
 	}
-	s.flush(now)
+	s.flushed = now
+	s.flush()
 }
 
 // recoverHost keeps a panic of a host's writer, in a goroutine that is not the
 // stream's, from ending the process: the session ends instead.
 func (s *Session) recoverHost() {
-	if recover() != nil {
+	if v := recover(); v != nil {
 		s.sending.Store(0)
-		s.lost = ErrClientGone
-		s.cancel(ErrClientGone)
+		s.lost = fmt.Errorf("core: the host's writer panicked: %v", v)
+		s.cancel(s.lost)
 		if s.wire != nil {
 			s.wire.wake() // if its stream was handed over
 		}
@@ -356,11 +385,11 @@ func (s *Session) recoverHost() {
 // context ends; the rest is done when the generator has returned.
 func (s *Session) end(cause error) {
 	s.cancel(cause)
+	if s.sending.Load() != 0 { // one that begins later looks by itself
+		s.hurry()
+	}
 	s.timerMu.Lock()
 	defer s.timerMu.Unlock()
-	if s.timer != nil && !s.stopped {
-		s.timer.Reset(grace) // for a write that is under way
-	}
 	if s.wire != nil {
 		s.wire.wake()
 	}
@@ -372,77 +401,14 @@ func (s *Session) shutdown(retry time.Duration) {
 	s.end(ErrShutdown)
 }
 
-// finish ends the response when the generator is done, and gives back all that
-// the session holds.
-func (s *Session) finish() {
-	broken := true // also if the error event's function panics
-	defer func() { s.release(broken) }()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	broken = s.conclude()
-}
-
-// conclude writes the last frames and the response's end. It reports whether the
-// response must be broken instead, for nobody should take half an answer for a
-// whole one.
-func (s *Session) conclude() (broken bool) {
-	switch cause := context.Cause(s.ctx); {
-	case s.lost != nil, s.gone.Load(), errors.Is(cause, ErrSlowClient):
-		return false
-	case s.failure == nil:
-		if retry := s.retryAtEnd.Load(); retry > 0 && errors.Is(cause, ErrShutdown) {
-			_ = s.gather(&Event{Retry: time.Duration(retry)}) // nothing in it can be wrong
-		}
-	case s.errorEvent == nil:
-		broken = true
-	default:
-		e := s.errorEvent(s.failure)
-		broken = s.gather(&e) != nil
-	}
-	now := s.now()
-	if s.flush(now) && !broken {
-		s.sending.Store(int64(now) + 1)
-		err := s.conn.End()
-		s.sending.Store(0)
-		s.written(err)
-	}
-	return broken
-}
-
-func (s *Session) release(broken bool) {
-	defer s.leave()
-	// First, for to abort may end the request's context, as if the client had left.
-	s.letGo()
-	end := Summary{Cause: context.Cause(s.ctx), Err: s.failure}
-	s.cancel(s.failure)
-
-	s.timerMu.Lock()
-	s.stopped = true
-	s.timer.Stop()
-	if broken {
-		s.conn.Abort()
-	}
-	s.timerMu.Unlock()
-	if s.flusher != nil {
-		s.flusher.Stop()
-	}
-	if s.wire != nil {
-		s.wire.hangUp()
-	}
-
-	end.Events, end.Bytes, end.Duration = s.events, s.sent, s.now()
-	if end.Err == nil && s.late != nil && !errors.Is(s.late, context.Canceled) && !errors.Is(s.late, end.Cause) {
-		end.Err = s.late
-	}
-	if s.observer.Closed != nil {
-		s.observer.Closed(s.ctx, end)
-	}
-}
-
+// letGo lets go of the request's context.
 func (s *Session) letGo() {
-	if s.stopParent != nil {
-		s.stopParent()
+	s.timerMu.Lock()
+	stop := s.stopParent
+	s.stopParent = nil
+	s.timerMu.Unlock()
+	if stop != nil {
+		stop()
 	}
 }
 

@@ -32,7 +32,7 @@ func TestEndFromOutside(t *testing.T) {
 		{
 			"the request's context is cancelled",
 			func(_ *core.Session, _ *core.Group, cancel context.CancelCauseFunc) { cancel(nil) },
-			[]string{`5s "data: b\n\n"`, "5s End"}, core.ErrClientGone, // if it has left, no harm is done
+			[]string{`5s "data: b\n\n"`, "5s Abort"}, core.ErrClientGone, // nobody knows whether it has left
 		},
 		{
 			"for a reason of the host's",
@@ -43,7 +43,7 @@ func TestEndFromOutside(t *testing.T) {
 		{
 			"the host says so",
 			func(s *core.Session, _ *core.Group, _ context.CancelCauseFunc) { s.ClientGone() },
-			nil, core.ErrClientGone,
+			[]string{"5s Abort"}, core.ErrClientGone,
 		},
 		{
 			"more than once, and the first counts",
@@ -53,7 +53,7 @@ func TestEndFromOutside(t *testing.T) {
 				_ = g.Shutdown(context.Background())
 				s.ClientGone()
 			},
-			nil, core.ErrClientGone,
+			[]string{"5s Abort"}, core.ErrClientGone,
 		},
 		{
 			"a shutdown",
@@ -109,7 +109,7 @@ func TestParentWithoutEnd(t *testing.T) {
 		time.AfterFunc(5*time.Second, tr.ClientGone)
 		isError(t, tr.serve(play(forever)), nil)
 		quiet()
-		equal(t, tr.log, []string{open})
+		equal(t, tr.log, []string{open, "5s Abort"})
 		isError(t, tr.sum.Cause, core.ErrClientGone)
 	})
 }
@@ -166,7 +166,7 @@ func TestWindowEndsAfterTheClient(t *testing.T) {
 			yield(core.Event{Data: "b"}, nil)
 			<-time.After(time.Minute)
 		}), nil)
-		equal(t, tr.log, []string{open, `0s "data: a\n\n"`})
+		equal(t, tr.log, []string{open, `0s "data: a\n\n"`, "1m0s Abort"})
 		isError(t, tr.sum.Cause, core.ErrClientGone)
 	})
 }
@@ -245,7 +245,7 @@ func TestGeneratorFails(t *testing.T) {
 	before := []string{open, `0s "data: a\n\n"`}
 	broken := append(slices.Clone(before), `0s "data: b\n\n"`, "0s Abort")
 	withEvent := func(text string) []string {
-		return append(slices.Clone(before), fmt.Sprintf(`0s "data: b\n\nevent: error\ndata: %s\n\n"`, text), "0s End")
+		return append(slices.Clone(before), `0s "data: b\n\n"`, fmt.Sprintf(`0s "event: error\ndata: %s\n\n"`, text), "0s End")
 	}
 	const noID = `core: event ID holds '\\n' at byte 1: an ID and a Type are one line, without CR, LF or NUL`
 	for _, tt := range []struct {
@@ -429,12 +429,12 @@ func TestSendFails(t *testing.T) {
 		want  []string
 		cause error
 	}{
-		{"the first frame", "open", errBroken, []string{open}, core.ErrClientGone},
-		{"an event", "b", errBroken, []string{open, `0s "data: a\n\n"`, `1s "data: b\n\n"`}, core.ErrClientGone},
-		{"an event, too late", "b", slow, []string{open, `0s "data: a\n\n"`, `1s "data: b\n\n"`}, core.ErrSlowClient},
+		{"the first frame", "open", errBroken, []string{open, "0s Abort"}, core.ErrClientGone},
+		{"an event", "b", errBroken, []string{open, `0s "data: a\n\n"`, `1s "data: b\n\n"`, "1s Abort"}, core.ErrClientGone},
+		{"an event, too late", "b", slow, []string{open, `0s "data: a\n\n"`, `1s "data: b\n\n"`, "1s Abort"}, core.ErrSlowClient},
 		{
 			"a heartbeat", "heartbeat", errBroken,
-			[]string{open, `0s "data: a\n\n"`, `1s "data: b\n\n"`, "16s " + heartbeat}, core.ErrClientGone,
+			[]string{open, `0s "data: a\n\n"`, `1s "data: b\n\n"`, "16s " + heartbeat, "16s Abort"}, core.ErrClientGone,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -481,7 +481,7 @@ func TestSendFailsAtTheEnd(t *testing.T) {
 		time.AfterFunc(time.Second, func() { _ = g.Shutdown(context.WithoutCancel(t.Context())) })
 		isError(t, tr.serve(play(forever, at{700 * time.Millisecond, "a"})), nil)
 		quiet()
-		equal(t, tr.log, []string{open, `700ms "data: a\n\n"`})
+		equal(t, tr.log, []string{open, `700ms "data: a\n\n"`, "1.2s Abort"})
 	})
 }
 
@@ -491,8 +491,8 @@ func TestSendPanics(t *testing.T) {
 		name, at string
 		want     []string
 	}{
-		{"in a heartbeat", "heartbeat", []string{open, `0s "data: a\n\n"`, `10ms "data: b\n\n"`, "15.01s " + heartbeat}},
-		{"at a burst's end", "b", []string{open, `0s "data: a\n\n"`, `10ms "data: b\n\n"`}},
+		{"in a heartbeat", "heartbeat", []string{open, `0s "data: a\n\n"`, `10ms "data: b\n\n"`, "15.01s " + heartbeat, "15.01s Abort"}},
+		{"at a burst's end", "b", []string{open, `0s "data: a\n\n"`, `10ms "data: b\n\n"`, "10ms Abort"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -506,7 +506,9 @@ func TestSendPanics(t *testing.T) {
 				isError(t, tr.serve(play(forever, at{0, "a"}, at{0, "b"})), nil)
 				quiet()
 				equal(t, tr.log, tt.want)
-				isError(t, tr.sum.Cause, core.ErrClientGone)
+				if got, want := fmt.Sprint(tr.sum.Cause), "core: the host's writer panicked: the writer is closed"; got != want {
+					t.Errorf("got the cause %q, want %q", got, want)
+				}
 			})
 		})
 	}
@@ -581,7 +583,7 @@ func TestObserverOfFailedStart(t *testing.T) {
 		}))
 		isError(t, err, nil)
 		isError(t, s.Serve(h, nil), nil)
-		equal(t, h.log, []string{open, "0s Opened", "0s Closed"})
+		equal(t, h.log, []string{open, "0s Opened", "0s Abort", "0s Closed"})
 	})
 }
 

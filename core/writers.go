@@ -19,8 +19,9 @@ type writer struct {
 	mu          sync.Mutex
 	first, last *wire // to be served
 	running     bool
-	start       func()      // run; to make it anew each time would allocate
+	start       func()      // run; to make it each time would allocate
 	timer       *time.Timer // runs it when a flush window has ended
+	ender       ender
 
 	// What follows belongs to the goroutine.
 	batch   *wire   // to be served next
@@ -95,12 +96,15 @@ func (q *writer) run() {
 		for q.batch != nil {
 			w := q.batch
 			q.batch, w.next = w.next, nil
-			if w.waits {
+			switch {
+			case !w.waits:
+				w.queued.Store(false)
+				q.serve(w)
+			case w.session.ctx.Err() == nil:
 				go w.serveAlone()
-				continue
+			default:
+				q.ender.push(ending{wire: w})
 			}
-			w.queued.Store(false)
-			q.serve(w)
 		}
 	}
 }
@@ -128,13 +132,6 @@ func (q *writer) pull() bool {
 	return false
 }
 
-// serve does what there is to do for a session now.
-func (q *writer) serve(w *wire) {
-	if q.advance(w) {
-		runtime.Gosched() // to the goroutine that ends the session: there may be many
-	}
-}
-
 // serveAlone is serve in a goroutine of its own, for a session whose writes have to
 // be waited for.
 func (w *wire) serveAlone() {
@@ -145,11 +142,11 @@ func (w *wire) serveAlone() {
 
 var loners = sync.Pool{New: func() any { return new(writer) }}
 
-// advance reports whether the session has been given to a goroutine of its own.
-func (q *writer) advance(w *wire) bool {
+// serve does what there is to do for a session now.
+func (q *writer) serve(w *wire) {
 	s := w.session
 	if !w.waits && !w.served.Load() { // its own goroutine may hold the lock, and wait for the client
-		return false
+		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,68 +154,75 @@ func (q *writer) advance(w *wire) bool {
 		defer s.recoverHost()
 		w.queued.Store(false) // not before, so that one at the most waits for the lock
 		if !w.served.Load() {
-			return false
+			return
 		}
 	}
-	if w.rest != nil && !w.writeRest() {
-		return false
+	if w.behind != nil {
+		q.catchUp(w)
 	}
-	if w.said == nil && s.open() && q.pump(w) && w.rest != nil {
-		return false
+	if w.behind == nil && w.said == nil && s.open() {
+		q.pump(w)
 	}
 	switch {
+	case w.behind != nil:
+		if len(w.behind.rest) == 0 {
+			w.wake() // there is room for more, when the others have had their turn
+		}
 	case w.delayed && w.said == nil && s.open():
 	case errors.Is(w.said, ErrWait) && s.open():
 		w.said = nil
 		w.served.Store(false)
 		go s.run(func(func(Event, error) bool) { w.pump.Wait() })
-		return true
 	case w.said != nil || !s.open():
 		q.end(w)
-		return true
 	case w.more:
 		w.wake()
 	}
-	return false
 }
 
-// end has the session ended by a goroutine of its own, for the functions of the
-// application that are called then may take their time.
+// end has the session ended elsewhere, because the functions of the application that
+// are called then may take their time.
 func (q *writer) end(w *wire) {
 	s, p := w.session, w.pump
 	if w.said != nil && w.said != io.EOF && s.open() { //nolint:errorlint // the very one
-		s.failure = w.said
+		s.fail(w.said)
 	}
 	w.served.Store(false)
 	w.pump = nil
-	go s.run(func(func(Event, error) bool) { p.Leave() })
+	w.writer.ender.push(ending{w, func(func(Event, error) bool) { p.Leave() }})
 }
 
-// pump sends what there is, and reports whether it has looked: the flush window
-// may be open.
-func (q *writer) pump(w *wire) bool {
+// pump sends what there is, unless the flush window is open.
+func (q *writer) pump(w *wire) {
 	s := w.session
 	now := s.now()
-	if wait := s.flushWindow - (now - time.Duration(s.flushed.Load())); wait > 0 && s.events > 0 && !w.more {
+	if wait := s.window(now); wait > 0 && s.events > 0 && !w.more {
 		q.delay(w, wait)
-		return false
+		return
 	}
 	q.take(w)
-	b := slices.Grow(q.buf[:0], Headroom)[:Headroom]
-	for _, frame := range q.frames {
-		b = append(b, frame...)
+	if len(q.frames) > 0 {
+		s.events += len(q.frames)
+		s.flushed = now
+		q.sendPiece(w, q.frames)
 	}
-	s.events += len(q.frames)
 	clear(q.frames)
 	q.frames = q.frames[:0]
-	if len(b) > Headroom {
-		b = slices.Grow(b, len("\r\n")) // for the chunk
-		w.send(b, now)
+}
+
+// sendPiece sends the first of these frames, as many as go into a piece. The others
+// are left for later.
+func (q *writer) sendPiece(w *wire, frames [][]byte) {
+	b := slices.Grow(q.buf[:0], headroom)[:headroom]
+	n, left := takePiece(&b, frames)
+	if len(left) > 0 {
+		n--
+		frames[n] = left
 	}
-	if q.buf = b; cap(b) > 2*forwardSize {
-		q.buf = nil // not to be held for ever
+	w.send(Frames{b}, frames[n:], len(left) > 0)
+	if q.buf = b; cap(b) > 2*pieceSize {
+		q.buf = nil // not to be held any longer
 	}
-	return true
 }
 
 // take asks the pump, and sees to it that nothing of the application's takes the
@@ -229,8 +233,8 @@ func (q *writer) take(w *wire) {
 	q.frames = q.frames[:0]
 	defer func() {
 		if !returned {
-			w.session.failure = &PanicError{Value: recover(), Stack: debug.Stack()}
-			w.wake() // for after runtime.Goexit nothing else will
+			w.session.fail(&PanicError{Value: recover(), Stack: debug.Stack()})
+			w.wake() // because after runtime.Goexit nothing else will
 		}
 	}()
 	w.more, w.said = w.pump.Take(&q.frames)

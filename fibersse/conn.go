@@ -88,11 +88,10 @@ func (s *conn) unwatch() {
 }
 
 // Send implements core.Conn.
-func (s *conn) Send(p []byte) error {
+func (s *conn) Send(f core.Frames) error {
+	p := f.Bytes()
 	if s.chunked {
-		p = core.Chunk(p)
-	} else {
-		p = p[core.Headroom:]
+		p = f.Chunk()
 	}
 	if s.head != nil {
 		p = append(s.head, p...)

@@ -38,9 +38,9 @@ type countingConn struct {
 	enough       chan<- struct{}
 }
 
-func (c *countingConn) Send(p []byte) error {
+func (c *countingConn) Send(f core.Frames) error {
 	c.sends.Add(1)
-	if n := c.bytes.Add(int64(len(p) - core.Headroom)); n >= c.most && n-int64(len(p)-core.Headroom) < c.most {
+	if n := c.bytes.Add(int64(len(f.Bytes()))); n >= c.most && n-int64(len(f.Bytes())) < c.most {
 		c.enough <- struct{}{}
 	}
 	return nil
@@ -127,9 +127,9 @@ func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
 // A signalConn tells of each Send.
 type signalConn struct{ sent chan<- struct{} }
 
-func (c *signalConn) Send([]byte) error { c.sent <- struct{}{}; return nil }
-func (*signalConn) End() error          { return nil }
-func (*signalConn) Abort()              {}
+func (c *signalConn) Send(core.Frames) error { c.sent <- struct{}{}; return nil }
+func (*signalConn) End() error               { return nil }
+func (*signalConn) Abort()                   {}
 
 // A client comes back that has missed the last 1,000 of 100,000 events.
 func BenchmarkReplay(b *testing.B) {

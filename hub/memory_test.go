@@ -40,7 +40,7 @@ type stuckConn struct {
 	free  <-chan struct{}
 }
 
-func (c *stuckConn) Send([]byte) error {
+func (c *stuckConn) Send(core.Frames) error {
 	if c.sent++; c.sent == 2 {
 		c.stuck <- struct{}{}
 		<-c.free

@@ -131,7 +131,7 @@ type subscription struct {
 
 	// What is told that there may be something to do.
 	wake    chan struct{} // its goroutine; nil if it never has one
-	session *core.Session // that the stream was handed over to, or nil
+	feed    core.Feed     // of the session that the stream was handed over to, if it was
 	joined  int           // of links, those that the join hook was told of
 	unwatch func() bool   // ends the watch over ctx; nil if there is none
 }
@@ -147,8 +147,8 @@ type link struct {
 }
 
 func (s *subscription) wakeUp() {
-	if s.session != nil {
-		s.session.Wake()
+	if s.feed != (core.Feed{}) {
+		s.feed.Wake()
 	}
 	select {
 	case s.wake <- struct{}{}:
@@ -161,13 +161,13 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	if s.ctx.Err() != nil {
 		return nil
 	}
-	session := core.SessionOf(yield)
-	if session != nil && session.Handover(stream, s) {
-		s.session = session
+	feed, own := core.FeedOf(yield)
+	if own && feed.Handover(stream, s) {
+		s.feed = feed
 	} else {
 		defer s.Leave()
 	}
-	if s.session == nil || s.hub.follower != nil { // which is to be asked now and then
+	if s.feed == (core.Feed{}) || s.hub.follower != nil { // which is to be asked now and then
 		s.wake = make(chan struct{}, 1)
 	}
 	if s.hub.follower != nil {
@@ -178,7 +178,7 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	if err := s.join(topics); err != nil {
 		return err
 	}
-	if s.session == nil || s.ctx != session.Context() {
+	if s.feed == (core.Feed{}) || s.ctx != feed.Context() {
 		s.unwatch = context.AfterFunc(s.ctx, s.wakeUp) // one thing to wait for is cheaper than two
 	}
 	for i := range s.links { // of a link only the source can be read without the lock
@@ -188,21 +188,21 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		}
 	}
 	switch {
-	case s.session != nil:
+	case s.feed != (core.Feed{}):
 		return nil
-	case session != nil:
-		return s.forward(session)
+	case own:
+		return s.forward(feed)
 	default:
 		return s.decode(yield)
 	}
 }
 
 // forward gives the session the frames as they are.
-func (s *subscription) forward(session *core.Session) error {
+func (s *subscription) forward(feed core.Feed) error {
 	for {
 		frames := batches.Get().(*[][]byte) //nolint:forcetypeassert // the pool's only type
 		more, err := s.take(frames, batchSize)
-		ok := session.Forward(*frames)
+		ok := feed.Forward(*frames)
 		clear(*frames) // for they hold parts of the log
 		*frames = (*frames)[:0]
 		batches.Put(frames)

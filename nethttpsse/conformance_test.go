@@ -60,9 +60,9 @@ func TestConformanceHandedOver(t *testing.T) {
 
 // A pump has what a generator in a goroutine of its own has made.
 type pump struct {
-	ctx     context.Context //nolint:containedctx // it ends the generator
-	session *core.Session
-	taken   chan struct{} // there is room again
+	ctx   context.Context //nolint:containedctx // it ends the generator
+	feed  core.Feed
+	taken chan struct{} // there is room again
 
 	mu     sync.Mutex
 	frames [][]byte
@@ -76,8 +76,9 @@ func handedOver(ctx context.Context, stream core.Stream, handovers *atomic.Int64
 	}
 	var self core.Stream
 	self = func(yield func(core.Event, error) bool) {
-		p := &pump{ctx: ctx, session: core.SessionOf(yield), taken: make(chan struct{}, 1)}
-		if !p.session.Handover(self, p) {
+		feed, _ := core.FeedOf(yield)
+		p := &pump{ctx: ctx, feed: feed, taken: make(chan struct{}, 1)}
+		if !feed.Handover(self, p) {
 			stream(yield) // on HTTP/1.0, for one
 			return
 		}
@@ -125,7 +126,7 @@ func (p *pump) put(frame []byte) int {
 	defer p.mu.Unlock()
 	if frame != nil {
 		p.frames = append(p.frames, frame)
-		p.session.Wake()
+		p.feed.Wake()
 	}
 	return len(p.frames)
 }
@@ -136,7 +137,7 @@ func (p *pump) fail(err error) {
 	if p.err == nil {
 		p.err = err
 	}
-	p.session.Wake()
+	p.feed.Wake()
 }
 
 func (p *pump) Take(frames *[][]byte) (more bool, err error) {

@@ -253,7 +253,7 @@ type sampleConn struct {
 	sent    bool
 }
 
-func (c *sampleConn) Send(p []byte) error {
+func (c *sampleConn) Send(f core.Frames) error {
 	if c.flaw.flushOnce && c.sent {
 		return nil // it waits for more
 	}
@@ -261,7 +261,7 @@ func (c *sampleConn) Send(p []byte) error {
 		c.flaw.serial.Lock()
 		defer c.flaw.serial.Unlock()
 	}
-	_, err := c.w.Write(p[core.Headroom:])
+	_, err := c.w.Write(f.Bytes())
 	if err != nil || c.flaw.gather {
 		return err //nolint:wrapcheck // it is as a host's
 	}

@@ -101,8 +101,8 @@ func (c *client) connect(h *hub.Hub, from string) {
 // A pipe is a session's way to its client.
 type pipe struct{ w *io.PipeWriter }
 
-func (p pipe) Send(b []byte) error {
-	_, err := p.w.Write(b[core.Headroom:])
+func (p pipe) Send(f core.Frames) error {
+	_, err := p.w.Write(f.Bytes())
 	return err
 }
 
