@@ -222,7 +222,7 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 	}
 	frame, err := e.AppendText(nil)
 	if err == nil && h.memory.maxBytes > 0 && len(frame) > h.memory.maxBytes {
-		err = tooLarge(len(frame), h.memory.maxBytes)
+		err = tooLarge(len(frame), int64(h.memory.maxBytes))
 	}
 	if err != nil {
 		return "", fmt.Errorf("hub: publish to %q: %w", topic, err)

@@ -68,7 +68,7 @@ func (m *memory) encode(e core.Event, alone bool) (record, error) {
 	case err != nil:
 		return record{}, err
 	case m.ids == nil && m.maxBytes > 0 && len(frame) > m.maxBytes: // from a Log it is dropped at once, and read there
-		return record{}, tooLarge(len(frame), m.maxBytes)
+		return record{}, tooLarge(len(frame), int64(m.maxBytes))
 	case int64(len(frame)) > maxFrame:
 		return record{}, tooLarge(len(frame), maxFrame)
 	case !alone && m.block != nil && len(frame) <= cap(room):
@@ -134,7 +134,7 @@ func (m *memory) remove(number uint64) {
 	}
 }
 
-func tooLarge(size, most int) error {
+func tooLarge(size int, most int64) error {
 	return fmt.Errorf("an event of %d bytes does not fit into %d: see WithMaxBytes", size, most)
 }
 

@@ -176,7 +176,7 @@ func TestMaxAgeClock(t *testing.T) {
 	c := s.client()
 	const old = 1000
 	for n := range old {
-		id := strconv.Itoa(1_000_000_000_000+n) + "-0" // in 2001
+		id := strconv.FormatInt(1_000_000_000_000+int64(n), 10) + "-0" // in 2001
 		if err := c.XAdd(soon(t), &redis.XAddArgs{Stream: "events", ID: id, Values: []any{"topic", "a"}}).Err(); err != nil {
 			t.Fatal(err)
 		}
