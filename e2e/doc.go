@@ -1,4 +1,6 @@
 // Package e2e tests the project from outside, against software that nobody here
-// wrote: browsers, other clients, proxies, and the views in Python that the
-// examples were moved from.
+// wrote. Each package below it needs something else: browsers (EventSource in
+// Chromium and Firefox), demo (its page in both), clients (curl, Node, Python),
+// proxies (nginx, HAProxy, Apache httpd, Caddy), python (the apps that the examples
+// were moved from) and frameworks (middlewares that are modules of their own).
 package e2e

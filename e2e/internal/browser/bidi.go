@@ -20,12 +20,16 @@ type bidi struct {
 	last    int
 	waiting map[int]chan<- answer
 	err     error // what the connection ended with
+
+	consoles sync.Map // from a window's ID to its *console
 }
 
 // An answer is one to the command of this ID. An event has none.
 type answer struct {
 	ID      int             `json:"id"`
 	Type    string          `json:"type"`
+	Method  string          `json:"method"` // of an event
+	Params  json.RawMessage `json:"params"`
 	Result  json.RawMessage `json:"result"`
 	Error   string          `json:"error"`
 	Message string          `json:"message"`
@@ -65,13 +69,34 @@ func (b *bidi) read() {
 			waits <- a
 		}
 		b.mu.Unlock()
+		if a.Type == "event" {
+			b.event(a)
+		}
+	}
+}
+
+// consoleOf returns the console of a window.
+func (b *bidi) consoleOf(window string) *console {
+	c, _ := b.consoles.LoadOrStore(window, new(console))
+	return c.(*console) //nolint:forcetypeassert // nothing else is stored
+}
+
+// event notes what a window has written to its console.
+func (b *bidi) event(a answer) {
+	var entry struct {
+		Level  string `json:"level"`
+		Text   string `json:"text"`
+		Source struct {
+			Context string `json:"context"`
+		} `json:"source"`
+	}
+	if a.Method == "log.entryAdded" && json.Unmarshal(a.Params, &entry) == nil {
+		b.consoleOf(entry.Source.Context).write(entry.Level + ": " + entry.Text)
 	}
 }
 
 // call sends a command and reads the result into out, unless that is nil.
-func (b *bidi) call(method string, params map[string]any, out any) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+func (b *bidi) call(ctx context.Context, method string, params map[string]any, out any) error {
 	waits := make(chan answer, 1)
 	b.mu.Lock()
 	if b.waiting == nil {
@@ -98,7 +123,7 @@ func (b *bidi) call(method string, params map[string]any, out any) error {
 		}
 		return json.Unmarshal(a.Result, out)
 	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", method, context.Cause(ctx))
+		return fmt.Errorf("%s: firefox does not answer: %w", method, context.Cause(ctx))
 	}
 }
 
@@ -108,14 +133,14 @@ type thrown struct {
 }
 
 // eval returns the string that a script evaluates to, or the promise of one.
-func (b *bidi) eval(window, script string) (string, error) {
+func (b *bidi) eval(ctx context.Context, window, script string) (string, error) {
 	var got struct {
 		Result struct {
 			Value any `json:"value"`
 		} `json:"result"`
 		Thrown *thrown `json:"exceptionDetails"`
 	}
-	err := b.call("script.evaluate", map[string]any{
+	err := b.call(ctx, "script.evaluate", map[string]any{
 		"expression": script, "target": map[string]any{"context": window}, "awaitPromise": true,
 	}, &got)
 	if err != nil {

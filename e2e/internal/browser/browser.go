@@ -3,57 +3,62 @@
 package browser
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"os/exec"
+	"slices"
 	"strings"
-	"time"
+	"sync"
+
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // ErrMissing means that the machine has no such browser.
 var ErrMissing = errors.New("browser: missing")
 
-// patience bounds what is asked of a browser.
-const patience = 90 * time.Second
-
 // A Browser runs without a window that could be seen. It takes every certificate.
+// Whatever it is asked for ends with the context, at the latest.
 type Browser interface {
 	// Profile makes a profile, which shares nothing with others: no cookie, no
 	// storage and no connection.
-	Profile() (Profile, error)
+	Profile(ctx context.Context) (Profile, error)
 
 	// Close ends the browser.
-	Close() error
+	Close(ctx context.Context) error
 }
 
 // A Profile is what windows share.
 type Profile interface {
 	// Open opens a window that shows a URL, and waits until it is loaded.
-	Open(url string) (Page, error)
+	Open(ctx context.Context, url string) (Page, error)
 
 	// Close closes its windows.
-	Close() error
+	Close(ctx context.Context) error
 }
 
 // A Page is a window.
 type Page interface {
 	// Navigate shows a URL, and waits until it is loaded.
-	Navigate(url string) error
+	Navigate(ctx context.Context, url string) error
 
 	// Eval returns the value of a script, which is a string or the promise of one.
-	Eval(script string) (string, error)
+	Eval(ctx context.Context, script string) (string, error)
 
 	// Click clicks with the mouse, at a point of what can be seen.
-	Click(x, y float64) error
+	Click(ctx context.Context, x, y float64) error
 
 	// Resize sets the size of what can be seen.
-	Resize(width, height int) error
+	Resize(ctx context.Context, width, height int) error
 
 	// Screenshot returns a PNG of a part of the document.
-	Screenshot(part Rect) ([]byte, error)
+	Screenshot(ctx context.Context, part Rect) ([]byte, error)
+
+	// Console returns the last lines that the window has written to its console. It
+	// asks the browser for nothing.
+	Console() []string
 
 	// Close closes the window.
-	Close() error
+	Close(ctx context.Context) error
 }
 
 // A Rect is a part of a document, in pixels.
@@ -66,7 +71,7 @@ type Rect struct {
 
 var starts = map[string]struct {
 	programs []string
-	start    func(path string) (Browser, error)
+	start    func(ctx context.Context, path string) (Browser, error)
 }{
 	"chromium": {[]string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}, startChromium},
 	"firefox":  {[]string{"firefox", "firefox-esr"}, startFirefox},
@@ -76,16 +81,37 @@ var starts = map[string]struct {
 func Names() []string { return []string{"chromium", "firefox"} }
 
 // Start starts a browser. The error is ErrMissing if it is not installed.
-func Start(name string) (Browser, error) {
+func Start(ctx context.Context, name string) (Browser, error) {
 	how := starts[name]
-	for _, program := range how.programs {
-		if path, err := exec.LookPath(program); err == nil {
-			b, err := how.start(path)
-			if err != nil {
-				return nil, fmt.Errorf("browser: %s: %w", path, err)
-			}
-			return b, nil
-		}
+	paths := testenv.Find(how.programs...)
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("%w: install one of %s", ErrMissing, strings.Join(how.programs, ", "))
 	}
-	return nil, fmt.Errorf("%w: install one of %s", ErrMissing, strings.Join(how.programs, ", "))
+	b, err := how.start(ctx, paths[0])
+	if err != nil {
+		return nil, fmt.Errorf("browser: %s: %w", paths[0], err)
+	}
+	return b, nil
+}
+
+// A console keeps the last lines of a window's console.
+type console struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (c *console) write(line string) {
+	const most = 30
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lines = append(c.lines, line); len(c.lines) > most {
+		c.lines = c.lines[1:]
+	}
+}
+
+// Console implements part of [Page].
+func (c *console) Console() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.lines)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	cdppage "github.com/chromedp/cdproto/page"
@@ -16,10 +15,53 @@ import (
 // A chromium is a context of chromedp: of the browser, a profile or a window.
 type chromium struct {
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelFunc // it waits for the browser
 }
 
-func startChromium(path string) (Browser, error) {
+// within runs f, whose context is b's own and ends with ctx. It returns when ctx
+// ends, whatever f does then: some of chromedp's waits have no bound.
+func within[T any](ctx context.Context, b *chromium, f func(own context.Context) (T, error)) (T, error) {
+	own, cancel := context.WithCancel(b.ctx)
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer cancel()
+		v, err := f(own)
+		done <- result{v, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		cancel()
+		var none T
+		return none, fmt.Errorf("chromium does not answer: %w", context.Cause(ctx))
+	}
+}
+
+// do is within, for what has no result.
+func (b *chromium) do(ctx context.Context, f func(own context.Context) error) error {
+	_, err := within(ctx, b, func(own context.Context) (struct{}, error) { return struct{}{}, f(own) })
+	return err
+}
+
+// act runs an action without a result.
+func (b *chromium) act(ctx context.Context, a chromedp.Action[chromedp.Void]) error {
+	return b.do(ctx, func(own context.Context) error { return chromedp.Do(own, a) })
+}
+
+// drop ends b's context, and waits for that.
+func (b *chromium) drop(ctx context.Context) error {
+	return b.do(ctx, func(context.Context) error {
+		b.cancel()
+		return nil
+	})
+}
+
+func startChromium(ctx context.Context, path string) (Browser, error) {
 	dir, err := os.MkdirTemp("", "chromium")
 	if err != nil {
 		return nil, err
@@ -34,123 +76,135 @@ func startChromium(path string) (Browser, error) {
 		chromedp.Flag("ignore-certificate-errors", true),
 	)
 	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancel := chromedp.NewContext(allocator)
-	b := &chromium{ctx, func() {
+	own, cancel := chromedp.NewContext(allocator)
+	b := &chromium{own, func() {
 		cancel()
 		cancelAllocator()
 		_ = os.RemoveAll(dir)
 	}}
-	if err := b.begin(); err != nil {
-		b.cancel()
+	if err := b.begin(ctx); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// begin makes what the context is for, which lasts as long as the context does. So
-// there is no context of its own that could end sooner.
-func (b *chromium) begin() error {
-	late := time.AfterFunc(patience, b.cancel)
-	err := chromedp.Do(b.ctx, chromedp.Navigate("about:blank"))
-	if !late.Stop() {
-		return fmt.Errorf("no window after %v: %w", patience, err)
+// begin makes what b's context is for, which lasts as long as that does. So there is
+// no context of its own that could end sooner.
+func (b *chromium) begin(ctx context.Context) error {
+	err := b.do(ctx, func(context.Context) error { return chromedp.Do(b.ctx, chromedp.Navigate("about:blank")) })
+	if err != nil {
+		_ = b.drop(ctx)
 	}
 	return err
 }
 
-func (b *chromium) Profile() (Profile, error) {
-	return b.sub(chromedp.WithNewBrowserContext())
+func (b *chromium) Profile(ctx context.Context) (Profile, error) {
+	return b.sub(ctx, chromedp.WithNewBrowserContext())
 }
 
 // sub makes a context that is ready to use.
-func (b *chromium) sub(opts ...chromedp.ContextOption) (*chromium, error) {
-	ctx, cancel := chromedp.NewContext(b.ctx, opts...)
-	s := &chromium{ctx, cancel}
-	if err := s.begin(); err != nil {
-		cancel()
+func (b *chromium) sub(ctx context.Context, opts ...chromedp.ContextOption) (*chromium, error) {
+	own, cancel := chromedp.NewContext(b.ctx, opts...)
+	s := &chromium{own, cancel}
+	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func (b *chromium) Open(url string) (Page, error) {
-	p, err := b.sub()
+func (b *chromium) Open(ctx context.Context, url string) (Page, error) {
+	sub, err := b.sub(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Navigate(url); err != nil {
-		p.cancel()
+	p := &chromiumPage{chromium: sub}
+	messages := chromedp.Console(p.ctx)
+	go func() {
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			p.write(m.String())
+		}
+	}()
+	if err := p.Navigate(ctx, url); err != nil {
+		_ = p.drop(ctx)
 		return nil, err
 	}
-	return &chromiumPage{p}, nil
-}
-
-func (b *chromium) Navigate(url string) error { return b.do(chromedp.Navigate(url)) }
-
-func (b *chromium) Eval(script string) (string, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	return chromedp.Run(ctx, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
-}
-
-func (b *chromium) Click(x, y float64) error { return b.do(chromedp.MouseClickXY(x, y)) }
-
-func (b *chromium) Resize(width, height int) error {
-	return b.do(chromedp.EmulateViewport(int64(width), int64(height)))
-}
-
-func (b *chromium) Screenshot(part Rect) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	beyond := true
-	return chromedp.Run(ctx, func(ctx context.Context, t *chromedp.Target) ([]byte, error) {
-		got, err := cdp.Call(ctx, t, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
-			CaptureBeyondViewport: &beyond,
-			Clip:                  &cdppage.Viewport{X: part.X, Y: part.Y, Width: part.Width, Height: part.Height, Scale: 1},
-		})
-		if err != nil {
-			return nil, err
-		}
-		return got.Data, nil
-	})
+	return p, nil
 }
 
 // Close waits for the end of what was started.
-func (b *chromium) Close() error {
-	defer b.cancel()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	return chromedp.Cancel(ctx)
+func (b *chromium) Close(ctx context.Context) error {
+	err := b.do(ctx, chromedp.Cancel)
+	if dropped := b.drop(ctx); err == nil {
+		err = dropped
+	}
+	return err
 }
 
 // A chromiumPage is a window.
-type chromiumPage struct{ *chromium }
-
-// Close waits until Chromium has nothing more to tell of the window. If chromedp
-// stopped listening to it before that, its only reader could wait for it for ever.
-func (p *chromiumPage) Close() error {
-	defer p.cancel()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	gone, err := chromedp.Detached(ctx)
-	if err != nil {
-		return err
-	}
-	window := chromedp.FromContext(ctx)
-	params := target.CloseTargetParams{TargetID: window.Target.TargetID}
-	if _, err := cdp.Call(ctx, window.Browser, target.CloseTarget, params); err != nil {
-		return err
-	}
-	select {
-	case <-gone:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("closing a window: %w", ctx.Err())
-	}
+type chromiumPage struct {
+	*chromium
+	console
 }
 
-func (b *chromium) do(a chromedp.Action[chromedp.Void]) error {
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	return chromedp.Do(ctx, a)
+func (p *chromiumPage) Navigate(ctx context.Context, url string) error {
+	return p.act(ctx, chromedp.Navigate(url))
+}
+
+func (p *chromiumPage) Eval(ctx context.Context, script string) (string, error) {
+	return within(ctx, p.chromium, func(own context.Context) (string, error) {
+		return chromedp.Run(own, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
+	})
+}
+
+func (p *chromiumPage) Click(ctx context.Context, x, y float64) error {
+	return p.act(ctx, chromedp.MouseClickXY(x, y))
+}
+
+func (p *chromiumPage) Resize(ctx context.Context, width, height int) error {
+	return p.act(ctx, chromedp.EmulateViewport(int64(width), int64(height)))
+}
+
+func (p *chromiumPage) Screenshot(ctx context.Context, part Rect) ([]byte, error) {
+	beyond := true
+	return within(ctx, p.chromium, func(own context.Context) ([]byte, error) {
+		return chromedp.Run(own, func(own context.Context, t *chromedp.Target) ([]byte, error) {
+			got, err := cdp.Call(own, t, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
+				CaptureBeyondViewport: &beyond,
+				Clip:                  &cdppage.Viewport{X: part.X, Y: part.Y, Width: part.Width, Height: part.Height, Scale: 1},
+			})
+			if err != nil {
+				return nil, err
+			}
+			return got.Data, nil
+		})
+	})
+}
+
+// Close waits until Chromium has nothing more to tell of the window. If chromedp
+// stopped listening to it before that, its only reader could wait for it without end.
+func (p *chromiumPage) Close(ctx context.Context) error {
+	err := p.do(ctx, func(own context.Context) error {
+		gone, err := chromedp.Detached(own)
+		if err != nil {
+			return err
+		}
+		window := chromedp.FromContext(own)
+		params := target.CloseTargetParams{TargetID: window.Target.TargetID}
+		if _, err := cdp.Call(own, window.Browser, target.CloseTarget, params); err != nil {
+			return err
+		}
+		select {
+		case <-gone:
+			return nil
+		case <-own.Done():
+			return fmt.Errorf("closing a window: %w", own.Err())
+		}
+	})
+	if dropped := p.drop(ctx); err == nil {
+		err = dropped
+	}
+	return err
 }

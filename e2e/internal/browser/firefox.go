@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"time"
 )
 
 // preferences keep Firefox to the addresses that it is told, and its windows as
@@ -34,7 +33,7 @@ type firefox struct {
 	exited chan error
 }
 
-func startFirefox(path string) (Browser, error) {
+func startFirefox(ctx context.Context, path string) (Browser, error) {
 	dir, err := os.MkdirTemp("", "firefox")
 	if err != nil {
 		return nil, err
@@ -69,8 +68,6 @@ func startFirefox(path string) (Browser, error) {
 		_, _ = io.Copy(io.Discard, stderr)
 		f.exited <- f.cmd.Wait()
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	select {
 	case url, ok := <-listens:
 		if !ok {
@@ -78,35 +75,38 @@ func startFirefox(path string) (Browser, error) {
 			break
 		}
 		if f.bidi, err = dialBidi(ctx, url+"/session"); err == nil {
-			err = f.call("session.new", map[string]any{
+			err = f.call(ctx, "session.new", map[string]any{
 				"capabilities": map[string]any{"alwaysMatch": map[string]any{"acceptInsecureCerts": true}},
 			}, nil)
 		}
+		if err == nil {
+			err = f.call(ctx, "session.subscribe", map[string]any{"events": []string{"log.entryAdded"}}, nil)
+		}
 	case <-ctx.Done():
-		err = fmt.Errorf("it does not listen within %v", patience)
+		err = fmt.Errorf("it does not listen: %w", context.Cause(ctx))
 	}
 	if err != nil {
-		_ = f.Close()
+		_ = f.Close(ctx)
 		return nil, err
 	}
 	return f, nil
 }
 
-func (f *firefox) Profile() (Profile, error) {
+func (f *firefox) Profile(ctx context.Context) (Profile, error) {
 	var made struct {
 		ID string `json:"userContext"`
 	}
-	if err := f.call("browser.createUserContext", map[string]any{}, &made); err != nil {
+	if err := f.call(ctx, "browser.createUserContext", map[string]any{}, &made); err != nil {
 		return nil, err
 	}
 	return &container{f.bidi, made.ID}, nil
 }
 
 // Close ends the browser, or else kills it.
-func (f *firefox) Close() error {
+func (f *firefox) Close(ctx context.Context) error {
 	defer func() { _ = os.RemoveAll(f.dir) }()
 	if f.bidi != nil {
-		_ = f.call("browser.close", map[string]any{}, nil)
+		_ = f.call(ctx, "browser.close", map[string]any{}, nil)
 		f.close()
 	} else {
 		_ = f.cmd.Process.Kill()
@@ -114,9 +114,9 @@ func (f *firefox) Close() error {
 	select {
 	case err := <-f.exited:
 		return err
-	case <-time.After(patience):
+	case <-ctx.Done():
 		_ = f.cmd.Process.Kill()
-		return fmt.Errorf("browser: firefox does not end within %v: %w", patience, <-f.exited)
+		return fmt.Errorf("browser: firefox does not end: %w", context.Cause(ctx))
 	}
 }
 
@@ -126,39 +126,42 @@ type container struct {
 	id string
 }
 
-func (c *container) Open(url string) (Page, error) {
+func (c *container) Open(ctx context.Context, url string) (Page, error) {
 	var made struct {
 		ID string `json:"context"`
 	}
-	if err := c.call("browsingContext.create", map[string]any{"type": "window", "userContext": c.id}, &made); err != nil {
+	if err := c.call(ctx, "browsingContext.create", map[string]any{"type": "window", "userContext": c.id}, &made); err != nil {
 		return nil, err
 	}
-	w := &window{c.bidi, made.ID}
-	if err := w.Navigate(url); err != nil {
-		_ = w.Close()
+	w := &window{c.bidi, c.consoleOf(made.ID), made.ID}
+	if err := w.Navigate(ctx, url); err != nil {
+		_ = w.Close(ctx)
 		return nil, err
 	}
 	return w, nil
 }
 
-func (c *container) Close() error {
-	return c.call("browser.removeUserContext", map[string]any{"userContext": c.id}, nil)
+func (c *container) Close(ctx context.Context) error {
+	return c.call(ctx, "browser.removeUserContext", map[string]any{"userContext": c.id}, nil)
 }
 
 type window struct {
 	*bidi
+	*console
 	id string
 }
 
-func (w *window) Navigate(url string) error {
-	return w.call("browsingContext.navigate", map[string]any{"context": w.id, "url": url, "wait": "complete"}, nil)
+func (w *window) Navigate(ctx context.Context, url string) error {
+	return w.call(ctx, "browsingContext.navigate", map[string]any{"context": w.id, "url": url, "wait": "complete"}, nil)
 }
 
-func (w *window) Eval(script string) (string, error) { return w.eval(w.id, script) }
+func (w *window) Eval(ctx context.Context, script string) (string, error) {
+	return w.eval(ctx, w.id, script)
+}
 
-func (w *window) Click(x, y float64) error {
+func (w *window) Click(ctx context.Context, x, y float64) error {
 	type action map[string]any
-	return w.call("input.performActions", map[string]any{"context": w.id, "actions": []action{{
+	return w.call(ctx, "input.performActions", map[string]any{"context": w.id, "actions": []action{{
 		"type": "pointer", "id": "mouse", "actions": []action{
 			{"type": "pointerMove", "x": int(x), "y": int(y)},
 			{"type": "pointerDown", "button": 0},
@@ -167,23 +170,23 @@ func (w *window) Click(x, y float64) error {
 	}}}, nil)
 }
 
-func (w *window) Resize(width, height int) error {
-	return w.call("browsingContext.setViewport", map[string]any{
+func (w *window) Resize(ctx context.Context, width, height int) error {
+	return w.call(ctx, "browsingContext.setViewport", map[string]any{
 		"context": w.id, "viewport": map[string]any{"width": width, "height": height},
 	}, nil)
 }
 
-func (w *window) Screenshot(part Rect) ([]byte, error) {
+func (w *window) Screenshot(ctx context.Context, part Rect) ([]byte, error) {
 	var got struct {
 		Data []byte `json:"data"`
 	}
-	err := w.call("browsingContext.captureScreenshot", map[string]any{
+	err := w.call(ctx, "browsingContext.captureScreenshot", map[string]any{
 		"context": w.id, "origin": "document",
 		"clip": map[string]any{"type": "box", "x": part.X, "y": part.Y, "width": part.Width, "height": part.Height},
 	}, &got)
 	return got.Data, err
 }
 
-func (w *window) Close() error {
-	return w.call("browsingContext.close", map[string]any{"context": w.id}, nil)
+func (w *window) Close(ctx context.Context) error {
+	return w.call(ctx, "browsingContext.close", map[string]any{"context": w.id}, nil)
 }

@@ -1,4 +1,4 @@
-package e2e_test
+package browsers_test
 
 import (
 	"fmt"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 )
 
 // A body is what a server sends, in chunks.
@@ -161,9 +162,9 @@ const late = 4 * time.Second
 // Browsers and core.Read find the same events in the same bytes, and the same last
 // event ID to come back with. The reconnection time holds as well.
 func TestParsing(t *testing.T) {
-	inBrowsers(t, func(t *testing.T, b browser.Profile) {
+	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
 		srv := serveBodies(t)
-		page := openPage(t, b, srv.URL)
+		window := openPage(t, b, srv.URL)
 		types := []string{endOfBody}
 		for _, body := range bodies {
 			for _, d := range expect(t, body).events {
@@ -173,11 +174,11 @@ func TestParsing(t *testing.T) {
 		slices.Sort(types)
 		types = slices.DeleteFunc(slices.Compact(types), func(typ string) bool { return slices.Contains(always, typ) })
 		for i, body := range bodies {
-			page.listen(body.name, "/"+strconv.Itoa(i), "{}", types...)
+			window.listen(body.name, "/"+strconv.Itoa(i), "{}", types...)
 		}
 		for i, body := range bodies {
 			t.Run(body.name, func(t *testing.T) {
-				page.T = t
+				page := &page{window.On(t)}
 				want := expect(t, body)
 				if deviate := deviations[[2]string{browserOf(t), body.name}]; deviate != nil {
 					deviate(&want)
@@ -186,7 +187,7 @@ func TestParsing(t *testing.T) {
 				events = append(events, dispatch{"error", connecting, "", ""}, dispatch{"open", opened, "", ""},
 					dispatch{endOfBody, opened, "", want.lastEventID})
 
-				page.wait(fmt.Sprintf(`sources[%q].all.some((e) => e.type === %q)`, body.name, endOfBody))
+				page.Wait(fmt.Sprintf(`sources[%q].all.some((e) => e.type === %q)`, body.name, endOfBody))
 				page.closeSource(body.name)
 				got := eval[[]dispatch](page, fmt.Sprintf(`sources[%q].all`, body.name))
 				end := 1 + slices.IndexFunc(got, func(d dispatch) bool { return d.Type == endOfBody })

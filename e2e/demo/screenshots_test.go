@@ -1,4 +1,4 @@
-package e2e_test
+package demo_test
 
 import (
 	"bytes"
@@ -11,12 +11,13 @@ import (
 	"testing"
 
 	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 )
 
 // Every section has something to show, in both themes, and so has the whole page
 // on a phone. The pictures are written to the folder $YIELDSSE_SCREENSHOTS, for a
 // person to look at.
-func TestScreenshots(t *testing.T) { inBrowsers(t, testScreenshots) }
+func TestScreenshots(t *testing.T) { browsertest.Run(t, testScreenshots) }
 
 func testScreenshots(t *testing.T, b browser.Profile) {
 	t.Helper()
@@ -26,16 +27,16 @@ func testScreenshots(t *testing.T, b browser.Profile) {
 	sections := append([]string{".top", ".intro", ".bar"},
 		eval[[]string](p, `[...document.querySelectorAll(".card")].map((c) => "#" + c.id)`)...)
 	for _, theme := range []string{"light", "dark"} {
-		p.resize(1280, 900)
+		p.Resize(1280, 900)
 		for range 3 {
-			if p.text(`document.querySelector("#theme").textContent`) != "Theme: "+theme {
-				p.click("#theme")
+			if p.Text(`document.querySelector("#theme").textContent`) != "Theme: "+theme {
+				p.Click("#theme")
 			}
 		}
 		for _, section := range sections {
 			p.picture(section, theme, section[1:])
 		}
-		p.resize(375, 812)
+		p.Resize(375, 812)
 		p.picture("html", theme, "phone")
 	}
 }
@@ -45,15 +46,15 @@ func (p *page) use(other *page) {
 	p.Helper()
 	for _, id := range []string{"news", "stream", "time", "progress"} {
 		p.show(id)
-		p.wait(fmt.Sprintf(`card(%q).querySelectorAll(".log li").length >= 3`, id))
-		p.click("#" + id + " .toggle")
+		p.Wait(fmt.Sprintf(`card(%q).querySelectorAll(".log li").length >= 3`, id))
+		p.Click("#" + id + " .toggle")
 	}
 	for id, state := range map[string]string{"events": "ended", "notice": "refused", "fail": "broken", "pause": "paused"} {
-		p.set("#notice [name=token]", "wrong")
-		p.click("#" + id + " .toggle")
+		p.Set("#notice [name=token]", "wrong")
+		p.Click("#" + id + " .toggle")
 		p.state(id, state)
 	}
-	p.click("#tokens .ask .main")
+	p.Click("#tokens .ask .main")
 	p.state("tokens", "ended")
 	p.join("Ada")
 	other.join("Bob")
@@ -63,7 +64,7 @@ func (p *page) use(other *page) {
 	p.hears("Bob (private, to you): Then let us see the prices.")
 	p.show("ticker")
 	p.state("ticker", "open")
-	p.wait(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= 40)`)
+	p.Wait(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= 40)`)
 }
 
 // picture takes a picture of what a selector stands for.
@@ -74,10 +75,7 @@ func (p *page) picture(selector, theme, name string) {
 		const { x, y, width, height } = document.querySelector(%q).getBoundingClientRect();
 		return { x: Math.floor(x), y: Math.floor(y), width: Math.ceil(width), height: Math.ceil(height) };
 	})()`, selector))
-	data, err := p.Screenshot(part)
-	if err != nil {
-		p.Fatalf("%s: %v", name, err)
-	}
+	data := p.Screenshot(part)
 	if dir := os.Getenv("YIELDSSE_SCREENSHOTS"); dir != "" {
 		path := filepath.Join(dir, filepath.Base(p.Name())+"-"+name+"-"+theme+".png")
 		if err := os.WriteFile(path, data, 0o600); err != nil { //nolint:gosec // where to is for the user to say

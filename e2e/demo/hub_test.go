@@ -1,4 +1,4 @@
-package e2e_test
+package demo_test
 
 import (
 	"fmt"
@@ -7,25 +7,26 @@ import (
 	"testing"
 
 	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 )
 
 // join has a person enter the chat.
 func (p *page) join(name string) {
 	p.Helper()
-	p.set("#chat [name=name]", name)
-	p.click("#chat .toggle")
+	p.Set("#chat [name=name]", name)
+	p.Click("#chat .toggle")
 	p.state("chat", "open")
-	p.wait(fmt.Sprintf(`[...document.querySelectorAll("#chat .people button")].some((b) => b.textContent === %q)`, name+" (you)"))
+	p.Wait(fmt.Sprintf(`[...document.querySelectorAll("#chat .people button")].some((b) => b.textContent === %q)`, name+" (you)"))
 }
 
 // say has them write, to all if to is empty.
 func (p *page) say(to, text string) {
 	p.Helper()
-	p.wait(fmt.Sprintf(`[...document.querySelector("#chat [name=to]").options].some((o) => o.value === %q)`, to))
-	p.set("#chat [name=to]", to)
-	p.set("#chat [name=text]", text)
-	p.click("#chat .say button")
-	p.wait(`document.querySelector("#chat [name=text]").value === ""`)
+	p.Wait(fmt.Sprintf(`[...document.querySelector("#chat [name=to]").options].some((o) => o.value === %q)`, to))
+	p.Set("#chat [name=to]", to)
+	p.Set("#chat [name=text]", text)
+	p.Click("#chat .say button")
+	p.Wait(`document.querySelector("#chat [name=text]").value === ""`)
 }
 
 const lines = `[...document.querySelectorAll("#chat .talk li")].map((li) => {
@@ -37,7 +38,7 @@ const lines = `[...document.querySelectorAll("#chat .talk li")].map((li) => {
 // hears waits until a line has come, and returns all of them.
 func (p *page) hears(line string) []string {
 	p.Helper()
-	p.wait(fmt.Sprintf(`%s.includes(%q)`, lines, line))
+	p.Wait(fmt.Sprintf(`%s.includes(%q)`, lines, line))
 	return eval[[]string](p, lines)
 }
 
@@ -54,7 +55,7 @@ func inProtocols(t *testing.T, test func(t *testing.T, b browser.Profile, protoc
 	t.Helper()
 	for _, protocol := range protocols {
 		t.Run(protocol, func(t *testing.T) {
-			inBrowsers(t, func(t *testing.T, b browser.Profile) { test(t, b, protocol) })
+			browsertest.Run(t, func(t *testing.T, b browser.Profile) { test(t, b, protocol) })
 		})
 	}
 }
@@ -87,30 +88,30 @@ func testChat(t *testing.T, b browser.Profile, protocol string) {
 	eve.wantLines("You: hi", "Ada has joined.", "Bob <b> has joined.", "You have joined.", "Ada: Hello, 世界 & <i>all</i>")
 
 	// A window that is reloaded has the same name and the history.
-	bob.visit(d.urls["fiber"])
+	bob.Visit(d.urls["fiber"])
 	bob.watch()
 	bob.state("chat", "open")
 	bob.hears("Eve: hi")
-	bob.wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
+	bob.Wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
 
 	// Whoever leaves is announced, and what was meant for them goes to nobody else.
-	eve.wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
-	eve.set("#chat [name=to]", "Bob <b>")
-	bob.click("#chat .toggle")
-	eve.wait(`document.querySelector("#chat [name=to]").selectedOptions[0].textContent === "Bob <b> (not here)"`)
+	eve.Wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
+	eve.Set("#chat [name=to]", "Bob <b>")
+	bob.Click("#chat .toggle")
+	eve.Wait(`document.querySelector("#chat [name=to]").selectedOptions[0].textContent === "Bob <b> (not here)"`)
 	eve.hears("Bob <b> has left.")
-	eve.set("#chat [name=text]", "for Bob alone")
-	eve.click("#chat .say button")
-	eve.wait(`document.querySelector("#chat .unsent").textContent !== ""`)
-	eve.wantIn(eve.text(`document.querySelector("#chat .unsent").textContent`), `there is no "Bob <b>" in the room`)
-	if got, want := eve.text(`document.querySelector("#chat [name=text]").value`), "for Bob alone"; got != want {
+	eve.Set("#chat [name=text]", "for Bob alone")
+	eve.Click("#chat .say button")
+	eve.Wait(`document.querySelector("#chat .unsent").textContent !== ""`)
+	eve.WantIn(eve.Text(`document.querySelector("#chat .unsent").textContent`), `there is no "Bob <b>" in the room`)
+	if got, want := eve.Text(`document.querySelector("#chat [name=text]").value`), "for Bob alone"; got != want {
 		t.Errorf("got %q left in the field, want %q", got, want)
 	}
 
-	ada.click("#chat .toggle")
-	ada.set("#chat [name=name]", "A\u200b")
-	ada.click("#chat .toggle")
-	ada.wantIn(ada.state("chat", "refused"), "It answered 400 instead of a stream: bad name")
+	ada.Click("#chat .toggle")
+	ada.Set("#chat [name=name]", "A\u200b")
+	ada.Click("#chat .toggle")
+	ada.WantIn(ada.state("chat", "refused"), "It answered 400 instead of a stream: bad name")
 }
 
 // A connection that the server cuts while others write loses nothing, and nothing
@@ -128,8 +129,8 @@ func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 	var want []string
 	n := 0
 	for range 3 {
-		ada.do(`past.chat.length = 0`)
-		ada.click("#chat .drop")
+		ada.Do(`past.chat.length = 0`)
+		ada.Click("#chat .drop")
 		for range 10 {
 			n++
 			bob.say("", fmt.Sprintf("number %d", n))
@@ -137,7 +138,7 @@ func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 		}
 		ada.passed("chat", "waiting", "open")
 	}
-	ada.wantIn(ada.state("chat", "open"), "Last-Event-ID")
+	ada.WantIn(ada.state("chat", "open"), "Last-Event-ID")
 	got := ada.hears(fmt.Sprintf("Bob: number %d", n))
 	got = slices.DeleteFunc(got, func(line string) bool { return !strings.HasPrefix(line, "Bob: ") }) // that is, who has come or gone
 	if !slices.Equal(got, want) {
@@ -146,7 +147,7 @@ func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 }
 
 // A reader who has scrolled up stays there, and hears that there is more.
-func TestChatScroll(t *testing.T) { inBrowsers(t, testChatScroll) }
+func TestChatScroll(t *testing.T) { browsertest.Run(t, testChatScroll) }
 
 func testChatScroll(t *testing.T, b browser.Profile) {
 	t.Helper()
@@ -159,61 +160,61 @@ func testChatScroll(t *testing.T, b browser.Profile) {
 		bob.say("", fmt.Sprintf("number %d", i))
 	}
 	ada.hears("Bob: number 11")
-	ada.wait(atEnd)
+	ada.Wait(atEnd)
 
-	ada.do(`const talk = document.querySelector("#chat .talk");
+	ada.Do(`const talk = document.querySelector("#chat .talk");
 		talk.addEventListener("scroll", () => (window.scrolled = true), { once: true });
 		talk.scrollTop = 0;`)
-	ada.wait(`window.scrolled`)
+	ada.Wait(`window.scrolled`)
 	bob.say("", "more")
 	ada.hears("Bob: more")
-	ada.wait(`document.querySelector("#chat .newer").textContent === "1 new below" && document.querySelector("#chat .talk").scrollTop === 0`)
-	ada.click("#chat .newer")
-	ada.wait(atEnd)
-	ada.wait(`document.querySelector("#chat .newer").hidden`)
+	ada.Wait(`document.querySelector("#chat .newer").textContent === "1 new below" && document.querySelector("#chat .talk").scrollTop === 0`)
+	ada.Click("#chat .newer")
+	ada.Wait(atEnd)
+	ada.Wait(`document.querySelector("#chat .newer").hidden`)
 }
 
 func testTicker(p *page, _ *demo, _ string) {
 	p.show("ticker")
 	p.state("ticker", "open")
-	p.do(`window.seen = new Map();
+	p.Do(`window.seen = new Map();
 		const look = () => { for (const row of document.querySelectorAll("#ticker tbody tr")) {
 			const prices = seen.get(row.dataset.symbol) ?? new Set();
 			seen.set(row.dataset.symbol, prices.add(row.querySelector(".price").textContent + row.querySelector(".arrow").textContent));
 		} };
 		new MutationObserver(look).observe(document.querySelector("#ticker tbody"), { subtree: true, childList: true });`)
-	p.wait(`seen.size === 6 && [...seen.values()].every((prices) => prices.size >= 5)`)
-	p.wait(`["\u25b2", "\u25bc"].every((arrow) => [...seen.values()].some((prices) => [...prices].some((s) => s.endsWith(arrow))))`)
-	p.wait(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= 5)`)
+	p.Wait(`seen.size === 6 && [...seen.values()].every((prices) => prices.size >= 5)`)
+	p.Wait(`["\u25b2", "\u25bc"].every((arrow) => [...seen.values()].some((prices) => [...prices].some((s) => s.endsWith(arrow))))`)
+	p.Wait(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= 5)`)
 
-	p.click("#ticker .symbols label:nth-of-type(2) input")
-	p.wait(`document.querySelectorAll("#ticker tbody tr").length === 5`)
-	p.wait(`[...document.querySelectorAll("#ticker .price")].every((price) => price.textContent > "0")`)
-	p.do(`for (const box of document.querySelectorAll("#ticker input:checked")) box.click()`)
-	p.wantIn(p.state("ticker", "closed"), "No symbol is chosen")
+	p.Click("#ticker .symbols label:nth-of-type(2) input")
+	p.Wait(`document.querySelectorAll("#ticker tbody tr").length === 5`)
+	p.Wait(`[...document.querySelectorAll("#ticker .price")].every((price) => price.textContent > "0")`)
+	p.Do(`for (const box of document.querySelectorAll("#ticker input:checked")) box.click()`)
+	p.WantIn(p.state("ticker", "closed"), "No symbol is chosen")
 }
 
 func testNews(p *page, _ *demo, _ string) {
 	p.show("news")
 	p.state("news", "open")
-	p.wait(`document.querySelectorAll("#news .log li").length >= 6`)
+	p.Wait(`document.querySelectorAll("#news .log li").length >= 6`)
 	const ids = `[...document.querySelectorAll("#news .log li")].map((li) => Number(li.dataset.id.split("-")[1]))`
-	if got := p.text(fmt.Sprintf(`(%s).every((id, i, all) => i === 0 || id < all[i - 1]) ? "" : (%[1]s).join()`, ids)); got != "" {
+	if got := p.Text(fmt.Sprintf(`(%s).every((id, i, all) => i === 0 || id < all[i - 1]) ? "" : (%[1]s).join()`, ids)); got != "" {
 		p.Errorf("got the news %s, want the newest first", got)
 	}
-	p.set("#news select", "science")
+	p.Set("#news select", "science")
 	p.state("news", "open")
-	p.wait(`document.querySelectorAll("#news .log li").length >= 2`)
-	if got, want := p.text(`[...new Set([...document.querySelectorAll("#news .section")].map((s) => s.textContent))].join()`), "science"; got != want {
+	p.Wait(`document.querySelectorAll("#news .log li").length >= 2`)
+	if got, want := p.Text(`[...new Set([...document.querySelectorAll("#news .section")].map((s) => s.textContent))].join()`), "science"; got != want {
 		p.Errorf("got the sections %q, want %q", got, want)
 	}
-	p.click("#news .toggle")
+	p.Click("#news .toggle")
 	p.state("news", "closed")
 }
 
 // Two windows of one host share its connections: the chat gets one, at the cost
 // of what nobody has asked for.
-func TestConnectionsOfTabs(t *testing.T) { inBrowsers(t, testConnectionsOfTabs) }
+func TestConnectionsOfTabs(t *testing.T) { browsertest.Run(t, testConnectionsOfTabs) }
 
 func testConnectionsOfTabs(t *testing.T, b browser.Profile) {
 	t.Helper()
@@ -224,15 +225,15 @@ func testConnectionsOfTabs(t *testing.T, b browser.Profile) {
 		first.state(id, "open")
 	}
 	second := open(t, b, d.urls["gin"])
-	second.wait(`document.querySelector("#meter").textContent.endsWith(", and 5 in other tabs")`)
+	second.Wait(`document.querySelector("#meter").textContent.endsWith(", and 5 in other tabs")`)
 	second.join("Bob")
-	first.wait(`document.querySelectorAll(".card[data-state=closed]").length === 1`)
+	first.Wait(`document.querySelectorAll(".card[data-state=closed]").length === 1`)
 	first.join("Ada")
 	second.say("", "Is there room for us both?")
 	first.hears("Bob: Is there room for us both?")
 	first.say("", "There is.")
 	second.hears("Ada: There is.")
-	if got := strings.Count(first.text(`[...document.querySelectorAll(".why")].map((w) => w.textContent).join()`), "Closed to leave its connection"); got != 2 {
+	if got := strings.Count(first.Text(`[...document.querySelectorAll(".why")].map((w) => w.textContent).join()`), "Closed to leave its connection"); got != 2 {
 		t.Errorf("got %d streams closed for the chat, want 2", got)
 	}
 }

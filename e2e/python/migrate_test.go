@@ -1,6 +1,6 @@
 //go:build linux
 
-package e2e_test
+package python_test
 
 import (
 	"context"
@@ -21,8 +21,10 @@ import (
 const (
 	threads = 8 // of an original
 	tick    = 20 * time.Millisecond
-	moment  = 300 * time.Millisecond // how long is waited for what must not happen
-	soon    = 3 * time.Second        // how long for what a heartbeat, after 15 s, must not have to bring about
+
+	patience = time.Minute            // how long is waited for what must happen
+	moment   = 300 * time.Millisecond // how long is waited for what must not happen
+	soon     = 3 * time.Second        // how long for what a heartbeat, after 15 s, must not have to bring about
 )
 
 // What a client of the Python originals in examples/migrate sees, it sees of their

@@ -1,9 +1,8 @@
 //go:build linux
 
-package e2e_test
+package python_test
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,10 +12,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/yieldsse/yieldsse/e2e/internal/programs"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // The Python apps that examples/migrate has, and the frameworks that each was
@@ -27,20 +28,16 @@ var (
 )
 
 // findPython returns an interpreter that has what the originals import. A test
-// without one is skipped, but not in CI.
+// without one skips; see [testenv.Skip].
 func findPython(tb testing.TB) string {
 	tb.Helper()
-	for _, name := range []string{"python3", "/usr/bin/python3"} {
-		if exec.Command(name, "-c", "import flask, django, rest_framework, gunicorn").Run() == nil {
-			return name
+	for _, path := range testenv.Find("python3") {
+		if exec.Command(path, "-c", "import flask, django, rest_framework, gunicorn").Run() == nil {
+			return path
 		}
 	}
-	const missing = "no python3 that has Flask, Django, Django REST framework and Gunicorn: on Debian they are " +
-		"python3-flask, python3-django, python3-djangorestframework and gunicorn"
-	if os.Getenv("CI") == "true" {
-		tb.Fatal(missing)
-	}
-	tb.Skip(missing)
+	testenv.Skip(tb, "no python3 that has Flask, Django, Django REST framework and Gunicorn: on Debian they are "+
+		"python3-flask, python3-django, python3-djangorestframework and gunicorn")
 	return ""
 }
 
@@ -50,7 +47,7 @@ type migrated struct {
 	app   string // that it is, or is a port of
 	url   string
 	cmd   *exec.Cmd // leads a process group
-	says  *transcript
+	says  *programs.Transcript
 	ended chan struct{} // closed when the process has
 }
 
@@ -74,7 +71,7 @@ func startOriginal(tb testing.TB, python, app string, threads int, tick time.Dur
 	}
 	cmd := exec.Command(python, "-m", "gunicorn", "--bind", "fd://3", "--worker-class", "gthread", "--threads", fmt.Sprint(threads),
 		"--worker-connections", fmt.Sprint(threads+100), wsgi) // those that are kept alive
-	cmd.Dir = filepath.Join("..", "examples", "migrate", app)
+	cmd.Dir = filepath.Join("..", "..", "examples", "migrate", app)
 	cmd.ExtraFiles = []*os.File{socket} // it is number 3
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "DJANGO_SETTINGS_MODULE=settings", fmt.Sprintf("TICK=%g", tick.Seconds()))
 	return startServer(tb, app, app, "http://"+ln.Addr().String(), cmd)
@@ -85,7 +82,7 @@ func buildPort(tb testing.TB, app string) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), app)
 	build := exec.Command("go", "build", "-o", path, "./examples/migrate/"+app)
-	build.Dir = ".."
+	build.Dir = "../.."
 	if out, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -95,7 +92,7 @@ func buildPort(tb testing.TB, app string) string {
 func startPort(tb testing.TB, program, app, framework string, tick time.Duration) *migrated {
 	tb.Helper()
 	s := startServer(tb, framework, app, "", exec.Command(program, "-framework", framework, "-addr", "127.0.0.1:0", "-tick", tick.String()))
-	if !s.says.wait(patience, func(said string) bool {
+	if !s.says.Wait(patience, func(said string) bool {
 		s.url = regexp.MustCompile(`http://\S+`).FindString(said)
 		return s.url != ""
 	}) {
@@ -106,7 +103,7 @@ func startPort(tb testing.TB, program, app, framework string, tick time.Duration
 
 func startServer(tb testing.TB, name, app, url string, cmd *exec.Cmd) *migrated {
 	tb.Helper()
-	s := &migrated{name: name, app: app, url: url, cmd: cmd, says: newTranscript(), ended: make(chan struct{})}
+	s := &migrated{name: name, app: app, url: url, cmd: cmd, says: new(programs.Transcript), ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = s.says, s.says
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = patience
@@ -155,48 +152,7 @@ func (s *migrated) tell(t *testing.T, text string) {
 	}
 }
 
-// A transcript is what a process has said until now.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	more chan struct{} // closed when there is more
-}
-
-func newTranscript() *transcript { return &transcript{more: make(chan struct{})} }
-
-func (o *transcript) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	close(o.more)
-	o.more = make(chan struct{})
-	return o.text.Write(p)
-}
-
-func (o *transcript) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// wait waits until the text pleases, for d at most, and reports whether it did.
-func (o *transcript) wait(d time.Duration, pleases func(said string) bool) bool {
-	timeout := time.After(d)
-	for {
-		o.mu.Lock()
-		said, more := o.text.String(), o.more
-		o.mu.Unlock()
-		if pleases(said) {
-			return true
-		}
-		select {
-		case <-more:
-		case <-timeout:
-			return false
-		}
-	}
-}
-
 // left reports whether the generator of that user is cleaned up within d.
 func (s *migrated) left(user string, d time.Duration) bool {
-	return s.says.wait(d, func(said string) bool { return strings.Contains(said, user+" has left") })
+	return s.says.Wait(d, func(said string) bool { return strings.Contains(said, user+" has left") })
 }

@@ -1,6 +1,7 @@
-package e2e_test
+package browsers_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,8 +11,34 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
 )
+
+func TestMain(m *testing.M) { browsertest.Main(m) }
+
+// A page is a window that has EventSources.
+type page struct{ *browsertest.Page }
+
+func openPage(t *testing.T, b browser.Profile, url string) *page {
+	t.Helper()
+	return &page{browsertest.Open(t, b, url)}
+}
+
+func eval[T any](p *page, js string) T {
+	p.Helper()
+	return browsertest.Eval[T](p.Page, js)
+}
+
+// jsonOf is for values that have a JSON.
+func jsonOf(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
 
 // The states of an EventSource.
 const (
@@ -48,34 +75,35 @@ var always = []string{"open", "message", "error"}
 // types, and for those that it always has.
 func (p *page) listen(name, url, init string, types ...string) {
 	p.Helper()
-	p.do(fmt.Sprintf(`
+	p.Do(fmt.Sprintf(`
 		const es = new EventSource(%q, %s);
 		const all = [{ type: "fresh", state: es.readyState, id: "", data: "" }];
 		for (const type of %s) es.addEventListener(type, (e) =>
 			all.push({ type: e.type, state: es.readyState, id: e.lastEventId ?? "", data: e.data ?? "" }));
-		(window.sources ??= {})[%q] = { es, all };`, url, init, jsonOf(p.T, slices.Concat(always, types)), name))
+		(window.sources ??= {})[%q] = { es, all };
+		window.report = () => JSON.stringify(sources).slice(0, 5000);`, url, init, jsonOf(p.T, slices.Concat(always, types)), name))
 }
 
 // sees waits until an EventSource has dispatched as much as is wanted, which it is
-// to be.
+// to be, or something else.
 func (p *page) sees(name string, want []dispatch) {
 	p.Helper()
 	all := fmt.Sprintf("sources[%q].all", name)
-	enough := p.waits(fmt.Sprintf("%s.length >= %d", all, len(want)))
-	got := eval[[]dispatch](p, all)
+	same := fmt.Sprintf("%s.every((e, i) => JSON.stringify(e) === JSON.stringify(%s[i]))", all, jsonOf(p.T, want))
+	got := browsertest.When[[]dispatch](p.Page, fmt.Sprintf("%s.length >= %d || !%s", all, len(want), same), all)
 	for i := range min(len(got), len(want)) {
 		if got[i] != want[i] {
 			p.Errorf("%s, event %d: got %+v, want %+v", name, i+1, got[i], want[i])
 		}
 	}
-	if !enough || len(got) > len(want) {
+	if len(got) != len(want) {
 		p.Fatalf("%s: got %d events, want %d: %+v", name, len(got), len(want), got)
 	}
 }
 
 func (p *page) closeSource(name string) {
 	p.Helper()
-	p.do(fmt.Sprintf(`sources[%q].es.close();`, name))
+	p.Do(fmt.Sprintf(`sources[%q].es.close();`, name))
 }
 
 // A scene is a page and the server that it comes from, in one protocol.
@@ -91,7 +119,7 @@ func TestEventSource(t *testing.T) {
 	for _, framework := range hosts.Frameworks() {
 		t.Run(strings.ReplaceAll(framework, "/", " "), func(t *testing.T) {
 			t.Parallel()
-			inBrowsers(t, func(t *testing.T, b browser.Profile) {
+			browsertest.Run(t, func(t *testing.T, b browser.Profile) {
 				p := openPage(t, b, "about:blank") // a window for all, since windows are slow to open
 				for _, secure := range []bool{false, true} {
 					proto, name, serve := "HTTP/1.1", "HTTP 1.1", hosts.Serve
@@ -113,10 +141,10 @@ func TestEventSource(t *testing.T) {
 					} {
 						t.Run(name+"/"+test.name, func(t *testing.T) {
 							srv := serve(t, framework, test.opts...)
-							s := scene{&page{t, p.Page}, srv, proto}
-							s.visit(srv.URL + "/page")
+							s := scene{&page{p.On(t)}, srv, proto}
+							s.Visit(srv.URL + "/page")
 							defer srv.Cut()              // what the browser has opened in advance
-							defer s.visit("about:blank") // which closes the streams
+							defer s.Visit("about:blank") // which closes the streams
 							test.run(s)
 						})
 					}
@@ -220,7 +248,7 @@ func testRetry(s scene) {
 // A page of another origin reads with the user's cookie if it asks to, without it
 // if not, and nothing at all if the server does not know the page.
 func testAcrossOrigins(s scene) {
-	s.do(`document.cookie = "user=Ada";`)
+	s.Do(`document.cookie = "user=Ada";`)
 	elsewhere := httptest.NewUnstartedServer(http.NotFoundHandler())
 	if strings.HasPrefix(s.srv.URL, "https:") {
 		elsewhere.StartTLS()
@@ -243,8 +271,8 @@ func testAcrossOrigins(s scene) {
 		{"an unknown origin", stranger, withCookies, "", true},
 	} {
 		s.Run(test.name, func(t *testing.T) {
-			p := &page{t, s.Page}
-			p.visit(test.page)
+			p := &page{s.On(t)}
+			p.Visit(test.page)
 			p.listen(test.name, s.srv.URL+"/user", test.init)
 			want := []dispatch{{"fresh", connecting, "", ""}}
 			if test.refuse {

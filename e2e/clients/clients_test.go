@@ -1,4 +1,4 @@
-package e2e_test
+package clients_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // A client is a program that nobody here wrote, with a few lines around it.
@@ -31,7 +32,7 @@ func clients(t *testing.T) []client {
 	node := func(args ...string) func(*testing.T, ask) *process {
 		return func(t *testing.T, a ask) *process {
 			t.Helper()
-			cmd := exec.Command(need(t, "node"), append(args, a.String())...)
+			cmd := exec.Command(testenv.Program(t, "node"), append(args, a.String())...)
 			cmd.Dir = scripts
 			return start(t, cmd, readJSON)
 		}
@@ -73,13 +74,13 @@ func clients(t *testing.T) []client {
 	}
 }
 
-// npm installs what package-lock.json names in a copy of testdata/clients, and
+// npm installs what package-lock.json names in a copy of testdata, and
 // returns that.
 func npm(t *testing.T) (dir string) {
 	t.Helper()
-	path := need(t, "npm")
+	path := testenv.Program(t, "npm")
 	dir = t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata/clients")); err != nil {
+	if err := os.CopyFS(dir, os.DirFS("testdata")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -88,7 +89,7 @@ func npm(t *testing.T) (dir string) {
 	cmd.Dir = dir
 	cmd.WaitDelay = time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
-		lack(t, "npm ci: "+err.Error()+"\n"+string(out))
+		testenv.Skip(t, "npm ci: "+err.Error()+"\n"+string(out))
 	}
 	return dir
 }
@@ -97,9 +98,9 @@ func npm(t *testing.T) (dir string) {
 func withEventSource(start func(*testing.T, ask) *process) func(*testing.T, ask) *process {
 	return func(t *testing.T, a ask) *process {
 		t.Helper()
-		cmd := exec.Command(need(t, "node"), "--experimental-eventsource", "--eval", "new EventSource('data:,').close()")
+		cmd := exec.Command(testenv.Program(t, "node"), "--experimental-eventsource", "--eval", "new EventSource('data:,').close()")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			lack(t, "this node has no EventSource: install one of 20.18 or later\n"+string(out))
+			testenv.Skip(t, "this node has no EventSource: install one of 20.18 or later\n"+string(out))
 		}
 		return start(t, a)
 	}
@@ -109,12 +110,12 @@ func withEventSource(start func(*testing.T, ask) *process) func(*testing.T, ask)
 // several.
 func withRequests(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"/usr/bin/python3", "python3"} {
-		if path, err := exec.LookPath(name); err == nil && exec.Command(path, "-c", "import requests").Run() == nil {
+	for _, path := range testenv.Find("python3") {
+		if exec.Command(path, "-c", "import requests").Run() == nil {
 			return path
 		}
 	}
-	lack(t, "no Python with requests: install python3-requests to run this test")
+	testenv.Skip(t, "no Python with requests: install python3-requests to run this test")
 	return ""
 }
 

@@ -1,4 +1,4 @@
-package e2e_test
+package proxies_test
 
 import (
 	"errors"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
+	"github.com/yieldsse/yieldsse/e2e/internal/programs"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
@@ -27,25 +28,36 @@ func TestProxies(t *testing.T) {
 	for _, p := range proxies {
 		for _, framework := range hosts.Frameworks() {
 			t.Run(p.name+"/"+framework, func(t *testing.T) {
+				t.Parallel()
 				srv := hosts.Serve(t, framework, core.WithHeartbeat(250*time.Millisecond))
 				gate := p.start(t, srv.Addr)
+				var idle []*ssetest.Stream
+				clients := make(map[string]through)
+				for _, protocol := range p.protocols {
+					c := through{srv, gate.url, programs.Client(t, gate.cert, protocol)}
+					clients[protocol] = c
+					idle = append(idle, c.open(t, "/idle"))
+				}
+				silent := time.After(beyondIdle)
 				for _, protocol := range p.protocols {
 					t.Run(protocol, func(t *testing.T) {
-						c := through{srv, gate.url, gate.client(t, protocol)}
-						idle := c.open(t, "/idle")
-						silent := time.After(beyondIdle)
+						c := clients[protocol]
 						t.Run("prompt", c.prompt)
 						t.Run("resumes", func(t *testing.T) { c.resumes(t, slices.Contains(p.breaks, protocol)) })
 						t.Run("posts", c.posts)
 						t.Run("leaves", c.leaves)
-
-						// Heartbeats have kept it open all the while.
-						ssetest.Equal(t, idle.Collect(1), []core.Event{{ID: "1", Data: "before"}})
-						<-silent
-						srv.GoOn("/idle")
-						ssetest.Equal(t, idle.All(), []core.Event{{ID: "2", Data: "behind"}})
-						srv.Ended("/idle")
 					})
+				}
+
+				// Heartbeats have kept these open all the while.
+				<-silent
+				for _, s := range idle {
+					ssetest.Equal(t, s.Collect(1), []core.Event{{ID: "1", Data: "before"}})
+					srv.GoOn("/idle")
+				}
+				for _, s := range idle {
+					ssetest.Equal(t, s.All(), []core.Event{{ID: "2", Data: "behind"}})
+					srv.Ended("/idle")
 				}
 			})
 		}
@@ -79,11 +91,12 @@ func TestProxiesCompress(t *testing.T) {
 		p := p.compressing()
 		for _, framework := range hosts.Frameworks() {
 			t.Run(p.name+"/"+framework, func(t *testing.T) {
+				t.Parallel()
 				srv := hosts.Serve(t, framework)
 				gate := p.start(t, srv.Addr)
 				for _, protocol := range p.protocols {
 					t.Run(protocol, func(t *testing.T) {
-						c := through{srv, gate.url, gate.client(t, protocol)}
+						c := through{srv, gate.url, programs.Client(t, gate.cert, protocol)}
 						if !c.compressed(t) {
 							t.Error("got a stream that is not compressed")
 						}
@@ -103,7 +116,7 @@ func TestProxiesCompress(t *testing.T) {
 			gate := p.start(t, strings.TrimPrefix(untouched, "http://"))
 			for _, protocol := range p.protocols {
 				t.Run(protocol, func(t *testing.T) {
-					through{nil, gate.url, gate.client(t, protocol)}.prompt(t)
+					through{nil, gate.url, programs.Client(t, gate.cert, protocol)}.prompt(t)
 				})
 			}
 		})
@@ -119,7 +132,7 @@ func TestProxyCaddyEncodes(t *testing.T) {
 	gate := p.start(t, srv.Addr)
 	for _, protocol := range p.protocols {
 		t.Run(protocol, func(t *testing.T) {
-			c := through{srv, gate.url, gate.client(t, protocol)}
+			c := through{srv, gate.url, programs.Client(t, gate.cert, protocol)}
 			if c.compressed(t) {
 				t.Error("got a compressed stream, want it left alone")
 			}
@@ -134,11 +147,12 @@ func TestProxiesWithoutHeartbeats(t *testing.T) {
 	for _, p := range proxies {
 		for _, framework := range hosts.Frameworks() {
 			t.Run(p.name+"/"+framework, func(t *testing.T) {
+				t.Parallel()
 				srv := hosts.Serve(t, framework, core.WithHeartbeat(0))
 				gate := p.start(t, srv.Addr)
 				for _, protocol := range p.protocols {
 					t.Run(protocol, func(t *testing.T) {
-						c := through{srv, gate.url, gate.client(t, protocol)}
+						c := through{srv, gate.url, programs.Client(t, gate.cert, protocol)}
 						s := c.open(t, "/idle")
 						ssetest.Equal(t, s.Collect(1), []core.Event{{ID: "1", Data: "before"}})
 						if rest, _ := s.Rest(); len(rest) > 0 {
@@ -172,13 +186,14 @@ func TestProxiesHeartbeats(t *testing.T) {
 	for _, tt := range tests {
 		for _, framework := range hosts.Frameworks() {
 			t.Run(tt.name+"/"+framework+"/"+tt.protocol, func(t *testing.T) {
+				t.Parallel()
 				p := proxies[slices.IndexFunc(proxies, func(p proxy) bool { return p.name == tt.name })]
 				if watch := unwatched[p.name]; watch != "" {
 					p.edits = slices.Concat(p.edits, []string{watch, ""})
 				}
 				srv := hosts.Serve(t, framework, core.WithHeartbeat(heartbeat))
 				gate := p.start(t, srv.Addr)
-				through{srv, gate.url, gate.client(t, tt.protocol)}.leavesBy(t, tt.heartbeats)
+				through{srv, gate.url, programs.Client(t, gate.cert, tt.protocol)}.leavesBy(t, tt.heartbeats)
 			})
 		}
 	}
@@ -209,7 +224,7 @@ func TestProxyNginxGathers(t *testing.T) {
 					over.Store(true)
 				}))
 				gate := p.start(t, strings.TrimPrefix(upstream, "http://"))
-				c := through{nil, gate.url, gate.client(t, "HTTP/1.1")}
+				c := through{nil, gate.url, programs.Client(t, gate.cert, "HTTP/1.1")}
 				ssetest.Equal(t, c.open(t, "/").Collect(1), []core.Event{{Data: "first"}})
 				if got, want := over.Load(), gathered; got != want {
 					t.Errorf("the response was over before its first event came: got %t, want %t", got, want)
@@ -231,6 +246,10 @@ func (c through) open(t *testing.T, path string) *ssetest.Stream {
 	t.Helper()
 	return ssetest.Request{URL: c.url + path, Client: c.client}.Open(t)
 }
+
+// tries is how often something has to be late for the proxy to be the cause, and
+// not the machine.
+const tries = 20
 
 // limit is how late an event may come.
 const limit = 100 * time.Millisecond
@@ -255,7 +274,7 @@ func (c through) late(t *testing.T) time.Duration {
 func (c through) prompt(t *testing.T) {
 	t.Helper()
 	var late []time.Duration
-	for range 5 {
+	for range tries {
 		late = append(late, c.late(t))
 		if slices.Min(late) <= limit {
 			t.Logf("%d events, the latest after %v", hosts.Ticks, slices.Min(late))
@@ -317,7 +336,7 @@ func (c through) leaves(t *testing.T) {
 func (c through) leavesAtOnce(t *testing.T) {
 	const limit = 300 * time.Millisecond // a third of that
 	var took []time.Duration
-	for range 5 {
+	for range tries {
 		s := c.open(t, "/idle")
 		s.Next()
 		begin := time.Now()
@@ -338,7 +357,7 @@ func (c through) leavesBy(t *testing.T, heartbeats int) {
 	t.Helper()
 	want := time.Duration(heartbeats) * heartbeat
 	var took []time.Duration
-	for range 5 {
+	for range tries {
 		s := c.open(t, "/idle")
 		s.Next()
 		begin := time.Now()

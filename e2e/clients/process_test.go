@@ -1,8 +1,7 @@
-package e2e_test
+package clients_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"io"
 	"io/fs"
@@ -10,35 +9,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"sync"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/e2e/internal/programs"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// need returns the path of a program. A test without it is skipped, but fails in
-// CI.
-func need(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		path, err = exec.LookPath(filepath.Join("/usr/sbin", program)) // where only root looks by default
-	}
-	if err != nil {
-		lack(t, "no "+program+": install it to run this test")
-	}
-	return path
-}
-
-// lack skips a test for a reason that is no reason in CI.
-func lack(t *testing.T, reason string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
-}
+// patience bounds each wait.
+const patience = time.Minute
 
 // An ask is what a client is told to do.
 type ask struct {
@@ -95,7 +76,7 @@ type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	stdin  io.Closer
-	stderr buffer
+	stderr programs.Transcript
 	lines  chan line // closed at the end of the process
 	err    error     // what the end was, from then on
 }
@@ -134,7 +115,7 @@ func start(t *testing.T, cmd *exec.Cmd, read func(p *process, stdout io.Reader) 
 	return p
 }
 
-// readJSON reads what the scripts of testdata/clients write.
+// readJSON reads what the scripts of testdata write.
 func readJSON(p *process, stdout io.Reader) error {
 	for in := bufio.NewScanner(stdout); in.Scan(); {
 		var l line
@@ -149,7 +130,7 @@ func readJSON(p *process, stdout io.Reader) error {
 // wants waits for lines.
 func (p *process) wants(want []line) {
 	p.t.Helper()
-	timer := time.NewTimer(20 * time.Second)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for i, want := range want {
 		select {
@@ -175,7 +156,7 @@ func (p *process) ends() {
 		if ok {
 			p.t.Fatalf("got %+v, want no more", l)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		p.t.Fatal("the client does not end")
 	}
 	if p.err != nil {
@@ -183,37 +164,19 @@ func (p *process) ends() {
 	}
 }
 
-// A buffer can be read while it is written.
-type buffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // curl starts the client that is curl, with the exit code that tells of a broken
 // response.
 func curl(t *testing.T, a ask, broken int, args ...string) *process {
 	t.Helper()
 	dir := t.TempDir()
-	args = append(args, "--no-buffer", "--silent", "--show-error", "--max-time", "30", "--dump-header", filepath.Join(dir, "head"))
+	args = append(args, "--no-buffer", "--silent", "--show-error", "--max-time", strconv.Itoa(int(patience.Seconds())), "--dump-header", filepath.Join(dir, "head"))
 	if a.LastEventID != "" {
 		args = append(args, "--header", "Last-Event-ID: "+a.LastEventID)
 	}
 	if a.Body != "" {
 		args = append(args, "--data-binary", a.Body)
 	}
-	return start(t, exec.Command(need(t, "curl"), append(args, a.URL)...), func(p *process, stdout io.Reader) error {
+	return start(t, exec.Command(testenv.Program(t, "curl"), append(args, a.URL)...), func(p *process, stdout io.Reader) error {
 		in := bufio.NewReader(stdout)
 		if _, err := in.Peek(1); err == nil {
 			p.lines <- line{Say: "open"}

@@ -1,13 +1,9 @@
-package e2e_test
+package proxies_test
 
 import (
 	"bytes"
-	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +14,9 @@ import (
 	"testing"
 	"text/template"
 	"time"
+
+	"github.com/yieldsse/yieldsse/e2e/internal/programs"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // A proxy is a program, and a block of docs/proxies.md that it is given.
@@ -25,7 +24,7 @@ type proxy struct {
 	name      string
 	program   string
 	args      []string // Dir stands for the directory of frame
-	frame     string   // in testdata/proxies
+	frame     string   // in testdata
 	block     string   // its language in the document
 	nth       int      // of those in its language
 	edits     []string // pairs, that make of the block what can be tried
@@ -102,7 +101,7 @@ func (p proxy) results() string {
 // document returns docs/proxies.md.
 func document(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../docs/proxies.md")
+	text, err := os.ReadFile("../../docs/proxies.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,11 +134,11 @@ type gate struct {
 // test. A port that was free may be taken when it is opened; then another is tried.
 func (p proxy) start(t *testing.T, upstream string) *gate {
 	t.Helper()
-	program := need(t, p.program)
+	program := testenv.Program(t, p.program)
 	var said string
 	for range 5 {
 		dir := t.TempDir()
-		cert := writeCertificate(t, dir)
+		cert := programs.WriteCertificate(t, dir)
 		addr := freeAddr(t)
 		p.configure(t, dir, addr, upstream)
 		cmd := exec.Command(program)
@@ -177,7 +176,7 @@ func (p proxy) configure(t *testing.T, dir, addr, upstream string) {
 	block = strings.ReplaceAll(block, "Addr", addr)
 	block = strings.ReplaceAll(block, "/etc/ssl", dir)
 
-	frame, err := template.ParseFiles(filepath.Join("testdata/proxies", p.frame))
+	frame, err := template.ParseFiles(filepath.Join("testdata", p.frame))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +203,7 @@ func (p proxy) configure(t *testing.T, dir, addr, upstream string) {
 // returns what it has said.
 func run(t *testing.T, cmd *exec.Cmd, addr string) (said string) {
 	t.Helper()
-	var stderr buffer
+	var stderr programs.Transcript
 	cmd.Stdout, cmd.Stderr = &stderr, &stderr
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
@@ -248,35 +247,4 @@ func freeAddr(t *testing.T) string {
 	}
 	defer ln.Close()
 	return ln.Addr().String()
-}
-
-// writeCertificate writes the files that the blocks name, for 127.0.0.1.
-func writeCertificate(t *testing.T, dir string) *x509.Certificate {
-	t.Helper()
-	srv := httptest.NewTLSServer(nil)
-	defer srv.Close()
-	pair := srv.TLS.Certificates[0]
-	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})
-	for name, text := range map[string][]byte{"example.key": key, "example.pem": append(cert, key...)} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return srv.Certificate()
-}
-
-// client returns a client that speaks one protocol with the proxy.
-func (g *gate) client(t *testing.T, protocol string) *http.Client {
-	t.Helper()
-	transport := &http.Transport{Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}
-	transport.TLSClientConfig.RootCAs.AddCert(g.cert)
-	transport.Protocols.SetHTTP1(protocol == "HTTP/1.1")
-	transport.Protocols.SetHTTP2(protocol == "HTTP/2")
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
 }

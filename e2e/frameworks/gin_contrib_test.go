@@ -1,4 +1,4 @@
-package e2e_test
+package frameworks_test
 
 import (
 	"compress/gzip"

@@ -1,0 +1,294 @@
+// Package browsertest runs tests in real browsers. Each step of one is bounded, and
+// if it fails, the test tells what its page shows.
+package browsertest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+	"github.com/yieldsse/yieldsse/internal/testenv"
+)
+
+const (
+	patience = time.Minute      // for one step
+	slow     = 10 * time.Second // a step that is worth a line
+	reserve  = 20 * time.Second // what a test keeps of its time limit to tell what has failed
+)
+
+// A running browser serves all tests of a package.
+type running struct {
+	start func() (browser.Browser, error) // once
+	used  bool
+}
+
+var browsers = func() map[string]*running {
+	all := make(map[string]*running)
+	for _, name := range browser.Names() {
+		r := new(running)
+		r.start = sync.OnceValues(func() (browser.Browser, error) {
+			r.used = true
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			return browser.Start(ctx, name)
+		})
+		all[name] = r
+	}
+	return all
+}()
+
+// Main runs a package's tests, ends the browsers that they have used, and then calls
+// the functions of cleanup.
+func Main(m *testing.M, cleanup ...func()) {
+	code := m.Run()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for name, r := range browsers {
+		if !r.used {
+			continue
+		}
+		if b, err := r.start(); err == nil {
+			if err := b.Close(ctx); err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+			}
+		}
+	}
+	for _, f := range cleanup {
+		f()
+	}
+	os.Exit(code) //nolint:gocritic // the context ends with the process
+}
+
+// limit bounds a step: to patience, and to what is left of the test's own time, so
+// that it ends with a word.
+func limit(t *testing.T) (context.Context, context.CancelFunc) {
+	t.Helper()
+	d := patience
+	if end, ok := t.Deadline(); ok {
+		d = max(min(d, time.Until(end)-reserve), time.Second)
+	}
+	return context.WithTimeoutCause(context.Background(), d, fmt.Errorf("not within %v", d.Round(time.Second)))
+}
+
+// Run runs a test in each browser, at once. Where there is no browser, it skips; see
+// [testenv.Skip].
+func Run(t *testing.T, test func(t *testing.T, b browser.Profile)) {
+	t.Helper()
+	for _, name := range browser.Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newProfile(t, name))
+		})
+	}
+}
+
+func newProfile(t *testing.T, name string) browser.Profile {
+	t.Helper()
+	b, err := browsers[name].start()
+	if errors.Is(err, browser.ErrMissing) {
+		testenv.Skip(t, err.Error())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := limit(t)
+	defer cancel()
+	p, err := b.Profile(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := limit(t)
+		defer cancel()
+		if err := p.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// A Page is a window, as a test looks at it.
+type Page struct {
+	*testing.T
+	Window browser.Page
+	close  func() // once
+}
+
+// Open opens a window, until the end of the test.
+func Open(t *testing.T, b browser.Profile, url string) *Page {
+	t.Helper()
+	ctx, cancel := limit(t)
+	defer cancel()
+	w, err := b.Open(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Page{t, w, sync.OnceFunc(func() {
+		ctx, cancel := limit(t)
+		defer cancel()
+		if err := w.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})}
+	t.Cleanup(p.close)
+	return p
+}
+
+// On returns the page as a subtest looks at it.
+func (p *Page) On(t *testing.T) *Page {
+	t.Helper()
+	return &Page{t, p.Window, p.close}
+}
+
+// Close closes the window before the end of the test.
+func (p *Page) Close() { p.close() }
+
+// step does one thing in the window. If it fails, so does the test, and tells what
+// the page shows.
+func (p *Page) step(what string, f func(ctx context.Context) error) {
+	p.Helper()
+	ctx, cancel := limit(p.T)
+	defer cancel()
+	begin := time.Now()
+	if err := f(ctx); err != nil {
+		p.Fatalf("%s: %v\n%s", what, err, p.Shows())
+	}
+	if took := time.Since(begin); took > slow {
+		p.Logf("%s has taken %v", what, took.Round(time.Second))
+	}
+}
+
+// Shows describes the page: its address, its text, what it reports itself, and its
+// console.
+func (p *Page) Shows() string {
+	ctx, cancel := context.WithTimeout(context.Background(), reserve/2)
+	defer cancel()
+	text, err := p.Window.Eval(ctx, `[
+		"The page is " + location.href + ", " + document.readyState + ".",
+		window.report?.() ?? "",
+		"It shows:",
+		(document.body?.innerText ?? "nothing").slice(0, 3000),
+	].join("\n")`)
+	if err != nil {
+		text = fmt.Sprintf("The page does not say what it shows: %v", err)
+	}
+	return text + "\nIts console:\n" + strings.Join(p.Window.Console(), "\n")
+}
+
+// Eval returns the value of an expression, or of the promise of one.
+func Eval[T any](p *Page, js string) T {
+	p.Helper()
+	var v T
+	p.step(js, func(ctx context.Context) error {
+		text, err := p.Window.Eval(ctx, "(async () => JSON.stringify(await ("+js+")) ?? 'null')()")
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal([]byte(text), &v)
+	})
+	return v
+}
+
+// Do runs statements.
+func (p *Page) Do(js string) {
+	p.Helper()
+	Eval[any](p, "(async () => {"+js+"\n})()")
+}
+
+// Text returns the string that an expression has for a value.
+func (p *Page) Text(js string) string {
+	p.Helper()
+	return Eval[string](p, js)
+}
+
+// Wait waits until a condition holds.
+func (p *Page) Wait(js string) {
+	p.Helper()
+	When[bool](p, js, "true")
+}
+
+// When waits until a condition holds, and returns a value as it is at once then.
+func When[T any](p *Page, condition, value string) T {
+	p.Helper()
+	var v T
+	p.step("waiting for "+condition, func(ctx context.Context) error {
+		text, err := p.Window.Eval(ctx, fmt.Sprintf(`new Promise((resolve, reject) => {
+			const look = () => {
+				try {
+					if (%s) resolve(JSON.stringify(%s));
+					else setTimeout(look, 10);
+				} catch (e) {
+					reject(e);
+				}
+			};
+			look();
+		})`, condition, value))
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal([]byte(text), &v)
+	})
+	return v
+}
+
+// Click clicks as a person does: on what can be seen.
+func (p *Page) Click(selector string) {
+	p.Helper()
+	at := Eval[*browser.Rect](p, fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		e.scrollIntoView({ block: "center", behavior: "instant" });
+		const box = e.getBoundingClientRect();
+		const x = box.x + box.width / 2, y = box.y + box.height / 2;
+		const top = document.elementFromPoint(x, y);
+		return e === top || e.contains(top) ? { x, y } : null;
+	})()`, selector))
+	if at == nil {
+		p.Fatalf("%s cannot be clicked: something else lies there\n%s", selector, p.Shows())
+	}
+	p.step("click "+selector, func(ctx context.Context) error { return p.Window.Click(ctx, at.X, at.Y) })
+}
+
+// Set fills in a field.
+func (p *Page) Set(selector, value string) {
+	p.Helper()
+	p.Do(fmt.Sprintf(`const field = document.querySelector(%q);
+		field.value = %q;
+		for (const type of ["input", "change"]) field.dispatchEvent(new Event(type, { bubbles: true }));`, selector, value))
+}
+
+// Visit shows a URL.
+func (p *Page) Visit(url string) {
+	p.Helper()
+	p.step("visit "+url, func(ctx context.Context) error { return p.Window.Navigate(ctx, url) })
+}
+
+// Resize sets the size of what can be seen.
+func (p *Page) Resize(width, height int) {
+	p.Helper()
+	p.step("resize", func(ctx context.Context) error { return p.Window.Resize(ctx, width, height) })
+}
+
+// Screenshot returns a PNG of a part of the document.
+func (p *Page) Screenshot(part browser.Rect) (png []byte) {
+	p.Helper()
+	p.step("screenshot", func(ctx context.Context) (err error) {
+		png, err = p.Window.Screenshot(ctx, part)
+		return err
+	})
+	return png
+}
+
+// WantIn fails the test if want is not part of got.
+func (p *Page) WantIn(got, want string) {
+	p.Helper()
+	if !strings.Contains(got, want) {
+		p.Errorf("got %q, want %q in it", got, want)
+	}
+}

@@ -1,0 +1,97 @@
+// Package programs has what tests share that run other programs.
+package programs
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A Transcript is what a program has said until now.
+type Transcript struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{} // closed when there is more
+}
+
+func (o *Transcript) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.more != nil {
+		close(o.more)
+		o.more = nil
+	}
+	return o.text.Write(p)
+}
+
+func (o *Transcript) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// Wait waits until the text pleases, for d at most, and reports whether it did.
+func (o *Transcript) Wait(d time.Duration, pleases func(said string) bool) bool {
+	timeout := time.NewTimer(d)
+	defer timeout.Stop()
+	for {
+		o.mu.Lock()
+		if o.more == nil {
+			o.more = make(chan struct{})
+		}
+		said, more := o.text.String(), o.more
+		o.mu.Unlock()
+		if pleases(said) {
+			return true
+		}
+		select {
+		case <-more:
+		case <-timeout.C:
+			return false
+		}
+	}
+}
+
+// WriteCertificate writes a certificate for 127.0.0.1 into dir: example.key has its
+// key, and example.pem has both.
+func WriteCertificate(t testing.TB, dir string) *x509.Certificate {
+	t.Helper()
+	srv := httptest.NewTLSServer(nil)
+	defer srv.Close()
+	pair := srv.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})
+	for name, text := range map[string][]byte{"example.key": key, "example.pem": append(cert, key...)} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return srv.Certificate()
+}
+
+// Client returns a client that trusts a certificate and speaks these protocols.
+func Client(t testing.TB, cert *x509.Certificate, protocols ...string) *http.Client {
+	t.Helper()
+	transport := &http.Transport{
+		Protocols:       new(http.Protocols),
+		TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12},
+	}
+	transport.TLSClientConfig.RootCAs.AddCert(cert)
+	transport.Protocols.SetHTTP1(slices.Contains(protocols, "HTTP/1.1"))
+	transport.Protocols.SetHTTP2(slices.Contains(protocols, "HTTP/2"))
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
