@@ -27,7 +27,8 @@ const (
 // 400 if the body cannot be read. Then the adapter closes the connection after its
 // answer, and reads no more.
 func DrainBody(ctx context.Context, body io.Reader, setDeadline func(time.Time) error) error {
-	if err := setDeadline(time.Now().Add(BodyTimeout)); err != nil {
+	deadline := time.Now().Add(BodyTimeout)
+	if err := setDeadline(deadline); err != nil {
 		return bodyRefusal(ctx, discardBeside(ctx, body))
 	}
 	stopped := make(chan struct{})
@@ -38,6 +39,9 @@ func DrainBody(ctx context.Context, body io.Reader, setDeadline func(time.Time) 
 	err := discard(body)
 	if !stop() {
 		<-stopped // because the connection is not ours anymore when the handler has returned
+	}
+	if err != nil && !errors.Is(err, errBodyTooLarge) && !time.Now().Before(deadline) {
+		err = os.ErrDeadlineExceeded // which a reader may have put in other words
 	}
 	return bodyRefusal(ctx, err)
 }

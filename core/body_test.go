@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,7 @@ var bodies = []struct {
 	{"silence after all that may be left", func(w net.Conn) { send(w, core.MaxBody) }, 408, core.BodyTimeout},
 	{"a byte each second", func(w net.Conn) {
 		for send(w, 1) {
-			time.Sleep(time.Second) // in a bubble
+			time.Sleep(time.Second) //nolint:forbidigo // in a synctest bubble
 		}
 	}, 408, core.BodyTimeout},
 }
@@ -44,8 +45,10 @@ func TestDrainBody(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r, w := net.Pipe()
+					var sending sync.WaitGroup
+					defer sending.Wait()
 					defer r.Close()
-					go tt.send(w)
+					sending.Go(func() { tt.send(w) })
 					setDeadline := r.SetReadDeadline
 					if !deadlines {
 						setDeadline = func(time.Time) error { return errors.ErrUnsupported }
@@ -117,7 +120,7 @@ func TestDrainBodyThatIsBroken(t *testing.T) {
 
 // status is that of a refusal, or 0.
 func status(err error) int {
-	refused, ok := err.(*core.RefusedError) //nolint:errorlint // a refusal is not wrapped
+	refused, ok := err.(*core.RefusedError)
 	if !ok {
 		return 0
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{Serve: serveSite, Ignore: longLived})
+	ssetest.Conformance(t, ssetest.Mount{Serve: serveSite, WholeBodies: true, Ignore: longLived})
 }
 
 func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {

@@ -1,36 +1,41 @@
 package nethttpsse
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 )
 
 // A conn is a core.Conn on a ResponseWriter. Bytes go through the writer that the
-// host gave, and so does the flush.
+// host gave, and so does the flush. Deadlines are those of the server's own writer,
+// since a middleware's may do nothing.
 type conn struct {
-	w       http.ResponseWriter
-	flush   func() error
-	control *http.ResponseController
-	held    error // a middleware holds the response back
-	stuck   bool  // Abort could not reach the connection
+	w      http.ResponseWriter
+	flush  func() error
+	server *http.ResponseController // of the last writer of the chain
 
+	breaks breaking
+	broken atomic.Bool // the client is to see a broken response
+	held   error       // a middleware holds the response back
+
+	leftBody     bool          // net/http may wait for a body when the handler has returned
 	writeTimeout time.Duration // the server's
 
 	hijacker http.Hijacker // nil if the session stays in the handler
+	detached bool
 	reporter reporter
 }
 
-// newConn refuses a writer that would hold the stream back.
-func newConn(w http.ResponseWriter) (*conn, error) {
-	c := &conn{w: w, control: http.NewResponseController(w)}
+// newConn refuses a writer that would hold the stream back, or could not break it.
+func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	last := Unwrap(w)
+	c := &conn{w: w, server: http.NewResponseController(last)}
 	bottom := flusher(last)
 	if bottom == nil {
 		return nil, refuse("a %T cannot flush", last)
@@ -54,7 +59,9 @@ func newConn(w http.ResponseWriter) (*conn, error) {
 	if !shared {
 		return nil, refuse("a %T holds the headers back", w)
 	}
-	return c, nil
+	var err error
+	c.breaks, err = breakingOf(last, r)
+	return c, err
 }
 
 func refuse(format string, w http.ResponseWriter) error {
@@ -63,6 +70,12 @@ func refuse(format string, w http.ResponseWriter) error {
 		Err: fmt.Errorf("nethttpsse: "+format+", and would hold the stream back: "+
 			"take the route out of the middleware that made it", w),
 	}
+}
+
+// A deadliner sets deadlines itself.
+type deadliner interface {
+	SetReadDeadline(deadline time.Time) error
+	SetWriteDeadline(deadline time.Time) error
 }
 
 type flushErrorer interface{ FlushError() error }
@@ -95,44 +108,13 @@ func unwrap(w http.ResponseWriter) http.ResponseWriter {
 	return nil
 }
 
-// drain reads what the view has left of a request's body, up to a bound: HTTP/1.1
-// notices that the client leaves only when the body is read to its end. A body
-// that does not come is refused, for net/http would wait for it before it sends
-// the headers. It reports whether that was all. ctx is the session's.
-func (c *conn) drain(ctx context.Context, r *http.Request) (all bool, err error) {
-	const (
-		most     = 1 << 20
-		patience = 5 * time.Second
-	)
-	if r.ProtoMajor != 1 || r.Body == nil || r.Body == http.NoBody {
-		return true, nil
-	}
-	_ = c.control.SetReadDeadline(time.Now().Add(patience))
-	stopped := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(stopped)
-		_ = c.control.SetReadDeadline(time.Unix(1, 0))
-	})
-	_, err = io.CopyN(io.Discard, r.Body, most)
-	if !stop() {
-		<-stopped // for the writer is not ours any more when the handler has returned
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return false, &core.RefusedError{
-			Status: http.StatusRequestTimeout,
-			Err:    errors.New("nethttpsse: the request's body has not come to its end"),
-		}
-	}
-	return errors.Is(err, io.EOF), nil
-}
-
 // begin lifts the server's own deadlines, which count from the request's start.
 func (c *conn) begin(srv *http.Server) {
 	if srv != nil {
 		c.writeTimeout = srv.WriteTimeout
 	}
-	_ = c.control.SetReadDeadline(time.Time{})
-	_ = c.control.SetWriteDeadline(time.Time{})
+	_ = c.server.SetReadDeadline(time.Time{})
+	_ = c.server.SetWriteDeadline(time.Time{})
 }
 
 // Send implements [core.Conn].
@@ -148,36 +130,64 @@ func (c *conn) Send(f core.Frames) error {
 	if errors.Is(err, http.ErrNotSupported) {
 		c.held = err
 	}
+	if err != nil {
+		c.broken.Store(true)
+	}
 	return err
 }
 
-// Abort implements [core.Conn]. A write deadline in the past makes HTTP/1.1 end
-// without its last chunk and HTTP/2 reset the stream, whatever the middlewares
-// do on the way out.
+// Abort implements [core.Conn]. Where deadlines do not break the response, serve
+// does.
 func (c *conn) Abort() {
-	c.stuck = c.control.SetWriteDeadline(time.Unix(1, 0)) != nil
+	c.broken.Store(true)
+	_ = c.server.SetWriteDeadline(time.Unix(1, 0))
 }
 
 // End implements [core.Conn]. The server ends the response when the handler has
 // returned; it gets its own patience for that, if it has one.
 func (c *conn) End() error {
 	if c.writeTimeout > 0 {
-		_ = c.control.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+		_ = c.server.SetWriteDeadline(time.Now().Add(c.writeTimeout))
 	}
 	return nil
 }
 
-// finish turns what the session returned into what Serve returns.
-func (c *conn) finish(r *http.Request, err error) error {
-	if c.held != nil {
+// serve runs the session, and sees to it that a response which is to be broken is.
+func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err error) {
+	defer func() {
+		if c.detached {
+			return
+		}
+		if c.leftBody {
+			_ = c.server.SetReadDeadline(time.Unix(1, 0)) // nothing more is read of its connection
+		}
+		if !c.broken.Load() {
+			return
+		}
 		c.Abort()
+		if c.breaks == byPanic {
+			// One recovery may take a panic of the stream's for one that it can answer.
+			if v := recover(); v != nil {
+				reporterOf(r).reportDetached(&core.PanicError{Value: v, Stack: debug.Stack()})
+			} else if err != nil {
+				logError(r, err)
+			}
+			panic(http.ErrAbortHandler)
+		}
+		if !r.ProtoAtLeast(1, 1) {
+			c.reset()
+		}
+	}()
+	err = s.Serve(c, stream)
+	if c.held != nil {
 		err = c.held
 	}
-	if c.stuck && server(r) != nil { // a test has nobody who would recover
-		if err != nil {
-			logError(r, err)
-		}
-		panic(http.ErrAbortHandler)
-	}
 	return err
+}
+
+// reset breaks a response of HTTP/1.0, whose end is that of the connection.
+func (c *conn) reset() {
+	if conn, _, err := c.server.Hijack(); err == nil {
+		core.Reset(conn)
+	}
 }

@@ -36,7 +36,8 @@ func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
 		}
 	}
 	conn, _, err := c.hijacker.Hijack() // what has been read ahead is for nobody
-	return conn, c.reporter.reportDetached, err == nil
+	c.detached = err == nil
+	return conn, c.reporter.reportDetached, c.detached
 }
 
 // reportDetached also tells where a panic was, which no recovery will tell, and
@@ -48,6 +49,6 @@ func (r reporter) reportDetached(err error) {
 		r.report(err)
 	case p.Value == http.ErrAbortHandler: //nolint:errorlint // as net/http has it
 	default:
-		r.logger.Printf("nethttpsse: stream of %s %s: %v\n%s", r.method, r.path, err, p.Stack)
+		r.logger.Printf("nethttpsse: stream of %q: %v\n%s", r.request, err, p.Stack)
 	}
 }

@@ -339,11 +339,11 @@ func TestDetachedFailure(t *testing.T) {
 	}{
 		{
 			"an error", fail(func(yield func(core.Event, error) bool) { yield(core.Event{}, boom) }), nil,
-			[]string{"stream of GET /x: boom"}, false,
+			[]string{"stream of \"GET /x\": boom"}, false,
 		},
 		{
 			"a panic", fail(func(func(core.Event, error) bool) { explode() }), nil,
-			[]string{"stream of GET /x: core: the generator panicked: boom", "nethttpsse_test.explode"}, false,
+			[]string{"stream of \"GET /x\": core: the generator panicked: boom", "nethttpsse_test.explode"}, false,
 		},
 		{"http.ErrAbortHandler", fail(func(func(core.Event, error) bool) { panic(http.ErrAbortHandler) }), nil, nil, false},
 		{

@@ -11,4 +11,8 @@
 // one is made, and the request's context ends when the client leaves or the
 // server shuts down: [http.Server.Shutdown] needs no other code, but for streams
 // that were detached from their handlers (see [core.WithDetach]).
+//
+// What a view leaves of the request's body is read before the response begins: see
+// [core.DrainBody]. A view that reads the body itself may wait for it as long as the
+// server lets it, also while the server shuts down.
 package nethttpsse

@@ -1,7 +1,6 @@
 package nethttpsse
 
 import (
-	"errors"
 	"log"
 	"net/http"
 	"slices"
@@ -41,8 +40,8 @@ func logError(r *http.Request, err error) { reporterOf(r).report(err) }
 
 // A reporter writes the failure of a request's stream to the server's ErrorLog.
 type reporter struct {
-	logger       *log.Logger
-	method, path string
+	logger  *log.Logger
+	request string // its method and path, as the client has sent them: to be quoted
 }
 
 func reporterOf(r *http.Request) reporter {
@@ -50,11 +49,11 @@ func reporterOf(r *http.Request) reporter {
 	if srv := server(r); srv != nil && srv.ErrorLog != nil {
 		logger = srv.ErrorLog
 	}
-	return reporter{logger, r.Method, r.URL.Path}
+	return reporter{logger, r.Method + " " + r.URL.Path}
 }
 
 func (r reporter) report(err error) {
-	r.logger.Printf("nethttpsse: stream of %s %s: %v", r.method, r.path, err)
+	r.logger.Printf("nethttpsse: stream of %q: %v", r.request, err)
 }
 
 // Serve runs view with a request whose context is the session's, and streams to
@@ -69,12 +68,31 @@ func (r reporter) report(err error) {
 //
 // w may be wrapped in writers that have an Unwrap method, as
 // [http.ResponseController] wants it. One that cannot flush is refused, since it
-// would hold the stream back. Where the write deadline cannot be reached, a
-// stream's failure goes to the server's ErrorLog, and Serve panics with
-// [http.ErrAbortHandler] to break the response.
+// would hold the stream back, and so is one with which a stream that fails could
+// not be told from a whole one. Where only a panic breaks the response, the failure
+// goes to the server's ErrorLog, and Serve panics with [http.ErrAbortHandler].
+//
+// If the request has a body, a refusal closes the connection, and does not wait for
+// what the client has not sent.
 func Serve(
 	w http.ResponseWriter, r *http.Request,
 	view func(r *http.Request) (core.Stream, error), opts ...core.Option,
+) error {
+	err := serve(w, r, view, opts)
+	if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
+		if refused.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(refused.RetryAfter.Seconds())))
+		}
+		if hasBody(r) {
+			leaveBody(w)
+		}
+	}
+	return err
+}
+
+func serve(
+	w http.ResponseWriter, r *http.Request,
+	view func(r *http.Request) (core.Stream, error), opts []core.Option,
 ) error {
 	srv := server(r)
 	if srv != nil {
@@ -82,10 +100,6 @@ func Serve(
 	}
 	s, err := core.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
 	if err != nil {
-		var refused *core.RefusedError
-		if errors.As(err, &refused) {
-			w.Header().Set("Retry-After", strconv.Itoa(int(refused.RetryAfter.Seconds())))
-		}
 		return err
 	}
 	served := false
@@ -99,11 +113,11 @@ func Serve(
 	if err != nil || stream == nil {
 		return err
 	}
-	c, err := newConn(w)
+	c, err := newConn(w, r)
 	if err != nil {
 		return err
 	}
-	drained, err := c.drain(s.Context(), r)
+	drained, err := c.drain(s, r)
 	if err != nil {
 		return err
 	}
@@ -120,5 +134,5 @@ func Serve(
 	c.begin(srv)
 	w.WriteHeader(http.StatusOK)
 	served = true
-	return c.finish(r, s.Serve(c, stream))
+	return c.serve(s, r, stream)
 }

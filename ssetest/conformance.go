@@ -22,6 +22,10 @@ type Mount struct {
 	// Protocols are those that the host speaks. None means HTTP/1.1.
 	Protocols []Protocol
 
+	// WholeBodies says that the host reads a request's body to its end before it
+	// runs a handler, so that a view never sees one that stops.
+	WholeBodies bool
+
 	// Ignore names goroutines that outlive the host's server, for [NoLeaks].
 	Ignore []string
 
@@ -155,6 +159,9 @@ var checks = []check{
 	{"the headers and a comment come before the first event exists", false, checkOpening},
 	{"HEAD gets the headers and runs no generator", false, checkHead},
 	{"a view can read the body of a POST", false, checkBody},
+	{"a body that is not read or does not come is refused", false, checkUnreadBodies},
+	{"a shutdown waits for no body", false, checkShutdownWithBodies},
+	{"a body that the view has closed holds nothing up", false, checkClosedBody},
 	{"an answer of the host's own is not touched", false, checkAnswers},
 	{"a nil view is an error of the server's", false, checkNilView},
 	{"nil options and negative durations do no harm", false, checkBadOptions},
@@ -173,6 +180,7 @@ var checks = []check{
 	{"a client that leaves a busy stream ends it", true, checkLeavingBusy},
 	{"a client that does not read ends its own session only", false, checkSlowClient},
 	{"a generator that fails breaks the response", false, checkFailure},
+	{"a failure on HTTP 1.0 ends with a reset", false, checkEndsHTTP10},
 	{"an error event tells of a failure and ends cleanly", false, checkErrorEvent},
 	{"the maximum age ends a stream cleanly", false, checkMaxAge},
 	{"the host's shutdown ends streams cleanly", true, checkShutdown},

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +53,9 @@ func TestConformanceFails(t *testing.T) {
 		{"writes headers too soon", sample{early: true}, checkAnswers, long, "got headers"},
 		{"answers after a nil stream", sample{answerNil: true}, checkAnswers, long, "got body"},
 		{"panics for a nil view", sample{nilPanic: true}, checkNilView, long, "EOF"},
+		{"waits for bodies", sample{waitForBody: true}, checkUnreadBodies, long, "a body that is stalled: got no answer, want status 408"},
+		{"does not hear of a shutdown while it reads a body", sample{waitForBody: true}, checkShutdownWithBodies, short, "streams have not ended"},
+		{"refuses a body that is closed", sample{wantBody: true}, checkClosedBody, long, "want a stream, after the view has closed the body"},
 		{"hides the ID", sample{noID: true}, checkLastEventID, long, `a number: got ID ""`},
 		{"trims data", sample{wrap: trim}, checkWire, long, `got "data: world\n\n"`},
 		{"loses events", sample{wrap: loseSecond}, checkHeartbeatAtFullSpeed, long, `- id "2"`},
@@ -67,6 +72,7 @@ func TestConformanceFails(t *testing.T) {
 		{"never breaks a write", sample{noAbort: true}, checkSlowClient, long, "the end of the session of a client that does not read did not come within 3s"},
 		{"writes to one client at a time", sample{serial: new(sync.Mutex)}, checkSlowClient, 2 * long, "other"},
 		{"ends cleanly after a failure", sample{noAbort: true}, checkFailure, long, "the response ended cleanly"},
+		{"ends properly after a failure on HTTP/1.0", sample{properEnd: true}, checkEndsHTTP10, long, "error: the response on HTTP/1.0 ended with <nil>, want a reset"},
 		{"hides failures", sample{quiet: true}, checkFailure, short, "the host's log says boom"},
 		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the stream is broken"},
 		{"breaks the response at the maximum age", sample{breakAll: true}, checkMaxAge, long, "the stream is broken"},
@@ -103,6 +109,8 @@ type sample struct {
 	noHeaders, length, ownCaching, gather, flushOnce, head, eatBody, early, answerNil, nilPanic, noID, noOptions bool
 
 	chatter, deadline, deaf, deafToBody, logAll, keep, noAbort, quiet, breakAll, noGroup, viewFirst, noRetryAfter bool
+
+	waitForBody, wantBody, properEnd bool
 
 	leak   <-chan struct{} // where a goroutine of each stream waits
 	serial *sync.Mutex     // held over each write
@@ -182,12 +190,8 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		_, _ = new(bytes.Buffer).ReadFrom(r.Body)
 	}
 	s, err := core.NewSession(ctx, id, opts...)
-	var refused *core.RefusedError
-	if errors.As(err, &refused) {
-		if !f.noRetryAfter {
-			w.Header().Set("Retry-After", fmt.Sprint(int(refused.RetryAfter.Seconds())))
-		}
-		http.Error(w, err.Error(), refused.Status)
+	if err != nil {
+		f.refuse(w, err)
 		return
 	}
 	served := false
@@ -196,7 +200,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 			s.Close()
 		}
 	}()
-	h := w.Header()
+	h, control := w.Header(), http.NewResponseController(w)
 	if f.early {
 		core.SetHeaders(h.Get, h.Set)
 	}
@@ -219,8 +223,11 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	if r.Method == http.MethodHead && !f.head {
 		return
 	}
-	_, _ = new(bytes.Buffer).ReadFrom(r.Body)
-	c := &sampleConn{w: w, control: http.NewResponseController(w), flaw: f}
+	if err := f.drain(s, r, control); err != nil {
+		f.refuse(w, err)
+		return
+	}
+	c := &sampleConn{w: w, control: control, flaw: f}
 	if !f.deadline {
 		_ = c.control.SetReadDeadline(time.Time{})
 		_ = c.control.SetWriteDeadline(time.Time{})
@@ -235,6 +242,9 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		stream = keep(stream, untilEnd.Done())
 	}
 	served = true
+	if !r.ProtoAtLeast(1, 1) {
+		defer c.reset()
+	}
 	if err := s.Serve(c, stream); err != nil && !f.quiet {
 		logger.Print(err)
 	}
@@ -246,11 +256,42 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	}
 }
 
+func (f *sample) drain(s *core.Session, r *http.Request, control *http.ResponseController) error {
+	if f.waitForBody {
+		_, _ = new(bytes.Buffer).ReadFrom(r.Body)
+		return nil
+	}
+	if r.ProtoMajor != 1 {
+		return nil
+	}
+	err := core.DrainBody(s.Context(), r.Body, control.SetReadDeadline)
+	if errors.Is(err, http.ErrBodyReadAfterClose) && !f.wantBody {
+		return nil
+	}
+	if err != nil {
+		_ = control.SetReadDeadline(time.Unix(1, 0))
+	}
+	return err //nolint:wrapcheck // a refusal is not wrapped
+}
+
+func (f *sample) refuse(w http.ResponseWriter, err error) {
+	var refused *core.RefusedError
+	if !errors.As(err, &refused) {
+		return
+	}
+	if !f.noRetryAfter {
+		w.Header().Set("Retry-After", fmt.Sprint(int(refused.RetryAfter.Seconds())))
+	}
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1)) // which closes the connection
+	http.Error(w, err.Error(), refused.Status)
+}
+
 type sampleConn struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	flaw    *sample
 	sent    bool
+	broken  atomic.Bool
 }
 
 func (c *sampleConn) Send(f core.Frames) error {
@@ -272,8 +313,18 @@ func (c *sampleConn) Send(f core.Frames) error {
 func (c *sampleConn) End() error { return nil }
 
 func (c *sampleConn) Abort() {
+	c.broken.Store(true)
 	if !c.flaw.noAbort {
 		_ = c.control.SetWriteDeadline(time.Unix(1, 0))
+	}
+}
+
+func (c *sampleConn) reset() {
+	if !c.broken.Load() || c.flaw.properEnd {
+		return
+	}
+	if conn, _, err := c.control.Hijack(); err == nil {
+		core.Reset(conn)
 	}
 }
 

@@ -132,6 +132,32 @@ func (s *server) openRaw(request string) *Stream {
 	return st
 }
 
+// tryDial opens a connection to a server that speaks HTTP/1. It is for any
+// goroutine.
+func (s *server) tryDial() (net.Conn, error) {
+	conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller shows it
+	}
+	_ = conn.SetDeadline(time.Now().Add(core.BodyTimeout + s.host.timeout))
+	if s.host.protocol == HTTP1TLS {
+		config := certificates().client.Clone()
+		config.ServerName, _, _ = net.SplitHostPort(s.addr)
+		conn = tls.Client(conn, config)
+	}
+	return conn, nil
+}
+
+// stop shuts the host down, which must not take long.
+func (s *server) stop() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), s.host.timeout)
+	defer cancel()
+	if err := s.shutdown(ctx); err != nil {
+		s.t.Errorf("the host's shutdown: %v", err)
+	}
+}
+
 // end waits for the end of a session.
 func (s *server) end() core.Summary {
 	s.t.Helper()

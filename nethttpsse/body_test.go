@@ -1,0 +1,132 @@
+package nethttpsse_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+)
+
+type readCloser struct {
+	io.Reader
+	io.Closer
+}
+
+// A middleware may have put something in front of the body, which ends before it.
+// Nobody waits for the rest, neither the client nor a shutdown.
+func TestBodyBehindAnother(t *testing.T) {
+	bodies := map[string]struct {
+		with    func(w http.ResponseWriter, r *http.Request)
+		request string
+		status  int
+		want    string
+	}{
+		"none": {
+			func(_ http.ResponseWriter, r *http.Request) { r.Body = http.NoBody },
+			"Content-Length: 100\r\n\r\nsome", 200, twoEvents,
+		},
+		"nil": {
+			func(_ http.ResponseWriter, r *http.Request) { r.Body = nil },
+			"Transfer-Encoding: chunked\r\n\r\n64\r\nsome", 200, twoEvents,
+		},
+		"a part": {
+			func(_ http.ResponseWriter, r *http.Request) { r.Body = readCloser{io.LimitReader(r.Body, 4), r.Body} },
+			"Content-Length: 100\r\n\r\nsome", 200, twoEvents,
+		},
+		"a limit": {
+			func(w http.ResponseWriter, r *http.Request) { r.Body = http.MaxBytesReader(w, r.Body, 3) },
+			"Content-Length: 100\r\n\r\nsome", 413, "too large",
+		},
+		"a limit that is kept": {
+			func(w http.ResponseWriter, r *http.Request) { r.Body = http.MaxBytesReader(w, r.Body, 4) },
+			"Content-Length: 4\r\n\r\nsome", 200, twoEvents,
+		},
+	}
+	for name, tt := range bodies {
+		t.Run(name, func(t *testing.T) {
+			stream := nethttpsse.Handler(view)
+			s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				tt.with(w, r)
+				stream.ServeHTTP(w, r)
+			}))
+			got := ask(t, s.addr, "POST / HTTP/1.1\r\nHost: x\r\n"+tt.request)
+			if got.Status != tt.status || !strings.Contains(got.Body, tt.want) || got.Broken {
+				t.Errorf("got %d %q, broken %t, want %d %q", got.Status, got.Body, got.Broken, tt.status, tt.want)
+			}
+			s.shutdown(t)
+		})
+	}
+}
+
+// A request that is refused for another reason is answered though its body does not
+// come.
+func TestRefusalBeforeBody(t *testing.T) {
+	full := &core.Group{Limit: 1}
+	first, err := core.NewSession(t.Context(), "", core.WithGroup(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	closing := new(core.Group)
+	if err := closing.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		handler http.Handler
+		status  int
+	}{
+		"a full group":           {nethttpsse.Handler(view, core.WithGroup(full)), 503},
+		"a group that has ended": {nethttpsse.Handler(view, core.WithGroup(closing)), 503},
+		"no view":                {nethttpsse.Handler(nil), 500},
+		"a writer that cannot flush": {http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			nethttpsse.Handler(view).ServeHTTP(logger{bare{w}}, r)
+		}), 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, tt.handler)
+			got := ask(t, s.addr, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
+			if got.Status != tt.status || got.Broken {
+				t.Errorf("got %d %q, broken %t, want %d", got.Status, got.Body, got.Broken, tt.status)
+			}
+			if got, want := got.Header.Get("Retry-After") != "", tt.status == 503; got != want {
+				t.Errorf("got a Retry-After: %t, want %t", got, want)
+			}
+			s.shutdown(t)
+		})
+	}
+}
+
+// Where no deadline can be set, a body is read in bounds all the same.
+func TestBodyWithoutDeadlines(t *testing.T) {
+	stream := nethttpsse.Handler(view)
+	url := hosttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stream.ServeHTTP(flusher{w}, r)
+	}))
+	for _, tt := range []struct {
+		request string
+		status  int
+	}{
+		{"Content-Length: 4\r\n\r\nsome", 200},
+		{"Content-Length: 100\r\n\r\nsome", 408},
+	} {
+		got := ask(t, url, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+tt.request)
+		if got.Status != tt.status {
+			t.Errorf("got status %d, want %d", got.Status, tt.status)
+		}
+	}
+}
+
+// shutdown shuts the server down, which must not have to wait for a client.
+func (s *site) shutdown(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+}

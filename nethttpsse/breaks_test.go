@@ -1,0 +1,138 @@
+package nethttpsse_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+)
+
+// A liar says that it sets deadlines, and does not.
+type liar struct{ flusher }
+
+func (liar) SetReadDeadline(time.Time) error  { return nil }
+func (liar) SetWriteDeadline(time.Time) error { return nil }
+
+// An openLiar is one that tells what it wraps.
+type openLiar struct{ liar }
+
+func (l openLiar) Unwrap() http.ResponseWriter { return l.ResponseWriter }
+
+// elsewhere runs a handler in a goroutine of its own and carries a panic on, as
+// middlewares that limit the time do, but with a value of theirs.
+func elsewhere(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		done := make(chan any)
+		go func() {
+			defer func() { done <- recover() }()
+			h.ServeHTTP(w, r)
+		}()
+		if v := <-done; v != nil {
+			panic(fmt.Sprint(v))
+		}
+	})
+}
+
+// recovers is a recovery that answers a panic of the application's, and leaves
+// one that is net/http's.
+func recovers(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(v)
+			}
+			if v != nil {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// Whatever stands around the server's writer, a stream that fails is broken, or
+// refused before it begins.
+func TestFailureUnderMiddleware(t *testing.T) {
+	fail := errors.New("no more")
+	streams := map[string]core.Stream{
+		"error": hosttest.Fail(fail),
+		"panic": func(yield func(core.Event, error) bool) { yield(core.Event{Data: "before"}, nil); panic(fail) },
+	}
+	tests := []struct {
+		name    string
+		proto   string
+		with    func(http.ResponseWriter) http.ResponseWriter
+		around  func(http.Handler) http.Handler
+		refusal string
+	}{
+		{"nothing", "HTTP/1.1", nil, nil, ""},
+		{"nothing", "HTTP/1.0", nil, nil, ""},
+		{"a liar with Unwrap", "HTTP/1.1", func(w http.ResponseWriter) http.ResponseWriter { return openLiar{liar{flusher{w}}} }, nil, ""},
+		{"a liar with Unwrap", "HTTP/1.0", func(w http.ResponseWriter) http.ResponseWriter { return openLiar{liar{flusher{w}}} }, nil, ""},
+		{"a writer with Unwrap, elsewhere", "HTTP/1.1", func(w http.ResponseWriter) http.ResponseWriter { return logger{w} }, elsewhere, ""},
+		{"a writer with Unwrap, elsewhere", "HTTP/1.0", func(w http.ResponseWriter) http.ResponseWriter { return logger{w} }, elsewhere, ""},
+		{"no deadlines", "HTTP/1.1", func(w http.ResponseWriter) http.ResponseWriter { return flusher{w} }, nil, ""},
+		{"no deadlines", "HTTP/1.0", func(w http.ResponseWriter) http.ResponseWriter { return flusher{w} }, nil, "a nethttpsse_test.flusher hides the connection"},
+		{"no deadlines, elsewhere", "HTTP/1.1", func(w http.ResponseWriter) http.ResponseWriter { return flusher{w} }, elsewhere, "a nethttpsse_test.flusher cannot break"},
+		{"a liar", "HTTP/1.1", func(w http.ResponseWriter) http.ResponseWriter { return liar{flusher{w}} }, nil, ""},
+		{"a liar", "HTTP/1.0", func(w http.ResponseWriter) http.ResponseWriter { return liar{flusher{w}} }, nil, "a nethttpsse_test.liar hides the connection"},
+		{"a liar, elsewhere", "HTTP/1.1", func(w http.ResponseWriter) http.ResponseWriter { return liar{flusher{w}} }, elsewhere, "a nethttpsse_test.liar cannot break"},
+	}
+	for _, tt := range tests {
+		for kind, stream := range streams {
+			t.Run(fmt.Sprint(tt.name, " ", tt.proto, " ", kind), func(t *testing.T) {
+				handler := nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream { return stream })
+				wrapped := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if tt.with != nil {
+						w = tt.with(w)
+					}
+					handler.ServeHTTP(w, r)
+				}))
+				if tt.around != nil {
+					wrapped = tt.around(wrapped)
+				}
+				url := hosttest.Serve(t, recovers(wrapped), func(srv *http.Server) { srv.ErrorLog = log.New(io.Discard, "", 0) })
+				got := ask(t, url, "GET / "+tt.proto+"\r\nHost: x\r\nConnection: close\r\n\r\n")
+				if tt.refusal != "" {
+					if got.Status != http.StatusInternalServerError || !strings.Contains(got.Body, tt.refusal) || got.Broken {
+						t.Errorf("got %d %q, broken %t, want 500 %q", got.Status, got.Body, got.Broken, tt.refusal)
+					}
+					return
+				}
+				if want := ": open\n\ndata: before\n\n"; got.Body != want || !got.Broken {
+					t.Errorf("got %q, broken %t, want %q, broken", got.Body, got.Broken, want)
+				}
+			})
+		}
+	}
+}
+
+// ask sends a request as it is and reads the answer to its end.
+func ask(t *testing.T, url, request string) hosttest.Answer {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	return hosttest.Answer{Status: res.StatusCode, Header: res.Header, Body: string(body), Broken: err != nil}
+}

@@ -1,0 +1,235 @@
+package ssetest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A requestBody is how a client sends one.
+type requestBody struct {
+	name   string
+	proto  string // HTTP/1.1 if empty
+	header string
+	body   string
+	drip   bool // a byte more from time to time
+	end    bool // nothing more can come
+	status int
+}
+
+var requestBodies = []requestBody{
+	{name: "whole", header: "Content-Length: 4", body: "some", status: 200},
+	{name: "whole, in chunks", header: "Transfer-Encoding: chunked", body: "4\r\nsome\r\n0\r\n\r\n", status: 200},
+	{name: "with a trailer", header: "Transfer-Encoding: chunked\r\nTrailer: A", body: "4\r\nsome\r\n0\r\nA: b\r\n\r\n", status: 200},
+	{name: "as long as it may be", header: "Content-Length: " + strconv.Itoa(core.MaxBody), body: kilobytes(1024), status: 200},
+	{name: "waited for", header: "Content-Length: 4\r\nExpect: 100-continue", body: "some", status: 200},
+
+	{name: "stalled", header: "Content-Length: 100", body: "some", status: 408},
+	{name: "stalled before it begins", header: "Content-Length: 100", status: 408},
+	{name: "stalled in a chunk", header: "Transfer-Encoding: chunked", body: "64\r\nsome", status: 408},
+	{name: "stalled between chunks", header: "Transfer-Encoding: chunked", body: "4\r\nsome\r\n", status: 408},
+	{name: "stalled in a trailer", header: "Transfer-Encoding: chunked", body: "4\r\nsome\r\n0\r\nA: ", status: 408},
+	{name: "stalled after a lot", header: "Content-Length: 1000000", body: kilobytes(900), status: 408},
+	{name: "stalled on HTTP 1.0", proto: "HTTP/1.0", header: "Content-Length: 100", body: "some", status: 408},
+	{name: "stalled though it was asked for", header: "Content-Length: 100\r\nExpect: 100-continue", status: 408},
+	{name: "dripping", header: "Content-Length: 1000", drip: true, status: 408},
+
+	{name: "too long", header: "Content-Length: 1148586", body: kilobytes(1024) + "0123456789", status: 413},
+	{name: "much too long", header: "Content-Length: 100000000", body: kilobytes(1024) + "0123456789", status: 413},
+	{
+		name: "too long, in chunks", header: "Transfer-Encoding: chunked",
+		body: fmt.Sprintf("%x\r\n", 2<<20) + kilobytes(1024) + "0123456789", status: 413,
+	},
+
+	{name: "no chunk", header: "Transfer-Encoding: chunked", body: "no chunk\r\n", status: 400},
+	{name: "broken off", header: "Content-Length: 100", body: "some", end: true, status: 400},
+	{name: "broken off in a chunk", header: "Transfer-Encoding: chunked", body: "64\r\nsome", end: true, status: 400},
+}
+
+func kilobytes(n int) string { return strings.Repeat(strings.Repeat("x", 1<<10), n) }
+
+// dial opens a connection to a server that speaks HTTP/1. Its reads and writes may
+// take as long as a body may, and the suite's timeout.
+func (s *server) dial() net.Conn {
+	s.t.Helper()
+	conn, err := s.tryDial()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
+}
+
+// ask sends a request with body and returns the answer.
+func (b requestBody) ask(conn net.Conn) (*http.Response, *bufio.Reader, error) {
+	proto := b.proto
+	if proto == "" {
+		proto = "HTTP/1.1"
+	}
+	if _, err := io.WriteString(conn, "POST / "+proto+"\r\nHost: test\r\n"+b.header+"\r\n\r\n"+b.body); err != nil {
+		return nil, nil, err //nolint:wrapcheck // the caller shows it
+	}
+	if b.end {
+		_ = closeWrite(conn)
+	}
+	if b.drip {
+		stop := make(chan struct{})
+		var done sync.WaitGroup
+		done.Go(func() {
+			tick := time.NewTicker(core.BodyTimeout / 50)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+					_, _ = io.WriteString(conn, "x")
+				case <-stop:
+					return
+				}
+			}
+		})
+		defer done.Wait()
+		defer close(stop)
+	}
+	in := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(in, nil)
+	for err == nil && resp.StatusCode == http.StatusContinue {
+		resp, err = http.ReadResponse(in, nil)
+	}
+	return resp, in, err //nolint:wrapcheck // the caller shows it
+}
+
+// try sends the body and says what is wrong with the answer.
+func (b requestBody) try(s *server) error {
+	conn, err := s.tryDial()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	resp, in, err := b.ask(conn)
+	if err != nil {
+		return fmt.Errorf("got no answer, want status %d: %w", b.status, err)
+	}
+	if resp.StatusCode != b.status {
+		return fmt.Errorf("got status %d, want %d", resp.StatusCode, b.status)
+	}
+	if b.status == http.StatusOK {
+		return nil
+	}
+	if b.status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "" {
+		return fmt.Errorf("got headers %v with status 503, want a Retry-After", resp.Header)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return fmt.Errorf("read the answer of status %d: %w", b.status, err)
+	}
+	if kind := resp.Header.Get("Content-Type"); strings.HasPrefix(kind, "text/event-stream") {
+		return fmt.Errorf("got Content-Type %q with status %d", kind, b.status)
+	}
+	if _, err := in.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("the connection was not closed after status %d", b.status)
+	}
+	return nil
+}
+
+func checkUnreadBodies(t testing.TB, h host) {
+	if h.WholeBodies || h.protocol != HTTP1 && h.protocol != HTTP1TLS {
+		t.Skip("for hosts that give a view the body as it comes, on HTTP/1")
+	}
+	group := new(core.Group)
+	causes := make(chan error, len(requestBodies))
+	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithGroup(group))
+	var all sync.WaitGroup
+	errs := make([]error, len(requestBodies))
+	for i, b := range requestBodies {
+		all.Go(func() { errs[i] = b.try(s) })
+	}
+	all.Wait()
+	for i, b := range requestBodies {
+		if errs[i] != nil {
+			t.Errorf("a body that is %s: %v", b.name, errs[i])
+		}
+	}
+	eventually(t, h.timeout, "sessions whose body does not come end", func() bool { return group.Len() == 0 })
+	s.stop()
+}
+
+// A shutdown waits for no body.
+func checkShutdownWithBodies(t testing.TB, h host) {
+	if h.WholeBodies || h.protocol != HTTP1 && h.protocol != HTTP1TLS {
+		t.Skip("for hosts that give a view the body as it comes, on HTTP/1")
+	}
+	var stalled []requestBody
+	for _, b := range requestBodies {
+		if b.status == http.StatusRequestTimeout && !b.drip {
+			b.status = http.StatusServiceUnavailable
+			stalled = append(stalled, b)
+		}
+	}
+	for _, of := range []string{"group", "host"} {
+		group, viewed := new(core.Group), make(chan struct{}, len(stalled))
+		s := h.serve(t, map[string]View{"/": func(context.Context, Exchange) core.Stream {
+			viewed <- struct{}{}
+			return give(core.Event{Data: "never"})
+		}}, core.WithGroup(group))
+		var all sync.WaitGroup
+		errs := make([]error, len(stalled))
+		for i, b := range stalled {
+			all.Go(func() { errs[i] = b.try(s) })
+		}
+		for range stalled {
+			receive(t, viewed, h.timeout, "the view")
+		}
+		if of == "group" {
+			ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
+			if err := group.Shutdown(ctx); err != nil {
+				t.Errorf("the group's shutdown while bodies are read: %v", err)
+			}
+			cancel()
+		} else {
+			s.stop()
+		}
+		all.Wait()
+		for i, b := range stalled {
+			if errs[i] != nil {
+				t.Errorf("a shutdown of the %s while a body is %s: %v", of, b.name, errs[i])
+			}
+		}
+	}
+}
+
+// A view that has closed the body has said that it wants no more of it.
+func checkClosedBody(t testing.TB, h host) {
+	if h.WholeBodies || h.protocol != HTTP1 && h.protocol != HTTP1TLS {
+		t.Skip("for hosts that give a view the body as it comes, on HTTP/1")
+	}
+	s := h.serve(t, map[string]View{"/": func(_ context.Context, x Exchange) core.Stream {
+		if c, ok := x.Body.(io.Closer); ok {
+			_ = c.Close()
+		}
+		return give(core.Event{Data: "yes"})
+	}})
+	conn := s.dial()
+	defer func() { _ = conn.Close() }()
+	resp, in, err := requestBody{header: "Content-Length: 1000000", body: kilobytes(1)}.ask(conn)
+	if err != nil {
+		t.Fatalf("got no answer after the view has closed the body: %v", err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.HasSuffix(string(body), "data: yes\n\n") {
+		t.Errorf("got status %d and %q, %v, want a stream, after the view has closed the body", resp.StatusCode, body, err)
+	}
+	if _, err := in.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v after the stream, want the end of the connection", err)
+	}
+	s.stop()
+}

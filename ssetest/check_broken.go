@@ -1,0 +1,91 @@
+package ssetest
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+)
+
+// closeWrite closes one half of a connection.
+func closeWrite(conn net.Conn) error {
+	if c, ok := conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite() //nolint:wrapcheck // the caller shows it
+	}
+	return errors.ErrUnsupported
+}
+
+// brokenOff reports whether err is how a client learns that a response is broken.
+func brokenOff(err error) bool { return err != nil && !errors.Is(err, os.ErrDeadlineExceeded) }
+
+// readRaw reads the stream at path to its end, over a connection of its own. After
+// that many events it closes its half. The error is nil if that is a clean end: the
+// last chunk, or with HTTP/1.0 the end of the connection.
+func (s *server) readRaw(path, proto string, events int) (body string, err error) {
+	s.t.Helper()
+	conn := s.dial()
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET "+path+" "+proto+"\r\nHost: test\r\n\r\n"); err != nil {
+		s.t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("got status %d, want 200", resp.StatusCode)
+	}
+	var b strings.Builder
+	in := bufio.NewReader(resp.Body)
+	for blocks := -1; ; { // the first one is the opening
+		line, err := in.ReadString('\n')
+		b.WriteString(line)
+		if errors.Is(err, io.EOF) {
+			return b.String(), nil
+		}
+		if err != nil {
+			return b.String(), err
+		}
+		if line == "\n" {
+			if blocks++; blocks == events {
+				if err := closeWrite(conn); err != nil {
+					s.t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// never is after how many events readRaw closes its half, if it does not.
+const never = -2
+
+// On HTTP/1.0 a response ends with its connection. So the proper end of one means
+// that the stream is whole, and a stream that failed ends with a reset.
+func checkEndsHTTP10(t testing.TB, h host) {
+	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
+		t.Skip("for HTTP/1 only")
+	}
+	s := h.serve(t, failing())
+	const proto = "HTTP/1.0"
+	for _, f := range failures {
+		got, err := s.readRaw("/"+f.name, proto, never)
+		if want := "id: 3\ndata: \n\n"; !strings.HasSuffix(got, want) {
+			t.Errorf("%s: got %q, want %q at the end", f.name, got, want)
+		}
+		if !brokenOff(err) {
+			t.Errorf("%s: the response on HTTP/1.0 ended with %v, want a reset", f.name, err)
+		}
+		if end := s.end(); !f.is(end.Err) {
+			t.Errorf("%s: the observer was told %+v", f.name, end)
+		}
+		got, err = s.readRaw("/works", proto, never)
+		if want := "data: yes\n\n"; !strings.HasSuffix(got, want) || err != nil {
+			t.Errorf("got %q, %v on HTTP/1.0, want %q and a clean end", got, err, want)
+		}
+		s.end()
+	}
+}
