@@ -49,14 +49,19 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 var ErrNilView error = &RefusedError{Status: 500, Err: errors.New("core: the handler was made with a nil view")}
 
 // A PanicError is what [WithErrorEvent] and [WithObserver] are told when a
-// generator panics. The panic itself goes on to the host's recovery, if the
-// session runs in the handler.
+// generator panics, or calls runtime.Goexit. The panic itself goes on to the
+// host's recovery, if the session runs in the handler.
 type PanicError struct {
 	Value any    // what the generator panicked with; nil after runtime.Goexit
 	Stack []byte // where, as [runtime/debug.Stack] has it, if no recovery of the host's will tell
 }
 
-func (e *PanicError) Error() string { return fmt.Sprintf("core: the generator panicked: %v", e.Value) }
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "core: the generator called runtime.Goexit"
+	}
+	return fmt.Sprintf("core: the generator panicked: %v", e.Value)
+}
 
 // Unwrap returns the value if it is an error.
 func (e *PanicError) Unwrap() error {

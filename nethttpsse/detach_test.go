@@ -348,7 +348,7 @@ func TestDetachedFailure(t *testing.T) {
 		{"http.ErrAbortHandler", fail(func(func(core.Event, error) bool) { panic(http.ErrAbortHandler) }), nil, nil, false},
 		{
 			"runtime.Goexit", fail(func(func(core.Event, error) bool) { runtime.Goexit() }), nil,
-			[]string{"the generator panicked: <nil>"}, false,
+			[]string{"the generator called runtime.Goexit"}, false,
 		},
 		{
 			"a panic of the error event's function", fail(func(yield func(core.Event, error) bool) { yield(core.Event{}, boom) }),
