@@ -2,8 +2,12 @@ package fibersse
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"reflect"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -18,11 +22,43 @@ type conn struct {
 
 	head    []byte // the status line and the headers, until the first frame has taken them along
 	chunked bool
-	watched chan struct{}
+	whole   bool // the response has come to a clean end
+	slow    bool // the client has not read it
 
 	// For a session that leaves its handler:
-	own    net.Conn // the same socket, which stays open when fasthttp closes its connection; nil once it is the session's
-	report func(error)
+	own     net.Conn // the same socket, which stays open when fasthttp closes its connection; nil once it is the session's
+	report  func(error)
+	watched chan struct{} // closed when nobody listens to the client any more
+}
+
+// checkConn refuses what has no connection of the client's to write to.
+func checkConn(c *fiber.Ctx) error {
+	const instead = "serve this view with nethttpsse, on a server of net/http"
+	ctx := c.Context()
+	if state := ctx.TLSConnectionState(); strings.HasPrefix(string(ctx.Request.Header.Protocol()), "HTTP/2") ||
+		state != nil && state.NegotiatedProtocol == "h2" {
+		return refuse("a stream over HTTP/2 shares its connection, and fibersse needs one for itself: " + instead)
+	}
+	if err := lift(ctx.Conn()); err != nil {
+		return refuse(fmt.Sprintf("this request has no connection to stream to (%v), as under an adaptor of fiber's or of "+
+			"AWS Lambda's: %s", err, instead))
+	}
+	return nil
+}
+
+// lift lifts the server's own deadlines, which count from the request's start. It
+// reports what is not a connection: adaptors have none, and something in its place
+// that panics.
+func lift(c net.Conn) (err error) {
+	if c == nil {
+		return errors.New("it is nil")
+	}
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("%T is not one", c)
+		}
+	}()
+	return c.SetDeadline(time.Time{})
 }
 
 // takeOver takes the response over from fasthttp, which closes the connection
@@ -38,16 +74,50 @@ func takeOver(c *fiber.Ctx) *conn {
 		h.Del(fiber.HeaderTransferEncoding)
 	}
 	h.SetConnectionClose()
+	s := &conn{Conn: ctx.Conn(), head: h.AppendBytes(make([]byte, 0, 512)), chunked: chunked}
 	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(net.Conn) {})
-	_ = ctx.Conn().SetDeadline(time.Time{}) // the server's own count from the request's start
-	return &conn{Conn: ctx.Conn(), head: h.AppendBytes(make([]byte, 0, 512)), chunked: chunked}
+	ctx.Hijack(func(net.Conn) { s.hangUp() })
+	return s
+}
+
+// serve serves the session and returns its failure. It runs in a goroutine of its
+// own, because runtime.Goexit would end one of fasthttp's workers for good, and close
+// nothing. The handler's goroutine listens to the client meanwhile. A panic goes on
+// in that one; where it was is told to fiber's log.
+func (s *conn) serve(c *fiber.Ctx, session *core.Session, stream core.Stream) error {
+	var (
+		ended    = make(chan struct{})
+		err      error
+		panicked *core.PanicError
+	)
+	go func() {
+		returned := false
+		defer func() {
+			if !returned {
+				panicked = &core.PanicError{Value: recover(), Stack: debug.Stack()} // nil after runtime.Goexit
+			}
+			_ = s.SetReadDeadline(time.Unix(1, 0)) // for who listens
+			close(ended)
+		}()
+		err = session.Serve(s, stream)
+		returned = true
+	}()
+	s.listen(session.ClientGone)
+	<-ended
+	if panicked == nil {
+		return err
+	}
+	reporter(c)(panicked)
+	if panicked.Value != nil {
+		panic(panicked.Value)
+	}
+	return panicked
 }
 
 // hasPeer reports whether there is somebody who can leave. The connection of
 // [fiber.App.Test] is a buffer, which has ended before the handler begins.
-func (s *conn) hasPeer() bool {
-	addr, ok := s.RemoteAddr().(*net.TCPAddr)
+func hasPeer(c net.Conn) bool {
+	addr, ok := c.RemoteAddr().(*net.TCPAddr)
 	return !ok || addr.Port != 0
 }
 
@@ -55,35 +125,24 @@ func (s *conn) hasPeer() bool {
 // to say while the stream lasts; one that says more is not watched any more.
 const mostHeard = 64 << 10
 
-// watch calls gone when the client leaves, or the connection is closed, until
-// unwatch is called or more than most bytes of input have come.
-func (s *conn) watch(most int, gone func()) {
-	if !s.hasPeer() {
+// listen calls gone when the client leaves, or the connection is closed. It returns
+// then, or when the connection's read deadline has come, or when the client has said
+// too much.
+func (s *conn) listen(gone func()) {
+	if !hasPeer(s.Conn) {
 		return
 	}
-	s.watched = make(chan struct{})
-	go func() {
-		defer close(s.watched)
-		var buf [64]byte
-		for heard := 0; heard < most; {
-			n, err := s.Read(buf[:])
-			switch {
-			case errors.Is(err, os.ErrDeadlineExceeded): // unwatch
-				return
-			case err != nil:
-				gone()
-				return
-			}
-			heard += n
+	var buf [64]byte
+	for heard := 0; heard < mostHeard; {
+		n, err := s.Read(buf[:])
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return
+		case err != nil:
+			gone()
+			return
 		}
-	}()
-}
-
-// unwatch waits for the watcher's end.
-func (s *conn) unwatch() {
-	if s.watched != nil {
-		_ = s.SetReadDeadline(time.Unix(1, 0))
-		<-s.watched
+		heard += n
 	}
 }
 
@@ -97,19 +156,69 @@ func (s *conn) Send(f core.Frames) error {
 		p = append(s.head, p...)
 		s.head = nil
 	}
+	return s.write(p)
+}
+
+func (s *conn) write(p []byte) error {
 	_, err := s.Write(p)
+	s.slow = errors.Is(err, os.ErrDeadlineExceeded)
 	return err
 }
 
 // End implements core.Conn.
 func (s *conn) End() error {
-	if !s.chunked {
-		return nil
+	if s.chunked {
+		if err := s.write([]byte(core.LastChunk)); err != nil {
+			return err
+		}
 	}
-	_, err := s.Write([]byte(core.LastChunk))
-	return err
+	s.whole = true
+	return nil
 }
 
-// Abort implements core.Conn: no last chunk can follow, for fasthttp closes the
-// connection.
+// Abort implements core.Conn. It ends what is under way. That the response is
+// broken is seen by the last chunk that is missing, and see hangUp.
 func (s *conn) Abort() { _ = s.SetWriteDeadline(time.Unix(1, 0)) }
+
+// hangUp is called when the handler has returned and fasthttp is about to close the
+// connection. A client of HTTP/1.0 takes that for a whole response, so one that is
+// not has to be reset, below TLS, which would say goodbye. And what a client has
+// not read is not to stay with the kernel.
+func (s *conn) hangUp() {
+	if s.whole || s.chunked && !s.slow {
+		return
+	}
+	if tcp := tcpOf(s.Conn); tcp != nil {
+		core.Reset(tcp)
+	}
+}
+
+// tcpOf returns the TCP connection below c, or nil if it cannot be reached.
+func tcpOf(c net.Conn) *net.TCPConn {
+	for c != nil {
+		switch below := c.(type) {
+		case *net.TCPConn:
+			return below
+		case interface{ NetConn() net.Conn }: // TLS
+			c = below.NetConn()
+		default:
+			c = embedded(c)
+		}
+	}
+	return nil
+}
+
+// embedded returns the connection that c embeds, or nil. Those that a listener, or
+// fasthttp's limit by IP address, has wrapped are made like that.
+func embedded(c net.Conn) net.Conn {
+	v := reflect.Indirect(reflect.ValueOf(c))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	field := v.FieldByName("Conn")
+	if !field.IsValid() || !field.CanInterface() {
+		return nil
+	}
+	below, _ := reflect.TypeAssert[net.Conn](field)
+	return below
+}

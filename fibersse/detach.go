@@ -2,13 +2,15 @@ package fibersse
 
 import (
 	"context"
-	"math"
+	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"runtime/debug"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/log"
-	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -24,23 +26,39 @@ func (s *conn) allowDetach(c *fiber.Ctx, session *core.Session, stream core.Stre
 	if !ok {
 		return false
 	}
-	s.own, s.report = own, reporter(utils.CopyString(c.Method()), utils.CopyString(c.Path()))
+	s.own, s.report = own, reporter(c)
 	session.Outlive()
-	stop := context.AfterFunc(session.Context(), session.Close) // nobody is to wait for it until it begins
-	closed := false
-	s.watch(math.MaxInt, func() { // fasthttp does not get rid of its answers, or the client has left
-		closed = true
-		session.ClientGone()
+	// A session that ends before it begins is closed, so that nobody has to wait for
+	// fasthttp to begin it. Whether it has is what stop says, and nothing else.
+	stop := context.AfterFunc(session.Context(), func() {
 		session.Close()
 		_ = own.Close()
 	})
+	s.watched = make(chan struct{})
+	go func() { // fasthttp does not get rid of its answers, or the client leaves
+		defer close(s.watched)
+		s.listen(session.ClientGone)
+	}()
 	c.Context().Hijack(func(net.Conn) {
-		stop()
-		if s.unwatch(); !closed {
+		begins := stop()
+		_ = s.SetReadDeadline(time.Unix(1, 0))
+		<-s.watched
+		if begins {
 			s.begin(session, stream)
+			return
 		}
+		s.refuseLate(context.Cause(session.Context()))
 	})
 	return true
+}
+
+// refuseLate answers a client whose session has ended before it began.
+func (s *conn) refuseLate(cause error) {
+	if errors.Is(cause, core.ErrShutdown) {
+		_ = s.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\n"+
+			"Content-Length: 0\r\nConnection: close\r\n\r\n", 1+rand.N(5)) //nolint:gosec // not a secret
+	}
 }
 
 // ends reports whether the request's context has values that fasthttp reuses when
@@ -54,17 +72,25 @@ func ends(c *fiber.Ctx) bool {
 
 // begin serves the session, which leaves in the course of it.
 func (s *conn) begin(session *core.Session, stream core.Stream) {
+	returned := false
 	defer func() {
 		if s.own != nil { // nobody was there to stream to
 			_ = s.own.Close()
+			s.hangUp()
 		}
-		if v := recover(); v != nil { // of a function of the application's that is called at the beginning
-			s.report(&core.PanicError{Value: v, Stack: debug.Stack()})
+		if returned {
+			return
+		}
+		v := recover() // of a function of the application's that is called at the beginning
+		s.report(&core.PanicError{Value: v, Stack: debug.Stack()})
+		if v == nil { // runtime.Goexit, behind which fasthttp closes nothing
+			_ = s.Close()
 		}
 	}()
 	if err := session.Serve(s, stream); err != nil {
 		s.report(err)
 	}
+	returned = true
 }
 
 // Detach implements [core.Detacher].
@@ -75,12 +101,13 @@ func (s *conn) Detach() (own net.Conn, report func(error), ok bool) {
 
 // reporter returns what writes a stream's failure to fiber's log, for the error
 // handler's time is over. A panic has its stack there, since no recovery tells it.
-func reporter(method, path string) func(error) {
+func reporter(c *fiber.Ctx) func(error) {
+	request := c.Method() + " " + c.Path() // a copy, of what the client has made up
 	return func(err error) {
 		if p, ok := err.(*core.PanicError); ok { //nolint:errorlint // the session's own
-			log.Errorf("fibersse: stream of %s %s: %v\n%s", method, path, err, p.Stack)
+			log.Errorf("fibersse: stream of %q: %v\n%s", request, err, p.Stack)
 			return
 		}
-		log.Errorf("fibersse: stream of %s %s: %v", method, path, err)
+		log.Errorf("fibersse: stream of %q: %v", request, err)
 	}
 }

@@ -13,10 +13,24 @@
 // c.UserContext() ends when the client leaves, also while the stream is idle, or
 // when the app shuts down: [fiber.App.Shutdown] needs no other code.
 //
+// The generator runs in a goroutine of its own, while the handler waits for it and
+// listens to the client. A panic goes on in the handler with the same value, and
+// fiber's log has its stack. After runtime.Goexit the app's error handler gets an
+// error.
+//
 // # Limits
 //
 // Without the recover middleware, a panic ends the process, as in any handler of
 // fiber's.
+//
+// A stream needs the client's connection. fiber's adaptor.FiberApp and FiberHandler,
+// the adapters to AWS Lambda, and HTTP/2 have none to give, so a stream is refused
+// there with 500: use nethttpsse in that place.
+//
+// With StreamRequestBody, what the view has left of a body is read before the stream
+// begins, see [core.DrainBody]. With HTTP/1.0 a stream that fails ends with a reset of
+// the connection, because the client takes a proper close for a whole response; a
+// socket that is not TCP cannot be reset.
 //
 // Middlewares that change the response after the handler come too late: headers
 // that they set then are not sent, and compress and etag do nothing. The cache
@@ -28,7 +42,7 @@
 // has ended. The connection is closed after the stream. A client must have read the
 // answers to its earlier requests before it asks for a stream: with HTTP/1.1
 // pipelining, which browsers do not use, fasthttp holds such an answer back until the
-// handler returns. [core.WithDetach] mends that too.
+// handler returns. [core.WithDetach] fixes that too.
 //
 // [core.WithDetach] has the handler return before the stream begins, on Linux and
 // without TLS. Then c belongs to another request, and so do the strings that

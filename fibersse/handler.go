@@ -1,11 +1,8 @@
 package fibersse
 
 import (
-	"errors"
-	"io"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/utils"
@@ -67,24 +64,31 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	}()
 
 	c.SetUserContext(s.Context())
+	body := guardBody(c)
 	stream, err := prepare(c, view)
 	if err != nil || stream == nil {
 		return err
 	}
+	if c.Method() == fiber.MethodHead {
+		setHeaders(c)
+		return nil
+	}
+	all, err := body.drain(s)
+	if err != nil {
+		leaveBody(c)
+		return err
+	}
+	setHeaders(c)
 	conn := takeOver(c)
-	if drain(c) {
-		if served = s.Detaches() && conn.allowDetach(c, s, stream); served {
-			return nil
-		}
-		conn.watch(mostHeard, s.ClientGone)
-		defer conn.unwatch()
+	if served = all && s.Detaches() && conn.allowDetach(c, s, stream); served {
+		return nil
 	}
 	served = true
-	return s.Serve(conn, stream)
+	return conn.serve(c, s, stream)
 }
 
-// prepare runs the view and makes the response ready. The stream is nil if there
-// is none to send. What it needs of the stack is free again while the stream
+// prepare runs the view and looks whether its stream can be sent. The stream is nil
+// if there is none to send. What it needs of the stack is free again while the stream
 // lasts.
 func prepare(c *fiber.Ctx, view View) (core.Stream, error) {
 	stream, err := view(c)
@@ -94,28 +98,10 @@ func prepare(c *fiber.Ctx, view View) (core.Stream, error) {
 	if err := checkMiddleware(c); err != nil {
 		return nil, err
 	}
-	core.SetHeaders(func(name string) string { return c.GetRespHeader(name) }, c.Set)
-	c.Status(fiber.StatusOK)
-	if c.Method() == fiber.MethodHead {
-		return nil, nil
-	}
-	return stream, nil
+	return stream, checkConn(c)
 }
 
-// drain reads what the view has left of a body that comes as a stream, and
-// reports whether that was all: the rest would pass for the client's words.
-func drain(c *fiber.Ctx) bool {
-	const (
-		most     = 1 << 20
-		patience = time.Second
-	)
-	body := c.Context().RequestBodyStream()
-	if body == nil {
-		return true
-	}
-	conn := c.Context().Conn()
-	_ = conn.SetReadDeadline(time.Now().Add(patience))
-	_, err := io.CopyN(io.Discard, body, most)
-	_ = conn.SetReadDeadline(time.Time{})
-	return errors.Is(err, io.EOF)
+func setHeaders(c *fiber.Ctx) {
+	core.SetHeaders(func(name string) string { return c.GetRespHeader(name) }, c.Set)
+	c.Status(fiber.StatusOK)
 }

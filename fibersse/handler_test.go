@@ -366,19 +366,3 @@ func TestPanicUnderRecover(t *testing.T) {
 		t.Errorf("got error %v, want the panic's", err)
 	}
 }
-
-// A request body that is read as a stream does not pass for the client's words.
-func TestStreamedRequestBody(t *testing.T) {
-	app := newApp(fiber.Config{StreamRequestBody: true, BodyLimit: 1 << 10})
-	app.Post("/", fibersse.Handler(view))
-	body := strings.Repeat("x", 100<<10)
-	_, in := say(t, serve(t, app), fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
-	res, err := http.ReadResponse(in, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if got, err := io.ReadAll(res.Body); string(got) != twoEvents || err != nil {
-		t.Errorf("got %q, %v, want %q", got, err, twoEvents)
-	}
-}

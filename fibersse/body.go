@@ -1,0 +1,113 @@
+package fibersse
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"reflect"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A body is a request's body that comes as a stream. It knows where it ends, which
+// fasthttp's own reader does not: behind the last chunk that takes what follows for
+// another one, and where the client has left it sees an end.
+type body struct {
+	io.Reader // fasthttp's
+
+	c     *fiber.Ctx
+	ended bool
+}
+
+// guardBody is called before the view runs. It returns nil if no body comes as a
+// stream.
+func guardBody(c *fiber.Ctx) *body {
+	b := &body{Reader: c.Request().BodyStream(), c: c}
+	if b.Reader == nil {
+		return nil
+	}
+	if v := reflect.ValueOf(b.Reader); b.length() < 0 && v.Type().String() == "*fasthttp.requestStream" {
+		// SetBodyStream has fasthttp use its reader for another request.
+		own := reflect.New(v.Type().Elem())
+		own.Elem().Set(v.Elem())
+		b.Reader, _ = reflect.TypeAssert[io.Reader](own)
+		c.Request().SetBodyStream(b, -1)
+	}
+	return b
+}
+
+func (b *body) length() int { return b.c.Request().Header.ContentLength() } // negative if the body comes in chunks
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.ended {
+		return 0, io.EOF
+	}
+	n, err := b.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		if b.short() {
+			return n, io.ErrUnexpectedEOF
+		}
+		b.ended = true
+	}
+	return n, err //nolint:wrapcheck // a reader's
+}
+
+// short reports whether fasthttp's reader has had less than the Content-Length.
+func (b *body) short() bool {
+	v := reflect.Indirect(reflect.ValueOf(b.Reader))
+	if v.Kind() != reflect.Struct {
+		return false
+	}
+	had := v.FieldByName("totalBytesRead")
+	return had.CanInt() && had.Int() < int64(b.length())
+}
+
+// drain reads what the view has left of the body. It reports whether nothing of it
+// is to come any more: something may if the view has closed the body.
+func (b *body) drain(s *core.Session) (all bool, err error) {
+	switch {
+	case b == nil:
+		return true, nil
+	case b.c.Request().BodyStream() != nil:
+		conn := b.c.Context().Conn()
+		if err := core.DrainBody(s.Context(), b, conn.SetReadDeadline); err != nil {
+			return false, err
+		}
+		return true, conn.SetReadDeadline(time.Time{})
+	case b.length() < 0:
+		return b.ended, nil
+	default:
+		return len(b.c.Request().Body()) >= b.length(), nil
+	}
+}
+
+// leaveBody has the connection closed after the answer to a request whose body was
+// not read to its end. fasthttp would close it at once, and the kernel resets a
+// connection with input that nobody has read, so that the client might not get the
+// answer. Therefore the answer is sent here, and the client has a moment to take it.
+func leaveBody(c *fiber.Ctx) {
+	ctx := c.Context()
+	if !hasPeer(ctx.Conn()) {
+		ctx.SetConnectionClose()
+		return
+	}
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(net.Conn) {
+		const moment = 500 * time.Millisecond
+		conn := ctx.Conn()
+		_ = conn.SetDeadline(time.Now().Add(moment))
+		ctx.Response.Header.SetConnectionClose()
+		w := bufio.NewWriter(conn)
+		if ctx.Response.Write(w) != nil || w.Flush() != nil {
+			return
+		}
+		if c, ok := conn.(interface{ CloseWrite() error }); ok {
+			_ = c.CloseWrite()
+		}
+		_, _ = io.Copy(io.Discard, conn)
+	})
+}

@@ -1,0 +1,394 @@
+package fibersse_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/gofiber/fiber/v2/middleware/recover"
+	"github.com/valyala/fasthttp"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/fibersse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// transports are the ways to a server, plain and under TLS.
+var transports = []struct {
+	name string
+	wrap func(net.Listener) net.Listener
+	dial func(addr string) (net.Conn, error)
+}{
+	{
+		"plain",
+		func(ln net.Listener) net.Listener { return ln },
+		func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) },
+	},
+	{
+		"TLS",
+		func(ln net.Listener) net.Listener { return tls.NewListener(ln, hosttest.TLS()) },
+		func(addr string) (net.Conn, error) {
+			return tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // our own
+		},
+	},
+	{
+		"wrapped",
+		func(ln net.Listener) net.Listener { return wrapper{ln} },
+		func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) },
+	},
+}
+
+// A wrapper wraps the connections that it accepts.
+type wrapper struct{ net.Listener }
+
+func (w wrapper) Accept() (net.Conn, error) {
+	c, err := w.Listener.Accept()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a server looks at it
+	}
+	return struct{ net.Conn }{c}, nil
+}
+
+// ask sends a raw request and returns all that comes, and the error behind it.
+func ask(t *testing.T, dial func(string) (net.Conn, error), addr, request string) (string, error) {
+	t.Helper()
+	c, err := dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(c)
+	return string(got), err
+}
+
+func goexit(yield func(core.Event, error) bool) {
+	yield(core.Event{Data: "before"}, nil)
+	runtime.Goexit()
+}
+
+// runtime.Goexit in a generator costs the server nothing: neither one of its
+// workers, nor a connection that stays open.
+func TestGoexit(t *testing.T) {
+	const concurrency = 4
+	logTo(t, io.Discard)
+	opened := core.WithObserver(core.Observer{Opened: func(context.Context) { runtime.Goexit() }})
+	for _, transport := range transports {
+		for _, test := range []struct {
+			name, version string
+			stream        core.Stream
+			opts          []core.Option
+			logged        bool
+		}{
+			{"in the handler", "1.1", goexit, nil, false},
+			{"HTTP/1.0", "1.0", goexit, nil, false},
+			{"detached", "1.1", goexit, []core.Option{core.WithDetach()}, true},
+			{"in an observer", "1.1", hosttest.Events("before"), []core.Option{opened}, false},
+			{"in an observer, detached", "1.1", hosttest.Events("before"), []core.Option{opened, core.WithDetach()}, true},
+		} {
+			t.Run(transport.name+"/"+test.name, func(t *testing.T) {
+				ssetest.NoLeaks(t, longLived...)
+				errs := make(chan error, 2*concurrency)
+				app := newApp(fiber.Config{Concurrency: concurrency, ErrorHandler: func(_ *fiber.Ctx, err error) error {
+					errs <- err
+					return nil
+				}})
+				app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
+				app.Get("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return test.stream, nil }, test.opts...))
+				ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+				if err != nil {
+					t.Fatal(err)
+				}
+				serveOn(t, app, transport.wrap(ln))
+				for range 2 * concurrency {
+					got, err := ask(t, transport.dial, ln.Addr().String(), "GET / HTTP/"+test.version+"\r\nHost: x\r\n\r\n")
+					if !strings.HasPrefix(got, "HTTP/1.1 200") || !strings.Contains(got, ": open") {
+						t.Errorf("got %q, want the beginning of a stream", got)
+					}
+					if whole := strings.HasSuffix(got, "0\r\n\r\n"); whole || test.version == "1.0" && err == nil {
+						t.Errorf("got %q, %v, want a broken end", got, err)
+					}
+					if test.logged && transport.name == "plain" {
+						continue
+					}
+					const want = "runtime.Goexit"
+					if err := receive(t, errs, "the error"); !strings.Contains(err.Error(), want) {
+						t.Errorf("got error %v, want one about %s", err, want)
+					}
+				}
+				got, err := ask(t, transport.dial, ln.Addr().String(), "GET /plain HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+				if !strings.HasSuffix(got, "plain") {
+					t.Errorf("got %q, %v, want an answer", got, err)
+				}
+			})
+		}
+	}
+}
+
+// The recover middleware gets a panic as it was, and fiber's log where it was.
+func TestPanicIsTheSame(t *testing.T) {
+	book := new(logbook)
+	logTo(t, book)
+	value := new(int)
+	values := make(chan any, 1)
+	app := newApp()
+	app.Use(recover.New(recover.Config{EnableStackTrace: true, StackTraceHandler: func(_ *fiber.Ctx, v any) { values <- v }}))
+	app.Get("/x", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) {
+		return func(func(core.Event, error) bool) { explodeWith(value) }, nil
+	}))
+	if got := hosttest.Get(t, "http://"+serve(t, app)+"/x"); !got.Broken {
+		t.Errorf("got %+v, want a broken response", got)
+	}
+	if got := receive(t, values, "the panic"); got != any(value) {
+		t.Errorf("got %v, want the generator's own value", got)
+	}
+	for _, want := range []string{`fibersse: stream of "GET /x": core: the generator panicked: `, "fibersse_test.explodeWith"} {
+		if got := book.String(); !strings.Contains(got, want) {
+			t.Errorf("got the log %q, want %q in it", got, want)
+		}
+	}
+}
+
+func explodeWith(v any) { panic(v) }
+
+// With HTTP/1.0 the end of the connection is the end of the response, so only a
+// reset can tell that it is not whole.
+func TestHTTP10Broken(t *testing.T) {
+	logTo(t, io.Discard)
+	views := map[string]core.Stream{
+		"error": hosttest.Fail(errors.New("no more")),
+		"panic": func(yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "before"}, nil)
+			panic("lost")
+		},
+		"bad": func(yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "before"}, nil)
+			yield(core.Event{ID: "a\nb"}, nil)
+		},
+		"goexit": goexit,
+	}
+	for _, transport := range transports {
+		t.Run(transport.name, func(t *testing.T) {
+			app := newApp()
+			app.Use(recover.New())
+			for name, stream := range views {
+				app.Get("/"+name, fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return stream, nil }))
+			}
+			app.Get("/whole", fibersse.Handler(view))
+			ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+			if err != nil {
+				t.Fatal(err)
+			}
+			serveOn(t, app, transport.wrap(ln))
+			for name := range views {
+				got, err := ask(t, transport.dial, ln.Addr().String(), "GET /"+name+" HTTP/1.0\r\n\r\n")
+				if !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("%s: got %q, %v, want a reset", name, got, err)
+				}
+			}
+			got, err := ask(t, transport.dial, ln.Addr().String(), "GET /whole HTTP/1.0\r\n\r\n")
+			if !strings.HasSuffix(got, twoEvents) || err != nil {
+				t.Errorf("got %q, %v, want %q and a clean end", got, err, twoEvents)
+			}
+		})
+	}
+}
+
+// A client that half-closes has gone: what it is sent does not look whole.
+func TestHalfClose(t *testing.T) {
+	for _, version := range []string{"1.0", "1.1"} {
+		for _, detach := range []bool{false, true} {
+			t.Run(fmt.Sprintf("HTTP %s, detached %t", version, detach), func(t *testing.T) {
+				ends := make(chan error, 1)
+				opts := []core.Option{core.WithHeartbeat(0)}
+				if detach {
+					opts = append(opts, core.WithDetach())
+				}
+				app := newApp()
+				app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+					ctx := c.UserContext()
+					return func(func(core.Event, error) bool) {
+						<-ctx.Done()
+						ends <- context.Cause(ctx)
+					}, nil
+				}, opts...))
+				c, in := say(t, serve(t, app), "GET / HTTP/"+version+"\r\nHost: x\r\n\r\n")
+				_ = c.SetDeadline(time.Now().Add(patience))
+				until(t, in, ": open")
+				_ = c.(*net.TCPConn).CloseWrite()
+				rest, err := io.ReadAll(in)
+				if strings.HasSuffix(string(rest), "0\r\n\r\n") || version == "1.0" && err == nil {
+					t.Errorf("got %q, %v, want a broken end", rest, err)
+				}
+				if got := receive(t, ends, "the end"); !errors.Is(got, core.ErrClientGone) {
+					t.Errorf("got cause %v, want %v", got, core.ErrClientGone)
+				}
+			})
+		}
+	}
+}
+
+// Shutdown waits for the generators of detached sessions, also of those that are
+// about to begin.
+func TestDetachedShutdownAtTheBeginning(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("fibersse detaches sessions on Linux only")
+	}
+	tries := 3000
+	if testing.Short() {
+		tries = 300
+	}
+	ssetest.NoLeaks(t, longLived...)
+	type try struct {
+		group core.Group
+		down  atomic.Bool // Shutdown has returned
+		late  atomic.Bool // a generator ran then
+	}
+	var now atomic.Pointer[try]
+	returned := make(chan struct{}, 1)
+	app := newApp()
+	app.Get("/", func(c *fiber.Ctx) error {
+		defer func() { returned <- struct{}{} }()
+		try := now.Load()
+		return fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+			ctx := c.UserContext()
+			return func(func(core.Event, error) bool) {
+				<-ctx.Done()
+				runtime.Gosched()
+				if try.down.Load() {
+					try.late.Store(true)
+				}
+			}, nil
+		}, core.WithDetach(), core.WithGroup(&try.group))(c)
+	})
+	addr := serve(t, app)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	late, refused := 0, 0
+	for range tries {
+		try := new(try)
+		now.Store(try)
+		conn, in := say(t, addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		receive(t, returned, "the handler's return")
+		if err := try.group.Shutdown(ctx); err != nil {
+			t.Fatal(err)
+		}
+		try.down.Store(true)
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("got %v, want an answer", err)
+		}
+		if _, err := io.ReadAll(resp.Body); err != nil {
+			t.Errorf("got %d and the end %v, want a clean one", resp.StatusCode, err)
+		}
+		switch resp.StatusCode {
+		case http.StatusOK:
+		case http.StatusServiceUnavailable:
+			refused++
+			if resp.Header.Get("Retry-After") == "" {
+				t.Error("refused without a Retry-After")
+			}
+		default:
+			t.Errorf("got status %d", resp.StatusCode)
+		}
+		_ = resp.Body.Close()
+		_ = conn.Close()
+		if try.late.Load() {
+			late++
+		}
+	}
+	t.Logf("%d of %d sessions were refused before they began", refused, tries)
+	if late > 0 {
+		t.Errorf("in %d of %d tries a generator ran when Shutdown had returned", late, tries)
+	}
+}
+
+// Where fasthttp has no connection of the client's, a stream is refused with a word
+// about what to do, and other answers are as ever.
+func TestNoConnection(t *testing.T) {
+	app := newApp()
+	app.Get("/", fibersse.Handler(view))
+	app.Get("/detached", fibersse.Handler(view, core.WithDetach()))
+	app.Get("/json", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) { return nil, c.JSON(fiber.Map{"answer": 42}) }))
+	hosts := map[string]http.Handler{
+		"adaptor.FiberApp":     adaptor.FiberApp(app),
+		"adaptor.FiberHandler": adaptor.FiberHandler(fibersse.Handler(view)),
+		"no connection at all": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var ctx fasthttp.RequestCtx
+			ctx.Init2(nil, nil, true)
+			ctx.Request.SetRequestURI(r.URL.Path)
+			app.Handler()(&ctx)
+			w.WriteHeader(ctx.Response.StatusCode())
+			_, _ = w.Write(ctx.Response.Body())
+		}),
+		"HTTP/2": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var ctx fasthttp.RequestCtx
+			conn, other := net.Pipe() // which many requests share
+			defer conn.Close()
+			defer other.Close()
+			ctx.Init2(conn, nil, true)
+			ctx.Request.Header.SetProtocol("HTTP/2")
+			ctx.Request.SetRequestURI(r.URL.Path)
+			app.Handler()(&ctx)
+			w.WriteHeader(ctx.Response.StatusCode())
+			_, _ = w.Write(ctx.Response.Body())
+		}),
+	}
+	for name, host := range hosts {
+		t.Run(name, func(t *testing.T) {
+			for _, path := range []string{"/", "/detached"} {
+				w := httptest.NewRecorder()
+				host.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+				if got := w.Body.String(); w.Code != 500 || !strings.Contains(got, "fibersse: ") || !strings.Contains(got, "nethttpsse") {
+					t.Errorf("%s: got %d %q, want 500 and what to do", path, w.Code, got)
+				}
+			}
+			if name == "adaptor.FiberHandler" {
+				return
+			}
+			w := httptest.NewRecorder()
+			host.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/json", nil))
+			if got, want := w.Body.String(), `{"answer":42}`; w.Code != 200 || got != want {
+				t.Errorf("got %d %q, want 200 %q", w.Code, got, want)
+			}
+		})
+	}
+}
+
+// What a client has made up is one line in the log.
+func TestLogIsQuoted(t *testing.T) {
+	book := new(logbook)
+	logTo(t, book)
+	app := newApp(fiber.Config{UnescapePath: true})
+	app.Use(recover.New())
+	panics := func(func(core.Event, error) bool) { panic("boom") }
+	app.Get("/stays/*", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return panics, nil }))
+	app.Get("/detached/*", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return panics, nil }, core.WithDetach()))
+	addr := serve(t, app)
+	for _, path := range []string{"/stays/", "/detached/"} {
+		_ = hosttest.Get(t, "http://"+addr+path+"a%0a2026/01/01%20root%20logged%20in")
+		want := fmt.Sprintf(`stream of "GET %sa\n2026/01/01 root logged in": `, path)
+		eventually(t, "the log says "+want, func() bool { return strings.Contains(book.String(), want) })
+	}
+	if got := book.String(); strings.Contains(got, "\n2026/01/01 root") {
+		t.Errorf("got the log %q, want no line of the client's", got)
+	}
+}
