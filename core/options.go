@@ -160,7 +160,7 @@ type Observer struct {
 // A Summary says how a session went.
 type Summary struct {
 	// Cause is why the session ended early: ErrClientGone, ErrSlowClient,
-	// ErrMaxAge, ErrShutdown or the cause of the request's context. It is nil if
+	// ErrMaxAge, ErrServerTimeout, ErrShutdown or the cause of the request's context. It is nil if
 	// the generator came to its end or failed.
 	Cause error
 

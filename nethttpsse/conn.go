@@ -108,13 +108,17 @@ func unwrap(w http.ResponseWriter) http.ResponseWriter {
 	return nil
 }
 
-// begin lifts the server's own deadlines, which count from the request's start.
-func (c *conn) begin(srv *http.Server) {
+// begin lifts the server's own deadlines, which count from the request's start. now
+// is when the handler was called. A deadline that cannot be lifted ends the session.
+func (c *conn) begin(s *core.Session, srv *http.Server, now time.Time) {
 	if srv != nil {
 		c.writeTimeout = srv.WriteTimeout
 	}
 	_ = c.server.SetReadDeadline(time.Time{})
-	_ = c.server.SetWriteDeadline(time.Time{})
+	if err := c.server.SetWriteDeadline(time.Time{}); err != nil && c.writeTimeout > 0 {
+		// It was set a little earlier, when the request had been read.
+		s.CutAt(now.Add(c.writeTimeout-min(c.writeTimeout/10, time.Second)), core.ErrServerTimeout)
+	}
 }
 
 // Send implements [core.Conn].

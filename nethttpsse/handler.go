@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -94,7 +95,7 @@ func serve(
 	w http.ResponseWriter, r *http.Request,
 	view func(r *http.Request) (core.Stream, error), opts []core.Option,
 ) error {
-	srv := server(r)
+	now, srv := time.Now(), server(r)
 	if srv != nil {
 		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
 	}
@@ -118,6 +119,9 @@ func serve(
 		return err
 	}
 	drained, err := c.drain(s, r)
+	if refused := s.Refused(); refused != nil {
+		return refused
+	}
 	if err != nil {
 		return err
 	}
@@ -131,7 +135,7 @@ func serve(
 	if drained && s.Detaches() {
 		c.allowDetach(r)
 	}
-	c.begin(srv)
+	c.begin(s, srv, now)
 	w.WriteHeader(http.StatusOK)
 	served = true
 	return c.serve(s, r, stream)

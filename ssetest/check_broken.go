@@ -2,13 +2,17 @@ package ssetest
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
 )
 
 // closeWrite closes one half of a connection.
@@ -17,6 +21,38 @@ func closeWrite(conn net.Conn) error {
 		return c.CloseWrite() //nolint:wrapcheck // the caller shows it
 	}
 	return errors.ErrUnsupported
+}
+
+// A client that closes its half of the connection is taken for one that has gone,
+// and so it does not see half of a stream as a whole one.
+func checkHalfClose(t testing.TB, h host) {
+	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
+		t.Skip("for HTTP/1 only")
+	}
+	for _, proto := range []string{"HTTP/1.1", "HTTP/1.0"} {
+		for _, size := range []int{0, 1, 5} {
+			name := fmt.Sprintf("%s, after %d events", proto, size)
+			causes := make(chan error, 1)
+			s := h.serve(t, map[string]View{"/": func(ctx context.Context, x Exchange) core.Stream {
+				wait := idle(causes)(ctx, x)
+				return func(yield func(core.Event, error) bool) {
+					for _, e := range numbered(1, size) {
+						yield(e, nil)
+					}
+					wait(yield)
+				}
+			}})
+			got, err := s.readRaw("/", proto, size)
+			if !strings.HasPrefix(got, ": ") || strings.Count(got, "id: ") != size {
+				t.Errorf("%s: got %q, want %d events", name, got, size)
+			}
+			if !brokenOff(err) {
+				t.Errorf("%s: a client that closes its half of the connection sees the end %v, want a broken response", name, err)
+			}
+			wantCause(t, receive(t, causes, h.timeout, name+": the end of the context"), core.ErrClientGone)
+			wantCause(t, s.end().Cause, core.ErrClientGone)
+		}
+	}
 }
 
 // brokenOff reports whether err is how a client learns that a response is broken.

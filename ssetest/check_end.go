@@ -364,6 +364,32 @@ func checkGroupLimit(t testing.TB, h host) {
 	second.Close()
 }
 
+// A stream that ends before its response begins is refused, whoever ends it.
+func checkRefusals(t testing.TB, h host) {
+	group, runs := new(core.Group), new(atomic.Int32)
+	never := func(func(core.Event, error) bool) { runs.Add(1) }
+	s := h.serve(t, map[string]View{
+		"/works": works,
+		"/refused": func(ctx context.Context, _ Exchange) core.Stream {
+			core.Refuse(ctx, errors.New("not now"))
+			return never
+		},
+		"/shutdown": func(ctx context.Context, _ Exchange) core.Stream {
+			ended, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = group.Shutdown(ended) // which does not wait for this one
+			return never
+		},
+	}, core.WithGroup(group))
+	s.wantRefusal("/refused")
+	s.works()
+	s.wantRefusal("/shutdown")
+	if got := runs.Load(); got != 0 {
+		t.Errorf("the generator of a stream that was refused ran %d times", got)
+	}
+	eventually(t, h.timeout, "the group is empty", func() bool { return group.Len() == 0 })
+}
+
 func checkGroupShutdown(t testing.TB, h host) {
 	const size = 10
 	group := new(core.Group)

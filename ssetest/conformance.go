@@ -181,10 +181,12 @@ var checks = []check{
 	{"a client that does not read ends its own session only", false, checkSlowClient},
 	{"a generator that fails breaks the response", false, checkFailure},
 	{"a failure on HTTP 1.0 ends with a reset", false, checkEndsHTTP10},
+	{"a client that closes its half of the connection sees a broken response", false, checkHalfClose},
 	{"an error event tells of a failure and ends cleanly", false, checkErrorEvent},
 	{"the maximum age ends a stream cleanly", false, checkMaxAge},
 	{"the host's shutdown ends streams cleanly", true, checkShutdown},
 	{"a group refuses those beyond its limit", false, checkGroupLimit},
+	{"a stream that ends before its response begins is refused", false, checkRefusals},
 	{"a group's shutdown spreads the clients", false, checkGroupShutdown},
 	{"sessions that come and go at random leave nothing behind", true, checkCrowd},
 }

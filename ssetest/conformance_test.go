@@ -73,12 +73,14 @@ func TestConformanceFails(t *testing.T) {
 		{"writes to one client at a time", sample{serial: new(sync.Mutex)}, checkSlowClient, 2 * long, "other"},
 		{"ends cleanly after a failure", sample{noAbort: true}, checkFailure, long, "the response ended cleanly"},
 		{"ends properly after a failure on HTTP/1.0", sample{properEnd: true}, checkEndsHTTP10, long, "error: the response on HTTP/1.0 ended with <nil>, want a reset"},
+		{"ends properly for half a client", sample{noAbort: true}, checkHalfClose, long, "HTTP/1.1, after 1 events: a client that closes its half of the connection sees the end <nil>"},
 		{"hides failures", sample{quiet: true}, checkFailure, short, "the host's log says boom"},
 		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the stream is broken"},
 		{"breaks the response at the maximum age", sample{breakAll: true}, checkMaxAge, long, "the stream is broken"},
 		{"never ends by itself", sample{deaf: true, noGroup: true}, checkShutdown, short, "the host's shutdown: context deadline exceeded"},
 		{"breaks off at a shutdown", sample{breakAll: true}, checkShutdown, long, "the stream is broken"},
 		{"runs the view of a refused request", sample{viewFirst: true}, checkGroupLimit, long, "the view ran 5 times"},
+		{"begins what is refused", sample{noRefused: true}, checkRefusals, long, "got status 200, want 503"},
 		{"refuses without a Retry-After", sample{noRetryAfter: true}, checkGroupShutdown, long, "got Retry-After []"},
 		{"corrupts events of a crowd", sample{wrap: loseSecond}, checkCrowd, long, "a client among many"},
 	} {
@@ -110,7 +112,7 @@ type sample struct {
 
 	chatter, deadline, deaf, deafToBody, logAll, keep, noAbort, quiet, breakAll, noGroup, viewFirst, noRetryAfter bool
 
-	waitForBody, wantBody, properEnd bool
+	waitForBody, wantBody, properEnd, noRefused bool
 
 	leak   <-chan struct{} // where a goroutine of each stream waits
 	serial *sync.Mutex     // held over each write
@@ -223,7 +225,11 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	if r.Method == http.MethodHead && !f.head {
 		return
 	}
-	if err := f.drain(s, r, control); err != nil {
+	err = f.drain(s, r, control)
+	if refused := s.Refused(); refused != nil && !f.noRefused {
+		err = refused
+	}
+	if err != nil {
 		f.refuse(w, err)
 		return
 	}
