@@ -45,7 +45,10 @@ func (s *Session) tick() {
 	defer s.mu.Unlock()
 	defer s.recoverHost()
 	switch {
-	case s.closed || s.waiting != nil || now-time.Duration(s.spoke.Load()) < s.heartbeat:
+	case s.closed || now-time.Duration(s.spoke.Load()) < s.heartbeat:
+	case s.waiting != nil: // as good as a heartbeat
+		s.flushed = now
+		s.flush()
 	case wire != nil && wire.served.Load():
 		wire.beat()
 	default:

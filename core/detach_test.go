@@ -584,11 +584,16 @@ func TestDetachedClientThatNeverReads(t *testing.T) {
 				"a generator": flood, "handed over": handedOver(t, newSource(1<<40)),
 			} {
 				g := detached(t, stream, test.opts...)
-				if sum := soon(t, g.sums, "the end of "+what); !errors.Is(sum.Cause, test.cause) || sum.Err != nil {
+				sum := soon(t, g.sums, "the end of "+what)
+				if !errors.Is(sum.Cause, test.cause) || sum.Err != nil {
 					t.Errorf("%s: got summary %+v, want cause %v", what, sum, test.cause)
 				}
 				_, hidden := g.server.(struct{ net.Conn })
-				if _, err := g.events(); !errors.Is(err, syscall.ECONNRESET) && (!hidden || err == nil) {
+				got, err := g.events()
+				if err == nil && len(got) == sum.Events && test.cause == core.ErrMaxAge {
+					continue // the kernel had room for all, if only just
+				}
+				if !errors.Is(err, syscall.ECONNRESET) && (!hidden || err == nil) {
 					t.Errorf("%s: the client sees %v after half a stream, want a reset: the kernel keeps the rest", what, err)
 				}
 			}

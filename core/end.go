@@ -7,9 +7,12 @@ import (
 	"time"
 )
 
-// fail ends the session with the stream's failure. The session's mu is held.
+// fail ends the session with the stream's failure, of which the first one counts.
+// The session's mu is held.
 func (s *Session) fail(err error) {
-	s.failure = err
+	if s.failure == nil {
+		s.failure = err
+	}
 	s.failed = s.failed || s.ctx.Err() == nil
 	s.end(err)
 }

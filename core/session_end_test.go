@@ -67,7 +67,7 @@ func TestEndFromOutside(t *testing.T) {
 				var g core.Group
 				parent, cancel := context.WithCancelCause(t.Context())
 				defer cancel(nil)
-				tr := newTrial(parent, t, core.WithGroup(&g), core.WithHeartbeat(4*time.Second), core.WithFlushWindow(time.Minute))
+				tr := newTrial(parent, t, core.WithGroup(&g), core.WithHeartbeat(20*time.Second), core.WithFlushWindow(time.Minute))
 				time.AfterFunc(5*time.Second, func() { tt.end(tr.Session, &g, cancel) })
 				isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
 					yield(core.Event{Data: "a"}, nil)

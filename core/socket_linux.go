@@ -25,6 +25,7 @@ func (w *wire) takeSocket(c net.Conn) bool {
 	if !control(c, func(fd uintptr) { err = w.socket.dup(fd) }) || err != nil {
 		return false
 	}
+	holdLittle(w.fd)
 	w.line = &w.socket // the poller may call at once
 	if thePoller.add(w, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP) != nil {
 		_ = syscall.Close(w.fd)
@@ -40,8 +41,17 @@ func (w *wire) watchSocket(c net.Conn) bool {
 	if !control(withoutTLS(c), func(fd uintptr) { w.fd = int(fd) }) {
 		return false
 	}
+	holdLittle(w.fd)
 	w.line = watched{netLine{c}, w.fd}
 	return thePoller.add(w, syscall.EPOLLIN|syscall.EPOLLRDHUP) == nil
+}
+
+// holdLittle has the kernel take no more than a piece from a session before the client
+// has acknowledged what came before. Otherwise it gathers up to 4 MB for a client that
+// does not read.
+func holdLittle(fd int) {
+	const notsentLowat = 25 // TCP_NOTSENT_LOWAT, tcp(7)
+	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, notsentLowat, pieceSize)
 }
 
 // A watched line is one that the poller watches, and that can be written to through
