@@ -212,7 +212,7 @@ var feeds sync.Map
 // wake is what a pump does when there is more.
 func wake(s *core.Session) {
 	if f, ok := feeds.Load(s); ok {
-		f.(core.Feed).Wake() //nolint:forcetypeassert // the map's only type
+		f.(core.Feed).Wake()
 	}
 }
 

@@ -160,7 +160,9 @@ func TestShutdownWithinLargeEvent(t *testing.T) {
 			return true, nil
 		}}),
 		"forwarded": func(*core.Session) core.Stream {
-			return func(yield func(core.Event, error) bool) { feedOf(yield).Forward([][]byte{frame(large), frame("never")}) }
+			return func(yield func(core.Event, error) bool) {
+				feedOf(yield).Forward([][]byte{frame(large), frame("never")})
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +202,7 @@ func TestStalledClientsShareLargeEvent(t *testing.T) {
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
+		return int64(m.HeapAlloc) //nolint:gosec // it fits
 	}
 	before := held()
 	for _, g := range stuck {
