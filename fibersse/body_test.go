@@ -113,7 +113,7 @@ func TestBody(t *testing.T) {
 							in := bufio.NewReader(conn)
 							until(t, in, ": open")
 							if stays := transport.name != "plain" || !detach || read == "close"; !stays && runtime.GOOS == "linux" {
-								<-returned
+								receive(t, returned, "the handler's return")
 							} else {
 								select {
 								case <-returned:
