@@ -85,13 +85,13 @@ func (b *body) drain(s *core.Session) (all bool, err error) {
 	}
 }
 
-// leaveBody has the connection closed after the answer to a request whose body was
-// not read to its end. fasthttp would close it at once, and the kernel resets a
+// leaveBody has the connection closed after a refusal, because the request's body may
+// not have been read to its end. fasthttp would close it at once, and the kernel resets a
 // connection with input that nobody has read, so that the client might not get the
 // answer. Therefore the answer is sent here, and the client has a moment to take it.
 func leaveBody(c *fiber.Ctx) {
 	ctx := c.Context()
-	if !hasPeer(ctx.Conn()) {
+	if ctx.Conn() == nil || !hasPeer(ctx.Conn()) {
 		ctx.SetConnectionClose()
 		return
 	}

@@ -2,15 +2,14 @@ package fibersse
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"runtime/debug"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/log"
+	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -47,18 +46,20 @@ func (s *conn) allowDetach(c *fiber.Ctx, session *core.Session, stream core.Stre
 			s.begin(session, stream)
 			return
 		}
-		s.refuseLate(context.Cause(session.Context()))
+		s.refuseLate(session.Refused())
 	})
 	return true
 }
 
-// refuseLate answers a client whose session has ended before it began.
-func (s *conn) refuseLate(cause error) {
-	if errors.Is(cause, core.ErrShutdown) {
-		_ = s.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\n"+
-			"Content-Length: 0\r\nConnection: close\r\n\r\n", 1+rand.N(5)) //nolint:gosec // not a secret
+// refuseLate answers a client whose session has been refused before it began.
+func (s *conn) refuseLate(why error) {
+	refused, ok := why.(*core.RefusedError) //nolint:errorlint // the session's own
+	if !ok {
+		return // the client has gone
 	}
+	_ = s.SetWriteDeadline(time.Now().Add(time.Second))
+	_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 %d %s\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+		refused.Status, utils.StatusMessage(refused.Status), int(refused.RetryAfter.Seconds()))
 }
 
 // ends reports whether the request's context has values that fasthttp reuses when

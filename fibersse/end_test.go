@@ -392,3 +392,33 @@ func TestLogIsQuoted(t *testing.T) {
 		t.Errorf("got the log %q, want no line of the client's", got)
 	}
 }
+
+// A view may have its session refused, also when it has returned a stream.
+func TestViewRefuses(t *testing.T) {
+	for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
+		for _, method := range []string{"GET", "HEAD", "POST"} {
+			t.Run(fmt.Sprintf("%s, %d options", method, len(opts)), func(t *testing.T) {
+				app := newApp(fiber.Config{StreamRequestBody: true})
+				app.All("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+					core.Refuse(c.UserContext(), errors.New("no more today"))
+					return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
+				}, opts...))
+				var body io.Reader
+				if method == "POST" {
+					body = strings.NewReader("body")
+				}
+				req, err := http.NewRequestWithContext(t.Context(), method, "http://"+serve(t, app), body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := hosttest.Do(t, req)
+				if got.Status != 503 || got.Header.Get("Retry-After") == "" || method != "HEAD" && got.Body != "no more today" {
+					t.Errorf("got %+v, want 503, a Retry-After, and why", got)
+				}
+				if got := got.Header.Get("Content-Type"); strings.Contains(got, "event-stream") {
+					t.Errorf("got content type %q", got)
+				}
+			})
+		}
+	}
+}

@@ -35,7 +35,10 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 		if refused.RetryAfter > 0 {
 			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(refused.RetryAfter.Seconds())))
 		}
-		// The body is for a middleware that drops the error, as timeout.New does.
+		if c.Request().BodyStream() != nil {
+			leaveBody(c)
+		}
+		// The answer's body is for a middleware that drops the error, as timeout.New does.
 		_ = c.Status(refused.Status).SendString(refused.Error())
 		return fiber.NewError(refused.Status, refused.Error())
 	}
@@ -69,16 +72,18 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	if err != nil || stream == nil {
 		return err
 	}
-	if c.Method() == fiber.MethodHead {
-		setHeaders(c)
-		return nil
-	}
 	all, err := body.drain(s)
+	if refused := s.Refused(); refused != nil {
+		return refused
+	}
 	if err != nil {
-		leaveBody(c)
 		return err
 	}
-	setHeaders(c)
+	core.SetHeaders(func(name string) string { return c.GetRespHeader(name) }, c.Set)
+	c.Status(fiber.StatusOK)
+	if c.Method() == fiber.MethodHead {
+		return nil
+	}
 	conn := takeOver(c)
 	if served = all && s.Detaches() && conn.allowDetach(c, s, stream); served {
 		return nil
@@ -99,9 +104,4 @@ func prepare(c *fiber.Ctx, view View) (core.Stream, error) {
 		return nil, err
 	}
 	return stream, checkConn(c)
-}
-
-func setHeaders(c *fiber.Ctx) {
-	core.SetHeaders(func(name string) string { return c.GetRespHeader(name) }, c.Set)
-	c.Status(fiber.StatusOK)
 }
