@@ -48,9 +48,9 @@ func (s *Session) tick() {
 	case s.closed || now-time.Duration(s.spoke.Load()) < s.heartbeat:
 	case s.waiting != nil: // as good as a heartbeat
 		s.flushed = now
-		s.flush()
+		s.flush(now)
 	case wire != nil && wire.served.Load():
-		wire.beat()
+		wire.beat(now)
 	default:
 		s.send(heartbeat)
 	}

@@ -93,7 +93,7 @@ func (s *Session) settle() bool {
 	if retry := s.retryAtEnd.Load(); retry > 0 && s.failure == nil && errors.Is(s.cause, ErrShutdown) {
 		_ = s.gather(&Event{Retry: time.Duration(retry)}) // nothing in it can be wrong
 	}
-	return s.flush() && !s.abandoned()
+	return s.flush(s.now()) && !s.abandoned()
 }
 
 // abandoned reports whether the host has given the response up. Whether anybody
@@ -109,10 +109,10 @@ func (s *Session) abandoned() bool {
 func (s *Session) conclude(last *Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last != nil && (s.gather(last) != nil || !s.flush()) {
+	if last != nil && (s.gather(last) != nil || !s.flush(s.now())) {
 		return false
 	}
-	s.beginSend()
+	s.beginSend(s.now())
 	err := s.conn.End()
 	s.endSend(false)
 	return s.written(err)

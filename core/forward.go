@@ -79,12 +79,12 @@ func (f Feed) Forward(frames [][]byte) bool {
 		n, left := takePiece(s.buffer(), frames)
 		frames = frames[n:]
 		for len(left) > 0 { // of a large event, which is sent to its end
-			if !s.push(true) {
+			if !s.push(s.now(), true) {
 				return false
 			}
 			left = addPiece(s.buffer(), left)
 		}
-		if n == 0 && !s.flush() || n > 0 && !s.gathered(n) || s.ctx.Err() != nil {
+		if n == 0 && !s.flush(s.now()) || n > 0 && !s.gathered(n) || s.ctx.Err() != nil {
 			return false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // A Pump is a stream that needs no goroutine: its frames are there already, or it
@@ -88,7 +89,7 @@ func (w *wire) begin() bool {
 	s := w.session
 	s.mu.Lock() // a heartbeat may be under way that waits for the client
 	if s.open() {
-		s.flush() // what was yielded before
+		s.flush(s.now()) // what was yielded before
 	}
 	w.served.Store(true)
 	s.mu.Unlock()
@@ -108,22 +109,22 @@ func (w *wire) wake() bool {
 }
 
 // beat sends a heartbeat.
-func (w *wire) beat() {
+func (w *wire) beat(now time.Duration) {
 	if w.behind != nil {
 		return // the client has not even taken what came before
 	}
 	b := getBuffer()
 	defer putBuffer(b)
 	*b, _ = heartbeat.appendTo(*b) // nothing in it can be wrong
-	w.send(Frames{*b}, nil, false)
+	w.send(now, Frames{*b}, nil, false)
 }
 
 // send is a Send that does not wait, if the line does not. frames follow, the first
 // of which is the rest of an event if part is true. The session's mu is held.
-func (w *wire) send(f Frames, frames [][]byte, part bool) {
+func (w *wire) send(now time.Duration, f Frames, frames [][]byte, part bool) {
 	s := w.session
 	s.sent += int64(len(f.Bytes()))
-	s.beginSend()
+	s.beginSend(now)
 	rest := w.write(f.Chunk())
 	switch {
 	case s.lost != nil:
@@ -172,6 +173,6 @@ func (q *writer) catchUp(w *wire) {
 		}
 	}
 	if w.behind = nil; s.lost == nil && len(b.frames) > 0 {
-		q.sendPiece(w, b.frames)
+		q.sendPiece(s.now(), w, b.frames)
 	}
 }

@@ -253,7 +253,7 @@ func (s *Session) gathered(n int) bool {
 	wait := s.window(now)
 	if first || wait <= 0 || len(*s.waiting) >= flushSize {
 		s.flushed = now
-		return s.flush()
+		return s.flush(now)
 	}
 	s.flushAfter(wait)
 	return true
@@ -283,14 +283,14 @@ func (s *Session) buffer() *[]byte {
 }
 
 // flush sends what waits, and reports whether the session can go on.
-func (s *Session) flush() bool { return s.push(false) }
+func (s *Session) flush(now time.Duration) bool { return s.push(now, false) }
 
 // push is flush. If what waits is a part of an event, the next one follows at once.
-func (s *Session) push(part bool) bool {
+func (s *Session) push(now time.Duration, part bool) bool {
 	if s.waiting == nil {
 		return true
 	}
-	s.beginSend()
+	s.beginSend(now)
 	err := s.conn.Send(Frames{*s.waiting})
 	s.endSend(part && err == nil)
 	s.sent += int64(len(*s.waiting) - headroom)
@@ -301,13 +301,12 @@ func (s *Session) push(part bool) bool {
 
 // beginSend has the timer watch over a write. When the session has ended, all
 // parts of an event have the time of one write.
-func (s *Session) beginSend() {
-	now := int64(s.now())
-	s.spoke.Store(now)
+func (s *Session) beginSend(now time.Duration) {
+	s.spoke.Store(int64(now))
 	if s.sending.Load() != 0 && s.ctx.Err() != nil {
 		return
 	}
-	s.sending.Store(now + 1)
+	s.sending.Store(int64(now) + 1)
 	if s.ctx.Err() != nil { // the timer may not run any more
 		s.hurry()
 	}
@@ -331,7 +330,7 @@ func (s *Session) hurry() {
 
 // send flushes an event of the session's own.
 func (s *Session) send(e Event) bool {
-	return s.gather(&e) == nil && s.flush()
+	return s.gather(&e) == nil && s.flush(s.now())
 }
 
 // flushAfter has what waits flushed after d. To arm a timer costs more than an
@@ -365,7 +364,7 @@ func (s *Session) flushWaiting() {
 		return
 	}
 	s.flushed = now
-	s.flush()
+	s.flush(now)
 }
 
 // recoverHost keeps a panic of a host's writer, in a goroutine that is not the

@@ -204,7 +204,7 @@ func (q *writer) pump(w *wire) {
 	if len(q.frames) > 0 {
 		s.events += len(q.frames)
 		s.flushed = now
-		q.sendPiece(w, q.frames)
+		q.sendPiece(now, w, q.frames)
 	}
 	clear(q.frames)
 	q.frames = q.frames[:0]
@@ -212,14 +212,14 @@ func (q *writer) pump(w *wire) {
 
 // sendPiece sends the first of these frames, as many as go into a piece. The others
 // are left for later.
-func (q *writer) sendPiece(w *wire, frames [][]byte) {
+func (q *writer) sendPiece(now time.Duration, w *wire, frames [][]byte) {
 	b := slices.Grow(q.buf[:0], headroom)[:headroom]
 	n, left := takePiece(&b, frames)
 	if len(left) > 0 {
 		n--
 		frames[n] = left
 	}
-	w.send(Frames{b}, frames[n:], len(left) > 0)
+	w.send(now, Frames{b}, frames[n:], len(left) > 0)
 	if q.buf = b; cap(b) > 2*pieceSize {
 		q.buf = nil // not to be held any longer
 	}
