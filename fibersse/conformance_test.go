@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
@@ -18,8 +19,27 @@ func TestConformance(t *testing.T) {
 	ssetest.Conformance(t, ssetest.Mount{Serve: serveSite, WholeBodies: true, Ignore: longLived})
 }
 
-func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+// A body that comes as a stream is the adapter's to read.
+func TestConformanceStreamRequestBody(t *testing.T) {
+	ssetest.Conformance(t, ssetest.Mount{
+		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+			return serveApp(t, site, fiber.Config{StreamRequestBody: true, BodyLimit: 1})
+		},
+		Protocols:  []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS},
+		BodyBegins: true,
+		Ignore:     longLived,
+	})
+}
+
+func serveSite(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+	t.Helper()
+	return serveApp(t, site, fiber.Config{})
+}
+
+func serveApp(_ testing.TB, site *ssetest.Site, config fiber.Config) (shutdown func(context.Context) error) {
 	app := fiber.New(fiber.Config{
+		StreamRequestBody:     config.StreamRequestBody,
+		BodyLimit:             config.BodyLimit,
 		DisableStartupMessage: true,
 		ReadTimeout:           site.Timeout,
 		WriteTimeout:          site.Timeout,
@@ -48,7 +68,7 @@ func siteView(view ssetest.View) fibersse.View {
 		return nil
 	}
 	return func(c *fiber.Ctx) (core.Stream, error) {
-		return view(c.UserContext(), ssetest.Exchange{Body: bytes.NewReader(c.Body()), SetHeader: c.Set}), nil
+		return view(c.UserContext(), ssetest.Exchange{Body: bodyOf(c), SetHeader: c.Set}), nil
 	}
 }
 
@@ -61,4 +81,20 @@ var siteAnswers = map[string]fiber.Handler{
 	"redirect":   func(c *fiber.Ctx) error { return c.Redirect("/json", fiber.StatusSeeOther) },
 	"no-content": func(c *fiber.Ctx) error { return c.SendStatus(fiber.StatusNoContent) },
 	"nothing":    func(*fiber.Ctx) error { return nil },
+}
+
+// A streamBody is a body that comes as a stream.
+type streamBody struct {
+	io.Reader
+
+	c *fiber.Ctx
+}
+
+func (b streamBody) Close() error { return b.c.Request().CloseBodyStream() }
+
+func bodyOf(c *fiber.Ctx) io.Reader {
+	if stream := c.Request().BodyStream(); stream != nil {
+		return streamBody{stream, c}
+	}
+	return bytes.NewReader(c.Body())
 }

@@ -89,7 +89,8 @@ func TestConformanceDetached(t *testing.T) {
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)
 		},
-		Ignore: longLived,
+		WholeBodies: true,
+		Ignore:      longLived,
 	})
 }
 

@@ -26,6 +26,10 @@ type Mount struct {
 	// runs a handler, so that a view never sees one that stops.
 	WholeBodies bool
 
+	// BodyBegins says that the host waits for the first byte of a request's body, if
+	// its length is known, before it runs a handler.
+	BodyBegins bool
+
 	// Ignore names goroutines that outlive the host's server, for [NoLeaks].
 	Ignore []string
 
