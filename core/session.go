@@ -65,19 +65,18 @@ type Session struct {
 
 	// mu is held over a frame's write and flush. It guards what follows.
 	mu      sync.Mutex
-	waiting *[]byte     // frames that wait to be flushed; nil if none do
-	flusher *time.Timer // flushes what waits, or wakes who was handed over; nil until something has to
-	armed   bool        // the flusher will fire
-	closed  bool        // nothing may be written any more
-	lost    error       // what the last write failed with
-	failure error       // the generator's
-	failed  bool        // it has ended the context
-	cause   error       // or what else had, when the generator was done; nil if nothing had
-	late    error       // what it failed with once the context had ended
+	armed   bool          // the flusher will fire
+	closed  bool          // nothing may be written any more
+	failed  bool          // the failure has ended the context
+	waiting *[]byte       // frames that wait to be flushed; nil if none do
+	flusher *time.Timer   // flushes what waits, or wakes who was handed over; nil until something has to
+	flushed time.Duration // when events were last flushed, since begin: the flush window
+	lost    error         // what the last write failed with
+	failure error         // the generator's
+	cause   error         // what had ended the context when the generator was done; nil if nothing or the failure had
+	late    error         // what the generator failed with once the context had ended
 	events  int
 	sent    int64
-
-	flushed time.Duration // when events were last flushed, since begin: the flush window
 
 	// Two times since begin, in ns. Written under mu, read by tick without it.
 	spoke   atomic.Int64 // when anything was last sent: the heartbeat
