@@ -753,6 +753,30 @@ func TestHandoverEndsWithinFlushWindow(t *testing.T) {
 	}
 }
 
+// A stream that has come to its end does not wait for the window either.
+func TestHandoverToEndWithinFlushWindow(t *testing.T) {
+	var end atomic.Bool
+	left, looked := 2, make(chan struct{}, 10)
+	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+		defer func() { looked <- struct{}{} }()
+		if left--; left >= 0 {
+			*frames = append(*frames, frame("x"))
+		}
+		if end.Load() {
+			return false, io.EOF
+		}
+		return false, nil
+	}}), core.WithFlushWindow(time.Hour))
+	soon(t, looked, "the first look")
+	wake(g.session) // within the window
+	end.Store(true)
+	f, _ := feeds.Load(g.session)
+	f.(core.Feed).WakeToEnd()
+	if got, err := g.events(); datas(got) != "x x" || err != nil {
+		t.Errorf("got %q and the end %v, want x x and a clean end", datas(got), err)
+	}
+}
+
 // Who always has more takes turns with the others.
 func TestHandoverIsFair(t *testing.T) {
 	endless := newSource(1 << 40)

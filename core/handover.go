@@ -56,6 +56,14 @@ func (f Feed) Handover(stream Stream, p Pump) bool {
 // goroutine, at any time after [Feed.Handover].
 func (f Feed) Wake() { f.session.wire.wake() }
 
+// WakeToEnd is Wake for a stream that is to end: it does not wait for the flush
+// window.
+func (f Feed) WakeToEnd() {
+	w := f.session.wire
+	w.ending.Store(true)
+	w.wake()
+}
+
 // handed is what a wire has for a stream that was handed over.
 type handed struct {
 	stream Stream // that runs, until it has returned
@@ -63,6 +71,7 @@ type handed struct {
 	writer *writer
 	served atomic.Bool // by the writer: otherwise a goroutine of the session's is at work
 	queued atomic.Bool // the writer will look
+	ending atomic.Bool // and not wait for the flush window
 	next   *wire
 
 	// These are the writer's, under the session's mu.

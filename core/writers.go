@@ -196,7 +196,7 @@ func (q *writer) end(w *wire) {
 func (q *writer) pump(w *wire) {
 	s := w.session
 	now := s.now()
-	if wait := s.window(now); wait > 0 && s.events > 0 && !w.more {
+	if wait := s.window(now); wait > 0 && s.events > 0 && !w.more && !w.ending.Load() {
 		q.delay(w, wait)
 		return
 	}

@@ -295,7 +295,7 @@ func (h *Hub) end(s *source) {
 			if h.follower != nil {
 				l.subscription.reach.until = h.follower.at
 			}
-			l.subscription.wakeUp()
+			l.subscription.wakeToEnd()
 		}
 	}
 }

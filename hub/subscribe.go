@@ -146,6 +146,14 @@ type link struct {
 	next         int    // while records are taken: the next one
 }
 
+// wakeToEnd is wakeUp for a subscription that is to end, or whose context has ended.
+func (s *subscription) wakeToEnd() {
+	if s.feed != (core.Feed{}) {
+		s.feed.WakeToEnd()
+	}
+	s.wakeUp()
+}
+
 func (s *subscription) wakeUp() {
 	if s.feed != (core.Feed{}) {
 		s.feed.Wake()
@@ -179,7 +187,7 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		return err
 	}
 	if s.feed == (core.Feed{}) || s.ctx != feed.Context() {
-		s.unwatch = context.AfterFunc(s.ctx, s.wakeUp) // one thing to wait for is cheaper than two
+		s.unwatch = context.AfterFunc(s.ctx, s.wakeToEnd) // one thing to wait for is cheaper than two
 	}
 	for i := range s.links { // of a link only the source can be read without the lock
 		s.joined++
