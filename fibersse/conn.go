@@ -102,7 +102,7 @@ func (s *conn) serve(c *fiber.Ctx, session *core.Session, stream core.Stream) er
 		err = session.Serve(s, stream)
 		returned = true
 	}()
-	s.listen(session.ClientGone)
+	s.listen(mostHeard, session.ClientGone)
 	<-ended
 	if panicked == nil {
 		return err
@@ -127,13 +127,13 @@ const mostHeard = 64 << 10
 
 // listen calls gone when the client leaves, or the connection is closed. It returns
 // then, or when the connection's read deadline has come, or when the client has said
-// too much.
-func (s *conn) listen(gone func()) {
+// more than most bytes.
+func (s *conn) listen(most int, gone func()) {
 	if !hasPeer(s.Conn) {
 		return
 	}
 	var buf [64]byte
-	for heard := 0; heard < mostHeard; {
+	for heard := 0; heard < most; {
 		n, err := s.Read(buf[:])
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):

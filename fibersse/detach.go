@@ -3,6 +3,7 @@ package fibersse
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"runtime/debug"
 	"time"
@@ -36,7 +37,7 @@ func (s *conn) allowDetach(c *fiber.Ctx, session *core.Session, stream core.Stre
 	s.watched = make(chan struct{})
 	go func() { // fasthttp does not get rid of its answers, or the client leaves
 		defer close(s.watched)
-		s.listen(session.ClientGone)
+		s.listen(math.MaxInt, session.ClientGone)
 	}()
 	c.Context().Hijack(func(net.Conn) {
 		begins := stop()

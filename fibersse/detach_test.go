@@ -277,11 +277,17 @@ func TestDetachPipelinedAndGone(t *testing.T) {
 }
 
 // A session that fasthttp has not begun yet, for it cannot send what it held back, keeps
-// nobody from shutting down.
+// nobody from shutting down, and notices that its client leaves.
 func TestDetachPipelinedAndStuck(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("fibersse detaches sessions on Linux only")
 	}
+	t.Run("shutdown", func(t *testing.T) { testPipelinedAndStuck(t, false) })
+	t.Run("the client talks and leaves", func(t *testing.T) { testPipelinedAndStuck(t, true) })
+}
+
+func testPipelinedAndStuck(t *testing.T, leaves bool) {
+	t.Helper()
 	ssetest.NoLeaks(t, longLived...)
 	group, returned := new(core.Group), make(chan struct{}, 1)
 	app := newApp()
@@ -306,6 +312,13 @@ func TestDetachPipelinedAndStuck(t *testing.T) {
 	receive(t, returned, "the handler's return")
 	if got := group.Len(); got != 1 {
 		t.Errorf("got %d sessions, want 1", got)
+	}
+	if leaves {
+		_, _ = io.WriteString(conn, strings.Repeat("talk", 64<<10))
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+		eventually(t, "the session has ended", func() bool { return group.Len() == 0 })
+		return
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience/2)
 	defer cancel()
