@@ -436,7 +436,6 @@ func TestDetachedInput(t *testing.T) {
 	goAhead, ends := make(chan string), make(chan error, 1)
 	s := newSite(t, nethttpsse.Handler(held(goAhead, ends), core.WithDetach()))
 	conn, resp := s.dial("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-	_ = conn.(*net.TCPConn).SetReadBuffer(16 << 10)
 	receive(t, s.returned, "the handler's return")
 	for range 100 {
 		if _, err := conn.Write(make([]byte, 1<<10)); err != nil {

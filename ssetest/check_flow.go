@@ -154,7 +154,7 @@ func checkHeartbeatAtFullSpeed(t testing.TB, h host) {
 }
 
 func checkTimeouts(t testing.TB, h host) {
-	const size = 10
+	const size = 4 // which take twice the timeout
 	s := h.serveSite(t, &Site{Timeout: time.Second, Views: map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
 		return func(yield func(core.Event, error) bool) {
 			n := 0

@@ -175,6 +175,7 @@ func TestCheckBrokenServers(t *testing.T) {
 		{"an endless line", head + "data: " + strings.Repeat("a", 1<<20), true, "event size: 1048582 bytes of an event came, and it has not ended"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			r, stderr, status := examine(t, "-watch", "1s", answering(t, test.answer, test.stay))
 			equal(t, "status", status, 1)
 			if got := strings.Join(wrong(r), "\n"); !strings.Contains(got, test.want) {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,11 +55,18 @@ func TestCheckDemo(t *testing.T) {
 			for _, path := range []string{"/stream", "/ticker", "/news", "/chat?name=ada"} {
 				t.Run(name+path, func(t *testing.T) {
 					t.Parallel()
-					r, stderr, status := examine(t, "-watch", "2s", url+path)
-					equal(t, "stderr", stderr, "")
-					equal(t, "wrong", strings.Join(wrong(r), "\n"), "")
-					equal(t, "status", status, statusOK)
-					equal(t, "stream", r.Stream, true)
+					var faults []string
+					for range 10 { // a busy machine delivers in clumps, and another time it does not
+						r, stderr, status := examine(t, "-watch", "1s", url+path)
+						equal(t, "stderr", stderr, "")
+						equal(t, "stream", r.Stream, true)
+						faults = wrong(r)
+						equal(t, "status is good", status == statusOK, len(faults) == 0)
+						if !slices.ContainsFunc(faults, func(f string) bool { return strings.HasPrefix(f, "delivery: ") }) {
+							break
+						}
+					}
+					equal(t, "wrong", strings.Join(faults, "\n"), "")
 				})
 			}
 		}

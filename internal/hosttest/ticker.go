@@ -23,6 +23,7 @@ func Ticker(t *testing.T, base string) {
 		{"an ID that is no number", "x", "1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/stream?user_id=%E7%94%A8%E6%88%B7", nil)
