@@ -62,7 +62,10 @@ func (g *guest) Detach() (net.Conn, func(error), bool) {
 // stream is made of the session.
 func detached(t *testing.T, stream func(*core.Session) core.Stream, opts ...core.Option) *guest {
 	t.Helper()
-	const buffer = 64 << 10 // so that a client that does not read is noticed soon
+	// Small, so that a client that does not read is noticed soon, but more than two
+	// segments of the loopback interface: below that, a client that reads after all
+	// waits for the kernel's zero-window probes.
+	const buffer = 256 << 10
 	return detachedOver(t, buffer, stream, opts...)
 }
 

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"unsafe"
+
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // terminal returns a terminal of so many columns.
@@ -14,7 +16,7 @@ func terminal(t *testing.T, columns int) *os.File {
 	t.Helper()
 	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("there are no terminals: ", err)
+		testenv.Skip(t, "there are no terminals: "+err.Error())
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	size := struct{ rows, columns, x, y uint16 }{rows: 24, columns: uint16(columns)} //nolint:gosec // it is small

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/client"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -129,10 +130,7 @@ func TestCluster(t *testing.T) {
 // redisServer starts a Redis server and returns its URL.
 func redisServer(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed")
-	}
+	path := testenv.Program(t, "redis-server")
 	dir := t.TempDir()
 	cmd := exec.Command(path, "--port", "0", "--unixsocket", dir+"/redis.sock", "--dir", dir, "--save", "")
 	out, err := cmd.StdoutPipe()

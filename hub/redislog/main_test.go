@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/yieldsse/yieldsse/hub/redislog"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -75,12 +76,7 @@ var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
 // serve starts a server, which ends with the test.
 func serve(t testing.TB, args ...string) *server {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("these tests need redis-server: %v", err)
-		}
-		t.Skipf("these tests need redis-server, which Debian's package of that name has: %v", err)
-	}
+	testenv.Program(t, "redis-server")
 	s := &server{t: t, dir: t.TempDir(), args: args}
 	t.Cleanup(func() {
 		if s.run != nil {
