@@ -46,7 +46,7 @@ func breakingOf(last http.ResponseWriter, r *http.Request) (breaking, error) {
 			Err: fmt.Errorf("nethttpsse: a %T hides the connection, which is needed to break a response of HTTP/1.0: "+
 				"give it an Unwrap method, or have the proxy in front speak HTTP/1.1", last),
 		}
-	case servers[callerPackage()]:
+	case underServer():
 		return byPanic, nil
 	}
 	return 0, &core.RefusedError{
@@ -56,38 +56,34 @@ func breakingOf(last http.ResponseWriter, r *http.Request) (breaking, error) {
 	}
 }
 
-// servers are the packages whose goroutines recover http.ErrAbortHandler.
-var servers = map[string]bool{
-	"net/http":                         true,
-	"net/http/internal/http2":          true,
-	"golang.org/x/net/http2":           true,
-	"github.com/quic-go/quic-go/http3": true,
+// serving begin the names of functions of servers that call a handler and recover
+// http.ErrAbortHandler.
+var serving = []string{
+	"net/http.(*conn).serve",
+	"net/http.(*http2serverConn).",
+	"net/http/internal/http2.",
+	"golang.org/x/net/http2.",
+	"github.com/quic-go/quic-go/http3.",
 }
 
-// callerPackage returns the package whose function this goroutine began with. A
-// panic comes no further.
-func callerPackage() string {
+// underServer reports whether this goroutine is such a server's. A panic does not
+// leave the goroutine of a middleware's, whatever stands around it.
+func underServer() bool {
 	pcs := make([]uintptr, 128)
 	n := runtime.Callers(0, pcs)
 	for n == len(pcs) {
 		pcs = make([]uintptr, 2*n)
 		n = runtime.Callers(0, pcs)
 	}
-	frames := runtime.CallersFrames(pcs[max(n-2, 0):n]) // the last one is runtime.goexit
-	first := ""
-	for {
+	for frames := runtime.CallersFrames(pcs[:n]); ; {
 		frame, more := frames.Next()
-		if !strings.HasPrefix(frame.Function, "runtime.") {
-			first = frame.Function
+		for _, name := range serving {
+			if strings.HasPrefix(frame.Function, name) {
+				return true
+			}
 		}
 		if !more {
-			break
+			return false
 		}
 	}
-	dir, name := "", first
-	if i := strings.LastIndexByte(first, '/') + 1; i > 0 {
-		dir, name = first[:i], first[i:]
-	}
-	name, _, _ = strings.Cut(name, ".")
-	return dir + name
 }

@@ -1,0 +1,188 @@
+package frameworks_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/quic-go/quic-go/http3"
+	"github.com/zeromicro/go-zero/core/logx"
+	zero "github.com/zeromicro/go-zero/rest/handler"
+	"golang.org/x/net/http2"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+)
+
+const patience = time.Minute
+
+// streams has a stream that is whole at "/whole", and some that fail. They end when
+// the client has the event before, since a reset on HTTP/3 may overtake it.
+func streams(read <-chan struct{}) http.Handler {
+	fail := errors.New("no more")
+	mux := http.NewServeMux()
+	for path, end := range map[string]func(yield func(core.Event, error) bool){
+		"/whole": func(func(core.Event, error) bool) {},
+		"/error": func(yield func(core.Event, error) bool) { yield(core.Event{}, fail) },
+		"/panic": func(func(core.Event, error) bool) { panic(fail) },
+	} {
+		mux.Handle(path, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+			ctx := r.Context()
+			return func(yield func(core.Event, error) bool) {
+				if !yield(core.Event{Data: "before"}, nil) {
+					return
+				}
+				for range core.Receive(ctx, read) {
+					end(yield)
+					return
+				}
+			}
+		}))
+	}
+	return mux
+}
+
+const before = ": open\n\ndata: before\n\n"
+
+// get asks for url and says how the response ends. It tells read when it has the
+// event before.
+func get(t *testing.T, client *http.Client, read chan<- struct{}, url string, header ...string) (status int, body string, end error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b := make([]byte, len(before))
+	n, err := io.ReadFull(res.Body, b)
+	if b = b[:n]; err == nil && res.StatusCode == http.StatusOK {
+		read <- struct{}{}
+	}
+	if err == nil {
+		var rest []byte
+		rest, err = io.ReadAll(res.Body)
+		b = append(b, rest...)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("%s: no end within %v", url, patience)
+	}
+	return res.StatusCode, string(b), err
+}
+
+// wantTruth asks for the streams and looks whether those that fail are broken, and
+// only those.
+func wantTruth(t *testing.T, client *http.Client, read chan<- struct{}, url string, header ...string) {
+	t.Helper()
+	for _, path := range []string{"/whole", "/error", "/panic", "/whole"} {
+		status, body, err := get(t, client, read, url+path, header...)
+		if status != http.StatusOK || body != before || (err == nil) != (path == "/whole") {
+			t.Errorf("%s: got status %d, %q and the end %v", path, status, body, err)
+		}
+	}
+}
+
+// wantRefusals asks for the streams, each of which is to be refused, with text.
+func wantRefusals(t *testing.T, client *http.Client, url, text string) {
+	t.Helper()
+	for _, path := range []string{"/whole", "/error", "/panic"} {
+		status, body, err := get(t, client, nil, url+path)
+		if status != http.StatusInternalServerError || !strings.Contains(body, text) || err != nil {
+			t.Errorf("%s: got status %d, %q and the end %v, want 500 and %q", path, status, body, err, text)
+		}
+	}
+}
+
+// certified returns what both sides of TLS need.
+func certified(t *testing.T) (server, client *tls.Config) {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(nil)
+	srv.StartTLS()
+	defer srv.Close()
+	return srv.TLS.Clone(), srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+}
+
+func TestHTTP3(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	server, client := certified(t)
+	read := make(chan struct{}, 1)
+	srv := &http3.Server{Handler: streams(read), TLSConfig: http3.ConfigureTLSConfig(server)}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = srv.Serve(conn) }()
+	defer func() { _ = srv.Close(); <-served }()
+	transport := &http3.Transport{TLSClientConfig: client}
+	defer transport.Close()
+	wantTruth(t, &http.Client{Transport: transport}, read, "https://"+conn.LocalAddr().String())
+}
+
+// HTTP/2 as golang.org/x/net has it.
+func TestHTTP2(t *testing.T) {
+	read := make(chan struct{}, 1)
+	srv := httptest.NewUnstartedServer(streams(read))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if err := http2.ConfigureServer(srv.Config, new(http2.Server)); err != nil {
+		t.Fatal(err)
+	}
+	srv.TLS = srv.Config.TLSConfig
+	srv.StartTLS()
+	defer srv.Close()
+	_, config := certified(t)
+	config.NextProtos = []string{"h2"}
+	transport := &http2.Transport{TLSClientConfig: config}
+	defer transport.CloseIdleConnections()
+	wantTruth(t, &http.Client{Transport: transport}, read, srv.URL)
+}
+
+// An http.Handler within fiber has a writer that keeps the whole response.
+func TestFiberAdaptor(t *testing.T) {
+	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	never := make(chan struct{})
+	close(never) // a stream that begins nevertheless ends at once
+	handler := streams(never)
+	app.Use(adaptor.HTTPHandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// fasthttp uses its contexts again while others still look at them.
+		handler.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
+	}))
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = app.Listener(ln) }()
+	defer func() { _ = app.ShutdownWithTimeout(patience); <-served }()
+	wantRefusals(t, http.DefaultClient, "http://"+ln.Addr().String(), "nethttpsse: a *fasthttpadaptor.")
+}
+
+// go-zero runs handlers in a goroutine of its own, but for those that are asked for
+// an event stream.
+func TestGoZero(t *testing.T) {
+	logx.Disable()
+	read := make(chan struct{}, 1)
+	handler := zero.RecoverHandler(zero.TimeoutHandler(patience)(streams(read)))
+	srv := httptest.NewServer(handler)
+	defer srv.Close()
+	wantRefusals(t, http.DefaultClient, srv.URL, "nethttpsse: a *handler.timeoutWriter cannot break a response")
+	wantTruth(t, http.DefaultClient, read, srv.URL, "Accept", "text/event-stream")
+}
