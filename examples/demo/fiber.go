@@ -127,7 +127,7 @@ func fiberError(err error) error {
 func (d *demo) fiberErrors(c *fiber.Ctx, err error) error {
 	var answer *fiber.Error
 	if !errors.As(err, &answer) {
-		d.log.Printf("fiber: %s %s: %v", c.Method(), c.Path(), err)
+		d.log.Printf("fiber: %q: %v", c.Method()+" "+c.Path(), err)
 	}
 	return fiber.DefaultErrorHandler(c, err)
 }

@@ -123,7 +123,7 @@ func ginError(c *gin.Context, err error) {
 func (d *demo) logGin(c *gin.Context) {
 	c.Next()
 	for _, err := range c.Errors {
-		d.log.Printf("gin: %s %s: %v", c.Request.Method, c.Request.URL.Path, err)
+		d.log.Printf("gin: %q: %v", c.Request.Method+" "+c.Request.URL.Path, err)
 	}
 }
 

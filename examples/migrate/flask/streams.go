@@ -25,7 +25,7 @@ type site struct {
 
 func (s *site) ticks(ctx context.Context, user string) core.Stream {
 	return func(yield func(core.Event, error) bool) {
-		defer log.Printf("%s has left", user)
+		defer log.Printf("%q has left", user)
 		id := number(core.LastEventID(ctx), 0)
 		for now := range core.Every(ctx, s.tick) {
 			id++
@@ -54,7 +54,7 @@ func (s *site) times(ctx context.Context) core.Stream {
 
 func (s *site) unread(ctx context.Context, user string) core.Stream {
 	return func(yield func(core.Event, error) bool) {
-		defer log.Printf("%s has left", user)
+		defer log.Printf("%q has left", user)
 		for text := range core.Receive(ctx, s.notices) {
 			if !yield(core.Event{Type: "notice", Data: text}, nil) {
 				return
