@@ -32,10 +32,6 @@ func (s *Session) Detaches() bool {
 	return s.config.detach && !deadline
 }
 
-// linger is how long a client may take to close its side of a connection that has
-// ended. To close ours sooner could destroy what is still under way to it.
-const linger = 500 * time.Millisecond
-
 // A wire is the connection of a detached session. It is the session's Conn, so
 // that a stream is written as ever, and stands in a writer's queue if the stream was
 // handed over.
@@ -148,7 +144,7 @@ func (w *wire) hangUp() {
 	}
 	w.lingering.Store(true)
 	w.line.closeWrite()
-	time.AfterFunc(linger, w.part)
+	theLobby.enter(w)
 }
 
 // part closes a connection that was left to its client to close.
