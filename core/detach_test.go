@@ -269,6 +269,22 @@ func TestHandover(t *testing.T) {
 			func(err error) bool { return errors.Is(err, boom) },
 		},
 		{
+			"a failure with frames",
+			pump{take: func(frames *[][]byte) (bool, error) {
+				*frames = append(*frames, frame("behind what is missing"))
+				return true, boom
+			}}, nil, "", false,
+			func(err error) bool { return errors.Is(err, boom) },
+		},
+		{
+			"a panic with frames",
+			pump{take: func(frames *[][]byte) (bool, error) {
+				*frames = append(*frames, frame("behind what is missing"))
+				explode()
+				return false, nil
+			}}, nil, "", false, isPanic,
+		},
+		{
 			"a failure with an error event", pump{take: list(boom, "1")},
 			[]core.Option{core.WithErrorEvent(func(error) core.Event { return core.Event{Data: "sorry"} })}, "1 sorry", true,
 			func(err error) bool { return errors.Is(err, boom) },

@@ -21,8 +21,9 @@ type Pump interface {
 	// it is called again soon without one. The frames are read until Take or Leave
 	// is called again, and do not change.
 	//
-	// An error comes after the frames. It ends the stream: cleanly if it is io.EOF,
-	// and as the stream's failure otherwise. But [ErrWait] has Wait called.
+	// An error ends the stream: cleanly if it is io.EOF, and as the stream's failure
+	// otherwise. But [ErrWait] has Wait called. Frames that come with a failure are not
+	// sent, because what should have been among them is missing.
 	Take(frames *[][]byte) (more bool, err error)
 
 	// Wait does what takes its time, in a goroutine of the session's. Take is called

@@ -206,6 +206,11 @@ func (q *writer) pump(w *wire) {
 		s.flushed = now
 		q.sendPiece(now, w, q.frames)
 	}
+	q.drop()
+}
+
+// drop forgets the frames of a Take.
+func (q *writer) drop() {
 	clear(q.frames)
 	q.frames = q.frames[:0]
 }
@@ -229,16 +234,19 @@ func (q *writer) sendPiece(now time.Duration, w *wire, frames [][]byte) {
 // writer down.
 func (q *writer) take(w *wire) {
 	returned := false
-	clear(q.frames)
-	q.frames = q.frames[:0]
+	q.drop()
 	defer func() {
 		if !returned {
+			q.drop()
 			w.session.fail(&PanicError{Value: recover(), Stack: debug.Stack()})
 			w.wake() // because after runtime.Goexit nothing else will
 		}
 	}()
 	w.more, w.said = w.pump.Take(&q.frames)
 	returned = true
+	if w.said != nil && w.said != io.EOF && !errors.Is(w.said, ErrWait) { //nolint:errorlint // the very one
+		q.drop()
+	}
 }
 
 // delay has w served when its flush window has ended.
