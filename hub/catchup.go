@@ -10,14 +10,11 @@ import (
 type reach struct {
 	follower *follower
 	filter   tree   // the topics and patterns
+	began    string // the ID that the client has brought
 	at       string // everything up to this ID has been read; empty in front of the oldest
 	paging   bool   // what comes next is read from the log, unless the memory turns out to have it
 	ahead    bool   // at has not come to this hub yet
 	until    string // once the subscription is ending: the ID behind which it does; guarded by the hub's lock
-
-	// For a stream that was handed over:
-	ready [][]byte // a page that has been read
-	err   error    // what came of it
 }
 
 // arrive finds out where a client begins. It waits for the log to answer.
@@ -26,7 +23,7 @@ func (s *subscription) arrive(topics []string) error {
 	select {
 	case <-f.ready:
 	case <-f.ended:
-		return ErrShutdown
+		return io.EOF
 	case <-s.ctx.Done():
 		return io.EOF
 	}
@@ -41,8 +38,8 @@ func (s *subscription) arrive(topics []string) error {
 		f.hub.mu.Unlock()
 	}
 	newest := r.at
-	if s.from == Oldest {
-		r.at = ""
+	if s.oldest = s.from == Oldest; s.oldest {
+		r.at = f.horizon(s.position)
 	}
 	for i, id := range []string{s.lastEventID, s.from} {
 		if id == "" || i == 1 && id == Oldest {
@@ -63,16 +60,36 @@ func (s *subscription) arrive(topics []string) error {
 		}
 		switch {
 		case err == nil:
-			r.at = id
+			r.at, r.began = id, id
 			return nil
 		case errors.Is(err, ErrOtherEpoch):
-			r.at, s.gap = "", &Gap{Reason: GapRestarted, After: id}
+			r.at, s.gap = f.horizon(s.position), &Gap{Reason: GapRestarted, After: id}
 			return nil
 		case s.gap == nil:
 			s.gap = &Gap{Reason: GapUnknown, After: id}
 		}
 	}
+	s.resuming = s.resuming && s.oldest
 	return nil
+}
+
+// horizon returns the ID behind which somebody begins who wants all that there is. It
+// is empty unless the memory has something that is too old for them.
+func (f *follower) horizon(p position) string {
+	h := f.hub
+	h.lock()
+	defer h.mu.Unlock()
+	if !p.resuming {
+		return ""
+	}
+	i := h.ids.after(h.before(p.horizon)) - 1
+	for i >= h.ids.front && h.ids.items[i] == (identity{}) {
+		i--
+	}
+	if i < h.ids.front {
+		return ""
+	}
+	return h.ids.items[i].id
 }
 
 // known reports whether the log has come as far as this ID. It asks until there is
@@ -91,20 +108,14 @@ func (s *subscription) known(id string) (bool, error) {
 	}
 }
 
-// settle moves the subscription to the memory, and returns the gap in front of what
-// comes next, if there is one. It reports whether the memory has that; if not, it
-// is to be read from the log. The hub is locked.
-func (s *subscription) settle() (gap *Gap, ok bool) {
-	if gap = s.brokenOff(); gap != nil {
-		return gap, true
-	}
-	if !s.locate() {
-		return nil, false
-	}
-	if gap, s.gap = s.gap, nil; gap != nil {
+// pending returns the gap that is in front of what comes next, if there is one. The
+// hub is locked, and the subscription reads from its memory.
+func (s *subscription) pending() *Gap {
+	gap := s.gap
+	if s.gap = nil; gap != nil {
 		gap.Through, gap.Topics = s.reach.at, s.names()
 	}
-	return gap, true
+	return gap
 }
 
 // brokenOff returns the gap that the follower has met since, if any: for those who
@@ -131,7 +142,7 @@ func (s *subscription) brokenOff() *Gap {
 }
 
 // locate finds where in the memory the subscription goes on, and reports whether it
-// does.
+// does. If not, what comes next is to be read from the log.
 func (s *subscription) locate() bool {
 	r, h := s.reach, s.hub
 	f := r.follower
@@ -147,7 +158,7 @@ func (s *subscription) locate() bool {
 	if end < 0 {
 		cursor, err3 = f.find(r.at)
 		i := h.ids.after(cursor) - 1
-		held = front == 0 || i >= h.ids.front && h.ids.items[i] == r.at
+		held = front == 0 || i >= h.ids.front && h.ids.items[i].id == r.at
 	}
 	if errors.Join(err1, err2, err3) != nil || front < 0 || !held {
 		// It is at the log's front, in another epoch, before the memory, or nowhere
@@ -156,11 +167,7 @@ func (s *subscription) locate() bool {
 		return false
 	}
 	s.cursor, r.paging, r.ahead = cursor, false, end > 0
-	for i := range s.links {
-		if source := s.links[i].source; source.since > s.cursor {
-			h.complete(source, s.cursor)
-		}
-	}
+	s.findOlder()
 	return true
 }
 
@@ -172,7 +179,9 @@ func (s *subscription) moved(all bool) {
 	case all:
 		s.cursor, r.at = s.hub.last, r.follower.at
 	default:
-		r.at = s.hub.ids.items[s.hub.ids.find(s.cursor)]
+		if i := s.hub.ids.find(s.cursor); i >= 0 { // it may have found nothing yet
+			r.at = s.hub.ids.items[i].id
+		}
 	}
 }
 

@@ -18,6 +18,14 @@
 //		...
 //	})
 //
+// # Who may read what
+//
+// A client chooses the ID that it resumes after, and may send any: one that another
+// client has told it, that of the hub's beginning, or one of another hub, which is sent all
+// that is held. So "from now on" is where a client begins that brings no ID, and not a
+// rule about what it may read. That is the view's to check before it subscribes;
+// [WithMaxReplay] bounds how old the events are that anybody is given.
+//
 // # Whole or told
 //
 // A client that reconnects goes on after the last event that it has seen. It gets

@@ -1,9 +1,20 @@
 package hub
 
-import "errors"
+import (
+	"errors"
 
-// ErrShutdown is what Publish and Subscribe say once [Hub.Shutdown] was called.
-var ErrShutdown = errors.New("hub: it has been shut down")
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// ErrShutdown is what Publish and Subscribe say once [Hub.Shutdown] was called. It is
+// a [core.ErrShutdown] too.
+var ErrShutdown error = shutdownError{}
+
+type shutdownError struct{}
+
+func (shutdownError) Error() string { return "hub: it has been shut down" }
+
+func (shutdownError) Is(err error) bool { return err == core.ErrShutdown }
 
 // ErrLagged ends the stream of a subscriber that the log has overtaken, if
 // [WithGapPolicy] says so.

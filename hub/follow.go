@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -32,6 +33,7 @@ type follower struct {
 	since  string // the ID after which the memory has everything
 	broken uint64 // the number of the last gap in the log; subscribers before it are told
 	gap    string // its ID
+	newest int64  // the time of the last entry, see timeOf
 
 	heard time.Time // when the log has last answered
 	err   error     // what it has failed with since
@@ -96,6 +98,7 @@ func (h *Hub) follow(log Log) {
 		ended:  make(chan struct{}),
 		ready:  make(chan struct{}),
 		heard:  time.Now(),
+		newest: math.MinInt64,
 	}
 	go h.follower.run(ctx)
 }
@@ -157,7 +160,8 @@ func (f *follower) take(e Entry) {
 		f.at = e.ID
 		e.Event.ID = e.ID
 		var err error
-		if off, err = h.add(e.Topic, e.Event, publication{key: e.Key, keyed: e.Keyed}, off); err != nil {
+		p := publication{key: e.Key, keyed: e.Keyed, time: f.timeOf(e, now)}
+		if off, err = h.add(e.Topic, e.Event, p, off); err != nil {
 			break // no hub has published it, and none sends it
 		}
 		f.stats.Events++
@@ -174,6 +178,14 @@ func (f *follower) take(e Entry) {
 	}
 	h.mu.Unlock()
 	h.wake(off)
+}
+
+// timeOf returns when the log got an entry, in ns since the hub began. It only grows,
+// also if the log's clock does not, and is never to come.
+func (f *follower) timeOf(e Entry, now time.Time) int64 {
+	latest := int64(now.Sub(f.hub.began))
+	f.newest = min(max(f.newest, int64(e.Time.Sub(f.hub.began))), latest)
+	return f.newest
 }
 
 // breakOff begins anew after a gap in the log: what is held is of no use, for what
@@ -201,7 +213,7 @@ func (f *follower) breakOff(id string, off []departure) []departure {
 // forget drops everything that is held.
 func (h *Hub) forget() {
 	h.dropped, h.bytes = h.last, 0
-	h.order, *h.ids = list[place]{}, list[string]{}
+	h.order, *h.ids = list[place]{}, list[identity]{}
 	h.idle = nil
 	for name, t := range h.topics {
 		t.records, t.keys, t.keyOf, t.idle = list[record]{}, nil, nil, false
@@ -247,30 +259,13 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 // find returns the number of the last event in the memory whose ID is not after
 // id, as far as anybody can tell: of one that is not held, the next one's less one.
 func (f *follower) find(id string) (uint64, error) {
-	h := f.hub
-	low, high := h.ids.front, len(h.ids.items)
-	for low < high {
-		middle := (low + high) / 2 //nolint:mnd // a half
-		i := middle
-		for i < high && h.ids.items[i] == "" {
-			i++ // has gone
+	var failure error
+	number := f.hub.ids.before(f.hub.last, func(e identity) bool {
+		order, err := f.log.Compare(e.id, id)
+		if err != nil {
+			failure = err
 		}
-		if i == high {
-			high = middle
-			continue
-		}
-		order, err := f.log.Compare(h.ids.items[i], id)
-		switch {
-		case err != nil:
-			return 0, err
-		case order <= 0:
-			low = i + 1
-		default:
-			high = middle
-		}
-	}
-	if low == len(h.ids.items) {
-		return h.last, nil
-	}
-	return h.ids.numbers[low] - 1, nil
+		return order > 0
+	})
+	return number, failure
 }

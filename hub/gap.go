@@ -28,6 +28,10 @@ const (
 	// client has read them.
 	GapDropped GapReason = "dropped"
 
+	// GapExpired means that the events are there, but older than [WithMaxReplay] lets
+	// a client have that resumes.
+	GapExpired GapReason = "expired"
+
 	// GapRestarted means that the client's ID is of another hub, such as that of
 	// this process before it was restarted. All that is held follows.
 	GapRestarted GapReason = "restarted"

@@ -23,7 +23,10 @@ type Hub struct {
 	config
 	memory
 
-	mu sync.Mutex // guards everything here, and is held while nobody waits
+	mu   sync.Mutex // guards everything here, and is held while nobody waits
+	step int        // stepWork; tests have less
+	work int        // what was done since it was locked
+	most int        // the most that was done at once
 
 	follower *follower // follows the Log; nil without one
 
@@ -34,6 +37,7 @@ type Hub struct {
 	patterns map[string]*source
 	tree     tree   // of the patterns
 	changes  uint64 // how often patterns has changed
+	searches uint64 // by subscriptions, for what is older than their patterns
 
 	idle      []*topic // topics to forget, oldest first
 	forgotten uint64   // the last event that a forgotten topic has lost
@@ -51,23 +55,15 @@ func New(opts ...Option) *Hub {
 	return h
 }
 
-// lock locks the hub, which has been set up then.
-func (h *Hub) lock() {
-	h.mu.Lock()
-	if h.epoch == "" {
-		h.config = newConfig(nil)
-		h.setUp()
-	}
-}
-
 func (h *Hub) setUp() {
 	h.epoch = strings.ToLower(rand.Text()[:epochLen])
 	h.began = time.Now()
+	h.step = stepWork
 	h.memory.bounds = h.config.bounds
 	h.topics = make(map[string]*topic)
 	h.patterns = make(map[string]*source)
 	if h.config.log != nil {
-		h.ids = new(list[string])
+		h.ids = new(list[identity])
 		h.follow(h.config.log)
 	}
 }
@@ -147,9 +143,11 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 		h.remember(attempt{t.name, strings.Clone(p.idempotency)}, number)
 	}
 	if h.ids != nil {
-		h.ids.push(number, e.ID)
+		h.ids.push(number, identity{e.ID, p.time})
 	}
-	h.trim()
+	if h.trim() {
+		h.expireAfter(0)
+	}
 	for _, s := range t.sources {
 		if links := s.send(); links != nil {
 			off = append(off, departure{s, links})
@@ -174,7 +172,7 @@ func (h *Hub) wake(off []departure) {
 			l.subscription.wakeUp()
 		}
 	}
-	h.mu.Lock()
+	h.lock()
 	defer h.mu.Unlock()
 	for _, d := range off {
 		d.source.rest(d.links)
@@ -213,16 +211,20 @@ func (h *Hub) Len(topic string) int {
 }
 
 // Topics returns the names of the topics that hold events in this process's memory
-// or have subscribers of their own here, sorted.
+// or have subscribers of their own here, sorted. One that comes or goes meanwhile
+// may be among them or not.
 func (h *Hub) Topics() []string {
 	h.lock()
 	defer h.mu.Unlock()
-	h.trim()
+	for h.trim() {
+		h.breathe()
+	}
 	var names []string
 	for name, t := range h.topics {
 		if !t.unused() {
 			names = append(names, name)
 		}
+		h.did(1)
 	}
 	slices.Sort(names)
 	return names
@@ -241,8 +243,9 @@ func (h *Hub) Kick(topic string) int {
 	if s == nil {
 		return 0
 	}
-	h.end(s)
-	return len(s.members)
+	n := len(s.members)
+	h.end(s, h.lastPosition())
+	return n
 }
 
 // Shutdown ends all subscriptions of this process as [Hub.Kick] does, refuses what comes later with
@@ -255,26 +258,29 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	if h.expiry != nil {
 		h.expiry.Stop()
 	}
+	last := h.lastPosition()
 	for _, t := range h.topics {
-		h.end(&t.source)
+		h.end(&t.source, last)
+		h.did(1)
 	}
 	for _, s := range h.patterns {
-		h.end(s)
+		h.end(s, last)
+		h.did(1)
 	}
 	if h.ended == nil && h.running > 0 {
 		h.ended = make(chan struct{})
 	}
-	var last []<-chan struct{}
+	var ends []<-chan struct{}
 	if h.ended != nil {
-		last = append(last, h.ended)
+		ends = append(ends, h.ended)
 	}
 	if h.follower != nil {
 		h.follower.cancel()
-		last = append(last, h.follower.ended)
+		ends = append(ends, h.follower.ended)
 	}
 	h.mu.Unlock()
 
-	for _, ended := range last {
+	for _, ended := range ends {
 		select {
 		case <-ended:
 		case <-ctx.Done():
@@ -287,16 +293,28 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// end has the members of a source end when they have read what there is.
-func (h *Hub) end(s *source) {
-	for _, l := range s.members {
-		if !l.subscription.ending {
-			l.subscription.ending, l.subscription.final = true, h.last
+// lastPosition is where those end that are ended now.
+func (h *Hub) lastPosition() (p position) {
+	p.cursor = h.last
+	if h.follower != nil {
+		p.newest = h.follower.at
+	}
+	return p
+}
+
+// end has the members of a source end when they have read what there was. From the
+// last to the first, so that none is left out if one goes between two steps, and the
+// last one takes its place.
+func (h *Hub) end(s *source, last position) {
+	for i := len(s.members) - 1; i >= 0; i = min(i, len(s.members)) - 1 {
+		if m := s.members[i].subscription; !m.ending {
+			m.ending, m.final = true, last.cursor
 			if h.follower != nil {
-				l.subscription.reach.until = h.follower.at
+				m.reach.until = last.newest
 			}
-			l.subscription.wakeToEnd()
+			m.wakeToEnd()
 		}
+		h.did(8) //nolint:mnd // to wake somebody up is work
 	}
 }
 
@@ -318,30 +336,44 @@ func (h *Hub) newTopic(name string) *topic {
 // refresh brings a topic's sources up to date.
 func (h *Hub) refresh(t *topic) {
 	if t.sources == nil || t.asOf != h.changes {
-		t.sources = h.tree.match(t.name, append(t.sources[:0], &t.source))
+		t.sources = h.tree.match(t.name, append(t.sources[:0], &t.source), &h.work)
 		t.asOf = h.changes
 	}
+	h.work += len(t.sources)
 }
 
-// now is the time for the log, if it has a bound by age.
+// now is the time for the log, if an age is bounded.
 func (h *Hub) now() int64 {
-	if h.memory.maxAge <= 0 {
+	if h.memory.maxAge <= 0 && h.maxReplay <= 0 {
 		return 0
 	}
 	return int64(time.Since(h.began))
 }
 
-// trim drops what is beyond the bounds.
-func (h *Hub) trim() {
+// before returns the number behind which the events begin that have come since then.
+func (h *Hub) before(then int64) uint64 {
+	if h.ids != nil {
+		return h.ids.before(h.last, func(e identity) bool { return e.time >= then })
+	}
+	return h.order.before(h.last, func(p place) bool { return p.at >= then })
+}
+
+// trim drops what is beyond the bounds, and reports whether there is more of it than
+// one step takes.
+func (h *Hub) trim() (more bool) {
 	now := h.now()
-	for {
+	for first := true; ; first = false {
 		number, t := h.excess(now)
 		if t == nil {
 			break
 		}
+		if h.spent() && !first {
+			return true
+		}
+		h.work += 4 //nolint:mnd // some lists and maps
 		h.refresh(t)
 		if h.follower != nil {
-			h.follower.since = h.ids.items[h.ids.find(number)]
+			h.follower.since = h.ids.items[h.ids.find(number)].id
 		}
 		h.remove(number)
 		t.forgetKey(number)
@@ -351,19 +383,34 @@ func (h *Hub) trim() {
 		h.dropped = number
 		h.retire(t)
 	}
-	if h.memory.maxAge > 0 && h.expiry == nil && h.order.live > 0 && !h.closed {
+	if h.memory.maxAge > 0 && h.expiry == nil && h.order.live > 0 {
 		_, oldest := h.order.oldest()
 		left := h.memory.maxAge - time.Duration(now-oldest.at)
-		h.expiry = time.AfterFunc(max(left, h.memory.maxAge/16), h.expire)
+		h.expireAfter(max(left, h.memory.maxAge/16))
+	}
+	return false
+}
+
+// expireAfter has expire called.
+func (h *Hub) expireAfter(d time.Duration) {
+	switch {
+	case h.closed:
+	case h.expiry == nil:
+		h.expiry = time.AfterFunc(d, h.expire)
+	default:
+		h.expiry.Reset(d)
 	}
 }
 
-// expire drops what is too old while nobody publishes.
+// expire drops what is too old while nobody publishes, and what one event has left
+// too much.
 func (h *Hub) expire() {
 	h.lock()
 	defer h.mu.Unlock()
 	h.expiry = nil
-	h.trim()
+	for h.trim() {
+		h.breathe()
+	}
 }
 
 // retire has a topic forgotten that is of no more use, soon or later. As long as

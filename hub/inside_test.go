@@ -36,7 +36,7 @@ func TestRefusedEventMakesNoTopic(t *testing.T) {
 // After a gap in the log nothing is held of what was before.
 func TestGapForgets(t *testing.T) {
 	h := New()
-	h.ids = new(list[string])
+	h.ids = new(list[identity])
 	h.follower = &follower{hub: h, ready: make(chan struct{})}
 	h.newSource("*")
 	h.newSource("a")

@@ -43,6 +43,41 @@ func (l *list[T]) find(number uint64) int {
 	return i
 }
 
+// any reports whether there is an item behind one number, through another.
+func (l *list[T]) any(after, through uint64) bool {
+	var gone T
+	for i := l.after(after); i < len(l.numbers) && l.numbers[i] <= through; i++ {
+		if l.items[i] != gone {
+			return true
+		}
+	}
+	return false
+}
+
+// before returns the number that is one less than that of the first item for which
+// is says true, as it does for all behind that. It is last if there is none. Items
+// that have gone may make it a smaller one, but not that of an item.
+func (l *list[T]) before(last uint64, is func(T) bool) uint64 {
+	var gone T
+	low, high := l.front, len(l.items)
+	for low < high {
+		middle := (low + high) / 2 //nolint:mnd // a half
+		i := middle
+		for i < high && l.items[i] == gone {
+			i++
+		}
+		if i == high || is(l.items[i]) {
+			high = middle
+		} else {
+			low = i + 1
+		}
+	}
+	if low == len(l.items) {
+		return last
+	}
+	return l.numbers[low] - 1
+}
+
 // remove takes the item of that number out, if there is one.
 func (l *list[T]) remove(number uint64) (item T, ok bool) {
 	i := l.find(number)

@@ -111,7 +111,7 @@ func TestTree(t *testing.T) {
 	}
 	names := func(topic string) string {
 		var all []string
-		for _, s := range tr.match(topic, nil) {
+		for _, s := range tr.match(topic, nil, new(int)) {
 			all = append(all, s.name)
 		}
 		slices.Sort(all)
@@ -144,6 +144,11 @@ func consistent(t *testing.T, h *Hub) {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	consistentLocked(t, h)
+}
+
+func consistentLocked(t *testing.T, h *Hub) {
+	t.Helper()
 	bytes, live, keys := 0, 0, 0
 	for name, topic := range h.topics {
 		for i, r := range topic.records.items {
@@ -152,7 +157,7 @@ func consistent(t *testing.T, h *Hub) {
 			}
 			live++
 			bytes += int(r.size)
-			for _, s := range h.tree.match(name, nil) {
+			for _, s := range h.tree.match(name, nil, new(int)) {
 				if n := topic.records.numbers[i]; n > s.since && s.records.find(n) < 0 {
 					t.Errorf("pattern %q has no %d of topic %q", s.name, n, name)
 				}

@@ -193,6 +193,9 @@ func view(h *hub.Hub, opts ...core.Option) http.Handler {
 	view := func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		query := r.URL.Query()
 		s := h.SubscribeFrom(r.Context(), query.Get("from"), query["topic"]...)
+		if then, ok := r.Context().Value(subscribed{}).(func()); ok {
+			then()
+		}
 		if !query.Has("decode") {
 			return s
 		}

@@ -1,21 +1,18 @@
 package hub
 
 import (
-	"slices"
+	"io"
 	"strings"
 )
 
-// join makes the subscription a member of its sources.
+// join makes the subscription a member of its sources. It returns io.EOF if the hub
+// was shut down meanwhile.
 func (s *subscription) join(names []string) error {
 	h := s.hub
 	h.lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return ErrShutdown
-	}
-	if s.oldest {
-		h.trim()
-		s.cursor = h.dropped
+		return io.EOF
 	}
 	h.running++
 	s.links = make([]link, 0, len(names)) // which does not move
@@ -24,15 +21,21 @@ func (s *subscription) join(names []string) error {
 		if source == nil {
 			source = h.newSource(name)
 		}
-		if source.since > s.cursor {
-			h.complete(source, s.cursor)
-		}
-		s.lost = max(s.lost, source.before)
 		s.links = append(s.links, link{subscription: s, source: source, member: len(source.members)})
 		source.members = append(source.members, &s.links[len(s.links)-1])
+		h.did(nameWork(name))
+	}
+	if s.reach == nil {
+		s.begin()
+	}
+	if h.closed { // and may have missed some of the memberships
+		return io.EOF
 	}
 	return nil
 }
+
+// nameWork is what it takes to make or dismiss a source: a tree for each token.
+func nameWork(name string) int { return 16 * (1 + strings.Count(name, ".")) }
 
 // newSource makes a topic or a pattern for its first subscriber.
 func (h *Hub) newSource(name string) *source {
@@ -45,36 +48,6 @@ func (h *Hub) newSource(name string) *source {
 	h.tree.put(name, s)
 	h.changes++
 	return s
-}
-
-// complete gives a pattern what the log has after that event. It costs time for
-// each of those events only, and for each topic if any were dropped since.
-func (h *Hub) complete(s *source, after uint64) {
-	var older list[record]
-	for i := h.order.after(after); i < len(h.order.numbers) && h.order.numbers[i] <= s.since; i++ {
-		t, number := h.order.items[i].topic, h.order.numbers[i]
-		if t == nil {
-			continue
-		}
-		if h.refresh(t); slices.Contains(t.sources, s) {
-			older.push(number, t.records.items[t.records.find(number)])
-		}
-	}
-	for i := s.records.front; i < len(s.records.items); i++ {
-		if s.records.items[i] != (record{}) {
-			older.push(s.records.numbers[i], s.records.items[i])
-		}
-	}
-	s.records, s.since = older, after
-	if after >= h.dropped {
-		return
-	}
-	s.before = max(s.before, h.forgotten)
-	for _, t := range h.topics {
-		if h.refresh(t); t.lost > s.before && slices.Contains(t.sources, s) {
-			s.before = t.lost
-		}
-	}
 }
 
 // leave ends the memberships.
@@ -99,6 +72,7 @@ func (s *subscription) leave() {
 		if len(l.source.members) == 0 {
 			h.dismiss(l.source)
 		}
+		h.did(nameWork(l.source.name))
 	}
 }
 

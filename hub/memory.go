@@ -27,7 +27,13 @@ func (r record) frame() []byte { return (*r.block)[r.begin : r.begin+r.size : r.
 // A place is where in the log an event is: its topic. The zero place is none.
 type place struct {
 	topic *topic
-	at    int64 // when it came, in ns since the hub began; 0 if no age is set
+	at    int64 // when it came, in ns since the hub began; 0 if no age is bounded
+}
+
+// An identity is what a Log says of an event. The zero identity is none.
+type identity struct {
+	id   string
+	time int64 // in ns since the hub began, by the log's clock
 }
 
 // The bounds of what a hub holds. Zero or less is none.
@@ -52,7 +58,7 @@ type memory struct {
 
 	once   map[attempt]uint64 // the event of each idempotency key
 	onceOf map[uint64]attempt // and back
-	ids    *list[string]      // the IDs, if they are a Log's and not the numbers
+	ids    *list[identity]    // if they are a Log's and not the numbers
 }
 
 // encode makes e's frame, which is not part of the memory before commit. Frames that

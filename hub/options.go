@@ -12,6 +12,7 @@ type Option func(*config)
 
 type config struct {
 	bounds    bounds
+	maxReplay time.Duration
 	gapEvent  func(Gap) core.Event
 	gapPolicy GapPolicy
 	join      func(ctx context.Context, topic string)
@@ -34,9 +35,8 @@ func newConfig(opts []Option) config {
 
 // WithMaxEvents bounds the log by the number of events, over all topics: one whose
 // history must not be pushed out by that of others needs a hub of its own. The
-// default is 10,000. Zero or less sets no bound. The first subscriber of a pattern
-// that resumes looks at each event since: with millions of events that takes a
-// tenth of a second, in which nobody else is served.
+// default is 10,000. Zero or less sets no bound. With millions of events the hub's
+// lists are large: when one grows and is moved, others wait for some milliseconds.
 func WithMaxEvents(n int) Option {
 	return func(c *config) { c.bounds.maxEvents = n }
 }
@@ -55,10 +55,29 @@ func WithMaxAge(d time.Duration) Option {
 	return func(c *config) { c.bounds.maxAge = d }
 }
 
+// WithMaxReplay bounds how far back a client may resume: an event that is older than
+// d when it subscribes is not given to it, whatever ID it brings, also where the view
+// says [Oldest]. A client that misses events so is told with a [Gap]; one that begins
+// with the oldest event is not. Zero or less, the default, sets no bound but that of
+// what is held.
+//
+// An ID comes from the client, which may send any. So this is what keeps a client
+// from reading all that a topic holds, where its view lets it subscribe.
+//
+// With [WithLog] an event's age is counted by the log's clock and by this machine's: d
+// should be much longer than they differ. What is too old and not in this process's
+// memory is read from the log all the same, and dropped here.
+func WithMaxReplay(d time.Duration) Option {
+	return func(c *config) { c.maxReplay = max(d, 0) }
+}
+
 // WithGapEvent makes the event that tells a client of a [Gap]. Its ID is set by
 // the hub, so that a client that reconnects is not told again. The default is of
-// type "gap", and its data is the Gap as JSON. f may be called by several
-// goroutines at once, and should not take long. A nil f is the default.
+// type "gap", and its data is the Gap as JSON. A nil f is the default.
+//
+// f is called outside all locks, in the stream's goroutine, or in one of its own if
+// the stream was handed over; so by several at once. While it runs, its client waits
+// and nobody else. If it panics, or the event cannot be encoded, the stream fails.
 func WithGapEvent(f func(Gap) core.Event) Option {
 	return func(c *config) {
 		if c.gapEvent = f; f == nil {
@@ -74,8 +93,8 @@ func WithGapPolicy(p GapPolicy) Option {
 }
 
 // WithJoin calls f when a subscription begins to run, once for each topic and
-// pattern that it named. f runs in the stream's goroutine, before the first
-// event; what it publishes reaches that subscription too. The context has the
+// pattern that it named. f runs in the stream's goroutine, outside all locks, before
+// the first event; what it publishes reaches that subscription too. The context has the
 // values of the subscription's, and does not end. With [WithLog] too, f hears of
 // this process's subscriptions only.
 func WithJoin(f func(ctx context.Context, topic string)) Option {
@@ -83,7 +102,9 @@ func WithJoin(f func(ctx context.Context, topic string)) Option {
 }
 
 // WithLeave calls f when such a subscription has ended, for the same topics and
-// patterns, in the same goroutine and with such a context.
+// patterns and with such a context. f runs outside all locks: in the stream's
+// goroutine, or if the stream was handed over in one that ends such streams one after
+// the other. There one that takes its time delays the next by up to 100 ms.
 func WithLeave(f func(ctx context.Context, topic string)) Option {
 	return func(c *config) { c.leave = f }
 }
@@ -106,6 +127,7 @@ type publication struct {
 	key         string
 	keyed       bool
 	idempotency string
+	time        int64 // by a Log's clock, in ns since the hub began
 }
 
 // WithKey lets the event stand for earlier ones of the same topic and key: who

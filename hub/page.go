@@ -16,7 +16,8 @@ const (
 )
 
 // page appends frames that are in the log and not in the memory any more, behind
-// the gap that is in front of them, if there is one. It takes its time.
+// the gap that is in front of them, if there is one; with an error, none. It takes its
+// time.
 func (s *subscription) page(frames *[][]byte) error {
 	r := s.reach
 	entries, err := r.follower.log.Range(s.ctx, r.at, pageSize)
@@ -30,13 +31,22 @@ func (s *subscription) page(frames *[][]byte) error {
 	case len(entries) == 0 && s.gap == nil:
 		return s.pause(nil) // until the follower has come here too
 	}
-	gap := s.front(&entries)
+	s.front(&entries)
+	if s.skip(&entries) && len(entries) == 0 {
+		return nil // what follows may be as old, and the gap longer
+	}
+	gap := s.pending()
 	if s.lagged(gap) {
 		return ErrLagged
 	}
+	if gap != nil {
+		if err := s.tell(frames, gap); err != nil {
+			return err
+		}
+	}
 	for i, e := range entries {
 		r.at = e.ID
-		if len(r.filter.match(e.Topic, nil)) == 0 || CheckTopic(e.Topic) != nil || replaced(e, entries[i+1:]) {
+		if !s.follows(e) || replaced(e, entries[i+1:]) {
 			continue
 		}
 		e.Event.ID = e.ID
@@ -46,10 +56,31 @@ func (s *subscription) page(frames *[][]byte) error {
 		}
 		*frames = append(*frames, frame)
 	}
-	if gap == nil {
-		return nil
+	return nil
+}
+
+// follows reports whether an entry is the subscription's.
+func (s *subscription) follows(e Entry) bool {
+	var work int
+	return len(s.reach.filter.match(e.Topic, nil, &work)) > 0 && CheckTopic(e.Topic) == nil
+}
+
+// skip drops the entries that are too old for a client that resumes, and reports
+// whether there were any. If the client misses something so, there is a gap.
+func (s *subscription) skip(entries *[]Entry) (skipped bool) {
+	for s.resuming && len(*entries) > 0 {
+		e := (*entries)[0]
+		if int64(e.Time.Sub(s.hub.began)) >= s.horizon {
+			s.resuming = false
+			break
+		}
+		if s.gap == nil && !s.oldest && s.follows(e) {
+			s.gap = &Gap{Reason: GapExpired, After: s.reach.began}
+		}
+		s.reach.at = e.ID
+		*entries, skipped = (*entries)[1:], true
 	}
-	return s.tell(frames, gap)
+	return skipped
 }
 
 // due returns the part of a page that comes before the end, for a subscription that
@@ -73,25 +104,20 @@ func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
 }
 
 // front takes the position off that is in front of a page's events, if one is
-// there, and returns the gap that is to be told.
-func (s *subscription) front(entries *[]Entry) *Gap {
-	r, gap := s.reach, s.gap
-	s.gap = nil
-	if len(*entries) > 0 && (*entries)[0].Topic == "" {
-		position := (*entries)[0]
-		*entries = (*entries)[1:]
-		if position.Gap && gap == nil {
-			gap = &Gap{Reason: GapDropped, After: r.at}
-			if _, err := r.follower.log.Compare(r.at, position.ID); errors.Is(err, ErrOtherEpoch) {
-				gap.Reason = GapRestarted // for all that is held follows
-			}
+// there, and notes the gap that is to be told.
+func (s *subscription) front(entries *[]Entry) {
+	if len(*entries) == 0 || (*entries)[0].Topic != "" {
+		return
+	}
+	r, position := s.reach, (*entries)[0]
+	*entries = (*entries)[1:]
+	if position.Gap && s.gap == nil {
+		s.gap = &Gap{Reason: GapDropped, After: r.at}
+		if _, err := r.follower.log.Compare(r.at, position.ID); errors.Is(err, ErrOtherEpoch) {
+			s.gap.Reason = GapRestarted // for all that is held follows
 		}
-		r.at = position.ID
 	}
-	if gap != nil {
-		gap.Through, gap.Topics = r.at, s.names()
-	}
-	return gap
+	r.at = position.ID
 }
 
 // replaced reports whether a later entry of the page stands for e.
@@ -129,11 +155,8 @@ func (s *subscription) pause(err error) error {
 	}
 	h.lock()
 	defer h.mu.Unlock()
-	switch {
-	case s.ending || s.ctx.Err() != nil:
+	if s.ending || s.ctx.Err() != nil || h.closed {
 		return io.EOF
-	case h.closed:
-		return ErrShutdown
 	}
 	return nil
 }

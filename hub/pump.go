@@ -6,22 +6,42 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// Take implements [core.Pump]. What is in the log is waited for elsewhere.
+// An errand is what Wait does for Take.
+type errand struct {
+	gap    *Gap // to be told; nil if a page is to be read
+	done   bool
+	frames [][]byte
+	err    error
+}
+
+// Take implements [core.Pump]. A gap is told, and the log is read, elsewhere: others
+// wait for the writer.
 func (s *subscription) Take(frames *[][]byte) (more bool, err error) {
-	if r := s.reach; r != nil && s.ctx.Err() == nil && (len(r.ready) > 0 || r.err != nil) {
-		*frames = append(*frames, r.ready...)
-		err, r.ready, r.err = r.err, nil, nil
-		return true, err
+	if e := s.errand; e != nil && e.done && s.ctx.Err() == nil {
+		s.errand = nil
+		if len(e.frames) > 0 || e.err != nil {
+			*frames = append(*frames, e.frames...)
+			return true, e.err
+		}
 	}
-	more, err = s.held(frames, batchSize)
-	if err == errPage { //nolint:errorlint // the very one
+	gap, more, err := s.read(frames, batchSize)
+	if gap != nil || err == errPage { //nolint:errorlint // the very one
+		s.errand = &errand{gap: gap}
 		return false, core.ErrWait
 	}
 	return more, err
 }
 
 // Wait implements [core.Pump].
-func (s *subscription) Wait() { s.reach.err = s.page(&s.reach.ready) }
+func (s *subscription) Wait() {
+	e := s.errand
+	if e.gap != nil {
+		e.err = s.tell(&e.frames, e.gap)
+	} else {
+		e.err = s.page(&e.frames)
+	}
+	e.done = true
+}
 
 // Leave implements [core.Pump], and ends any subscription.
 func (s *subscription) Leave() {

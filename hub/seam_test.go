@@ -31,6 +31,7 @@ func TestSubscribeWhilePublishing(t *testing.T) {
 	}
 	first := seed(t)
 	h := hub.New(hub.WithMaxEvents(2*slack), hub.WithMaxBytes(0))
+	hub.SetStep(h, 50) //nolint:mnd // many for each who comes back
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 

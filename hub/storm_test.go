@@ -366,6 +366,7 @@ func TestStorm(t *testing.T) {
 	calm, cancel := context.WithTimeout(context.Background(), duration)
 	defer cancel()
 	h := hub.New(hub.WithMaxEvents(stormEvents), hub.WithMaxBytes(stormBytes))
+	hub.SetStep(h, 20) //nolint:mnd // so that everybody comes between everybody's steps
 	s := &storm{
 		hub: h, epoch: strings.TrimSuffix(h.LastID(), "0"), url: serve(t, h, core.WithWriteTimeout(0)), calm: calm,
 	}

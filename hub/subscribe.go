@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
-	"sync"
+	"runtime"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -17,14 +16,17 @@ const (
 	// Now begins with what is published from now on.
 	Now = ""
 
-	// Oldest begins with the oldest event that is held.
+	// Oldest begins with the oldest event that is held, or that [WithMaxReplay]
+	// lets a client have.
 	Oldest = "*"
 )
 
-// A subscriber takes so many bytes of frames at once, and so many frames.
+// A subscriber takes so many bytes of frames at once, and so many frames; fewer if
+// each has to be looked for under many names.
 const (
 	batchSize   = 128 << 10
 	batchFrames = 1 << 10
+	batchWork   = 1 << 14
 )
 
 // Subscribe returns the events of some topics and patterns (see [Check]), in the
@@ -33,7 +35,13 @@ const (
 //
 // The stream has every event after that, or a gap event (see [Gap]) where the log
 // has dropped some. It ends when ctx does, and with [Hub.Kick] and
-// [Hub.Shutdown]. What Check would say is its only element.
+// [Hub.Shutdown]. What Check would say is its only element, or [ErrShutdown] after a
+// Shutdown; then the client is also answered with 503, if the view returns the
+// stream and ctx is that of its request.
+//
+// The client chooses its last event ID, and may send any. So "from now on" does not
+// keep older events from anybody: who may not read a topic's past must not
+// subscribe to it, or [WithMaxReplay] bounds how much of that anybody is given.
 //
 // Nothing is held until the stream runs. It may run several times, also at once;
 // each run is a subscription of its own. Return it from the view as it is where
@@ -49,7 +57,11 @@ func (h *Hub) Subscribe(ctx context.Context, topics ...string) core.Stream {
 func (h *Hub) SubscribeFrom(ctx context.Context, from string, topics ...string) core.Stream {
 	err := Check(topics...)
 	topics = distinct(topics)
-	begin := h.locate(core.LastEventID(ctx), from)
+	begin, closed := h.locate(core.LastEventID(ctx), from)
+	if closed && err == nil {
+		err = ErrShutdown
+		core.Refuse(ctx, err)
+	}
 	var stream core.Stream
 	stream = func(yield func(core.Event, error) bool) {
 		if err != nil {
@@ -83,18 +95,29 @@ type position struct {
 	oldest bool   // it is wherever the log begins, when the stream does
 	gap    *Gap   // what is to be told first
 
+	resuming bool  // WithMaxReplay is still to be applied
+	horizon  int64 // what has come before is too old then; in ns since the hub began
+
 	// For a hub with a Log:
 	lastEventID, from string
 	newest            string // the ID at the call of Subscribe; empty if the log had not answered
 }
 
-// locate returns where a client begins.
-func (h *Hub) locate(lastEventID, from string) position {
+// locate returns where a client begins, and whether the hub is closed.
+func (h *Hub) locate(lastEventID, from string) (p position, closed bool) {
 	h.lock()
 	defer h.mu.Unlock()
 	if h.follower != nil {
-		return position{cursor: h.last, lastEventID: lastEventID, from: from, newest: h.follower.at}
+		p = position{cursor: h.last, lastEventID: lastEventID, from: from, newest: h.follower.at}
+	} else {
+		p = h.find(lastEventID, from)
 	}
+	p.resuming, p.horizon = h.maxReplay > 0, h.now()-int64(h.maxReplay)
+	return p, h.closed
+}
+
+// find returns where in the memory a client begins.
+func (h *Hub) find(lastEventID, from string) position {
 	var gap *Gap
 	for i, id := range []string{lastEventID, from} {
 		if id == "" || i == 1 && id == Oldest {
@@ -123,11 +146,16 @@ type subscription struct {
 	moving bool            // it has read, if only that there is nothing
 	lost   uint64          // the last event that its patterns lost before they were there
 
+	older    uint64 // events up to there are searched for: its patterns do not have them
+	searched uint64 // and have been, up to there
+
 	reach *reach // nil without a Log
 
 	links  []link
 	ending bool // the stream ends after the event that is final
 	final  uint64
+	over   bool    // the stream ends at once
+	errand *errand // for Wait; nil if there is none
 
 	// What is told that there may be something to do.
 	wake    chan struct{} // its goroutine; nil if it never has one
@@ -180,11 +208,13 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	}
 	if s.hub.follower != nil {
 		if err := s.arrive(topics); err != nil {
+			s.over = true
 			return ignoreEnd(err)
 		}
 	}
 	if err := s.join(topics); err != nil {
-		return err
+		s.over = true // as for those who were there before
+		return ignoreEnd(err)
 	}
 	if s.feed == (core.Feed{}) || s.ctx != feed.Context() {
 		s.unwatch = context.AfterFunc(s.ctx, s.wakeToEnd) // one thing to wait for is cheaper than two
@@ -205,100 +235,24 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	}
 }
 
-// forward gives the session the frames as they are.
-func (s *subscription) forward(feed core.Feed) error {
-	for {
-		frames := batches.Get().(*[][]byte) //nolint:forcetypeassert // the pool's only type
-		more, err := s.take(frames, batchSize)
-		ok := feed.Forward(*frames)
-		clear(*frames) // for they hold parts of the log
-		*frames = (*frames)[:0]
-		batches.Put(frames)
-		if err != nil || !ok || !more && !s.sleep() {
-			return ignoreEnd(err)
-		}
-	}
-}
-
-var batches = sync.Pool{New: func() any { return new([][]byte) }}
-
-// decode yields events, one at a time: the consumer may be slow, and another
-// event of a key come meanwhile.
-func (s *subscription) decode(yield func(core.Event, error) bool) error {
-	r := reader{subscription: s, more: true}
-	p := core.Parser{Comments: true, MaxEventSize: math.MaxInt}
-	for e, err := range p.Read(&r) {
-		if err != nil {
-			return ignoreEnd(r.err)
-		}
-		if !yield(e, nil) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// A reader reads a subscription's frames, and never beyond the end of one.
-type reader struct {
-	subscription *subscription
-	room         [1][]byte
-	frames       [][]byte // to be read; one, but for those of a Log's page
-	rest         []byte   // of the one that is being read
-	more         bool
-	err          error
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if len(r.frames) > 0 {
-			r.rest, r.frames = r.frames[0], r.frames[1:]
-			break
-		}
-		r.room[0], r.rest = nil, nil // for they are parts of the log
-		if !r.more && !r.subscription.sleep() {
-			return 0, io.EOF
-		}
-		r.frames = r.room[:0]
-		if r.more, r.err = r.subscription.take(&r.frames, 1); r.err != nil {
-			return 0, r.err
-		}
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
-}
-
-// sleep waits until there may be something to do, and reports whether the context
-// has lasted.
-func (s *subscription) sleep() bool {
-	<-s.wake
-	return s.ctx.Err() == nil
-}
-
 // take appends frames that have not been read, of about so many bytes. If there
-// are no more, the subscription is woken up when there may be. The error is io.EOF
-// if there never will be, or if the context has ended.
+// are no more, the subscription is woken up when there may be. An error comes without
+// frames; it is io.EOF if there never will be more, or if the context has ended.
 func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
-	more, err = s.held(frames, most)
-	if err == errPage { //nolint:errorlint // the very one
+	gap, more, err := s.read(frames, most)
+	switch {
+	case err == errPage: //nolint:errorlint // the very one
 		return true, s.page(frames)
+	case gap != nil:
+		return true, s.tell(frames, gap)
+	case more && len(*frames) == 0:
+		runtime.Gosched() // a step of many
 	}
 	return more, err
 }
 
-// held is take, but for what is to be read from the Log: then the error is errPage.
-func (s *subscription) held(frames *[][]byte, most int) (more bool, err error) {
-	if s.ctx.Err() != nil {
-		return false, io.EOF
-	}
-	gap, more, err := s.read(frames, most)
-	if err != nil || gap == nil {
-		return more, err
-	}
-	return more, s.tell(frames, gap)
-}
-
-// tell puts a gap event in front of frames.
+// tell appends a gap event. It calls the application, so the hub is not locked, and it
+// is not a writer's goroutine.
 func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 	e := s.hub.gapEvent(*gap)
 	e.ID = gap.Through
@@ -306,46 +260,48 @@ func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 	if err != nil {
 		return fmt.Errorf("hub: gap event: %w", err)
 	}
-	*frames = slices.Insert(*frames, 0, frame)
+	*frames = append(*frames, frame)
 	return nil
 }
 
 // errPage means that what comes next is to be read from the Log.
 var errPage = errors.New("hub: not in memory")
 
-// read is held, but for a gap, which it returns.
+// read is take for what is in the memory. What takes its time is left to the caller:
+// to tell of a gap, for which it returns no frames, and to read from the Log, for which
+// the error is errPage.
 func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
+	if s.over || s.ctx.Err() != nil {
+		return nil, false, io.EOF
+	}
 	h := s.hub
 	h.lock()
 	defer h.mu.Unlock()
-	h.trim()
-	ok := true
-	if s.reach == nil {
-		gap = s.overtaken()
-	} else {
-		gap, ok = s.settle()
+	if h.trim() {
+		return nil, true, nil
+	}
+	if s.reach != nil {
+		gap = s.brokenOff()
+		if gap == nil && !s.locate() {
+			return nil, true, errPage
+		}
 	}
 	switch {
-	case !ok:
-		return nil, true, errPage
+	case gap != nil:
+	case s.bound():
+		return nil, true, nil
+	case s.reach != nil:
+		gap = s.pending()
+	default:
+		gap = s.overtaken()
+	}
+	switch {
 	case s.lagged(gap):
 		return nil, false, ErrLagged
 	case gap != nil:
 		return gap, true, nil
 	}
-	for i := range s.links {
-		l := &s.links[i]
-		l.next = l.source.records.after(s.cursor)
-	}
-	for most > 0 && len(*frames) < batchFrames {
-		r, ok := s.nextRecord()
-		if !ok {
-			break
-		}
-		*frames = append(*frames, r.frame())
-		most -= int(r.size)
-	}
-	more = most <= 0 || len(*frames) == batchFrames
+	more = s.takeHeld(frames, most)
 	if s.reach != nil {
 		s.moved(!more)
 	}
@@ -359,6 +315,31 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	}
 	s.wait()
 	return nil, false, nil
+}
+
+// takeHeld appends frames that are in the memory, and reports whether there may be
+// more.
+func (s *subscription) takeHeld(frames *[][]byte, most int) (more bool) {
+	if s.older > s.cursor {
+		var done bool
+		if most, done = s.takeOlder(frames, most); !done {
+			return true
+		}
+	}
+	for i := range s.links {
+		l := &s.links[i]
+		l.next = l.source.records.after(s.cursor)
+	}
+	limit := min(batchFrames, max(batchWork/len(s.links), 1))
+	for most > 0 && len(*frames) < limit {
+		r, ok := s.nextRecord()
+		if !ok {
+			return false
+		}
+		*frames = append(*frames, r.frame())
+		most -= int(r.size)
+	}
+	return true
 }
 
 // lagged reports whether the stream ends for a gap, since it has begun before.
@@ -424,12 +405,4 @@ func (s *subscription) overtaken() *Gap {
 	gap.Through = s.hub.id(through)
 	s.cursor = through
 	return gap
-}
-
-// ignoreEnd returns err, unless it says that the stream has come to its end.
-func ignoreEnd(err error) error {
-	if err == io.EOF { //nolint:errorlint // the very one
-		return nil
-	}
-	return err
 }

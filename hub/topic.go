@@ -27,7 +27,8 @@ const (
 // A topic is tokens joined by dots, such as "orders.eu.1207": 255 bytes of UTF-8
 // at most, no token empty, and no control character, "*" or ">" in it. In a
 // pattern the token "*" stands for any one, and ">", as the last, for one or more.
-// A subscription has up to 256 names.
+// A subscription has up to 256 names. If clients choose patterns, keep topics to a few
+// tokens: up to 2ⁿ patterns match a topic of n.
 func Check(topics ...string) error {
 	switch {
 	case len(topics) == 0:
@@ -97,7 +98,10 @@ type source struct {
 	records list[record]
 	lost    uint64 // the last event that was dropped, other than for a later one of its key
 	since   uint64 // of what came until then, records has nothing; for a pattern that is younger than the log
-	before  uint64 // the last one that was dropped after since, and before there was the pattern
+	before  uint64 // for a pattern: the last one that was dropped before there was the pattern, if recalled
+
+	recalled bool   // see recall
+	search   uint64 // the last Hub.searches by one of its members
 
 	members []*link
 	waiting []*link // members that have read everything; an event sends them off
@@ -187,8 +191,9 @@ func (t *tree) put(pattern string, s *source) {
 	}
 }
 
-// match appends the patterns that match a topic.
-func (t *tree) match(topic string, to []*source) []*source {
+// match appends the patterns that match a topic, and adds to work.
+func (t *tree) match(topic string, to []*source, work *int) []*source {
+	*work += 2
 	if all := t.next[allTokens]; all != nil {
 		to = append(to, all.leaf)
 	}
@@ -197,7 +202,7 @@ func (t *tree) match(topic string, to []*source) []*source {
 		switch next := t.next[token]; {
 		case next == nil:
 		case more:
-			to = next.match(rest, to)
+			to = next.match(rest, to, work)
 		case next.leaf != nil:
 			to = append(to, next.leaf)
 		}

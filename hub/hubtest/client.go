@@ -70,7 +70,11 @@ func (c *client) connect(h *hub.Hub, from string) {
 	conn := &connection{events: make(chan core.Event)}
 	go func() {
 		defer close(served)
-		conn.err = session.Serve(pipe{w}, stream)
+		if conn.err = session.Refused(); conn.err == nil {
+			conn.err = session.Serve(pipe{w}, stream)
+		} else {
+			session.Close()
+		}
 		_ = w.Close()
 	}()
 	go func() {

@@ -1,0 +1,32 @@
+package fibersse_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/gofiber/fiber/v2"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/fibersse"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+)
+
+// Who comes when the hub was shut down is refused, as one is who comes to a group.
+func TestHubRefusesAfterShutdown(t *testing.T) {
+	var h hub.Hub
+	if err := h.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	view := func(c *fiber.Ctx) (core.Stream, error) { return h.Subscribe(c.UserContext(), "a"), nil }
+	app := newApp()
+	app.Get("/attached", fibersse.Handler(view))
+	app.Get("/detached", fibersse.Handler(view, core.WithDetach()))
+	base := "http://" + serve(t, app)
+	for _, path := range []string{"/attached", "/detached"} {
+		got := hosttest.Get(t, base+path)
+		if got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: got status %d and Retry-After %q, want 503 and some seconds", path, got.Status, got.Header.Get("Retry-After"))
+		}
+	}
+}

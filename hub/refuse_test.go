@@ -1,0 +1,77 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/labstack/echo/v4"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/echosse"
+	"github.com/yieldsse/yieldsse/ginsse"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// Who comes after a shutdown is refused, on each host, and told when to come back.
+func TestRefusesAfterShutdown(t *testing.T) {
+	for name, opts := range map[string][]hub.Option{"memory": nil, "log": {hub.WithLog(new(hubtest.MemoryLog))}} {
+		t.Run(name, func(t *testing.T) {
+			h := hub.New(opts...)
+			gin.SetMode(gin.ReleaseMode)
+			g, e := gin.New(), echo.New()
+			g.GET("/", ginsse.Handler(func(c *gin.Context) core.Stream { return h.Subscribe(c.Request.Context(), "a") }))
+			e.GET("/", echosse.Handler(func(c echo.Context) (core.Stream, error) { return h.Subscribe(c.Request().Context(), "a"), nil }))
+			urls := map[string]string{"gin": ssetest.Serve(t, g) + "/", "echo": ssetest.Serve(t, e) + "/"}
+			for way, query := range ways {
+				urls["net/http, "+way] = serve(t, h) + "topic=a" + query
+			}
+			if err := h.Shutdown(soon(t)); err != nil {
+				t.Fatal(err)
+			}
+			for host, url := range urls {
+				s := ssetest.Open(t, url)
+				after, err := strconv.Atoi(s.Header.Get("Retry-After"))
+				if s.Status != http.StatusServiceUnavailable || err != nil || after < 1 {
+					t.Errorf("%s: got status %d and Retry-After %q, want 503 and some seconds", host, s.Status, s.Header.Get("Retry-After"))
+				}
+			}
+		})
+	}
+	if !errors.Is(hub.ErrShutdown, core.ErrShutdown) || errors.Is(core.ErrShutdown, hub.ErrShutdown) {
+		t.Error("a hub's ErrShutdown is one of core's, and not the other way about")
+	}
+}
+
+// A stream that was made before the shutdown, and runs after it, ends as those that
+// ran by then.
+func TestShutdownBeforeTheStreamRuns(t *testing.T) {
+	for name, opts := range map[string][]hub.Option{"memory": nil, "log": {hub.WithLog(new(hubtest.MemoryLog))}} {
+		t.Run(name, func(t *testing.T) {
+			for way, query := range ways {
+				hooks := func(context.Context, string) { t.Errorf("%s: a hook was called", way) }
+				h := hub.New(append(opts, hub.WithJoin(hooks), hub.WithLeave(hooks))...)
+				inner := view(h)
+				var stopped error
+				url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					inner.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), subscribed{}, func() { stopped = h.Shutdown(soon(t)) })))
+				})) + "/?topic=a"
+				s := ssetest.Open(t, url+query)
+				if events, err := s.Rest(); s.Status != http.StatusOK || err != nil || len(events) > 0 {
+					t.Errorf("%s: got status %d, %d events and %v, want a clean end", way, s.Status, len(events), err)
+				}
+				if stopped != nil {
+					t.Error(stopped)
+				}
+			}
+		})
+	}
+}
+
+// subscribed is the context's key of what view calls when it has subscribed.
+type subscribed struct{}

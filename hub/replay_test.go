@@ -1,0 +1,289 @@
+package hub_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// onEach runs a test on a hub without a log, on one whose memory has all that its log
+// has, and on one that has come later, and reads pages. with makes each of them, with
+// what publish has published before.
+func onEach(t *testing.T, test func(t *testing.T, with func(fill func(*hub.Hub), opts ...hub.Option) *hub.Hub)) {
+	t.Helper()
+	for _, name := range []string{"memory", "log", "pages"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var hubs []*hub.Hub
+				test(t, func(fill func(*hub.Hub), opts ...hub.Option) *hub.Hub {
+					log := new(hubtest.MemoryLog)
+					open := func() *hub.Hub {
+						if name != "memory" {
+							opts = append(opts, hub.WithLog(log))
+						}
+						h := hub.New(opts...)
+						hubs = append(hubs, h)
+						synctest.Wait()
+						return h
+					}
+					h := open()
+					fill(h)
+					synctest.Wait()
+					if name == "pages" {
+						h = open()
+					}
+					return h
+				})
+				for _, h := range hubs {
+					if err := h.Shutdown(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Nobody is given an event that is too old, whatever they bring, and a client that
+// misses something so is told.
+func TestMaxReplay(t *testing.T) {
+	onEach(t, func(t *testing.T, with func(func(*hub.Hub), ...hub.Option) *hub.Hub) {
+		var begin, first, second, third string
+		h := with(func(h *hub.Hub) {
+			begin = h.LastID()
+			first = publish(t, h, "a.x", "1")
+			second = publish(t, h, "a.y", "2")
+			publish(t, h, "old", "old")
+			sleep(30 * time.Minute)
+			third = publish(t, h, "a.x", "3")
+			publish(t, h, "b", "4")
+			sleep(45 * time.Minute)
+		}, hub.WithMaxReplay(time.Hour))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		other := hub.New().LastID()
+		restarted := "GAP:unknown"          // of a log that says so of what was never its
+		if strings.Index(begin, "-") == 8 { // it is a hub's own
+			restarted = "GAP:restarted 3 4"
+		}
+		readers := []*reader{}
+		for _, tt := range []struct{ names, from, want string }{
+			{"a.x b", begin, "GAP:expired 3 4"},
+			{"a.* b", begin, "GAP:expired 3 4"},
+			{"a.* b", first, "GAP:expired 3 4"},
+			{"a.* b", second, "3 4"}, // it has missed nothing
+			{"a.x b", first, "3 4"},
+			{"b", begin, "4"},
+			{"b.* *", begin, "GAP:expired 4"},
+			{"*.x", third, ""},
+			{"a.x b", third, "4"},
+			{"old", begin, "GAP:expired"},
+			{"none none.*", begin, ""},
+			{"a.x b", hub.Oldest, "3 4"},
+			{"a.* b", hub.Oldest, "3 4"},
+			{"old", hub.Oldest, ""},
+			{"a.x b", "rubbish", "GAP:unknown"},
+			{"a.x b", other, restarted},
+			{"a.x b", hub.Now, ""},
+		} {
+			r := read(t, h.SubscribeFrom(ctx, tt.from, append(strings.Fields(tt.names), "end")...))
+			readers = append(readers, r)
+			if tt.want != "" {
+				r.want(tt.want)
+			}
+		}
+		publish(t, h, "end", "end") // and nothing else came before
+		for _, r := range readers {
+			r.want("end")
+			r.stop()
+		}
+	})
+}
+
+// The gap tells where it goes to and what the client had, and another connection is
+// not told again.
+func TestMaxReplayGap(t *testing.T) {
+	onEach(t, func(t *testing.T, with func(func(*hub.Hub), ...hub.Option) *hub.Hub) {
+		var begin, last string
+		h := with(func(h *hub.Hub) {
+			begin = h.LastID()
+			for range 1_000 { // pages
+				last = publish(t, h, "a", "old")
+			}
+			sleep(time.Hour)
+		}, hub.WithMaxReplay(time.Minute), hub.WithGapPolicy(hub.GapEnd))
+		r := read(t, h.SubscribeFrom(t.Context(), begin, "a", "b.*"))
+		gap := gapOf(t, r.event())
+		if gap.After != begin || gap.Through != last {
+			t.Errorf("got %+v, want a gap after %s through %s", gap, begin, last)
+		}
+		publish(t, h, "a", "new")
+		r.want("new")
+		r.stop()
+		r = read(t, h.SubscribeFrom(t.Context(), gap.Through, "a", "b.*"))
+		r.want("new")
+		r.stop()
+	})
+}
+
+// Who is connected may be as slow as before.
+func TestMaxReplayIsNotForTheSlow(t *testing.T) {
+	onEach(t, func(t *testing.T, with func(func(*hub.Hub), ...hub.Option) *hub.Hub) {
+		h := with(func(h *hub.Hub) { publish(t, h, "a", "0") }, hub.WithMaxReplay(time.Minute))
+		r := read(t, h.SubscribeFrom(t.Context(), hub.Oldest, "a"))
+		r.want("0")
+		publishAll(t, h, "a", "1 2 3")
+		sleep(time.Hour)
+		r.want("1 2 3")
+		r.stop()
+	})
+}
+
+// The same over connections, forwarded, decoded and handed over.
+func TestMaxReplayEachWay(t *testing.T) {
+	const age = 10 * time.Millisecond
+	for _, name := range []string{"memory", "log", "pages"} {
+		t.Run(name, func(t *testing.T) {
+			opts, log := []hub.Option{hub.WithMaxReplay(age)}, new(hubtest.MemoryLog)
+			if name != "memory" {
+				opts = append(opts, hub.WithLog(log))
+			}
+			h := opened(t, opts...)
+			begin, newest := h.LastID(), ""
+			for range 700 {
+				newest = publish(t, h, "a", "old")
+			}
+			eventually(t, "the hub has followed", func() bool { return h.LastID() == newest })
+			if name == "pages" {
+				h = opened(t, opts...)
+			}
+			published := time.Now()
+			eventually(t, "all is too old", func() bool { return time.Since(published) > 2*age })
+			streams := map[string]*ssetest.Stream{}
+			for way, query := range ways {
+				s := ssetest.Request{URL: serve(t, h) + "topic=a&topic=b.*" + query, Header: http.Header{"Last-Event-Id": {begin}}}.Open(t)
+				if got := summary(s.Next()); got != "GAP:expired" {
+					t.Errorf("%s: got %s, want a gap", way, got)
+				}
+				streams[way] = s
+			}
+			publish(t, h, "a", "new")
+			for way, s := range streams {
+				if got := summary(s.Next()); got != "new" {
+					t.Errorf("%s: got %s, want new", way, got)
+				}
+			}
+		})
+	}
+}
+
+// opened returns a hub that has heard of its log.
+func opened(t *testing.T, opts ...hub.Option) *hub.Hub {
+	t.Helper()
+	h := hub.New(opts...)
+	t.Cleanup(func() {
+		if err := h.Shutdown(soon(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "the hub has heard of its log", func() bool { return h.LastID() != "" })
+	return h
+}
+
+// What a client of each way gets instead of what lies behind a gap that cannot be
+// told: nothing, and a broken response.
+func TestGapEventFails(t *testing.T) {
+	for what, gapEvent := range map[string]func(hub.Gap) core.Event{
+		"cannot be encoded": func(hub.Gap) core.Event { return core.Event{Type: "gap\n"} },
+		"panics":            func(hub.Gap) core.Event { panic("gap") },
+	} {
+		for _, name := range []string{"memory", "log", "pages"} {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				opts, log := []hub.Option{hub.WithMaxEvents(10), hub.WithGapEvent(gapEvent)}, new(hubtest.MemoryLog)
+				if name != "memory" {
+					opts = append(opts, hub.WithLog(log))
+				}
+				h := opened(t, opts...)
+				begin, newest := h.LastID(), ""
+				for range 20 {
+					newest = publish(t, h, "a", "behind the gap")
+				}
+				eventually(t, "the hub has followed", func() bool { return h.LastID() == newest })
+				log.Trim(15)
+				if name == "pages" {
+					h = opened(t, opts...)
+				}
+				failures := make(chan error, 1)
+				url := serve(t, h, core.WithObserver(core.Observer{
+					Closed: func(_ context.Context, end core.Summary) { failures <- end.Err },
+				}))
+				for way, query := range ways {
+					s := ssetest.Request{URL: url + "topic=a" + query, Header: http.Header{"Last-Event-Id": {begin}}}.Open(t)
+					events, err := s.Rest()
+					if err == nil || len(events) > 0 {
+						t.Errorf("%s: got %d events and %v, want none and a broken response", way, len(events), err)
+					}
+					select {
+					case err := <-failures:
+						if err == nil || !strings.Contains(err.Error(), "gap") {
+							t.Errorf("%s: got %v, want an error that names the gap event", way, err)
+						}
+					case <-time.After(patience):
+						t.Fatalf("%s: the session has not ended", way)
+					}
+				}
+				eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
+			})
+		}
+	}
+}
+
+// A gap event that takes its time holds up its own client, and nobody else, be there
+// as many as they like.
+func TestSlowGapEvent(t *testing.T) {
+	entered, free := make(chan struct{}, 100), make(chan struct{})
+	h := hub.New(hub.WithGapEvent(func(hub.Gap) core.Event {
+		entered <- struct{}{}
+		<-free
+		return core.Event{Data: "gap"}
+	}))
+	url := serve(t, h)
+	streams := map[string][]*ssetest.Stream{}
+	for way, query := range ways {
+		for range 8 {
+			s := ssetest.Request{URL: url + "topic=a" + query, Header: http.Header{"Last-Event-Id": {"rubbish"}}}.Open(t)
+			streams[way] = append(streams[way], s)
+		}
+	}
+	for range 8 * len(ways) {
+		select {
+		case <-entered:
+		case <-time.After(patience):
+			t.Fatal("some wait for the gap events of others")
+		}
+	}
+	for way, query := range ways { // it is nobody's lock that is held
+		s := ssetest.Request{URL: url + "topic=b&from=" + h.LastID() + query}.Open(t)
+		publish(t, h, "b", "news")
+		if got := s.Next().Data; got != "news" {
+			t.Errorf("%s: got %q, want news", way, got)
+		}
+	}
+	publish(t, h, "a", "after")
+	close(free)
+	for way, all := range streams {
+		for _, s := range all {
+			if got := summaries(s.Collect(2)); got != "gap after" {
+				t.Errorf("%s: got %q, want the gap and what came after it", way, got)
+			}
+		}
+	}
+}
