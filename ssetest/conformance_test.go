@@ -213,6 +213,14 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		}
 		return
 	}
+	err = f.drain(s, r, control)
+	if refused := s.Refused(); refused != nil && !f.noRefused {
+		err = refused
+	}
+	if err != nil {
+		f.refuse(w, err)
+		return
+	}
 	if !f.noHeaders {
 		core.SetHeaders(h.Get, h.Set)
 	}
@@ -223,14 +231,6 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		h.Set("Content-Length", "1000")
 	}
 	if r.Method == http.MethodHead && !f.head {
-		return
-	}
-	err = f.drain(s, r, control)
-	if refused := s.Refused(); refused != nil && !f.noRefused {
-		err = refused
-	}
-	if err != nil {
-		f.refuse(w, err)
 		return
 	}
 	c := &sampleConn{w: w, control: control, flaw: f}
