@@ -118,7 +118,7 @@ type modelReader struct {
 // event after its cursor, or a gap that is none too wide.
 func TestAgainstModel(t *testing.T) {
 	first := seed(t)
-	rounds := 60
+	rounds := 30
 	if testing.Short() {
 		rounds = 15
 	}

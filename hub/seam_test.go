@@ -20,7 +20,7 @@ func TestSubscribeWhilePublishing(t *testing.T) {
 		subscribers = 4
 		slack       = 50_000 // so that nobody is overtaken who is slow to be run
 	)
-	events, calls := 1_000_000, 750
+	events, calls := 300_000, 200
 	if testing.Short() {
 		events, calls = 100_000, 50
 	}

@@ -353,7 +353,7 @@ func TestStorm(t *testing.T) {
 	ssetest.NoLeaks(t)
 	const publishers, followers = 4, 20
 	first := seed(t)
-	duration := 20 * time.Second
+	duration := 5 * time.Second
 	if testing.Short() {
 		duration = 2 * time.Second
 	}
