@@ -27,7 +27,7 @@ func (s *subscription) arrive(topics []string) error {
 	case <-s.ctx.Done():
 		return io.EOF
 	}
-	r := &reach{follower: f, at: s.newest, paging: true}
+	r := &reach{follower: f, at: s.request.newest, paging: true}
 	s.reach = r
 	for _, name := range topics {
 		r.filter.put(name, &source{name: name})
@@ -38,10 +38,10 @@ func (s *subscription) arrive(topics []string) error {
 		f.hub.mu.Unlock()
 	}
 	newest := r.at
-	if s.oldest = s.from == Oldest; s.oldest {
+	if s.oldest = s.request.from == Oldest; s.oldest {
 		r.at = f.horizon(s.position)
 	}
-	for i, id := range []string{s.lastEventID, s.from} {
+	for i, id := range []string{s.request.lastEventID, s.request.from} {
 		if id == "" || i == 1 && id == Oldest {
 			continue
 		}

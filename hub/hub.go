@@ -244,7 +244,8 @@ func (h *Hub) Kick(topic string) int {
 		return 0
 	}
 	n := len(s.members)
-	h.end(s, h.lastPosition())
+	final, id := h.until()
+	h.end(s, final, id)
 	return n
 }
 
@@ -258,13 +259,13 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	if h.expiry != nil {
 		h.expiry.Stop()
 	}
-	last := h.lastPosition()
+	final, id := h.until()
 	for _, t := range h.topics {
-		h.end(&t.source, last)
+		h.end(&t.source, final, id)
 		h.did(1)
 	}
 	for _, s := range h.patterns {
-		h.end(s, last)
+		h.end(s, final, id)
 		h.did(1)
 	}
 	if h.ended == nil && h.running > 0 {
@@ -293,24 +294,24 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// lastPosition is where those end that are ended now.
-func (h *Hub) lastPosition() (p position) {
-	p.cursor = h.last
+// until returns the last event that those get who are ended now, and its ID if there
+// is a Log.
+func (h *Hub) until() (final uint64, id string) {
 	if h.follower != nil {
-		p.newest = h.follower.at
+		id = h.follower.at
 	}
-	return p
+	return h.last, id
 }
 
 // end has the members of a source end when they have read what there was. From the
 // last to the first, so that none is left out if one goes between two steps, and the
 // last one takes its place.
-func (h *Hub) end(s *source, last position) {
+func (h *Hub) end(s *source, final uint64, id string) {
 	for i := len(s.members) - 1; i >= 0; i = min(i, len(s.members)) - 1 {
 		if m := s.members[i].subscription; !m.ending {
-			m.ending, m.final = true, last.cursor
+			m.ending, m.final = true, final
 			if h.follower != nil {
-				m.reach.until = last.newest
+				m.reach.until = id
 			}
 			m.wakeToEnd()
 		}

@@ -91,14 +91,16 @@ func distinct(names []string) []string {
 
 // A position is where in the log a subscription stands.
 type position struct {
-	cursor uint64 // everything up to this event has been read
-	oldest bool   // it is wherever the log begins, when the stream does
-	gap    *Gap   // what is to be told first
+	cursor   uint64   // everything up to this event has been read
+	gap      *Gap     // what is to be told first
+	oldest   bool     // it is wherever the log begins, when the stream does
+	resuming bool     // WithMaxReplay is still to be applied
+	horizon  int64    // what has come before is too old then; in ns since the hub began
+	request  *request // for a hub with a Log
+}
 
-	resuming bool  // WithMaxReplay is still to be applied
-	horizon  int64 // what has come before is too old then; in ns since the hub began
-
-	// For a hub with a Log:
+// A request is what a client has asked for, of a hub with a Log.
+type request struct {
 	lastEventID, from string
 	newest            string // the ID at the call of Subscribe; empty if the log had not answered
 }
@@ -108,7 +110,7 @@ func (h *Hub) locate(lastEventID, from string) (p position, closed bool) {
 	h.lock()
 	defer h.mu.Unlock()
 	if h.follower != nil {
-		p = position{cursor: h.last, lastEventID: lastEventID, from: from, newest: h.follower.at}
+		p = position{cursor: h.last, request: &request{lastEventID, from, h.follower.at}}
 	} else {
 		p = h.find(lastEventID, from)
 	}
@@ -153,8 +155,8 @@ type subscription struct {
 
 	links  []link
 	ending bool // the stream ends after the event that is final
+	over   bool // the stream ends at once
 	final  uint64
-	over   bool    // the stream ends at once
 	errand *errand // for Wait; nil if there is none
 
 	// What is told that there may be something to do.
