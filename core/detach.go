@@ -1,7 +1,6 @@
 package core
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -137,7 +136,7 @@ func (w *wire) Abort() { w.line.interrupt() }
 // has gone or does not read, and otherwise when the client has closed it too.
 func (w *wire) hangUp() {
 	s := w.session
-	slow := errors.Is(s.lost, os.ErrDeadlineExceeded) || errors.Is(context.Cause(s.ctx), ErrSlowClient)
+	slow := s.aborted || errors.Is(s.lost, os.ErrDeadlineExceeded)
 	if slow || s.lost != nil || s.gone.Load() { // if slow, the kernel is not to keep what it has not read
 		w.line.close(slow)
 		return

@@ -145,7 +145,7 @@ func (s *Session) release(broken bool) {
 // summary says how it went, when all is over.
 func (s *Session) summary() Summary {
 	end := Summary{Cause: s.cause, Err: s.failure, Events: s.events, Bytes: s.sent, Duration: s.now()}
-	if end.Cause == nil && s.failure == nil && s.lost != nil { // at the very end
+	if end.Cause == nil && s.failure == nil && (s.lost != nil || s.aborted) { // at the very end
 		end.Cause = context.Cause(s.ctx)
 	}
 	if end.Err == nil && s.late != nil && !errors.Is(s.late, context.Canceled) && !errors.Is(s.late, end.Cause) {
