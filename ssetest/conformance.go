@@ -33,6 +33,10 @@ type Mount struct {
 	// Ignore names goroutines that outlive the host's server, for [NoLeaks].
 	Ignore []string
 
+	// HoldsAnswers says that the host keeps the answer to an earlier request back
+	// while a stream runs in its handler, if the client has not waited for it.
+	HoldsAnswers bool
+
 	timeout time.Duration // for each wait; the suite's own tests make it short
 }
 

@@ -16,6 +16,6 @@
 //
 // No wait lasts for ever: after 10 s without what was waited for, the test fails.
 //
-// [Conformance] is for authors of adapters: the one suite that each of them
-// passes.
+// [Conformance] and [Differential] are for authors of adapters: the suites that
+// each of them passes.
 package ssetest

@@ -1,0 +1,216 @@
+package ssetest
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"math/rand/v2"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var (
+	differentialRuns   = flag.Int("ssetest.runs", 0, "how many random programs ssetest.Differential tries; 0 means 1000 (-short 200)")
+	differentialFor    = flag.Duration("ssetest.for", 0, "how long ssetest.Differential tries random programs, instead of ssetest.runs")
+	differentialSeed   = flag.Uint64("ssetest.seed", 0, "the first seed of ssetest.Differential; 0 means 1, or any with ssetest.for")
+	differentialWait   = flag.Duration("ssetest.wait", time.Minute, "how long ssetest.Differential waits for what should come at once")
+	differentialReplay = flag.Uint64("ssetest.replay", 0, "the one seed that ssetest.Differential tries, again and again")
+)
+
+// Differential tests an adapter against a model of what this project promises. It
+// makes random programs of good and bad events, waits, failures and shutdowns,
+// meets them with clients that read, stall or leave, with options of all sizes, and
+// compares what comes of each with what may: the bytes, the end of the response,
+// what the observer is told, and that nothing is left.
+//
+// It tries a fixed number of programs, always the same. Flags of go test change that:
+//
+//	-ssetest.for=1h         others, for an hour
+//	-ssetest.runs=100000    so many
+//	-ssetest.seed=7         beginning with that one
+//	-ssetest.replay=7       that one only, many times
+//
+// The seed of a program that fails is reported with the command that tries it
+// again, and with the smallest program that still fails.
+func Differential(t *testing.T, mount Mount) {
+	if mount.timeout == 0 {
+		mount.timeout = *differentialWait
+	}
+	if mount.Protocols == nil {
+		mount.Protocols = []Protocol{HTTP1}
+	}
+	certificates()
+	d := &differential{t: t, mount: mount}
+	d.run()
+}
+
+// workers is how many programs run at a time: they mostly wait.
+const workers = 16
+
+// mostReports is how many programs are made smaller when several fail, and
+// mostFailures is how many are tried to fail.
+const (
+	mostReports  = 3
+	mostFailures = 20
+)
+
+type differential struct {
+	t     testing.TB
+	mount Mount
+	tried atomic.Uint64
+	left  atomic.Int64
+
+	mu     sync.Mutex
+	failed map[uint64][]string
+}
+
+func (d *differential) run() {
+	next, more := d.seeds()
+	d.failed = map[uint64][]string{}
+	begin := time.Now()
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for more() {
+				d.one(next())
+			}
+		})
+	}
+	all.Wait()
+	d.t.Logf("%d programs in %v", d.tried.Load(), time.Since(begin).Round(time.Millisecond))
+	d.leaks()
+	seeds := make([]uint64, 0, len(d.failed))
+	for seed := range d.failed {
+		seeds = append(seeds, seed)
+	}
+	slices.Sort(seeds)
+	for i, seed := range seeds {
+		if i < mostReports {
+			d.report(seed)
+		} else {
+			d.t.Errorf("seed %d, too: %.300s", seed, d.failed[seed][0])
+		}
+	}
+}
+
+// seeds returns what gives the next seed, and what says whether to go on.
+func (d *differential) seeds() (next func() uint64, more func() bool) {
+	first, runs := *differentialSeed, *differentialRuns
+	if first == 0 {
+		if first = 1; *differentialFor > 0 {
+			first = rand.Uint64() >> 16 //nolint:gosec // not a secret
+		}
+	}
+	if runs == 0 {
+		if runs = 1000; testing.Short() {
+			runs = 200
+		}
+	}
+	last := first - 1
+	seed := func() uint64 { return atomic.AddUint64(&last, 1) }
+	if *differentialReplay > 0 {
+		seed = func() uint64 { return *differentialReplay }
+		if *differentialRuns == 0 {
+			runs = 100
+		}
+	}
+	failing := func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.failed) >= mostFailures
+	}
+	if *differentialFor > 0 {
+		until := time.Now().Add(*differentialFor)
+		return seed, func() bool { return time.Now().Before(until) && !failing() }
+	}
+	d.left.Store(int64(runs))
+	return seed, func() bool { return d.left.Add(-1) >= 0 && !failing() }
+}
+
+// one tries the plan of a seed.
+func (d *differential) one(seed uint64) {
+	d.tried.Add(1)
+	problems := d.try(newPlan(seed, d.mount.Protocols))
+	if len(problems) > 0 {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.failed[seed] = problems
+	}
+}
+
+// try tries a plan, with its seed as a label on each goroutine that comes of it.
+func (d *differential) try(p *plan) (problems []string) {
+	labels := pprof.Labels(leakLabel, strconv.FormatUint(p.Seed, 10))
+	pprof.Do(context.Background(), labels, func(context.Context) {
+		problems = p.try(d.t, d.mount)
+	})
+	return problems
+}
+
+const leakLabel = "ssetest.seed"
+
+// report makes the plan smaller as long as it fails, for a time, and reports it.
+func (d *differential) report(seed uint64) {
+	p := newPlan(seed, d.mount.Protocols)
+	problems := d.failed[seed]
+	whole := p.String()
+	tries, until := 0, time.Now().Add(20*time.Second)
+	for smaller := true; smaller; {
+		smaller = false
+		for _, q := range p.smaller() {
+			if tries++; tries > 400 || time.Now().After(until) {
+				break
+			}
+			if again := d.often(q); len(again) > 0 {
+				p, problems, smaller = q, again, true
+				break
+			}
+		}
+	}
+	d.t.Errorf("seed %d: %s\n\nThe smallest program that fails:\n%s\n\nThe program of the seed:\n%s\n\nTry it again with:\n"+
+		"go test -race -run '^%s$' . -ssetest.replay=%d",
+		seed, strings.Join(problems, "\n"), p, whole, d.t.Name(), seed)
+}
+
+// often tries a plan some times, at the same time, and returns the problems of one
+// that fails.
+func (d *differential) often(p *plan) []string {
+	results := make(chan []string, 4)
+	for range cap(results) {
+		go func() { results <- d.try(p) }()
+	}
+	var failed []string
+	for range cap(results) {
+		if problems := <-results; len(problems) > 0 {
+			failed = problems
+		}
+	}
+	return failed
+}
+
+// leaks reports goroutines that have come of trials and do not end.
+func (d *differential) leaks() {
+	var left string
+	for pause := time.Millisecond; pause < 4*time.Second; pause = pause * 3 / 2 {
+		var b bytes.Buffer
+		_ = pprof.Lookup("goroutine").WriteTo(&b, 1)
+		left = ""
+		for stack := range strings.SplitSeq(b.String(), "\n\n") {
+			ignored := slices.ContainsFunc(d.mount.Ignore, func(name string) bool { return strings.Contains(stack, name) })
+			if strings.Contains(stack, leakLabel) && !ignored {
+				left += stack + "\n\n"
+			}
+		}
+		if left == "" {
+			return
+		}
+		<-time.After(pause)
+	}
+	d.t.Errorf("goroutines have not ended; the label is the seed that they have come of:\n%s", left)
+}

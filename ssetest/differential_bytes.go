@@ -1,0 +1,89 @@
+package ssetest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// expected is what the client may have got: the events that were taken, and then
+// those that were tried. For a hub it finds out which those are, and says what is
+// wrong with them.
+func (r *trial) expected(got []byte) (body, rest []byte, told string) {
+	if r.Retry > 0 {
+		body = encode(core.Event{Retry: r.Retry})
+	}
+	if r.Source == generator {
+		taken := 0
+		for _, e := range r.trace {
+			switch {
+			case e.ok:
+				body = append(body, encode(e.event)...)
+				taken++
+			case e.bad || e.err != nil || r.throws(e):
+			case e.before == nil && taken < r.ended[0].Events: // the end came when it had been taken
+				body = append(body, encode(e.event)...)
+				taken++
+			default:
+				rest = append(rest, encode(e.event)...)
+			}
+		}
+		return body, rest, ""
+	}
+	return r.expectedOfHub(body, got)
+}
+
+// expectedOfHub follows a subscription: it has each event in its turn, or is told
+// which are missing.
+func (r *trial) expectedOfHub(start, got []byte) (body, rest []byte, told string) {
+	if !bytes.HasPrefix(got, start) {
+		if bytes.HasPrefix(start, got) {
+			return start, nil, ""
+		}
+		return nil, nil, fmt.Sprintf("the client has %s, want first %s", short(got), short(start))
+	}
+	end := r.ended[0]
+	at, next := len(start), 0
+	for at < len(got) {
+		frame, _, whole := bytes.Cut(got[at:], []byte("\n\n"))
+		if whole {
+			frame = got[at : at+len(frame)+2]
+		}
+		if next < len(r.trace) {
+			if want := encode(r.trace[next].event); bytes.HasPrefix(got[at:], want) {
+				at, next = at+len(want), next+1
+				continue
+			} else if bytes.HasPrefix(want, got[at:]) { // the last one, in part
+				return got, nil, ""
+			}
+		}
+		if n := r.published(frame); next == 0 && r.Bound > 0 && n > 0 { // with the oldest that is held
+			next = n
+			continue
+		}
+		if bytes.HasPrefix(frame, []byte("id: ")) && bytes.Contains(frame, []byte("\nevent: gap\n")) {
+			id, _, _ := strings.Cut(string(frame[4:]), "\n")
+			_, digits, _ := strings.Cut(id, "-")
+			through, err := strconv.Atoi(digits)
+			if err != nil || through < next || through > len(r.trace) || r.Bound == 0 && (r.LastEventID == "" || next > 0) {
+				return nil, nil, fmt.Sprintf("after %d events there is a gap through %q", next, id)
+			}
+			at, next = at+len(frame), through
+			continue
+		}
+		break
+	}
+	if end.Cause == nil && end.Err == nil && r.end != gone && next < r.kicked {
+		return nil, nil, fmt.Sprintf("the client has %d of %d events, and then %s", next, r.kicked, short(got[at:]))
+	}
+	return got[:at:at], nil, ""
+}
+
+// published returns which event of a hub's a frame is, or -1.
+func (r *trial) published(frame []byte) int {
+	return slices.IndexFunc(r.trace, func(e element) bool { return bytes.Equal(encode(e.event), frame) })
+}

@@ -1,0 +1,371 @@
+package ssetest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// judge compares what has happened with what may happen.
+//
+// What a program does decides how its session may end: mostly there is one way,
+// and where two things race there are two. The session has said to its observer
+// which it was, so the rest is exact again: what the client has seen of it, what
+// yield has said, what the context's end was.
+func (r *trial) judge() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wrong := func(format string, args ...any) {
+		r.problems = append(r.problems, fmt.Sprintf(format, args...))
+	}
+	if !r.begun(wrong) {
+		return
+	}
+	r.checkYields(wrong)
+	end := r.ended[0]
+	if !r.legal(end.Cause) {
+		wrong("the session ends with the cause %v, which nothing in the plan gives", end.Cause)
+		return
+	}
+	r.checkFailure(end, wrong)
+	r.checkBody(end, wrong)
+}
+
+// begun checks how the response begins, and reports whether there is a stream.
+func (r *trial) begun(wrong func(string, ...any)) bool {
+	switch {
+	case r.status == 0 && r.end == broken && !r.left && !r.Client.wordy() && r.Client.Body != bodyLong && !r.quick():
+		wrong("there is no response: %v", r.how)
+	case r.Refuse != "":
+		r.checkRefusal(wrong)
+		return false
+	case !r.answers(r.status):
+		wrong("the status is %d", r.status)
+	case r.Client.Method == http.MethodHead:
+		if r.opened+r.runs > 0 {
+			wrong("HEAD has begun a stream")
+		}
+		return false
+	}
+	if r.status == 200 && !r.http2() && !strings.HasPrefix(r.header.Get("Content-Type"), "text/event-stream") {
+		wrong("the Content-Type is %q", r.header.Get("Content-Type"))
+	}
+	if r.opened == 0 {
+		if r.status == 200 {
+			wrong("there is a response, and the observer was not told")
+		}
+		return false
+	}
+	if r.opened != 1 || len(r.ended) != 1 || r.runs > 1 {
+		wrong("there were %d sessions, %d ends and %d runs of the stream, want 1", r.opened, len(r.ended), r.runs)
+		return false
+	}
+	return true
+}
+
+// answers reports whether a plan that is to be let in may be answered with status.
+func (r *trial) answers(status int) bool {
+	unread := !r.Client.ViewRead && !r.http2()
+	switch status {
+	case 0, 200:
+		return true
+	case 400: // the client has left in the middle of its body
+		return r.Client.Body == bodyLate && unread && r.left && r.opened == 0
+	case 413:
+		return r.Client.Body == bodyLong && unread
+	case 503: // a shutdown comes before the stream begins, if the publisher is quick
+		return r.Source != generator && r.has(doShutdown, doShutdownInside, doShutdownServer) && r.opened == 0
+	}
+	return false
+}
+
+// checkRefusal checks the answer to a request that a group does not let in.
+func (r *trial) checkRefusal(wrong func(string, ...any)) {
+	after := r.header.Get("Retry-After")
+	if r.status != 503 && r.end != gone && r.status != 0 || r.status == 503 && after == "" && !r.http2() {
+		wrong("the status is %d with Retry-After %q, want 503", r.status, after)
+	}
+	if r.opened+r.runs > 0 || r.viewed != nil {
+		wrong("a session that was refused has begun")
+	}
+}
+
+// quick reports whether a session may end before it has begun.
+func (r *trial) quick() bool {
+	return r.MaxAge > 0 && r.MaxAge < time.Second || r.WriteTimeout > 0 && r.WriteTimeout < time.Second
+}
+
+// checkYields checks what yield has said.
+func (r *trial) checkYields(wrong func(string, ...any)) {
+	over := false
+	for _, e := range r.trace {
+		switch {
+		case r.Source != generator:
+		case e.ok && over:
+			wrong("step %d: yield says true again", e.step)
+		case e.ok && e.before != nil:
+			wrong("step %d: yield says true when the context has ended (%v)", e.step, e.before)
+		case e.ok && (e.bad || e.err != nil):
+			wrong("step %d: yield says true to a failure", e.step)
+		case !e.ok && e.after == nil && !r.throws(e):
+			wrong("step %d: yield says false, and the context lives on", e.step)
+		}
+		over = over || !e.ok
+	}
+}
+
+// throws reports whether e is a panic or a Goexit.
+func (r *trial) throws(e element) bool {
+	do := r.Steps[e.step].Do
+	return do == doPanic || do == doGoexit
+}
+
+// legal reports whether a session of the plan may end for cause.
+func (r *trial) legal(cause error) bool {
+	switch {
+	case cause == nil:
+		return true
+	case errors.Is(cause, core.ErrShutdown):
+		return r.has(doShutdown, doShutdownInside, doShutdownServer)
+	case errors.Is(cause, core.ErrMaxAge):
+		return 0 < r.MaxAge && r.MaxAge < time.Minute
+	case errors.Is(cause, core.ErrClientGone):
+		return r.left
+	case errors.Is(cause, core.ErrSlowClient):
+		return r.maySlow()
+	}
+	return false
+}
+
+// maySlow reports whether a write may last too long. Once a session has ended its
+// writes have a second, and that is little for a busy machine if they wait for the
+// client.
+func (r *trial) maySlow() bool {
+	return 0 < r.WriteTimeout && r.WriteTimeout < time.Second ||
+		r.size() > 64<<10 || r.has(doFlood) || r.narrow() || r.Client.Reads != readsAll
+}
+
+// failure is what the program fails with first, while its context lives.
+func (r *trial) failure() (e element, ok bool) {
+	for _, e := range r.trace {
+		if e.before == nil && (e.bad || e.err != nil || r.throws(e)) && !e.ok {
+			return e, r.Source == generator
+		}
+	}
+	return e, false
+}
+
+// checkFailure checks what the session says of its program.
+func (r *trial) checkFailure(end core.Summary, wrong func(string, ...any)) {
+	switch {
+	case end.Cause != nil:
+		r.checkLate(end, wrong)
+	case end.Err != nil:
+		r.checkError(end.Err, wrong)
+	default:
+		failed, fails := r.failure()
+		switch {
+		case fails:
+			wrong("the program fails in step %d, and the summary has no error", failed.step)
+		case r.Source == generator && !r.endAlive:
+			wrong("the session has no cause and no error, and the generator has not come to its end")
+		case r.Source != generator && r.kicked < 0:
+			wrong("the session has no cause and no error, and its hub has not ended it")
+		}
+	}
+	want := 0
+	for _, e := range r.trace {
+		if e.ok {
+			want++
+		}
+	}
+	if r.Source == generator && end.Events != want && !(end.Events == want+1 && end.Cause != nil) {
+		wrong("the summary has %d events, and yield has taken %d", end.Events, want)
+	}
+}
+
+// checkError checks the error of a session that nothing else has ended.
+func (r *trial) checkError(err error, wrong func(string, ...any)) {
+	var p *core.PanicError
+	panicked := errors.As(err, &p)
+	failed, fails := r.failure()
+	switch {
+	case r.Opened == panics:
+		if !panicked || p.Value != "opened" || r.runs > 0 {
+			wrong("an observer has panicked, and the session ends with %v after %d runs", err, r.runs)
+		}
+	case r.gapFails():
+		if r.GapEvent == panics && (!panicked || p.Value != "gap event") ||
+			r.GapEvent == bad && !strings.Contains(err.Error(), "gap event") {
+			wrong("the error is %v, want the gap event's", err)
+		}
+	case !fails:
+		wrong("the error is %v, and nothing fails", err)
+	case r.throws(failed):
+		if want := r.value(); !panicked || p.Value != want {
+			wrong("step %d: the error is %v (%T), want a panic with %v", failed.step, err, err, want)
+		}
+	case failed.bad:
+		if panicked || !strings.Contains(err.Error(), "core: event") {
+			wrong("step %d: the error is %v, want one that says what is wrong with the event", failed.step, err)
+		}
+	case !same(err, failed.err):
+		wrong("step %d: the error is %v, want %v", failed.step, err, failed.err)
+	}
+	if fails && !r.throws(failed) && !same(failed.after, err) {
+		wrong("step %d: the context's cause is %v, want the failure %v", failed.step, failed.after, err)
+	}
+	if r.ErrorEvent == none || len(r.failed) == 0 && (r.left || r.maySlow()) { // nobody may be there to be told
+		return
+	}
+	if len(r.failed) != 1 || !same(r.failed[0], err) {
+		wrong("the error event was asked for with %v, want %v", r.failed, err)
+	}
+}
+
+// gapFails reports whether the hub has no gap event, and may need one.
+func (r *trial) gapFails() bool {
+	return r.Source != generator && (r.GapEvent == bad || r.GapEvent == panics) && (r.LastEventID != "" || r.Bound > 0)
+}
+
+// same reports whether a is b, and does not only wrap it.
+func same(a, b error) bool { return a == b } //nolint:errorlint // see above
+
+func (r *trial) value() any {
+	if r.exited || len(r.thrown) == 0 {
+		return nil
+	}
+	return r.thrown[0]
+}
+
+// checkLate checks the error of a session that has ended for another cause: only
+// what the program has failed with behind that.
+func (r *trial) checkLate(end core.Summary, wrong func(string, ...any)) {
+	var p *core.PanicError
+	switch {
+	case end.Err == nil:
+	case errors.As(end.Err, &p):
+		if len(r.thrown) == 0 && !r.exited && !(r.GapEvent == panics && p.Value == "gap event") &&
+			!(r.Opened == panics && p.Value == "opened") {
+			wrong("the error is %v, and nothing panics", end.Err)
+		}
+	default:
+		is := func(e element) bool {
+			return same(e.err, end.Err) || e.bad && strings.Contains(end.Err.Error(), "core: event")
+		}
+		if !slices.ContainsFunc(r.trace, is) && r.GapEvent != bad {
+			wrong("the error is %v, and nothing has yielded it", end.Err)
+		}
+	}
+}
+
+var retryAtEnd = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n\n$`)
+
+// slowHTTP10 leaves the ends of HTTP/1.0 out when a write may be aborted: net/http
+// then closes the connection by itself, and nothing tells that from a whole response.
+const slowHTTP10 = true
+
+// An ending is how a response is to end.
+type ending struct {
+	kind string
+	tail []byte // behind the events
+	any  bool   // or otherwise
+}
+
+// ending is the one that the session's own end asks for.
+func (r *trial) ending(end core.Summary) ending {
+	// A client of HTTP/1.0 that says more than it should is reset for it.
+	want := ending{kind: clean, any: r.Closed == panics || r.HTTP10 && (r.Client.wordy() || slowHTTP10 && r.maySlow())}
+	if end.Err != nil && r.ErrorEvent != none && r.ErrorEvent != bad && r.ErrorEvent != panics {
+		want.tail = encode(hookEvent(r.ErrorEvent))
+	}
+	switch {
+	case errors.Is(end.Cause, core.ErrClientGone), errors.Is(end.Cause, core.ErrSlowClient):
+		want.kind, want.tail = broken, nil
+	case end.Err == nil:
+	case end.Cause == nil:
+		if want.tail == nil {
+			want.kind = broken
+		}
+		// A Goexit and this panic go on to the host, which may break the response.
+		want.any = want.any || r.exited || r.value() == any(http.ErrAbortHandler)
+	case len(r.thrown) > 0 || r.exited || r.Opened == panics || r.GapEvent == panics:
+		want.any = true // a panic behind the end
+	default:
+		want.tail = nil // an error behind the end is for the summary only
+	}
+	return want
+}
+
+// checkBody checks what the client has seen.
+func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
+	got := r.strip.all()
+	if r.strip.first != nil && r.strip.first[0] != ':' {
+		wrong("the stream begins with %q, want a comment", r.strip.first)
+	}
+	body, rest, told := r.expected(got)
+	if told != "" {
+		wrong("%s", told)
+		return
+	}
+	want := r.ending(end)
+	switch {
+	case want.any, r.end == gone, r.end == want.kind:
+	case want.kind == clean && r.left: // half, and it was noticed behind the end
+	case want.kind == clean && r.maySlow() && (end.Cause != nil || end.Err != nil): // it did not take the end
+	default:
+		wrong("the response ends %s (%v), want it %s", r.end, r.how, want.kind)
+	}
+	all := append(bytes.Clone(body), want.tail...)
+	switch {
+	case !r.whole(end, want):
+		if r.Source == generator && !r.isStart(got, all, append(bytes.Clone(body), rest...), end) {
+			wrong("the client has %s, want a start of %s", short(got), short(all))
+		}
+		return // what comes of a hub is one as it is
+	case errors.Is(end.Cause, core.ErrShutdown):
+		if !bytes.HasPrefix(got, body) || !retryAtEnd.Match(got[len(body):]) {
+			wrong("the client has %s, want %s and a reconnection time", short(got), short(body))
+		}
+	case !bytes.Equal(got, all):
+		wrong("the client has %s, want %s", short(got), short(all))
+	}
+	if r.end == clean && r.bytes != end.Bytes {
+		wrong("the client has %d bytes, and the summary %d", r.bytes, end.Bytes)
+	}
+}
+
+// whole reports whether the client must have everything.
+func (r *trial) whole(end core.Summary, want ending) bool {
+	switch {
+	case want.any || r.left || r.end != want.kind:
+		return false
+	case want.kind == clean:
+		return true
+	default: // a failure's: what a client of HTTP/1.0 has not read is lost with the reset
+		return end.Cause == nil && !r.HTTP10 && !r.Client.wordy() && !r.maySlow()
+	}
+}
+
+// isStart reports whether got is a part of what might have come.
+func (r *trial) isStart(got, all, tried []byte, end core.Summary) bool {
+	if errors.Is(end.Cause, core.ErrShutdown) && bytes.HasPrefix(got, all) {
+		return bytes.HasPrefix(got[len(all):], []byte("r")) || len(got) == len(all) // its reconnection time
+	}
+	return bytes.HasPrefix(all, got) || bytes.HasPrefix(tried, got)
+}
+
+// short shows what a long text begins and ends with.
+func short(b []byte) string {
+	if len(b) < 400 {
+		return fmt.Sprintf("%q", b)
+	}
+	return fmt.Sprintf("%q ... %q (%d bytes)", b[:200], b[len(b)-150:], len(b))
+}

@@ -1,0 +1,426 @@
+package ssetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A plan is one random program, with the client that it meets. It says all that
+// a trial does, so that a trial can be made again, and made smaller.
+type plan struct {
+	Seed     uint64
+	Protocol Protocol
+	HTTP10   bool
+	Detach   bool
+	Source   string // where its events come from, see below
+
+	Heartbeat, FlushWindow, WriteTimeout, MaxAge, Retry time.Duration
+
+	ErrorEvent string // what WithErrorEvent's function does, see below
+	GapEvent   string // likewise WithGapEvent's
+	Opened     string // likewise the observer's
+	Closed     string
+
+	Steps    []step
+	Stubborn bool // it goes on when yield has said false
+	Refuse   string
+	Client   client
+
+	LastEventID string // for a hub
+	Bound       int    // of a hub's events, if not zero
+}
+
+// Sources.
+const (
+	generator = "generator"
+	asIs      = "hub"    // its subscription, as the view returns it
+	ranged    = "ranged" // a generator that ranges over it
+)
+
+// What functions of the application do. Everything else is what a step does.
+const (
+	none      = ""
+	good      = "good"
+	bad       = "bad"       // its event cannot be encoded
+	empty     = "empty"     // its event is the zero one
+	slow      = "slow"      // it takes its time
+	panics    = "panics"    // it panics
+	reentrant = "reentrant" // it calls the session and its group, so none of their locks may be held
+)
+
+// A step is one thing that a generator does, or the publisher of a hub. Waits are
+// bounded, and those for what cannot happen in the plan are left out.
+type step struct {
+	Do    string
+	Event core.Event
+	Err   int           // of failings
+	D     time.Duration // for waits
+}
+
+// Steps.
+const (
+	doYield          = "yield"
+	doBad            = "bad"             // yield an event that cannot be encoded
+	doError          = "error"           // yield an error
+	doPanic          = "panic"           // with the error, or its text
+	doGoexit         = "goexit"          // runtime.Goexit
+	doWait           = "wait"            // for a time, or for the end
+	doIgnore         = "ignore"          // wait for a time, whatever ends
+	doAwait          = "await"           // the end, which is sure to come
+	doSeen           = "seen"            // wait until the client has everything
+	doBeat           = "beat"            // wait until the client has another heartbeat, or what goes in its place
+	doFlood          = "flood"           // yield until yield says false
+	doLeave          = "leave"           // have the client leave
+	doShutdown       = "shutdown"        // of the group, by another goroutine
+	doShutdownInside = "shutdown inside" // of the group, by this one, which does not wait
+	doShutdownServer = "shutdown server"
+	doKick           = "kick" // a hub's subscriptions
+	doShutdownHub    = "shutdown hub"
+)
+
+// A client is how the client behaves.
+type client struct {
+	Method   string
+	Reads    string // all at once, slowly, or nothing as long as the session lives
+	Leaves   string // how it leaves, see below; empty if it stays
+	After    int    // it leaves when it has so many bytes; if negative, when a step says so
+	Pre      bool   // it has sent another request before, on the same connection
+	Pipeline bool   // it sends another request at once
+	Junk     int    // bytes that it sends behind its request
+	Window   int    // of HTTP/2
+	Body     string
+	Chunked  bool // the body
+	ViewRead bool // the view reads the body
+}
+
+const (
+	readsAll    = "all"
+	readsSlowly = "slowly"
+	readsNone   = "nothing"
+
+	leavesClose = "close"
+	leavesReset = "reset"
+	leavesHalf  = "half" // it closes its side only
+	leavesRST   = "rst"  // RST_STREAM
+
+	bodyNone  = ""
+	bodyWhole = "whole" // with the headers
+	bodyLate  = "late"
+	bodyLong  = "long" // more than is read of it
+)
+
+// newPlan makes the plan of a seed.
+func newPlan(seed uint64, protocols []Protocol) *plan {
+	r := rand.New(rand.NewPCG(seed, 13)) //nolint:gosec // not a secret
+	p := &plan{
+		Seed:         seed,
+		Protocol:     protocols[r.IntN(len(protocols))],
+		Detach:       r.IntN(2) == 0,
+		Source:       oneOf(r, generator, generator, asIs, ranged),
+		Heartbeat:    oneOf(r, -1, 0, time.Millisecond, 3*time.Millisecond, 10*time.Millisecond, time.Hour),
+		FlushWindow:  oneOf(r, -1, 0, time.Millisecond, 5*time.Millisecond, 20*time.Millisecond, time.Hour),
+		WriteTimeout: oneOf(r, -1, 0, time.Millisecond, 20*time.Millisecond, time.Minute, time.Minute, time.Minute, time.Minute),
+		Stubborn:     r.IntN(3) == 0,
+	}
+	if r.IntN(6) == 0 {
+		p.MaxAge = oneOf(r, time.Nanosecond, time.Millisecond, 10*time.Millisecond, time.Hour)
+	}
+	if r.IntN(4) == 0 {
+		p.Retry = oneOf(r, 1, time.Second, 1500*time.Microsecond)
+	}
+	if r.IntN(2) == 0 {
+		p.ErrorEvent = oneOf(r, good, good, bad, empty, slow, panics, reentrant)
+	}
+	if r.IntN(6) == 0 {
+		p.Opened = oneOf(r, slow, panics, reentrant)
+	}
+	if r.IntN(6) == 0 {
+		p.Closed = oneOf(r, slow, panics, reentrant)
+	}
+	if r.IntN(40) == 0 {
+		p.Refuse = oneOf(r, "full", "closing")
+	}
+	p.Client = newClient(r, p.Protocol)
+	if p.Protocol == HTTP1 || p.Protocol == HTTP1TLS {
+		p.HTTP10 = r.IntN(8) == 0
+	}
+	if p.Source != generator {
+		p.GapEvent = oneOf(r, good, good, good, bad, slow, panics)
+		p.LastEventID = oneOf(r, "", "", "aaaaaaaa-7", "nonsense", "aaaaaaaa-99999999999999999999")
+		p.Bound = oneOf(r, 0, 0, 0, 1, 4)
+	}
+	most := 300 << 10
+	if p.narrow() {
+		most = 20 * p.Client.Window // or it would take its time
+	}
+	for range 1 + r.IntN(12) {
+		p.Steps = append(p.Steps, newStep(r, p.Source, most))
+	}
+	return p
+}
+
+func newClient(r *rand.Rand, protocol Protocol) client {
+	c := client{Method: "GET", Reads: oneOf(r, readsAll, readsAll, readsAll, readsAll, readsSlowly, readsNone)}
+	http2 := protocol == HTTP2 || protocol == H2C
+	switch r.IntN(12) {
+	case 0:
+		c.Method = "HEAD"
+	case 1, 2:
+		c.Method = "POST"
+		c.Body = oneOf(r, bodyWhole, bodyLate, bodyLate, bodyLong)
+		c.Chunked = r.IntN(2) == 0
+		c.ViewRead = r.IntN(2) == 0
+	}
+	if r.IntN(3) == 0 {
+		c.Leaves = oneOf(r, leavesClose, leavesReset, leavesHalf)
+		if http2 {
+			c.Leaves = oneOf(r, leavesClose, leavesReset, leavesRST, leavesRST)
+		}
+		c.After = oneOf(r, -1, -1, 0, 1, r.IntN(100), r.IntN(100_000))
+	}
+	if http2 {
+		c.Window = oneOf(r, 1, 7, 100, 65535, 65535, 1<<20)
+		return c
+	}
+	switch r.IntN(10) {
+	case 0:
+		c.Junk = oneOf(r, 1, 20, 2000, 100_000)
+	case 1:
+		c.Pipeline = true
+	case 2:
+		c.Pre = true
+	}
+	return c
+}
+
+func newStep(r *rand.Rand, source string, most int) step {
+	s := step{Err: r.IntN(len(failings)), D: oneOf(r, 0, time.Millisecond, 3*time.Millisecond, 10*time.Millisecond)}
+	switch n := r.IntN(40); {
+	case n < 14:
+		s.Do, s.Event = doYield, goodEvent(r, most)
+	case n < 17:
+		s.Do = doSeen
+	case n < 19:
+		s.Do = doBeat
+	case n < 21:
+		s.Do = doWait
+	case n < 22:
+		s.Do = doIgnore
+	case n < 25:
+		s.Do = doAwait
+	case n < 26:
+		s.Do = doFlood
+	case n < 28:
+		s.Do = doLeave
+	case n < 29:
+		s.Do = doShutdown
+	case n < 30:
+		s.Do = doShutdownInside
+	case n < 31:
+		s.Do = doShutdownServer
+	case n < 33:
+		s.Do, s.Event = doBad, badEvent(r)
+	case source != generator:
+		s.Do, s.Event = oneOf(r, doKick, doShutdownHub, doYield, doYield, doYield, doYield), goodEvent(r, most)
+	case n < 35:
+		s.Do, s.Event = doError, goodEvent(r, 10)
+	case n < 37:
+		s.Do = doPanic
+	case n < 38:
+		s.Do = doGoexit
+	default:
+		s.Do, s.Event = doYield, goodEvent(r, most)
+	}
+	return s
+}
+
+// http2 reports whether the protocol has streams.
+func (p *plan) http2() bool { return p.Protocol == HTTP2 || p.Protocol == H2C }
+
+// wordy reports whether the client says more than its request.
+func (c client) wordy() bool { return c.Junk > 0 || c.Pipeline }
+
+// reads reports whether the client reads until the end of the response, as fast as
+// it can.
+func (p *plan) reads() bool {
+	return p.Client.Reads != readsNone && (p.Client.Leaves == "" || p.Client.Leaves == leavesHalf)
+}
+
+// ends reports whether the session is sure to end by what is before step n, while
+// its generator waits.
+func (p *plan) ends(n int) bool {
+	if 0 < p.MaxAge && p.MaxAge < time.Second {
+		return true
+	}
+	if p.Client.Reads == readsNone && p.WriteTimeout <= 0 && n < len(p.Steps) && p.Steps[n].Do == doFlood {
+		return false
+	}
+	return slices.ContainsFunc(p.Steps[:n], func(s step) bool {
+		switch s.Do {
+		case doShutdown, doShutdownInside, doShutdownServer, doKick, doShutdownHub:
+			return true
+		case doBad, doError:
+			return p.Source == generator
+		case doLeave:
+			// Hosts do not see who leaves behind words of his own.
+			return p.Client.Leaves != "" && p.Client.After < 0 && !p.Client.wordy()
+		}
+		return false
+	})
+}
+
+// narrow reports whether bytes come to the client a few at a time.
+func (p *plan) narrow() bool { return 0 < p.Client.Window && p.Client.Window < 1000 }
+
+// floods reports whether a session that writes much is sure to end by that: at
+// step n its client has left, or does not read, and it has a limit for writes.
+func (p *plan) floods(n int) bool {
+	limit := 0 < p.WriteTimeout && p.WriteTimeout < time.Second
+	left := p.Client.Leaves != "" && p.Client.After < 0 && slices.ContainsFunc(p.Steps[:n], func(s step) bool { return s.Do == doLeave })
+	if p.Source != generator && (p.Bound > 0 || p.narrow()) { // it skips what it has not sent
+		return false
+	}
+	return p.Client.Reads == readsNone && limit || left && !(p.Client.Leaves == leavesHalf && p.Client.wordy())
+}
+
+func (p *plan) has(kinds ...string) bool {
+	return slices.ContainsFunc(p.Steps, func(s step) bool { return slices.Contains(kinds, s.Do) })
+}
+
+// size is about how many bytes the plan yields.
+func (p *plan) size() int {
+	n := 0
+	for _, s := range p.Steps {
+		n += len(s.Event.Data)
+	}
+	return n
+}
+
+func (p *plan) String() string {
+	var b strings.Builder
+	text := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, " %s=%q", name, value)
+		}
+	}
+	flag := func(name string, set bool) {
+		if set {
+			b.WriteString(" " + name)
+		}
+	}
+	fmt.Fprintf(&b, "%s %s", p.Protocol, p.Source)
+	flag("HTTP/1.0", p.HTTP10)
+	flag("detach", p.Detach)
+	flag("stubborn", p.Stubborn)
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"heartbeat", p.Heartbeat}, {"window", p.FlushWindow}, {"write", p.WriteTimeout}, {"age", p.MaxAge}, {"retry", p.Retry},
+	} {
+		if d.value != 0 {
+			fmt.Fprintf(&b, " %s=%v", d.name, d.value)
+		}
+	}
+	text("errorEvent", p.ErrorEvent)
+	text("gapEvent", p.GapEvent)
+	text("opened", p.Opened)
+	text("closed", p.Closed)
+	text("refuse", p.Refuse)
+	text("lastEventID", p.LastEventID)
+	if p.Bound > 0 {
+		fmt.Fprintf(&b, " bound=%d", p.Bound)
+	}
+	c := p.Client
+	fmt.Fprintf(&b, "\n  client: %s reads %s", c.Method, c.Reads)
+	if c.Leaves != "" {
+		fmt.Fprintf(&b, ", leaves by %s after %d", c.Leaves, c.After)
+	}
+	flag("pre", c.Pre)
+	flag("pipeline", c.Pipeline)
+	if c.Junk > 0 {
+		fmt.Fprintf(&b, " junk=%d", c.Junk)
+	}
+	if c.Window > 0 {
+		fmt.Fprintf(&b, " window=%d", c.Window)
+	}
+	text("body", c.Body)
+	flag("chunked", c.Chunked)
+	flag("view reads", c.ViewRead)
+	for i, s := range p.Steps {
+		fmt.Fprintf(&b, "\n  %2d %s", i, s.Do)
+		switch s.Do {
+		case doYield, doBad:
+			fmt.Fprintf(&b, " ID %.20q Type %.20q Data %.40q (%d) Retry %d Comment %.20q",
+				s.Event.ID, s.Event.Type, s.Event.Data, len(s.Event.Data), s.Event.Retry, s.Event.Comment)
+		case doError, doPanic:
+			fmt.Fprintf(&b, " %T %v", failings[s.Err], failings[s.Err])
+		case doWait, doIgnore:
+			fmt.Fprintf(&b, " %v", s.D)
+		}
+	}
+	return b.String()
+}
+
+// smaller are plans that have a little less.
+func (p *plan) smaller() []*plan {
+	var all []*plan
+	with := func(change func(*plan)) {
+		q := *p
+		q.Steps = slices.Clone(p.Steps)
+		change(&q)
+		if q.String() != p.String() {
+			all = append(all, &q)
+		}
+	}
+	for n := len(p.Steps) / 2; n > 0; n /= 2 { // many at once first
+		for i := 0; i+n <= len(p.Steps); i += n {
+			with(func(q *plan) { q.Steps = slices.Delete(q.Steps, i, i+n) })
+		}
+	}
+	for _, change := range []func(*plan){
+		func(q *plan) { q.Client = client{Method: "GET", Reads: readsAll, Window: min(q.Client.Window, 65535)} },
+		func(q *plan) { q.Protocol = HTTP1; q.Client.Window = 0 },
+		func(q *plan) { q.HTTP10 = false },
+		func(q *plan) { q.Detach = false },
+		func(q *plan) { q.Stubborn = false },
+		func(q *plan) { q.Source = generator; q.LastEventID, q.GapEvent, q.Bound = "", "", 0 },
+		func(q *plan) { q.Heartbeat = 0 },
+		func(q *plan) { q.FlushWindow = 0 },
+		func(q *plan) { q.WriteTimeout = 0 },
+		func(q *plan) { q.WriteTimeout = time.Minute },
+		func(q *plan) { q.MaxAge = 0 },
+		func(q *plan) { q.Retry = 0 },
+		func(q *plan) { q.ErrorEvent = "" },
+		func(q *plan) { q.Opened = "" },
+		func(q *plan) { q.Closed = "" },
+		func(q *plan) { q.Refuse = "" },
+		func(q *plan) { q.Bound = 0 },
+		func(q *plan) { q.LastEventID = "" },
+		func(q *plan) { q.Client.Reads = readsAll },
+		func(q *plan) { q.Client.Leaves, q.Client.After = "", 0 },
+		func(q *plan) { q.Client.Pre = false },
+		func(q *plan) { q.Client.Pipeline = false },
+		func(q *plan) { q.Client.Junk = 0 },
+		func(q *plan) { q.Client.Junk = min(q.Client.Junk, 1) },
+		func(q *plan) {
+			q.Client.Method, q.Client.Body, q.Client.Chunked, q.Client.ViewRead = "GET", "", false, false
+		},
+		func(q *plan) { q.Client.Window = min(q.Client.Window, 65535) },
+	} {
+		with(change)
+	}
+	for i := range p.Steps {
+		if e := p.Steps[i].Event; e != (core.Event{}) && p.Steps[i].Do == doYield {
+			with(func(q *plan) { q.Steps[i].Event = core.Event{Data: "x"} })
+			with(func(q *plan) { q.Steps[i].Event = core.Event{Data: e.Data} })
+			with(func(q *plan) { q.Steps[i].Event.Data = e.Data[:len(e.Data)/2] })
+		}
+	}
+	return all
+}

@@ -1,0 +1,192 @@
+package ssetest
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// encode is the wire form of e without its comment, after section 9.2 of the HTML
+// standard and core's promises. It shares no code with core: it is slow, and easy
+// to check. It is empty if nothing but a comment is left.
+func encode(e core.Event) []byte {
+	var b bytes.Buffer
+	field := func(name, value string) {
+		if value != "" {
+			b.WriteString(name + ": " + decodeUTF8(value) + "\n")
+		}
+	}
+	field("id", e.ID)
+	field("event", e.Type)
+	if e.Retry > 0 {
+		field("retry", milliseconds(e.Retry))
+	}
+	if e.Data != "" || e.ID != "" || e.Type != "" || e.Retry <= 0 && e.Comment == "" {
+		text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(decodeUTF8(e.Data))
+		for line := range strings.SplitSeq(text, "\n") {
+			b.WriteString("data: " + line + "\n")
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
+	return b.Bytes()
+}
+
+// milliseconds rounds up.
+func milliseconds(d time.Duration) string {
+	n := int64(d / time.Millisecond)
+	if d%time.Millisecond != 0 {
+		n++
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// decodeUTF8 does what a client's decoder does: each start of a character that is
+// not finished, as long as it can be, becomes one U+FFFD, and so does any other
+// byte that does not belong.
+func decodeUTF8(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, n := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && n == 1 {
+			for k := 2; k <= min(3, len(s)) && !utf8.FullRuneInString(s[:k]); k++ {
+				n = k
+			}
+		}
+		b.WriteRune(r)
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// A stripper takes the comments out of a stream, and blocks that have nothing else.
+type stripper struct {
+	whole []byte // blocks that have come to their end
+	block []byte // lines of the next one
+	line  []byte // the start of its next line
+	beats int    // comments that stood alone, but for the first
+	first []byte // the first line
+	empty bool   // a comment, and nothing else, is in the block
+}
+
+func (s *stripper) write(p []byte) {
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n')
+		if end < 0 {
+			s.line = append(s.line, p...)
+			return
+		}
+		s.line = append(s.line, p[:end+1]...)
+		p = p[end+1:]
+		if s.first == nil {
+			s.first = bytes.Clone(s.line)
+		}
+		switch {
+		case s.line[0] == ':':
+			s.empty = true
+		case len(s.line) > 1:
+			s.block = append(s.block, s.line...)
+		case len(s.block) > 0:
+			s.whole = append(append(s.whole, s.block...), '\n')
+			s.block, s.empty = s.block[:0], false
+		case s.empty:
+			s.beats++
+			s.empty = false
+		}
+		s.line = s.line[:0]
+	}
+}
+
+// all is what has come so far.
+func (s *stripper) all() []byte {
+	b := append(bytes.Clone(s.whole), s.block...)
+	if len(s.line) > 0 && s.line[0] != ':' {
+		b = append(b, s.line...)
+	}
+	return b
+}
+
+// oddities are parts of texts.
+var oddities = []string{
+	"a", "price", " ", "  two", "\t", ":", ": no comment", "data: x", "id: 7", "event: e", "retry: 1",
+	"\n", "\r", "\r\n", "\n\n", "\r\r\n", "\u0085", "\u2028", "\u2029", "\x00", "\x01", "\x0b", "\x0c", "\x1b[0m", "\x7f",
+	"ä", "日本", "🎈", "\ufeff", "\ufffd", "\xff", "\xc3", "\xe2\x82", "\xf0\x9f\x8e", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80",
+	"0\r\n\r\n", "5\r\nhello\r\n", "</script>", `{"a":1}`,
+}
+
+// text is of about size bytes; in one line it has nothing that an ID may not have.
+func text(r *rand.Rand, size int, oneLine bool) string {
+	var b strings.Builder
+	for b.Len() < size {
+		switch r.IntN(4) {
+		case 0:
+			b.WriteString(strings.Repeat("x", r.IntN(size-b.Len()+1)))
+		case 1:
+			b.WriteString(strings.Repeat(oddities[r.IntN(len(oddities))], 1+r.IntN(3)))
+		case 2:
+			if size > 10_000 { // or it would take its time
+				b.WriteString(strings.Repeat("0123456789 \n", r.IntN((size-b.Len())/12+1)))
+			}
+		default:
+			b.WriteString(oddities[r.IntN(len(oddities))])
+		}
+	}
+	s := b.String()
+	if oneLine {
+		s = strings.NewReplacer("\r", "", "\n", "", "\x00", "").Replace(s)
+	}
+	return s
+}
+
+// goodEvent is one that can be encoded.
+func goodEvent(r *rand.Rand, most int) core.Event {
+	var e core.Event
+	if r.IntN(3) > 0 {
+		e.ID = text(r, r.IntN(12), true)
+	}
+	if r.IntN(3) == 0 {
+		e.Type = text(r, r.IntN(12), true)
+	}
+	if r.IntN(8) == 0 {
+		e.Retry = oneOf(r, 1, time.Microsecond, time.Millisecond, time.Millisecond+1, time.Hour, 1<<62)
+	}
+	if r.IntN(8) == 0 {
+		e.Comment = text(r, r.IntN(30), false)
+	}
+	switch r.IntN(20) {
+	case 0: // none
+	case 1:
+		e.Data = text(r, min(most, r.IntN(300<<10)), false)
+	case 2, 3, 4:
+		e.Data = text(r, min(most, r.IntN(40<<10)), false)
+	default:
+		e.Data = text(r, min(most, r.IntN(60)), false)
+	}
+	return e
+}
+
+// badEvent is one that cannot.
+func badEvent(r *rand.Rand) core.Event {
+	e := goodEvent(r, 1000)
+	end := oneOf(r, "\r", "\n", "\r\n", "\x00")
+	switch r.IntN(3) {
+	case 0:
+		e.ID += end + oneOf(r, "", "b")
+	case 1:
+		e.Type += end + oneOf(r, "", "b")
+	default:
+		e.Retry = oneOf(r, -1, -time.Hour, -1<<63)
+	}
+	return e
+}
+
+func oneOf[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values))] }

@@ -1,0 +1,347 @@
+package ssetest
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// failings are what generators fail with. None of them may pass for something
+// else.
+var failings = []error{
+	errors.New("boom"),
+	core.ErrShutdown,
+	core.ErrClientGone,
+	core.ErrMaxAge,
+	core.ErrSlowClient,
+	io.EOF,
+	fmt.Errorf("no row: %w", context.Canceled),
+	context.DeadlineExceeded,
+	os.ErrDeadlineExceeded,
+	&core.RefusedError{Status: 503, Err: errors.New("not a refusal")},
+	http.ErrAbortHandler,
+	errors.New("two\nlines"),
+}
+
+// A trial is a plan that is carried out.
+type trial struct {
+	*plan
+
+	mount    Mount
+	limit    time.Duration // for each wait
+	addr     string
+	group    core.Group
+	hub      *hub.Hub
+	shutdown func(context.Context) error
+	spawned  sync.WaitGroup
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed and replaced when something has
+	problems []string
+
+	// The program.
+	yield    func(core.Event, error) bool
+	viewed   context.Context //nolint:containedctx // the session's, from when the view runs
+	joined   bool            // the hub has the subscription
+	runs     int             // of generators
+	running  int
+	trace    []element
+	thrown   []any // what it panicked with
+	exited   bool  // by Goexit
+	endAlive bool  // its context had not ended when it returned by itself
+	failed   []error
+	kept     []string // IDs that the hub gave
+	kicked   int      // how many events there were when the hub ended the stream; negative if it has not
+	opened   int
+	ended    []core.Summary
+
+	// The client.
+	conn   *wireEnd
+	left   bool
+	done   bool
+	strip  stripper
+	bytes  int64
+	status int
+	header http.Header
+	end    string
+	how    error
+}
+
+// An element is what a generator has yielded, or a publisher has published.
+type element struct {
+	step   int
+	event  core.Event
+	err    error
+	bad    bool
+	ok     bool
+	before error // why the context had ended before
+	after  error
+}
+
+// How a response ends for its client.
+const (
+	clean  = "clean"
+	broken = "broken"
+	gone   = "left" // it has not seen the end
+)
+
+func (r *trial) update(change func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change()
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func (r *trial) problemf(format string, args ...any) {
+	r.update(func() { r.problems = append(r.problems, fmt.Sprintf(format, args...)) })
+}
+
+// until waits for ok, which is called under the lock. It reports false if stop
+// comes first, or if it waits in vain, which is a problem.
+func (r *trial) until(stop <-chan struct{}, what string, ok func() bool) bool {
+	return r.untilWithin(r.limit, stop, what, ok)
+}
+
+func (r *trial) untilWithin(limit time.Duration, stop <-chan struct{}, what string, ok func() bool) bool {
+	timer, ticker := time.NewTimer(limit), time.NewTicker(20*time.Millisecond) // a context's end is no change
+	defer timer.Stop()
+	defer ticker.Stop()
+	for {
+		r.mu.Lock()
+		holds, changed := ok(), r.changed
+		r.mu.Unlock()
+		if holds {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ticker.C:
+		case <-stop:
+			return false
+		case <-timer.C:
+			r.problemf("waited %v in vain for %s", limit, what)
+			return false
+		}
+	}
+}
+
+func (r *trial) spawn(f func()) { r.spawned.Go(f) }
+
+// try carries the plan out, and returns what was wrong.
+func (p *plan) try(t testing.TB, mount Mount) []string {
+	r := &trial{plan: p, mount: mount, limit: mount.timeout, changed: make(chan struct{}), kicked: -1}
+	tcp := &listener{Listener: listen(t)}
+	if p.Client.Reads == readsNone {
+		tcp.sendBuffer = 16 << 10
+	}
+	r.addr = tcp.Addr().String()
+	site := &Site{
+		Views:    map[string]View{"/stream": r.view, "/works": works},
+		Options:  r.options(),
+		Listener: tcp,
+		Log:      io.Discard,
+		protocol: p.Protocol,
+	}
+	if p.Protocol == HTTP2 || p.Protocol == HTTP1TLS {
+		site.Listener = tls.NewListener(tcp, certificates().server)
+	}
+	r.shutdown = mount.Serve(t, site)
+	release := r.crowd()
+
+	r.spawn(r.client)
+	// The waits of the program are shorter, so that they tell first.
+	ok := r.untilWithin(2*r.limit, nil, "the client's end", func() bool { return r.done }) &&
+		r.untilWithin(2*r.limit, nil, "the session's end", func() bool {
+			return r.opened == len(r.ended) && r.running == 0 && (r.viewed == nil || r.viewed.Err() != nil)
+		})
+	release()
+	r.shutdownGroup()
+	if r.hub != nil && ok {
+		r.shutdownHub()
+	}
+	r.mu.Lock()
+	if r.conn != nil {
+		r.conn.drop()
+	}
+	r.mu.Unlock()
+	tcp.breakConns()
+	r.shutdownServer()
+	_ = tcp.Close()
+	if ok {
+		if n := r.group.Len(); n != 0 {
+			r.problemf("%d sessions are left in the group", n)
+		}
+		r.judge()
+	} else {
+		r.problemf("at that time: %s", r.state())
+	}
+	all := make(chan struct{})
+	go func() { defer close(all); r.spawned.Wait() }()
+	select {
+	case <-all:
+	case <-time.After(r.limit):
+		r.problemf("goroutines of the trial hang")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.problems
+}
+
+// crowd fills or shuts the group down, if the plan wants to be refused.
+func (r *trial) crowd() (release func()) {
+	switch r.Refuse {
+	case "closing":
+		r.shutdownGroup()
+	case "full":
+		r.group.Limit = 1
+		if s, err := core.NewSession(context.Background(), "", core.WithGroup(&r.group)); err == nil {
+			return s.Close
+		}
+	}
+	return func() {}
+}
+
+func (r *trial) shutdownGroup() {
+	ctx, cancel := context.WithTimeout(context.Background(), r.limit)
+	defer cancel()
+	err := r.group.Shutdown(ctx)
+	r.mu.Lock()
+	running := r.running
+	r.mu.Unlock()
+	switch {
+	case err != nil:
+		r.problemf("Group.Shutdown: %v; %s", err, r.state())
+	case running != 0:
+		r.problemf("Group.Shutdown has returned, and the generator runs")
+	}
+}
+
+func (r *trial) shutdownHub() {
+	ctx, cancel := context.WithTimeout(context.Background(), r.limit)
+	defer cancel()
+	if err := r.hub.Shutdown(ctx); err != nil {
+		r.problemf("Hub.Shutdown: %v", err)
+	}
+}
+
+func (r *trial) shutdownServer() {
+	ctx, cancel := context.WithTimeout(context.Background(), r.limit)
+	defer cancel()
+	if err := r.shutdown(ctx); err != nil {
+		r.problemf("the server's shutdown: %v", err)
+	}
+}
+
+func (r *trial) options() []core.Option {
+	opts := []core.Option{
+		core.WithHeartbeat(r.Heartbeat),
+		core.WithFlushWindow(r.FlushWindow),
+		core.WithWriteTimeout(r.WriteTimeout),
+		core.WithMaxAge(r.MaxAge),
+		core.WithRetry(r.Retry),
+		core.WithGroup(&r.group),
+		core.WithObserver(core.Observer{
+			Opened: func(context.Context) {
+				r.update(func() { r.opened++ })
+				r.hook(r.Opened, "opened")
+			},
+			Closed: func(ctx context.Context, end core.Summary) {
+				if ctx.Err() == nil {
+					r.problemf("the context lives on when the observer is told of its end")
+				}
+				r.hook(r.Closed, "")
+				r.update(func() { r.ended = append(r.ended, end) })
+				r.hook(r.Closed, "closed")
+			},
+		}),
+	}
+	if r.Detach {
+		opts = append(opts, core.WithDetach())
+	}
+	if r.ErrorEvent != none {
+		opts = append(opts, core.WithErrorEvent(func(err error) core.Event {
+			r.update(func() { r.failed = append(r.failed, err) })
+			r.hook(r.ErrorEvent, "error event")
+			return hookEvent(r.ErrorEvent)
+		}))
+	}
+	return opts
+}
+
+// hook does what a function of the application's does besides its work. The name
+// is what it panics with.
+func (r *trial) hook(kind, name string) {
+	switch {
+	case kind == slow:
+		r.pause(3 * time.Millisecond)
+	case kind == panics && name != "":
+		panic(name)
+	case kind == reentrant:
+		_ = r.group.Len()
+		if name == "opened" {
+			return
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = r.group.Shutdown(ctx)
+		r.mu.Lock()
+		yield := r.yield
+		r.mu.Unlock()
+		if yield != nil && yield(core.Event{Data: "from a hook"}, nil) {
+			r.problemf("yield says true when the stream has ended")
+		}
+	}
+}
+
+func hookEvent(kind string) core.Event {
+	switch kind {
+	case bad:
+		return core.Event{ID: "a\nb", Data: "never"}
+	case empty:
+		return core.Event{}
+	default:
+		return core.Event{Type: "error", Data: "it has failed"}
+	}
+}
+
+func (*trial) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	<-timer.C
+}
+
+// leave has the client leave, once.
+func (r *trial) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Client.Leaves == "" || r.left || r.done || r.conn == nil {
+		return
+	}
+	r.left = true
+	r.conn.leave(r.Client.Leaves)
+}
+
+// state is for the report of a trial that hangs.
+func (r *trial) state() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var viewed error
+	if r.viewed != nil {
+		viewed = context.Cause(r.viewed)
+	}
+	return fmt.Sprintf("viewed %t (context %v), joined %t, %d runs, %d running, %d yields, opened %d, closed %+v, group %d, "+
+		"client: left %t, done %t, status %d, %d bytes, end %s (%v)",
+		r.viewed != nil, viewed, r.joined, r.runs, r.running, len(r.trace), r.opened, r.ended, r.group.Len(),
+		r.left, r.done, r.status, r.bytes, r.end, r.how)
+}
