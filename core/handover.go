@@ -96,6 +96,9 @@ func (w *wire) begin() bool {
 	if w.pump == nil {
 		return false
 	}
+	if _, hidden := w.line.(netLine); !hidden {
+		w.keepUnsent(pieceSize)
+	}
 	s := w.session
 	s.mu.Lock() // a heartbeat may be under way that waits for the client
 	if s.open() {

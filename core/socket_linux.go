@@ -25,8 +25,8 @@ func (w *wire) takeSocket(c net.Conn) bool {
 	if !control(c, func(fd uintptr) { err = w.socket.dup(fd) }) || err != nil {
 		return false
 	}
-	holdLittle(w.fd)
-	w.line = &w.socket // the poller may call at once
+	w.keepUnsent(8 * pieceSize) // which is less for a stream that is handed over
+	w.line = &w.socket          // the poller may call at once
 	if thePoller.add(w, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP) != nil {
 		_ = syscall.Close(w.fd)
 		return false
@@ -41,17 +41,17 @@ func (w *wire) watchSocket(c net.Conn) bool {
 	if !control(withoutTLS(c), func(fd uintptr) { w.fd = int(fd) }) {
 		return false
 	}
-	holdLittle(w.fd)
+	w.keepUnsent(8 * pieceSize) // which is less for a stream that is handed over
 	w.line = watched{netLine{c}, w.fd}
 	return thePoller.add(w, syscall.EPOLLIN|syscall.EPOLLRDHUP) == nil
 }
 
-// holdLittle has the kernel take no more than a piece from a session before the client
-// has acknowledged what came before. Otherwise it gathers up to 4 MB for a client that
-// does not read.
-func holdLittle(fd int) {
+// keepUnsent has the kernel keep no more than about n bytes that it cannot send yet.
+// Otherwise it gathers up to 4 MB for a client that does not read. Less than this
+// costs a generator at full speed more wake-ups.
+func (s *socket) keepUnsent(n int) {
 	const notsentLowat = 25 // TCP_NOTSENT_LOWAT, tcp(7)
-	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, notsentLowat, pieceSize)
+	_ = syscall.SetsockoptInt(s.fd, syscall.IPPROTO_TCP, notsentLowat, n)
 }
 
 // A watched line is one that the poller watches, and that can be written to through

@@ -10,4 +10,6 @@ type socket struct{}
 
 func (w *wire) takeSocket(net.Conn) bool { return false }
 
+func (*socket) keepUnsent(int) {}
+
 func (w *wire) watchSocket(net.Conn) bool { return false }
