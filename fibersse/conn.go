@@ -188,19 +188,20 @@ func (s *conn) hangUp() {
 	if s.whole || s.chunked && !s.slow {
 		return
 	}
-	if tcp := tcpOf(s.Conn); tcp != nil {
-		core.Reset(tcp)
+	if c := resettable(s.Conn); c != nil {
+		core.Reset(c)
 	}
 }
 
-// tcpOf returns the TCP connection below c, or nil if it cannot be reached.
-func tcpOf(c net.Conn) *net.TCPConn {
+// resettable returns c or the first connection below it that can be reset, which is
+// TCP or embeds it, or nil if there is none that can be reached.
+func resettable(c net.Conn) net.Conn {
 	for c != nil {
 		switch below := c.(type) {
-		case *net.TCPConn:
-			return below
 		case interface{ NetConn() net.Conn }: // TLS
 			c = below.NetConn()
+		case interface{ SetLinger(sec int) error }:
+			return c
 		default:
 			c = embedded(c)
 		}

@@ -47,20 +47,32 @@ var transports = []struct {
 	},
 	{
 		"wrapped",
-		func(ln net.Listener) net.Listener { return wrapper{ln} },
+		func(ln net.Listener) net.Listener {
+			return wrapper{ln, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} }}
+		},
+		func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) },
+	},
+	{
+		"TCP, wrapped",
+		func(ln net.Listener) net.Listener {
+			return wrapper{ln, func(c net.Conn) net.Conn { return struct{ *net.TCPConn }{c.(*net.TCPConn)} }}
+		},
 		func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) },
 	},
 }
 
 // A wrapper wraps the connections that it accepts.
-type wrapper struct{ net.Listener }
+type wrapper struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
 
 func (w wrapper) Accept() (net.Conn, error) {
 	c, err := w.Listener.Accept()
 	if err != nil {
 		return nil, err //nolint:wrapcheck // a server looks at it
 	}
-	return struct{ net.Conn }{c}, nil
+	return w.wrap(c), nil
 }
 
 // ask sends a raw request and returns all that comes, and the error behind it.

@@ -51,7 +51,7 @@ var proxies = []proxy{
 		frame: "nginx.conf", block: "nginx", nth: 1,
 		edits:     []string{"listen 80;", "listen Addr; proxy_read_timeout 1s;"},
 		gzip:      []string{"server {", "gzip on; gzip_types text/event-stream; server {"},
-		protocols: []string{"HTTP/1.1"}, watches: true, // it speaks HTTP/1.0 with the server, which has no breaks
+		protocols: []string{"HTTP/1.1"}, breaks: []string{"HTTP/1.1"}, watches: true, // it speaks HTTP/1.0 with the server, whose break is a reset
 	},
 	{
 		name: "HAProxy", program: "haproxy", args: []string{"-db", "-f", "Dir/haproxy.cfg"},
