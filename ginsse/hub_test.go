@@ -1,0 +1,27 @@
+package ginsse_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ginsse"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+)
+
+// Who comes when the hub was shut down is refused, as one is who comes to a group.
+func TestHubRefusesAfterShutdown(t *testing.T) {
+	var h hub.Hub
+	if err := h.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	app := gin.New()
+	app.GET("/", ginsse.Handler(func(c *gin.Context) core.Stream { return h.Subscribe(c.Request.Context(), "a") }))
+	got := hosttest.Get(t, hosttest.Serve(t, app)+"/")
+	if got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+		t.Errorf("got status %d and Retry-After %q, want 503 and some seconds", got.Status, got.Header.Get("Retry-After"))
+	}
+}
