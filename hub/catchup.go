@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"io"
 )
@@ -48,14 +49,18 @@ func (s *subscription) arrive(topics []string) error {
 		order, err := f.log.Compare(id, newest)
 		r.ahead = err == nil && order > 0
 		if r.ahead || errors.Is(err, ErrOtherEpoch) { // either it is nobody's ID, or this hub is late
-			known, failure := s.known(id)
-			switch {
-			case failure != nil:
+			last, failure := s.last()
+			if failure != nil {
 				return failure
-			case known:
-				err = nil
-			case r.ahead:
+			}
+			order, err = f.log.Compare(id, last)
+			switch {
+			case err != nil:
+				r.ahead = false
+			case order > 0 && r.ahead:
 				r.ahead, err = false, errors.New("nothing has this ID yet")
+			case order > 0:
+				err = ErrOtherEpoch
 			}
 		}
 		switch {
@@ -92,18 +97,20 @@ func (f *follower) horizon(p position) string {
 	return h.ids.items[i].id
 }
 
-// known reports whether the log has come as far as this ID. It asks until there is
-// an answer.
-func (s *subscription) known(id string) (bool, error) {
-	log := s.reach.follower.log
+// last returns the log's last ID. It asks until there is an answer.
+func (s *subscription) last() (string, error) {
+	f := s.reach.follower
 	for {
-		last, err := log.Last(s.ctx)
+		ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
+		stop := context.AfterFunc(f.ctx, cancel) // a shutdown does not wait for who has not begun
+		last, err := f.log.Last(ctx)
+		stop()
+		cancel()
 		if err == nil {
-			order, err := log.Compare(id, last)
-			return err == nil && order <= 0, nil
+			return last, nil
 		}
 		if err := s.pause(err); err != nil {
-			return false, err
+			return "", err
 		}
 	}
 }
@@ -127,9 +134,8 @@ func (s *subscription) brokenOff() *Gap {
 		return nil
 	}
 	s.cursor = f.broken
-	_, err := f.log.Compare(r.at, f.gap)
-	if r.at == "" || err == nil && (r.paging || r.ahead) {
-		r.paging = true
+	if r.paging || r.ahead {
+		r.paging, r.ahead = true, false
 		return nil
 	}
 	gap := s.gap
@@ -137,7 +143,8 @@ func (s *subscription) brokenOff() *Gap {
 		gap = &Gap{Reason: GapDropped, After: r.at}
 	}
 	gap.Through, gap.Topics = f.gap, s.names()
-	s.gap, r.at, r.paging, r.ahead = nil, f.gap, false, false
+	// The memory may have dropped what follows by now.
+	s.gap, r.at, r.paging = nil, f.gap, true
 	return gap
 }
 

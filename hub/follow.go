@@ -24,6 +24,7 @@ const (
 type follower struct {
 	hub    *Hub
 	log    Log
+	ctx    context.Context //nolint:containedctx // it ends with the hub's shutdown
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when it follows no more
 	ready  chan struct{} // closed when at is known
@@ -94,18 +95,20 @@ func (h *Hub) follow(log Log) {
 	h.follower = &follower{
 		hub:    h,
 		log:    log,
+		ctx:    ctx,
 		cancel: cancel,
 		ended:  make(chan struct{}),
 		ready:  make(chan struct{}),
 		heard:  time.Now(),
 		newest: math.MinInt64,
 	}
-	go h.follower.run(ctx)
+	go h.follower.run()
 }
 
-// run follows the log until ctx ends.
-func (f *follower) run(ctx context.Context) {
+// run follows the log until the shutdown.
+func (f *follower) run() {
 	defer close(f.ended)
+	ctx := f.ctx
 	after, pause := "", time.Duration(0)
 	for ctx.Err() == nil {
 		err := errors.New("the log has ended what was followed")

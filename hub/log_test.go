@@ -311,7 +311,7 @@ func TestGapAtTheBeginning(t *testing.T) {
 		{"an ID of nobody's", "rubbish", "GAP:unknown 1 2"},
 		{"an ID of another epoch", "maaaaaaaa-5", "GAP:restarted 1 2"},
 		{"the oldest", hub.Oldest, "1 2"},
-		{"now", hub.Now, "GAP:dropped 1 2"},
+		{"now", hub.Now, "GAP:restarted 1 2"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

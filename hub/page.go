@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"io"
 	"time"
@@ -13,6 +14,10 @@ const (
 	// pagePause is how long a subscription waits before it asks its Log again, if
 	// that has failed.
 	pagePause = time.Second
+
+	// answerTimeout is how long a Log may take to answer a subscription. Nobody
+	// else would end it: a shutdown waits for what is still to be read.
+	answerTimeout = 5 * time.Second
 )
 
 // page appends frames that are in the log and not in the memory any more, behind
@@ -20,7 +25,9 @@ const (
 // time.
 func (s *subscription) page(frames *[][]byte) error {
 	r := s.reach
-	entries, err := r.follower.log.Range(s.ctx, r.at, pageSize)
+	ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
+	entries, err := r.follower.log.Range(ctx, r.at, pageSize)
+	cancel()
 	if err != nil {
 		return s.pause(err)
 	}
