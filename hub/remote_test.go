@@ -10,11 +10,11 @@ import (
 
 // The suite for hubs on a log holds for a hub without one, as far as it applies.
 func TestPlain(t *testing.T) {
-	hubtest.Run(t, hubtest.Backend{Start: func(testing.TB) hubtest.Server { return hubtest.Server{} }})
+	hubtest.Run(t, hubtest.Backend{Programs: 100, Start: func(testing.TB) hubtest.Server { return hubtest.Server{} }})
 }
 
 func TestMemoryLog(t *testing.T) {
-	hubtest.Run(t, hubtest.Backend{Start: func(testing.TB) hubtest.Server {
+	hubtest.Run(t, hubtest.Backend{Programs: 200, Start: func(testing.TB) hubtest.Server {
 		l := new(hubtest.MemoryLog)
 		return hubtest.Server{
 			Open:         func(testing.TB, string) (hub.Log, func()) { return l, func() {} },

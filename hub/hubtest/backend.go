@@ -11,6 +11,10 @@ type Backend struct {
 	// Start starts a server for one test, with nothing in it. It is stopped in a
 	// Cleanup of t's, which runs after those of what is opened there.
 	Start func(t testing.TB) Server
+
+	// Programs is how many random programs are run, each on a server of its own.
+	// Zero stands for 30.
+	Programs int
 }
 
 // A Server is where a log is. All but Open may be missing: then the tests that
@@ -35,6 +39,9 @@ type Server struct {
 
 	// Trim drops all but the newest n entries of the log.
 	Trim func(n int)
+
+	// Delete drops the entry of that ID, if the log has it.
+	Delete func(id string)
 }
 
 // Run tests the hubs on logs of a kind: what several processes see that share one,
@@ -45,6 +52,10 @@ type Server struct {
 // ssetest.Main, which looks for goroutines that were left.
 func Run(t *testing.T, b Backend) {
 	t.Helper()
+	t.Run("random programs", func(t *testing.T) {
+		t.Parallel()
+		randomPrograms(t, b)
+	})
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			if c.parallel {

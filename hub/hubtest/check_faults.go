@@ -281,7 +281,7 @@ func stall(f *fixture, toTheServer, toItsClients bool) {
 			}
 		}
 	}
-	if grown := heap() - before; grown > 100<<20 {
+	if grown := heap() - before; grown > 300<<20 { // others are at work too
 		f.Errorf("memory has grown by %d bytes", grown)
 	}
 	p.Resume()

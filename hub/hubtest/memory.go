@@ -200,3 +200,18 @@ func (l *MemoryLog) Compare(a, b string) (int, error) {
 	y, err := l.parse(b)
 	return x - y, err
 }
+
+// order compares two IDs of one epoch, which need not be the present one.
+func (l *MemoryLog) order(a, b string) (int, error) {
+	epoch, digits, ok := strings.Cut(a, "-")
+	other, more, _ := strings.Cut(b, "-")
+	x, err1 := strconv.Atoi(digits)
+	y, err2 := strconv.Atoi(more)
+	switch {
+	case !ok || err1 != nil || err2 != nil || len(epoch) != len(other):
+		return 0, errors.New("hubtest: it is not an ID")
+	case epoch != other:
+		return 0, hub.ErrOtherEpoch
+	}
+	return x - y, nil
+}

@@ -99,8 +99,12 @@ func (s *storm) publish(h *hub.Hub, name int, rng *rand.Rand) {
 
 // send publishes a message. One that may be sent again is, until it is there.
 func (s *storm) send(h *hub.Hub, m message, again bool, opts []hub.PublishOption) bool {
+	limit := patience
+	if s.faults {
+		limit = publishTimeout
+	}
 	for begin := time.Now(); time.Since(begin) < 2*patience; {
-		ctx, cancel := context.WithTimeout(context.Background(), publishTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		sent := time.Now()
 		id, err := h.Publish(ctx, m.topic, core.Event{Data: m.data}, opts...)
 		took := time.Since(sent)
@@ -113,8 +117,8 @@ func (s *storm) send(h *hub.Hub, m message, again bool, opts []hub.PublishOption
 		case !s.faults:
 			s.f.Errorf("publish: %v", err)
 			return false
-		case took > publishTimeout+2*time.Second:
-			s.f.Errorf("publish took %v, with a context of %v: %v", took, publishTimeout, err)
+		case took > limit+2*time.Second:
+			s.f.Errorf("publish took %v, with a context of %v: %v", took, limit, err)
 		}
 		s.failed.Add(1)
 		pass(10 * time.Millisecond)

@@ -1,6 +1,9 @@
 package natslog_test
 
 import (
+	"context"
+	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,7 @@ import (
 )
 
 func TestHub(t *testing.T) {
+	t.Parallel()
 	hubtest.Run(t, hubtest.Backend{Start: func(t testing.TB) hubtest.Server {
 		p := spawn(t)
 		return hubtest.Server{
@@ -29,17 +33,35 @@ func TestHub(t *testing.T) {
 				p.start()
 			},
 			Trim: func(n int) {
-				js := connect(t, p.url)
-				defer js.Conn().Close()
-				ctx := within(t, 10*time.Second)
-				s, err := js.Stream(ctx, "events")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := s.Purge(ctx, jetstream.WithPurgeKeep(uint64(n))); err != nil { //nolint:gosec // not negative
-					t.Fatal(err)
-				}
+				change(t, p, func(ctx context.Context, s jetstream.Stream) error {
+					return s.Purge(ctx, jetstream.WithPurgeKeep(uint64(n))) //nolint:gosec // not negative
+				})
+			},
+			Delete: func(id string) {
+				change(t, p, func(ctx context.Context, s jetstream.Stream) error {
+					_, digits, _ := strings.Cut(id, "-")
+					sequence, _ := strconv.ParseUint(digits, 10, 64)
+					if err := s.DeleteMsg(ctx, sequence); !errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+						return err
+					}
+					return nil // it has gone already
+				})
 			},
 		}
 	}})
+}
+
+// change changes the stream.
+func change(t testing.TB, p *process, f func(ctx context.Context, s jetstream.Stream) error) {
+	t.Helper()
+	js := connect(t, p.url)
+	defer js.Conn().Close()
+	ctx := within(t, 10*time.Second)
+	s, err := js.Stream(ctx, "events")
+	if err == nil {
+		err = f(ctx, s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,6 +1,7 @@
 package redislog_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/yieldsse/yieldsse/hub"
@@ -8,6 +9,7 @@ import (
 )
 
 func TestHub(t *testing.T) {
+	t.Parallel()
 	hubtest.Run(t, hubtest.Backend{Start: func(t testing.TB) hubtest.Server {
 		s := serve(t, durable...)
 		c := s.client()
@@ -22,6 +24,12 @@ func TestHub(t *testing.T) {
 			RestartEmpty: s.restartEmpty,
 			Trim: func(n int) {
 				if err := c.XTrimMaxLen(soon(t), "events", int64(n)).Err(); err != nil {
+					t.Error(err)
+				}
+			},
+			Delete: func(id string) {
+				_, place, _ := strings.Cut(id, "-")
+				if err := c.XDel(soon(t), "events", place).Err(); err != nil {
 					t.Error(err)
 				}
 			},

@@ -1,0 +1,332 @@
+package hubtest
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// A truth is all that was published, as far as it is known: an event whose
+// publisher has been told its ID, or that anybody was sent, is in the log's history.
+type truth struct {
+	compare func(a, b string) (int, error) // of IDs of one epoch
+
+	mu       sync.Mutex
+	n        int                  // how many there were
+	messages map[core.Event]*fact // by what a client gets, without the ID
+	known    map[string]*fact     // by ID
+	epochs   []string             // an ID of each, oldest first
+}
+
+// A fact is an event that somebody has published.
+type fact struct {
+	topic, key string
+	keyed      bool
+	event      core.Event
+	ids        []string // that it is known to have
+}
+
+// roundTrip returns an event as a client gets it.
+func roundTrip(e core.Event) core.Event {
+	frame, err := e.AppendText(nil)
+	if err != nil {
+		return e
+	}
+	p := core.Parser{Comments: true, MaxEventSize: math.MaxInt}
+	for got, err := range p.Read(bytes.NewReader(frame)) {
+		if err == nil {
+			return got
+		}
+	}
+	return core.Event{}
+}
+
+// number returns the next event's number.
+func (t *truth) number() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.n++
+	return t.n
+}
+
+// expect notes what is about to be published.
+func (t *truth) expect(m *fact) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := m.event
+	e.ID = "x"
+	e = roundTrip(e)
+	e.ID = ""
+	m.event = e
+	t.messages[e] = m
+}
+
+// learn notes that an event has this ID.
+func (t *truth) learn(m *fact, id string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known[id] == m {
+		return nil
+	}
+	if other := t.known[id]; other != nil {
+		return fmt.Errorf("%s is the ID of %.60v and of %.60v", id, other.event, m.event)
+	}
+	epoch := t.epoch(id)
+	if epoch < 0 {
+		return fmt.Errorf("%.60v has %q, which is not an ID", m.event, id)
+	}
+	for _, other := range m.ids {
+		if t.epoch(other) == epoch {
+			return fmt.Errorf("%.60v is there twice, as %s and as %s", m.event, other, id)
+		}
+	}
+	t.known[id] = m
+	m.ids = append(m.ids, id)
+	return nil
+}
+
+// sent notes an event that a client was sent.
+func (t *truth) sent(e core.Event) error {
+	id := e.ID
+	e.ID = ""
+	t.mu.Lock()
+	m := t.messages[e]
+	t.mu.Unlock()
+	if m == nil {
+		return fmt.Errorf("nobody has published %s %.60v", id, e)
+	}
+	return t.learn(m, id)
+}
+
+// begins notes an ID of an epoch. One that is not known has just begun.
+func (t *truth) begins(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.epoch(id)
+}
+
+// epoch returns the number of an ID's epoch, or -1 if it is no ID.
+func (t *truth) epoch(id string) int {
+	for i, other := range slices.Backward(t.epochs) {
+		_, err := t.compare(id, other)
+		switch {
+		case err == nil:
+			return i
+		case !errors.Is(err, hub.ErrOtherEpoch):
+			return -1
+		}
+	}
+	t.epochs = append(t.epochs, id)
+	return len(t.epochs) - 1
+}
+
+// A history is what the truth was at one time.
+type history struct {
+	*truth
+
+	ids        []string
+	facts      []*fact
+	index      map[string]int
+	superseded []bool
+}
+
+func (t *truth) history() *history {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := &history{truth: t, index: make(map[string]int, len(t.known))}
+	for id := range t.known {
+		h.ids = append(h.ids, id)
+	}
+	slices.SortFunc(h.ids, t.order)
+	h.facts, h.superseded = make([]*fact, len(h.ids)), make([]bool, len(h.ids))
+	type key struct {
+		epoch      int
+		topic, key string
+	}
+	later := make(map[key]bool)
+	for i, id := range slices.Backward(h.ids) {
+		m := t.known[id]
+		h.index[id], h.facts[i] = i, m
+		if m.keyed {
+			k := key{t.epoch(id), m.topic, m.key}
+			h.superseded[i] = later[k]
+			later[k] = true
+		}
+	}
+	return h
+}
+
+// order compares two IDs, whatever their epochs.
+func (t *truth) order(a, b string) int {
+	if order, err := t.compare(a, b); err == nil {
+		return order
+	}
+	return t.epoch(a) - t.epoch(b)
+}
+
+// sameEpoch reports whether two IDs are of one epoch.
+func (t *truth) sameEpoch(a, b string) bool {
+	_, err := t.compare(a, b)
+	return err == nil
+}
+
+// behind returns how many events are not after an ID.
+func (h *history) behind(id string) int {
+	if i, ok := h.index[id]; ok {
+		return i + 1
+	}
+	n, _ := slices.BinarySearchFunc(h.ids, id, func(a, b string) int {
+		if h.order(a, b) <= 0 {
+			return -1
+		}
+		return 1
+	})
+	return n
+}
+
+// missing returns the first event that a client of some names lacks which has had
+// nothing of these.
+func (h *history) missing(names []string, from, to int) (id string) {
+	for i := from; i < to; i++ {
+		if !h.superseded[i] && wants(names, h.facts[i].topic) {
+			return h.ids[i]
+		}
+	}
+	return ""
+}
+
+// judge judges what a client was sent in one visit: each event that it wants after
+// where it began, once and in order, or a gap in its place. It returns the first
+// one that is still to come, or to be excused: an event with a key that is missing is
+// so by a later one, which may not be known yet.
+func (h *history) judge(v *visit, got []core.Event, lossless bool) (toCome string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	j := judge{history: h, visit: v, lossless: lossless}
+	j.begin()
+	for i, e := range got {
+		if err := j.entry(i, e); err != nil {
+			return "", fmt.Errorf("entry %d of %d, %s %.100v, after %q: %w", i, len(got), e.ID, e, j.at, err)
+		}
+		j.at, j.begun, j.due = e.ID, true, h.behind(e.ID)
+	}
+	return cmp.Or(j.unexcused, h.missing(v.names, j.due, len(h.ids))), nil
+}
+
+// A judge goes through what a client was sent.
+type judge struct {
+	*history
+	*visit
+
+	lossless  bool // nothing was dropped
+	begun     bool // at is known
+	at        string
+	due       int    // the index of what comes next, or later if that is of other topics
+	unexcused string // an event with a key that is missing
+}
+
+// begin finds out where the visit begins, as far as that is known.
+func (j *judge) begin() {
+	j.due = len(j.ids)
+	switch {
+	case j.sent != "" && !j.garbage:
+		j.at, j.begun = j.sent, true
+	case j.from == hub.Oldest: // of what is held when it runs
+		if j.lossless {
+			j.due = 0
+		}
+	case j.from != hub.Now:
+		j.at, j.begun = j.from, true
+	case j.visit.begin != "":
+		j.due = j.behind(j.visit.begin)
+	}
+	if j.begun {
+		j.due = j.behind(j.at)
+	}
+}
+
+// entry judges an event or a gap.
+func (j *judge) entry(i int, e core.Event) error {
+	gap, isGap := gapOf(e)
+	first := i == 0 && j.garbage
+	if first && (!isGap || gap.Reason != hub.GapUnknown || gap.After != j.sent) {
+		return fmt.Errorf("want a gap first, because %q is not an ID", j.sent)
+	}
+	index, known := j.index[e.ID]
+	switch {
+	case isGap:
+		if err := j.gap(gap, e.ID, first); err != nil || first || !j.begun {
+			return err
+		}
+		return j.passes(j.behind(gap.After))
+	case !known:
+		return errors.New("it is not known")
+	case j.begun && j.order(e.ID, j.at) <= 0:
+		return errors.New("it came again, or too late")
+	case !j.begun && j.from == hub.Now && j.floor != "" && j.order(e.ID, j.floor) <= 0:
+		return fmt.Errorf("it is from before it began, which was after %s", j.floor)
+	case !wants(j.names, j.facts[index].topic):
+		return fmt.Errorf("it is of topic %s", j.facts[index].topic)
+	}
+	return j.passes(index)
+}
+
+// passes judges what the client has not got in front of an index.
+func (j *judge) passes(to int) error {
+	for from := j.due; from < to; {
+		id := j.missing(j.names, from, to)
+		if id == "" {
+			break
+		}
+		from = j.index[id] + 1
+		if !j.facts[from-1].keyed {
+			return fmt.Errorf("%s is missing in front of it", id)
+		}
+		j.unexcused = id
+	}
+	return nil
+}
+
+// gap judges a gap, except for what is missing in front of it.
+func (j *judge) gap(gap hub.Gap, id string, first bool) error {
+	switch {
+	case gap.Through != id:
+		return fmt.Errorf("it has the ID %q", id)
+	case j.epoch(id) < 0:
+		return fmt.Errorf("%q is not an ID", id)
+	case j.begun && j.order(id, j.at) < 0:
+		return errors.New("it goes through what the client has had")
+	}
+	switch gap.Reason {
+	case hub.GapUnknown:
+		if !first {
+			return errors.New("the client has not brought an unknown ID")
+		}
+	case hub.GapDropped:
+		index, known := j.index[id]
+		switch {
+		case j.lossless:
+			return errors.New("nothing was dropped")
+		case j.sameEpoch(gap.After, id) && j.order(gap.After, id) >= 0:
+			return errors.New("it is empty")
+		case j.slot.log == nil && (!known || !wants(j.names, j.facts[index].topic)):
+			return errors.New("it does not end with an event of the client's")
+		}
+	case hub.GapRestarted:
+		if j.lossless || j.sameEpoch(gap.After, id) {
+			return errors.New("the epoch has not changed")
+		}
+	case hub.GapExpired:
+		return errors.New("nothing has expired")
+	default:
+		return errors.New("its reason is unknown")
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package hubtest
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// errAccident is what an unreliable log fails with.
+var errAccident = errors.New("hubtest: an accident")
+
+// An unreliable log is a log that fails in ways that a log may.
+type unreliable struct {
+	hub.Log
+
+	page int // most entries of a page; 0 is any number
+
+	mu      sync.Mutex
+	now     accidents
+	changed chan struct{} // closed when they have
+}
+
+// The accidents that last.
+type accidents struct {
+	appends  act // doFailAppend, doLoseAnswer, or 0
+	reads    act // doFailRange, doHangRange, or 0
+	heldUp   bool
+	breakOff int // how many entries come until what is followed breaks off; 0 is all
+}
+
+func newUnreliable(l hub.Log, page int) *unreliable {
+	return &unreliable{Log: l, page: page, changed: make(chan struct{})}
+}
+
+// fail begins an accident, or ends all if what is doRecover.
+func (l *unreliable) fail(what act, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch what {
+	case doFailAppend, doLoseAnswer:
+		l.now.appends = what
+	case doFailRange, doHangRange:
+		l.now.reads = what
+	case doBreakOff:
+		l.now.breakOff = 1 + n%5
+	case doHoldUp:
+		l.now.heldUp = true
+	default:
+		l.now = accidents{}
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *unreliable) state() (now accidents, changed chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.now, l.changed
+}
+
+// Append implements [hub.Log].
+func (l *unreliable) Append(ctx context.Context, e hub.Entry) (string, error) {
+	now, _ := l.state()
+	if now.appends == doFailAppend {
+		return "", errAccident
+	}
+	id, err := l.Log.Append(ctx, e)
+	if now.appends == doLoseAnswer && err == nil {
+		return "", errAccident
+	}
+	return id, err
+}
+
+// Last implements [hub.Log].
+func (l *unreliable) Last(ctx context.Context) (string, error) {
+	if err := l.reads(ctx); err != nil {
+		return "", err
+	}
+	return l.Log.Last(ctx)
+}
+
+// Range implements [hub.Log].
+func (l *unreliable) Range(ctx context.Context, after string, n int) ([]hub.Entry, error) {
+	if err := l.reads(ctx); err != nil {
+		return nil, err
+	}
+	if l.page > 0 {
+		n = min(n, l.page)
+	}
+	return l.Log.Range(ctx, after, n)
+}
+
+// reads fails or hangs if it is to.
+func (l *unreliable) reads(ctx context.Context) error {
+	for {
+		now, changed := l.state()
+		switch now.reads {
+		case doFailRange:
+			return errAccident
+		case doHangRange:
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// Follow implements [hub.Log].
+func (l *unreliable) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, error] {
+	return func(yield func(hub.Entry, error) bool) {
+		for e, err := range l.Log.Follow(ctx, after) {
+			if err == nil && l.breaksOff(e) {
+				yield(hub.Entry{}, errAccident)
+				return
+			}
+			if !l.passes(ctx) || !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func (l *unreliable) breaksOff(e hub.Entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.now.breakOff == 0 || e.ID == "" {
+		return false
+	}
+	l.now.breakOff--
+	return l.now.breakOff == 0
+}
+
+// passes waits while what is followed is held up, and reports whether it goes on.
+func (l *unreliable) passes(ctx context.Context) bool {
+	for {
+		now, changed := l.state()
+		if !now.heldUp {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

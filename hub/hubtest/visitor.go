@@ -1,0 +1,255 @@
+package hubtest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http/httputil"
+	"sync"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// The ways in which a client is served.
+const (
+	forwarded  = iota // the hub's stream as it is
+	ranged            // a generator that ranges over it
+	handedOver        // detached, on a TCP connection
+	wrapped           // detached, on a connection that only the net package knows
+	detached          // detached, with a generator that ranges over it
+	ways
+)
+
+var wayNames = [ways]string{"forwarded", "ranged over", "handed over", "handed over, wrapped", "detached and ranged over"}
+
+// A visit is one connection of a client's to a hub.
+type visit struct {
+	slot  *slot
+	hub   *hub.Hub
+	names []string
+	way   int
+
+	sent    string // the Last-Event-ID
+	garbage bool   // it is none
+	from    string
+	floor   string // what was published before this ID was so before the visit; empty if it is not known
+	begin   string // likewise, what comes after it is the visit's
+
+	leaving context.CancelFunc
+	conn    io.Closer // the client's side
+	gate    gate
+	over    chan struct{} // closed when the session has ended, and the client has seen it
+
+	left   bool
+	mayEnd bool   // it was kicked
+	ends   bool   // and has to
+	until  string // what there was then; empty if not all was well, or it had perhaps not begun
+	calm   int64  // the world's troubles then
+
+	mu  sync.Mutex
+	got []core.Event // guarded by mu
+
+	clean    bool // the response has come to its end; known when it is over
+	summary  core.Summary
+	troubles int64 // the world's by then
+}
+
+func (v *visit) String() string {
+	return fmt.Sprintf("client of %v, %s, after %q from %q", v.names, wayNames[v.way], v.sent, v.from)
+}
+
+// A gate can be closed and opened.
+type gate struct {
+	mu     sync.Mutex
+	opened chan struct{} // nil if it is open
+}
+
+func (g *gate) set(open bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case open && g.opened != nil:
+		close(g.opened)
+		g.opened = nil
+	case !open && g.opened == nil:
+		g.opened = make(chan struct{})
+	}
+}
+
+func (g *gate) pass() {
+	g.mu.Lock()
+	opened := g.opened
+	g.mu.Unlock()
+	if opened != nil {
+		<-opened
+	}
+}
+
+// A gatedReader is what a client reads, when it does.
+type gatedReader struct {
+	io.Reader
+
+	gate *gate
+	err  error // how it has ended
+}
+
+func (r *gatedReader) Read(p []byte) (int, error) {
+	r.gate.pass()
+	n, err := r.Reader.Read(p)
+	if err != nil {
+		r.err = err
+	}
+	return n, err
+}
+
+// visits begins a visit, of which all is set but what comes of it.
+func (w *world) visit(v *visit) error {
+	v.hub, v.over = v.slot.hub, make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	closed := make(chan core.Summary, 1)
+	opts := []core.Option{
+		core.WithHeartbeat(0), core.WithWriteTimeout(0),
+		core.WithObserver(core.Observer{Closed: func(_ context.Context, end core.Summary) { closed <- end }}),
+	}
+	if v.way >= handedOver {
+		opts = append(opts, core.WithDetach())
+	}
+	session, err := core.NewSession(ctx, v.sent, opts...)
+	if err != nil {
+		cancel()
+		return err
+	}
+	v.leaving = cancel
+	v.floor = v.hub.LastID()
+	stream := v.hub.SubscribeFrom(session.Context(), v.from, v.names...)
+	v.begin = v.hub.LastID()
+	if v.floor == "" { // the log may answer meanwhile
+		v.begin = ""
+	}
+	if v.way == ranged || v.way == detached {
+		inner := stream
+		stream = func(yield func(core.Event, error) bool) {
+			inner(func(e core.Event, err error) bool { return yield(e, err) })
+		}
+	}
+	var conn core.Conn
+	in := &gatedReader{gate: &v.gate}
+	if v.way < handedOver {
+		r, to := io.Pipe()
+		conn, in.Reader, v.conn = pipe{to}, r, r
+	} else {
+		client, server, err := w.connection(v.way == wrapped)
+		if err != nil {
+			cancel()
+			session.Close()
+			return err
+		}
+		conn, in.Reader, v.conn = line{server}, httputil.NewChunkedReader(bufio.NewReaderSize(client, 512)), client
+	}
+	go func() {
+		if err := session.Refused(); err != nil {
+			session.Close()
+			conn.Abort()
+			closed <- core.Summary{Err: err}
+			return
+		}
+		_ = session.Serve(conn, stream)
+	}()
+	go func() {
+		defer close(v.over)
+		p := core.Parser{Comments: true, MaxEventSize: math.MaxInt}
+		for e, err := range p.Read(in) {
+			if err == nil && e != (core.Event{Comment: e.Comment}) {
+				v.mu.Lock()
+				v.got = append(v.got, e)
+				v.mu.Unlock()
+			}
+		}
+		if in.err != io.EOF { //nolint:errorlint // the very one
+			_ = v.conn.Close()
+		}
+		end := <-closed
+		_ = v.conn.Close()
+		v.clean, v.summary, v.troubles = errors.Is(in.err, io.EOF), end, w.troubles.Load()
+	}()
+	return nil
+}
+
+// cursor returns the ID of the last event that has come.
+func (v *visit) cursor() string {
+	if got := v.entries(); len(got) > 0 {
+		return got[len(got)-1].ID
+	}
+	return v.sent
+}
+
+// leave ends the visit from the client's side.
+func (v *visit) leave() {
+	v.left = true
+	v.leaving()
+	_ = v.conn.Close()
+	v.gate.set(true)
+}
+
+// entries returns what has come.
+func (v *visit) entries() []core.Event {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.got
+}
+
+func (v *visit) isOver() bool {
+	select {
+	case <-v.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// A line is a host's connection that a session can take.
+type line struct{ net.Conn }
+
+func (l line) Send(f core.Frames) error {
+	_, err := l.Write(f.Chunk())
+	return err
+}
+
+func (l line) End() error {
+	_, err := io.WriteString(l.Conn, core.LastChunk)
+	_ = l.Close()
+	return err
+}
+
+func (l line) Abort() { _ = l.Close() }
+
+func (l line) Detach() (net.Conn, func(error), bool) { return l.Conn, func(error) {}, true }
+
+// connection returns the two ends of one. Only one that is wrapped holds nothing.
+func (w *world) connection(wrap bool) (client, server net.Conn, err error) {
+	if wrap {
+		client, server = net.Pipe()
+		return client, server, nil
+	}
+	w.dialing.Lock()
+	defer w.dialing.Unlock()
+	accepted := make(chan error, 1)
+	go func() {
+		var err error
+		server, err = w.listener.Accept()
+		accepted <- err
+	}()
+	client, err1 := (&net.Dialer{Timeout: patience}).Dial("tcp", w.listener.Addr().String())
+	if err1 != nil {
+		return nil, nil, err1
+	}
+	if err := <-accepted; err != nil {
+		return nil, nil, err
+	}
+	return client, server, nil
+}
