@@ -258,6 +258,7 @@ func TestRangeBytes(t *testing.T) {
 }
 
 func TestFollow(t *testing.T) {
+	t.Parallel()
 	l, js := open(t)
 	f := follow(t, l, "")
 	f.want("|")
@@ -367,6 +368,7 @@ func TestCompare(t *testing.T) {
 
 // A stream that was made anew is of another epoch.
 func TestRecreated(t *testing.T) {
+	t.Parallel()
 	l, js := open(t)
 	ids := publish(t, l, 1, 5)
 	f := follow(t, l, ids[3])
@@ -410,6 +412,7 @@ func rewind(t *testing.T, p *process, between func()) {
 }
 
 func TestLostEnd(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		others int // events that somebody else adds behind, before this process is back
@@ -468,6 +471,7 @@ func TestLostEndAppend(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	js := func(o server.Options, opts ...nats.Option) func(*testing.T) jetstream.JetStream {
 		return func(t *testing.T) jetstream.JetStream { return connect(t, run(t, o).ClientURL(), opts...) }
 	}

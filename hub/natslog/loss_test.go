@@ -96,6 +96,7 @@ func openSieved(t *testing.T) (*natslog.Log, *sieve) {
 // A message that was lost on its way to the follower comes after all, and there is
 // no gap: the stream has it.
 func TestLostOnTheWay(t *testing.T) {
+	t.Parallel()
 	for name, data := range map[string]string{"in the middle": "3", "the last one": "5"} {
 		t.Run(name, func(t *testing.T) {
 			l, s := openSieved(t)
@@ -110,6 +111,7 @@ func TestLostOnTheWay(t *testing.T) {
 
 // A server that answers without what the stream's leader has is asked again.
 func TestRangeLacks(t *testing.T) {
+	t.Parallel()
 	l, s := openSieved(t)
 	ids := publish(t, l, 1, 5)
 	s.set(4, "Nats-Sequence: ")
@@ -148,6 +150,7 @@ func TestOtherEpochWhileFollowed(t *testing.T) {
 // A client is in the middle of the stream when that loses its end: it is told once,
 // and then gets what is held once.
 func TestLostEndWhilePaging(t *testing.T) {
+	t.Parallel()
 	const n = 1000
 	p := spawn(t)
 	l := natslog.New(connect(t, p.url), "events")

@@ -3,6 +3,7 @@ package natslog_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +29,10 @@ func TestMain(m *testing.M) {
 	if value := os.Getenv(envServer); value != "" {
 		serve(value)
 		return
+	}
+	// Most tests wait for their server, so more run at once than there are cores.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	ssetest.Main(m)
 }

@@ -19,6 +19,7 @@ import (
 // A connection that cannot write is locked, but nobody waits for it for longer than
 // he wants to.
 func TestStall(t *testing.T) {
+	t.Parallel()
 	s := run(t, server.Options{JetStream: true})
 	p := hubtest.NewProxy(t, strings.TrimPrefix(s.ClientURL(), "nats://"))
 	l := natslog.New(connect(t, "nats://"+p.Addr), "events")

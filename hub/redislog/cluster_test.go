@@ -44,6 +44,7 @@ func openCluster(t *testing.T, s *server, key string) *redislog.Log {
 
 // All keys of a log are in one slot, or it says what is wrong with its key.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	s := serveCluster(t)
 	for _, key := range []string{
 		"events", "app:{one}:events", "{one}", "{one}{}", "}{one}", "a{b", "a{{b}", "{", "a b \u00e4",
@@ -94,6 +95,7 @@ func TestAnyKey(t *testing.T) {
 // An event whose answer is lost with its connection is not sent again, and the
 // error says so: only the caller knows whether it may be there twice.
 func TestSentOnce(t *testing.T) {
+	t.Parallel()
 	const data = "is lost on the way back"
 	for name, cluster := range map[string]bool{"one server": false, "a cluster": true} {
 		t.Run(name, func(t *testing.T) {
@@ -123,6 +125,7 @@ func TestSentOnce(t *testing.T) {
 
 // A slot moves to another server, key by key.
 func TestSlotMoves(t *testing.T) {
+	t.Parallel()
 	const data = "is lost on the way back"
 	from, to := serveCluster(t), serve(t, "--cluster-enabled", "yes")
 	a, b := from.client(), to.client()
@@ -206,6 +209,7 @@ func (f *forgetful) Read(p []byte) (int, error) {
 
 // A hub does not wait for what Redis has to say when it is shut down.
 func TestShutdownAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, cluster := range map[string]bool{"one server": false, "a cluster": true} {
 		t.Run(name, func(t *testing.T) {
 			var l *redislog.Log

@@ -157,6 +157,7 @@ func TestFailures(t *testing.T) {
 					t.Error(err)
 				}
 			}()
+			var calls sync.WaitGroup // most of the cases wait for their time limit
 			for name, call := range map[string]func(ctx context.Context) error{
 				"append": func(ctx context.Context) error {
 					_, err := l.Append(ctx, hub.Entry{Topic: "a"})
@@ -181,30 +182,33 @@ func TestFailures(t *testing.T) {
 					return errors.New("nothing was yielded")
 				},
 			} {
-				ctx, cancel := context.WithTimeout(context.Background(), limit)
-				began := time.Now()
-				err := call(ctx)
-				took := time.Since(began)
-				cancel()
-				if test.read && !strings.HasPrefix(name, "append") && name != "publish" {
-					if err != nil {
-						t.Errorf("%s: got %v, want that it works", name, err)
+				calls.Go(func() {
+					ctx, cancel := context.WithTimeout(context.Background(), limit)
+					began := time.Now()
+					err := call(ctx)
+					took := time.Since(began)
+					cancel()
+					if test.read && !strings.HasPrefix(name, "append") && name != "publish" {
+						if err != nil {
+							t.Errorf("%s: got %v, want that it works", name, err)
+						}
+						return
 					}
-					continue
-				}
-				if took > limit+time.Second {
-					t.Errorf("%s took %v, with a context of %v", name, took, limit)
-				}
-				if err == nil {
-					t.Errorf("%s: got no error", name)
-					continue
-				}
-				for word := range strings.FieldsSeq(test.says + " redislog: events") {
-					if !strings.Contains(err.Error(), word) {
-						t.Errorf("%s: got %q, want that it says %q", name, err, word)
+					if took > limit+time.Second {
+						t.Errorf("%s took %v, with a context of %v", name, took, limit)
 					}
-				}
+					if err == nil {
+						t.Errorf("%s: got no error", name)
+						return
+					}
+					for word := range strings.FieldsSeq(test.says + " redislog: events") {
+						if !strings.Contains(err.Error(), word) {
+							t.Errorf("%s: got %q, want that it says %q", name, err, word)
+						}
+					}
+				})
 			}
+			calls.Wait()
 			if lines := logged.take(); len(lines) > 0 {
 				t.Errorf("go-redis has written %q to the log of the process", lines)
 			}
@@ -232,6 +236,7 @@ func openAs(t *testing.T, s *server, may ...any) *redislog.Log {
 
 // The documentation says what a user needs.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
@@ -278,6 +283,7 @@ func TestPermissions(t *testing.T) {
 // Who waits until a context's deadline is told so, be it by a connection that has
 // it as well.
 func TestDeadline(t *testing.T) {
+	t.Parallel()
 	p := hubtest.NewProxy(t, serve(t).addr)
 	l := open(t, p.Addr)
 	for range 50 {

@@ -113,6 +113,7 @@ func epochOf(id string) string {
 // The stream loses its end, and gets another one or not: who had seen it is told,
 // and what comes then is whole.
 func TestLostEnd(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		then func(t *testing.T, l *redislog.Log) // which has seen the lost one
@@ -171,6 +172,7 @@ func rewrite(t *testing.T, s *server, dump, first, id string) {
 
 // Nobody who adds more knows of what was lost: a follower sees it.
 func TestLostEndUnknown(t *testing.T) {
+	t.Parallel()
 	for _, away := range []bool{false, true} {
 		t.Run("away "+strconv.FormatBool(away), func(t *testing.T) {
 			s := serve(t)
@@ -266,6 +268,7 @@ func TestLostEndSameID(t *testing.T) {
 
 // One of the log's keys is deleted while it is followed.
 func TestDeletedKey(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		key, held string
 	}{
@@ -307,6 +310,7 @@ func TestDeletedKey(t *testing.T) {
 // A client comes with the ID of an event that the stream has lost, and no process
 // knows of it any more: the hub asks the log.
 func TestLostEndNobodyKnows(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	l := s.open()
 	add(t, l, "1")
@@ -356,6 +360,7 @@ func TestLostEndNobodyKnows(t *testing.T) {
 
 // Something in the middle has gone.
 func TestDeleted(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	l := s.open()
 	front := last(t, l)
@@ -381,6 +386,7 @@ func TestDeleted(t *testing.T) {
 // What another program has added does not tell what was there before it. If the
 // oldest entry is such a one there may be a gap.
 func TestForeignTrimmed(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	l := s.open()
 	ids := []string{add(t, l, "1"), add(t, l, "2")}
@@ -405,6 +411,7 @@ func TestForeignTrimmed(t *testing.T) {
 
 // The stream is trimmed again and again while it is followed.
 func TestFollowTrimmed(t *testing.T) {
+	t.Parallel()
 	const n = 3000
 	s := serve(t)
 	l := s.open(redislog.WithMaxLen(0))

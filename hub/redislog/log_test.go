@@ -84,6 +84,7 @@ func TestCompare(t *testing.T) {
 
 // What the log itself has trimmed is told as a gap.
 func TestMaxLen(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	l := s.open(redislog.WithMaxLen(100))
 	ids := []string{last(t, l)}
@@ -136,6 +137,7 @@ func TestPageSize(t *testing.T) {
 }
 
 func TestKeepAll(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	l := s.open(redislog.WithMaxLen(0), nil)
 	for n := range 1000 {
@@ -147,6 +149,7 @@ func TestKeepAll(t *testing.T) {
 }
 
 func TestMaxAge(t *testing.T) {
+	t.Parallel()
 	const age = 100 * time.Millisecond
 	s := serve(t)
 	l := s.open(redislog.WithMaxAge(time.Hour), redislog.WithMaxLen(1)) // which does not count
@@ -200,6 +203,7 @@ func TestMaxAgeClock(t *testing.T) {
 }
 
 func TestIdempotencyWindow(t *testing.T) {
+	t.Parallel()
 	s := serve(t)
 	const window = 300 * time.Millisecond
 	l, long := s.open(redislog.WithIdempotencyWindow(window)), s.open()

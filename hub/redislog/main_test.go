@@ -1,10 +1,11 @@
 package redislog_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -24,6 +25,10 @@ import (
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logged)
+	// Most tests wait for their server, so more run at once than there are cores.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	ssetest.Main(m)
 }
 
@@ -139,6 +144,7 @@ func (s *server) start() bool {
 	return false
 }
 
+// answers reports whether this server answers, and not another one at its address.
 func (s *server) answers() bool {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(s.t.Context(), "tcp", s.addr)
 	if err != nil {
@@ -146,9 +152,10 @@ func (s *server) answers() bool {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	_, _ = conn.Write([]byte("PING\r\n"))
-	answer, _ := bufio.NewReader(conn).ReadString('\n')
-	return strings.HasPrefix(answer, "+PONG") || strings.HasPrefix(answer, "-NOAUTH")
+	_, _ = io.WriteString(conn, "INFO server\r\nQUIT\r\n")
+	answer, _ := io.ReadAll(conn)
+	return strings.Contains(string(answer), fmt.Sprintf("process_id:%d\r\n", s.run.Process.Pid)) ||
+		strings.HasPrefix(string(answer), "-NOAUTH")
 }
 
 // restart starts a server that was killed.

@@ -149,6 +149,7 @@ func TestPageBytes(t *testing.T) {
 // Whoever waits for a server that says nothing is told so, without a context's
 // deadline or a timeout of go-redis's.
 func TestNoAnswer(t *testing.T) {
+	t.Parallel()
 	p := hubtest.NewProxy(t, serve(t).addr)
 	l := openWith(t, &redis.UniversalOptions{Addrs: []string{p.Addr}, ReadTimeout: -1})
 	last(t, l)
