@@ -792,7 +792,7 @@ func TestHandoverToEndWithinFlushWindow(t *testing.T) {
 	f, _ := feeds.Load(g.session)
 	f.(core.Feed).WakeToEnd()
 	if got, err := g.events(); datas(got) != "x x" || err != nil {
-		t.Errorf("got %q and the end %v, want x x and a clean end", datas(got), err)
+		t.Errorf("got %q and the end %v, want two events and a clean end", datas(got), err)
 	}
 }
 
