@@ -148,10 +148,13 @@ func (p *pump) Take(frames *[][]byte) (more bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	*frames = append(*frames, p.frames...)
-	p.frames = nil
+	more, p.frames = len(p.frames) > 0, nil
 	select {
 	case p.taken <- struct{}{}:
 	default:
+	}
+	if more && p.err != nil {
+		return true, nil // a failure comes alone
 	}
 	return false, p.err
 }
