@@ -1,0 +1,82 @@
+package ssetest
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// The model's encoder agrees with core's on events of all kinds.
+func TestDifferentialEncoder(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not a secret
+	for range 20_000 {
+		e := goodEvent(r, 200)
+		wire, err := e.AppendText([]byte(": open\n\n"))
+		if err != nil {
+			t.Fatalf("%+v: %v", e, err)
+		}
+		var s stripper
+		for _, p := range [][]byte{wire[:len(wire)/2], wire[len(wire)/2:]} {
+			s.write(p)
+		}
+		if got, want := s.all(), encode(e); !bytes.Equal(got, want) {
+			t.Fatalf("%+v:\ngot  %q\nwant %q", e, got, want)
+		}
+		if _, err := badEvent(r).AppendText(nil); err == nil {
+			t.Fatal("a bad event can be encoded")
+		}
+	}
+}
+
+func TestDifferentialStatus(t *testing.T) {
+	for _, test := range []struct {
+		block string
+		want  int
+	}{
+		{"\x88", 200},
+		{"\x8d\x00", 404},
+		{"\x48\x03503", 503},
+		{"\x4e\x03413", 413},
+		{"\x48\x82\x64\x02", 302}, // RFC 7541, appendix C.6.1
+		{"\x48\x83\x64\x0e\xff", 307},
+		{"\x40\x03503", 0},
+		{"\x48\x83\x64", 0},
+		{"", 0},
+	} {
+		got, err := statusOf([]byte(test.block))
+		if got != test.want || (err != nil) != (test.want == 0) {
+			t.Errorf("%x: got %d, %v, want %d", test.block, got, err, test.want)
+		}
+	}
+}
+
+// A plan is the same for the same seed, and a smaller one differs.
+func TestDifferentialPlans(t *testing.T) {
+	all := []Protocol{HTTP1, HTTP1TLS, HTTP2, H2C}
+	for seed := range uint64(200) {
+		p := newPlan(seed, all)
+		if got, want := newPlan(seed, all).String(), p.String(); got != want {
+			t.Fatalf("seed %d:\ngot  %s\nwant %s", seed, got, want)
+		}
+		for _, q := range p.smaller() {
+			if q.String() == p.String() {
+				t.Fatalf("seed %d: a smaller plan is the same: %s", seed, p)
+			}
+		}
+	}
+}
+
+// A host that changes events is found, soon.
+func TestDifferentialFails(t *testing.T) {
+	mount := Mount{Serve: (&sample{wrap: trim}).serve, timeout: defaultTimeout}
+	d := &differential{t: t, mount: mount}
+	for seed := range uint64(50) {
+		for _, problem := range d.try(newPlan(seed, []Protocol{HTTP1})) {
+			if strings.HasPrefix(problem, "the client has") {
+				return
+			}
+		}
+	}
+	t.Error("50 programs pass on a host that trims data")
+}
