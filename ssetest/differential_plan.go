@@ -158,10 +158,39 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 	if p.narrow() {
 		most = 20 * p.Client.Window // or it would take its time
 	}
-	for range 1 + r.IntN(12) {
-		p.Steps = append(p.Steps, newStep(r, p.Source, most))
+	for len(p.Steps) < 1+r.IntN(12) {
+		if r.IntN(3) > 0 {
+			p.Steps = append(p.Steps, newStep(r, p.Source, most))
+			continue
+		}
+		for _, do := range oneOf(r, phrases...) {
+			p.Steps = append(p.Steps, newStepOf(r, do, most))
+		}
+	}
+	if p.Client.Leaves != "" && p.Client.After < 0 {
+		p.Steps = append(p.Steps, step{Do: doLeave}, step{Do: doAwait})
 	}
 	return p
+}
+
+// phrases are steps that seldom come together by chance.
+var phrases = [][]string{
+	{doYield, doYield, doSeen},
+	{doYield, doYield, doBeat},
+	{doBeat, doYield, doSeen},
+	{doYield, doYield, doBeat, doYield, doSeen},
+	{doYield, doLeave, doAwait},
+	{doYield, doLeave, doFlood},
+	{doYield, doYield, doShutdown, doAwait},
+	{doYield, doShutdownInside, doIgnore, doYield, doIgnore},
+}
+
+func newStepOf(r *rand.Rand, do string, most int) step {
+	s := step{Do: do, D: oneOf(r, 0, time.Millisecond, 10*time.Millisecond)}
+	if do == doYield {
+		s.Event = goodEvent(r, most)
+	}
+	return s
 }
 
 func newClient(r *rand.Rand, protocol Protocol) client {
@@ -365,62 +394,4 @@ func (p *plan) String() string {
 		}
 	}
 	return b.String()
-}
-
-// smaller are plans that have a little less.
-func (p *plan) smaller() []*plan {
-	var all []*plan
-	with := func(change func(*plan)) {
-		q := *p
-		q.Steps = slices.Clone(p.Steps)
-		change(&q)
-		if q.String() != p.String() {
-			all = append(all, &q)
-		}
-	}
-	for n := len(p.Steps) / 2; n > 0; n /= 2 { // many at once first
-		for i := 0; i+n <= len(p.Steps); i += n {
-			with(func(q *plan) { q.Steps = slices.Delete(q.Steps, i, i+n) })
-		}
-	}
-	for _, change := range []func(*plan){
-		func(q *plan) { q.Client = client{Method: "GET", Reads: readsAll, Window: min(q.Client.Window, 65535)} },
-		func(q *plan) { q.Protocol = HTTP1; q.Client.Window = 0 },
-		func(q *plan) { q.HTTP10 = false },
-		func(q *plan) { q.Detach = false },
-		func(q *plan) { q.Stubborn = false },
-		func(q *plan) { q.Source = generator; q.LastEventID, q.GapEvent, q.Bound = "", "", 0 },
-		func(q *plan) { q.Heartbeat = 0 },
-		func(q *plan) { q.FlushWindow = 0 },
-		func(q *plan) { q.WriteTimeout = 0 },
-		func(q *plan) { q.WriteTimeout = time.Minute },
-		func(q *plan) { q.MaxAge = 0 },
-		func(q *plan) { q.Retry = 0 },
-		func(q *plan) { q.ErrorEvent = "" },
-		func(q *plan) { q.Opened = "" },
-		func(q *plan) { q.Closed = "" },
-		func(q *plan) { q.Refuse = "" },
-		func(q *plan) { q.Bound = 0 },
-		func(q *plan) { q.LastEventID = "" },
-		func(q *plan) { q.Client.Reads = readsAll },
-		func(q *plan) { q.Client.Leaves, q.Client.After = "", 0 },
-		func(q *plan) { q.Client.Pre = false },
-		func(q *plan) { q.Client.Pipeline = false },
-		func(q *plan) { q.Client.Junk = 0 },
-		func(q *plan) { q.Client.Junk = min(q.Client.Junk, 1) },
-		func(q *plan) {
-			q.Client.Method, q.Client.Body, q.Client.Chunked, q.Client.ViewRead = "GET", "", false, false
-		},
-		func(q *plan) { q.Client.Window = min(q.Client.Window, 65535) },
-	} {
-		with(change)
-	}
-	for i := range p.Steps {
-		if e := p.Steps[i].Event; e != (core.Event{}) && p.Steps[i].Do == doYield {
-			with(func(q *plan) { q.Steps[i].Event = core.Event{Data: "x"} })
-			with(func(q *plan) { q.Steps[i].Event = core.Event{Data: e.Data} })
-			with(func(q *plan) { q.Steps[i].Event.Data = e.Data[:len(e.Data)/2] })
-		}
-	}
-	return all
 }
