@@ -127,6 +127,12 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 		WriteTimeout: oneOf(r, -1, 0, time.Millisecond, 20*time.Millisecond, time.Minute, time.Minute, time.Minute, time.Minute),
 		Stubborn:     r.IntN(3) == 0,
 	}
+	if r.IntN(4) == 0 { // two duties, one in the middle of the other
+		p.Heartbeat, p.FlushWindow = oneOf(r, time.Millisecond, 3*time.Millisecond), 20*time.Millisecond
+	}
+	if p.Source == asIs && r.IntN(2) == 0 {
+		p.Detach = true // or no goroutine is spared
+	}
 	if r.IntN(6) == 0 {
 		p.MaxAge = oneOf(r, time.Nanosecond, time.Millisecond, 10*time.Millisecond, time.Hour)
 	}
@@ -229,6 +235,9 @@ func newClient(r *rand.Rand, protocol Protocol) client {
 
 func newStep(r *rand.Rand, source string, most int) step {
 	s := step{Err: r.IntN(len(failings)), D: oneOf(r, 0, time.Millisecond, 3*time.Millisecond, 10*time.Millisecond)}
+	if r.IntN(2) == 0 {
+		s.Err = 1 + r.IntN(4) // one of core's own
+	}
 	switch n := r.IntN(40); {
 	case n < 14:
 		s.Do, s.Event = doYield, goodEvent(r, most)
