@@ -128,7 +128,7 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 		Stubborn:     r.IntN(3) == 0,
 	}
 	if r.IntN(4) == 0 { // two duties, one in the middle of the other
-		p.Heartbeat, p.FlushWindow = oneOf(r, time.Millisecond, 3*time.Millisecond), 20*time.Millisecond
+		p.Heartbeat, p.FlushWindow = oneOf(r, time.Millisecond, 3*time.Millisecond), oneOf(r, 20*time.Millisecond, 20*time.Millisecond, time.Hour)
 	}
 	if p.Source == asIs && r.IntN(2) == 0 {
 		p.Detach = true // or no goroutine is spared
@@ -156,9 +156,9 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 		p.HTTP10 = r.IntN(8) == 0
 	}
 	if p.Source != generator {
-		p.GapEvent = oneOf(r, good, good, good, bad, slow, panics)
+		p.GapEvent = oneOf(r, good, good, good, good, bad, slow, panics)
 		p.LastEventID = oneOf(r, "", "", "aaaaaaaa-7", "nonsense", "aaaaaaaa-99999999999999999999")
-		p.Bound = oneOf(r, 0, 0, 0, 1, 4)
+		p.Bound = oneOf(r, 0, 0, 0, 0, 1, 4)
 	}
 	most := 300 << 10
 	if p.narrow() {
@@ -184,6 +184,7 @@ var phrases = [][]string{
 	{doYield, doYield, doSeen},
 	{doYield, doYield, doBeat},
 	{doBeat, doYield, doSeen},
+	{doSeen, doBeat, doYield, doSeen, doYield, doYield, doSeen},
 	{doYield, doYield, doBeat, doYield, doSeen},
 	{doYield, doLeave, doAwait},
 	{doYield, doLeave, doFlood},

@@ -253,7 +253,7 @@ func (r *trial) awaitSeen(ctx context.Context, step int) {
 		}
 	}
 	r.mu.Unlock()
-	if r.Source != generator && (r.Bound > 0 || r.GapEvent == bad || r.GapEvent == panics) {
+	if r.gapFails() || r.Source != generator && r.Bound > 0 {
 		return // it may never have it
 	}
 	r.until(ctx.Done(), fmt.Sprintf("what was yielded before step %d to be with the client", step), func() bool {
