@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	differentialRuns   = flag.Int("ssetest.runs", 0, "how many random programs ssetest.Differential tries; 0 means 1000 (-short 200)")
+	differentialRuns   = flag.Int("ssetest.runs", 0, "how many random programs ssetest.Differential tries; 0 means 1500 (-short 200)")
 	differentialFor    = flag.Duration("ssetest.for", 0, "how long ssetest.Differential tries random programs, instead of ssetest.runs")
 	differentialSeed   = flag.Uint64("ssetest.seed", 0, "the first seed of ssetest.Differential; 0 means 1, or any with ssetest.for")
 	differentialWait   = flag.Duration("ssetest.wait", time.Minute, "how long ssetest.Differential waits for what should come at once")
@@ -108,7 +108,7 @@ func (d *differential) seeds() (next func() uint64, more func() bool) {
 		}
 	}
 	if runs == 0 {
-		if runs = 1000; testing.Short() {
+		if runs = 1500; testing.Short() {
 			runs = 200
 		}
 	}

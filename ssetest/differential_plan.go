@@ -128,7 +128,8 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 		Stubborn:     r.IntN(3) == 0,
 	}
 	if r.IntN(4) == 0 { // two duties, one in the middle of the other
-		p.Heartbeat, p.FlushWindow = oneOf(r, time.Millisecond, 3*time.Millisecond), oneOf(r, 20*time.Millisecond, 20*time.Millisecond, time.Hour)
+		p.Heartbeat = oneOf(r, time.Millisecond, 3*time.Millisecond)
+		p.FlushWindow = oneOf(r, 20*time.Millisecond, 20*time.Millisecond, time.Hour)
 	}
 	if p.Source == asIs && r.IntN(2) == 0 {
 		p.Detach = true // or no goroutine is spared
@@ -150,6 +151,9 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 	}
 	if r.IntN(40) == 0 {
 		p.Refuse = oneOf(r, "full", "closing")
+	}
+	if r.IntN(3) == 0 {
+		p.Protocol = protocols[0] // the one that most of it is about
 	}
 	p.Client = newClient(r, p.Protocol)
 	if p.Protocol == HTTP1 || p.Protocol == HTTP1TLS {
@@ -212,7 +216,7 @@ func newClient(r *rand.Rand, protocol Protocol) client {
 		c.Chunked = r.IntN(2) == 0
 		c.ViewRead = r.IntN(2) == 0
 	}
-	if r.IntN(3) == 0 {
+	if r.IntN(4) == 0 {
 		c.Leaves = oneOf(r, leavesClose, leavesReset, leavesHalf)
 		if http2 {
 			c.Leaves = oneOf(r, leavesClose, leavesReset, leavesRST, leavesRST)
@@ -256,16 +260,14 @@ func newStep(r *rand.Rand, source string, most int) step {
 		s.Do = doFlood
 	case n < 28:
 		s.Do = doLeave
-	case n < 29:
-		s.Do = doShutdown
 	case n < 30:
-		s.Do = doShutdownInside
-	case n < 31:
-		s.Do = doShutdownServer
-	case n < 33:
+		s.Do = oneOf(r, doShutdown, doShutdownInside, doShutdownServer)
+	case n < 32:
 		s.Do, s.Event = doBad, badEvent(r)
+	case source != generator && n < 34:
+		s.Do = oneOf(r, doKick, doShutdownHub)
 	case source != generator:
-		s.Do, s.Event = oneOf(r, doKick, doShutdownHub, doYield, doYield, doYield, doYield), goodEvent(r, most)
+		s.Do, s.Event = doYield, goodEvent(r, most)
 	case n < 35:
 		s.Do, s.Event = doError, goodEvent(r, 10)
 	case n < 37:
