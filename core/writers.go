@@ -168,7 +168,7 @@ func (q *writer) serve(w *wire) {
 		if len(w.behind.rest) == 0 {
 			w.wake() // there is room for more, when the others have had their turn
 		}
-	case w.delayed && w.said == nil && s.open():
+	case w.delayed && !w.more && w.said == nil && s.open():
 	case errors.Is(w.said, ErrWait) && s.open():
 		w.said = nil
 		w.served.Store(false)
