@@ -66,9 +66,9 @@ func clients(t *testing.T) []client {
 		// Python's readline takes every end for a clean one.
 		{name: "urllib by lines", start: python("urllib", "0"), posts: true, atCut: "end", onFiber: "end"},
 
-		// HTTP/1.0 has no broken end, and 18 and 92 are curl's words for those of
-		// HTTP/1.1 and HTTP/2.
-		{name: "curl, HTTP 1.0", start: curls(-1, "--http1.0"), speaks: "HTTP/1.0", posts: true, killed: true, atCut: "end", onFiber: "end"},
+		// The broken end of HTTP/1.0 is a reset: 56 is curl's word for it, and 18 and 92
+		// for those of HTTP/1.1 and HTTP/2.
+		{name: "curl, HTTP 1.0", start: curls(56, "--http1.0"), speaks: "HTTP/1.0", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
 		{name: "curl, HTTP 1.1", start: curls(18, "--http1.1"), speaks: "HTTP/1.1", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
 		{name: "curl, HTTP 2", start: curls(92, "--http2-prior-knowledge"), speaks: "HTTP/2.0", posts: true, killed: true, atCut: "broken"},
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,5 +155,7 @@ func (s *migrated) tell(t *testing.T, text string) {
 
 // left reports whether the generator of that user is cleaned up within d.
 func (s *migrated) left(user string, d time.Duration) bool {
-	return s.says.Wait(d, func(said string) bool { return strings.Contains(said, user+" has left") })
+	return s.says.Wait(d, func(said string) bool { // a port quotes what comes from a request
+		return strings.Contains(said, user+" has left") || strings.Contains(said, strconv.Quote(user)+" has left")
+	})
 }
