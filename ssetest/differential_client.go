@@ -248,6 +248,9 @@ func (r *trial) send(c *wireEnd, front string) error {
 	return nil
 }
 
+// leavesHandler reports whether the session leaves its handler on every host.
+func (r *trial) leavesHandler() bool { return r.Detach && !r.HTTP10 && r.Protocol == HTTP1 }
+
 // talkHTTP1 returns nil if the response ends as it should.
 func (r *trial) talkHTTP1(c *wireEnd) error {
 	in := bufio.NewReader(c)
@@ -255,7 +258,7 @@ func (r *trial) talkHTTP1(c *wireEnd) error {
 	if r.Client.Pre {
 		front = "GET /plain/json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	}
-	patient := r.mount.HoldsAnswers && (!r.Detach || r.HTTP10 || r.Protocol != HTTP1)
+	patient := r.mount.HoldsAnswers && !r.leavesHandler()
 	if r.Client.Pre && patient {
 		if _, err := io.WriteString(c, front); err != nil {
 			return err
