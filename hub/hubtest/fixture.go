@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a check waits for what should come soon.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // A fixture is one test's server, the hubs on it, and what they have published.
 type fixture struct {
