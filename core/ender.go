@@ -14,11 +14,10 @@ import (
 type ender struct {
 	mu    sync.Mutex
 	queue []ending
-	at    int         // goroutines at work
-	turns uint64      // endings that they have begun with
-	seen  uint64      // turns when watch last looked
-	watch *time.Timer // calls help while there is a queue; nil before there was one
-	armed bool        // the watch will fire
+	at    int    // goroutines at work
+	turns uint64 // endings that they have begun with
+	seen  uint64 // turns when help was last to look
+	armed bool   // help will be called
 }
 
 // An ending is what is to be done for a session: its stream, which ends it. If that
@@ -35,17 +34,17 @@ func (e *ender) push(x ending) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.queue = append(e.queue, x)
-	switch {
-	case e.at == 0:
+	if e.at == 0 {
 		e.start()
-	case e.armed:
-	case e.watch == nil:
-		e.watch = time.AfterFunc(stall, e.help)
-		e.armed, e.seen = true, e.turns
-	default:
-		e.watch.Reset(stall)
-		e.armed, e.seen = true, e.turns
+	} else if !e.armed {
+		e.watch()
 	}
+}
+
+// watch has help called after a while.
+func (e *ender) watch() {
+	e.armed, e.seen = true, e.turns
+	time.AfterFunc(stall, e.help)
 }
 
 func (e *ender) start() {
@@ -63,8 +62,7 @@ func (e *ender) help() {
 	if e.turns == e.seen {
 		e.start()
 	}
-	e.seen = e.turns
-	e.watch.Reset(stall)
+	e.watch()
 }
 
 func (e *ender) run() {
