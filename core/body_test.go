@@ -129,6 +129,21 @@ func status(err error) int {
 
 // A reset does not look like the end of a response.
 func TestReset(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"plain":             func(c net.Conn) net.Conn { return c },
+		"below others":      func(c net.Conn) net.Conn { return above{above{c}} },
+		"embedded":          func(c net.Conn) net.Conn { return struct{ net.Conn }{c} },
+		"embedded by one":   func(c net.Conn) net.Conn { return &struct{ net.Conn }{above{c}} },
+		"below an embedder": func(c net.Conn) net.Conn { return above{struct{ net.Conn }{c}} },
+	} {
+		t.Run(name, func(t *testing.T) { testReset(t, wrap) })
+	}
+	core.Reset(nil)
+	core.Reset(struct{ net.Conn }{}) // there is nothing to reset
+}
+
+func testReset(t *testing.T, wrap func(net.Conn) net.Conn) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +158,7 @@ func TestReset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	core.Reset(above{above{conn}})
+	core.Reset(wrap(conn))
 	_ = client.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := client.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want a reset", err)

@@ -187,8 +187,8 @@ func (l netLine) closeWrite() {
 }
 
 func (l netLine) close(drop bool) {
-	if c, ok := withoutTLS(l.Conn).(*net.TCPConn); ok && drop {
-		_ = c.SetLinger(0)
+	if drop {
+		Reset(l.Conn)
 	}
 	_ = withoutTLS(l.Conn).Close()
 }

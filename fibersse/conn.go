@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"reflect"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -188,38 +187,5 @@ func (s *conn) hangUp() {
 	if s.whole || s.chunked && !s.slow {
 		return
 	}
-	if c := resettable(s.Conn); c != nil {
-		core.Reset(c)
-	}
-}
-
-// resettable returns c or the first connection below it that can be reset, which is
-// TCP or embeds it, or nil if there is none that can be reached.
-func resettable(c net.Conn) net.Conn {
-	for c != nil {
-		switch below := c.(type) {
-		case interface{ NetConn() net.Conn }: // TLS
-			c = below.NetConn()
-		case interface{ SetLinger(sec int) error }:
-			return c
-		default:
-			c = embedded(c)
-		}
-	}
-	return nil
-}
-
-// embedded returns the connection that c embeds, or nil. Those that a listener, or
-// fasthttp's limit by IP address, has wrapped are made like that.
-func embedded(c net.Conn) net.Conn {
-	v := reflect.Indirect(reflect.ValueOf(c))
-	if v.Kind() != reflect.Struct {
-		return nil
-	}
-	field := v.FieldByName("Conn")
-	if !field.IsValid() || !field.CanInterface() {
-		return nil
-	}
-	below, _ := reflect.TypeAssert[net.Conn](field)
-	return below
+	core.Reset(s.Conn)
 }

@@ -204,3 +204,54 @@ func ask(t *testing.T, url, request string) hosttest.Answer {
 	body, err := io.ReadAll(res.Body)
 	return hosttest.Answer{Status: res.StatusCode, Header: res.Header, Body: string(body), Broken: err != nil}
 }
+
+// A connection that its listener has wrapped is reset like any other, and closed by
+// its own Close, which a listener may count.
+func TestFailureOverWrappedListener(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{}, 1)
+	srv := &http.Server{ //nolint:gosec // its client is ours
+		Handler:  nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream { return hosttest.Fail(io.EOF) }),
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = srv.Serve(wrappingListener{ln, closed}) }()
+	t.Cleanup(func() { _ = srv.Close(); <-served })
+	got := ask(t, "http://"+ln.Addr().String(), "GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+	if !got.Broken {
+		t.Errorf("got %q and a clean end, want a broken one", got.Body)
+	}
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		t.Error("the listener's own Close was not called")
+	}
+}
+
+type wrappingListener struct {
+	net.Listener
+
+	closed chan<- struct{}
+}
+
+func (l wrappingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return wrappedConn{c, l.closed}, err
+}
+
+type wrappedConn struct {
+	net.Conn
+
+	closed chan<- struct{}
+}
+
+func (c wrappedConn) Close() error {
+	select {
+	case c.closed <- struct{}{}:
+	default:
+	}
+	return c.Conn.Close()
+}

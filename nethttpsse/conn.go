@@ -193,5 +193,6 @@ func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err 
 func (c *conn) reset() {
 	if conn, _, err := c.server.Hijack(); err == nil {
 		core.Reset(conn)
+		_ = conn.Close()
 	}
 }

@@ -331,6 +331,7 @@ func (c *sampleConn) reset() {
 	}
 	if conn, _, err := c.control.Hijack(); err == nil {
 		core.Reset(conn)
+		_ = conn.Close()
 	}
 }
 
