@@ -95,17 +95,7 @@ func TestBody(t *testing.T) {
 									yield(core.Event{Data: "one"}, nil)
 								}, nil
 							}, opts...))
-							ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
-							if err != nil {
-								t.Fatal(err)
-							}
-							serveOn(t, app, transport.wrap(ln))
-							conn, err := transport.dial(ln.Addr().String())
-							if err != nil {
-								t.Fatal(err)
-							}
-							defer conn.Close()
-							_ = conn.SetDeadline(time.Now().Add(patience))
+							conn := transport.open(t, app)
 							head, body := request(50 << 10)
 							if _, err := io.WriteString(conn, method+" / HTTP/1.1\r\nHost: x\r\n"+head+body); err != nil {
 								t.Fatal(err)
@@ -160,17 +150,7 @@ func TestBodyRefused(t *testing.T) {
 					app.Post("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) {
 						return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
 					}, opts...))
-					ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
-					if err != nil {
-						t.Fatal(err)
-					}
-					serveOn(t, app, transport.wrap(ln))
-					conn, err := transport.dial(ln.Addr().String())
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer conn.Close()
-					_ = conn.SetDeadline(time.Now().Add(patience))
+					conn := transport.open(t, app)
 					if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\n"+test.request); err != nil {
 						t.Fatal(err)
 					}

@@ -27,12 +27,32 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// transports are the ways to a server, plain and under TLS.
-var transports = []struct {
+// A transport is a way to a server.
+type transport struct {
 	name string
 	wrap func(net.Listener) net.Listener
 	dial func(addr string) (net.Conn, error)
-}{
+}
+
+// open serves app and connects to it, until the test ends.
+func (tr transport) open(t *testing.T, app *fiber.App) net.Conn {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, app, tr.wrap(ln))
+	conn, err := tr.dial(ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return conn
+}
+
+// transports are plain, under TLS, and what listeners make of it.
+var transports = []transport{
 	{
 		"plain",
 		func(ln net.Listener) net.Listener { return ln },

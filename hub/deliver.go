@@ -45,7 +45,7 @@ func (s *subscription) decode(yield func(core.Event, error) bool) error {
 type reader struct {
 	subscription *subscription
 	room         [1][]byte
-	frames       [][]byte // to be read; one, but for those of a Log's page
+	frames       [][]byte // to be read; one, or those of a Log's page
 	rest         []byte   // of the one that is being read
 	more         bool
 	err          error

@@ -42,7 +42,7 @@ func (r *trial) judge() {
 func (r *trial) begun(wrong func(string, ...any)) bool {
 	switch {
 	case r.status == 0 && r.end == broken && !r.left && !r.Client.wordy() && r.Client.Body != bodyLong && !r.quick():
-		wrong("there is no response: %v", r.how)
+		wrong("got no response: %v", r.how)
 	case r.Refuse != "":
 		r.checkRefusal(wrong)
 		return false

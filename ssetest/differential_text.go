@@ -73,7 +73,7 @@ type stripper struct {
 	whole []byte // blocks that have come to their end
 	block []byte // lines of the next one
 	line  []byte // the start of its next line
-	beats int    // comments that stood alone, but for the first
+	beats int    // comments that stood alone, except the first
 	first []byte // the first line
 	empty bool   // a comment, and nothing else, is in the block
 }

@@ -114,7 +114,7 @@ func (r *trial) until(stop <-chan struct{}, what string, ok func() bool) bool {
 }
 
 func (r *trial) untilWithin(limit time.Duration, stop <-chan struct{}, what string, ok func() bool) bool {
-	timer, ticker := time.NewTimer(limit), time.NewTicker(20*time.Millisecond) // a context's end is no change
+	timer, ticker := time.NewTimer(limit), time.NewTicker(20*time.Millisecond) // the end of a context tells nobody
 	defer timer.Stop()
 	defer ticker.Stop()
 	for {

@@ -176,7 +176,7 @@ func TestFiberAdaptor(t *testing.T) {
 	wantRefusals(t, http.DefaultClient, "http://"+ln.Addr().String(), "nethttpsse: a *fasthttpadaptor.")
 }
 
-// go-zero runs handlers in a goroutine of its own, but for those that are asked for
+// go-zero runs handlers in a goroutine of its own, except those that are asked for
 // an event stream.
 func TestGoZero(t *testing.T) {
 	logx.Disable()

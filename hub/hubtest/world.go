@@ -333,7 +333,7 @@ func (w *world) publishBad(h *hub.Hub, n int) {
 	ctx, cancel := context.WithTimeout(context.Background(), w.limit)
 	defer cancel()
 	if id, err := h.Publish(ctx, topic, e); err == nil {
-		w.t.Errorf("publish: %+v to %q has got %s, want that it is refused", e, topic, id)
+		w.t.Errorf("publish to %q: got %s for %+v, want a refusal", topic, id, e)
 	}
 }
 
