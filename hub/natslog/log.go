@@ -49,6 +49,7 @@ type Log struct {
 
 	mu    sync.Mutex
 	epoch string // that was last seen; empty before
+	link  uint64 // how often the connection had been made again by then
 	last  uint64 // the highest sequence number in it that is known
 	tail  mark   // the newest message that a follower has seen
 }
@@ -173,20 +174,27 @@ func (l *Log) fail(what string, err error) error {
 // Append implements [hub.Log].
 func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	m := l.encode(e)
+	over := l.seenOver() // before the epoch, so that it is rather too old
 	epoch, known := l.seen()
 	if epoch == "" {
 		s, err := l.look(ctx)
 		if err != nil {
 			return "", l.fail("append", err)
 		}
-		epoch, known = s.epoch, s.last
+		epoch, known, over = s.epoch, s.last, s.link
 	}
-	publish := func(ctx context.Context) (*jetstream.PubAck, error) { return l.js.PublishMsg(ctx, m) }
+	var from, to uint64 // how often the connection had been made again, before and after
+	publish := func(ctx context.Context) (*jetstream.PubAck, error) {
+		from = l.nc.Stats().Reconnects
+		ack, err := l.js.PublishMsg(ctx, m)
+		to = l.nc.Stats().Reconnects
+		return ack, err
+	}
 	ack, err := within(ctx, l, publish)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		var s state
 		if s, err = l.look(ctx); err == nil {
-			epoch, known = s.epoch, s.last
+			epoch, known, over = s.epoch, s.last, s.link
 			ack, err = within(ctx, l, publish)
 		}
 	}
@@ -203,6 +211,15 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 			return "", l.fail("append", err)
 		}
 		epoch = s.epoch
+	case to != over: // the server may have come back with another stream
+		s, err := l.look(ctx)
+		if err == nil && s.epoch != epoch && from != to {
+			err = errors.New("the connection was lost, and nobody can tell which stream has the event")
+		}
+		if err != nil {
+			return "", l.fail("append", err)
+		}
+		epoch = s.epoch
 	}
 	l.know(epoch, ack.Sequence)
 	return newID(epoch, ack.Sequence), nil
@@ -213,6 +230,14 @@ func (l *Log) seen() (epoch string, last uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.epoch, l.last
+}
+
+// seenOver returns how often the connection had been made again when the epoch was
+// seen last.
+func (l *Log) seenOver() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.link
 }
 
 // know notes that a sequence number was given.
@@ -229,6 +254,7 @@ type state struct {
 	epoch       string
 	first, last uint64 // if it is empty, first is the one after last
 	cut         uint64 // the last one of the epochs before
+	link        uint64 // how often the connection had been made again by then
 }
 
 // look asks for the state of the stream, which it makes if it is missing.
@@ -255,7 +281,9 @@ func wait(ctx context.Context, d time.Duration) {
 }
 
 func (l *Log) ask(ctx context.Context) (state, error) {
+	var link uint64
 	s, err := within(ctx, l, func(ctx context.Context) (jetstream.Stream, error) {
+		link = l.nc.Stats().Reconnects
 		s, err := l.js.Stream(ctx, l.stream)
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return s, err
@@ -269,12 +297,13 @@ func (l *Log) ask(ctx context.Context) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	return l.adopt(s.CachedInfo()), nil
+	return l.adopt(s.CachedInfo(), link), nil
 }
 
-// adopt takes over what the server says.
-func (l *Log) adopt(info *jetstream.StreamInfo) state {
-	s := state{epoch: newEpoch(info), first: info.State.FirstSeq, last: info.State.LastSeq}
+// adopt takes over what the server says. The connection had been made again so often
+// by then.
+func (l *Log) adopt(info *jetstream.StreamInfo, link uint64) state {
+	s := state{epoch: newEpoch(info), link: link, first: info.State.FirstSeq, last: info.State.LastSeq}
 	if s.first == 0 {
 		s.first = 1
 	}
@@ -290,6 +319,7 @@ func (l *Log) adopt(info *jetstream.StreamInfo) state {
 	if l.epoch != s.epoch {
 		l.epoch, l.last, l.tail = s.epoch, 0, mark{}
 	}
+	l.link = link
 	l.last = max(l.last, s.last)
 	return s
 }
@@ -307,7 +337,9 @@ func (l *Log) cut(ctx context.Context, epoch string) (state, error) {
 	if err != nil || s.epoch != epoch {
 		return s, err
 	}
+	var link uint64
 	info, err := within(ctx, l, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+		link = l.nc.Stats().Reconnects
 		old, err := l.js.Stream(ctx, l.stream)
 		if err != nil {
 			return nil, err
@@ -326,7 +358,7 @@ func (l *Log) cut(ctx context.Context, epoch string) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	return l.adopt(info), nil
+	return l.adopt(info, link), nil
 }
 
 // Last implements [hub.Log].

@@ -224,3 +224,27 @@ func until(t *testing.T, what string, done func() bool) {
 		}
 	}
 }
+
+// A server that comes back without its data has another stream, and numbers that a
+// publisher which has only been away has not seen. It gives no ID twice.
+func TestPublishToAnotherStream(t *testing.T) {
+	t.Parallel()
+	p := spawn(t)
+	l := natslog.New(connect(t, p.url), "events")
+	before := publish(t, l, 1, 3)
+	p.kill()
+	p.dir = t.TempDir()
+	p.start()
+	anew := publish(t, natslog.New(connect(t, p.url), "events"), 4, 8)
+	var id string
+	until(t, "the publisher is back", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var err error
+		id, err = l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: "9"}})
+		return err == nil
+	})
+	if epoch(id) != epoch(anew[0]) || epoch(id) == epoch(before[0]) {
+		t.Errorf("got the ID %q, want one of the epoch of %q, and not of %q", id, anew[0], before[0])
+	}
+}
