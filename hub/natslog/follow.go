@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +47,8 @@ type follower struct {
 
 // errStopped means that yield wants no more.
 var errStopped = errors.New("stopped")
+
+var errBegunAnew = errors.New("the stream has begun anew")
 
 func (l *Log) follow(ctx context.Context, after string, yield func(hub.Entry) bool) error {
 	f := &follower{log: l, yield: yield}
@@ -243,7 +246,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 		}
 	}
 	if !f.log.sees(f.epoch, now) {
-		return errors.New("the stream has begun anew")
+		return errBegunAnew
 	}
 	f.at = now.sequence
 	e := f.log.decode(m.Subject, m)
@@ -273,6 +276,7 @@ const (
 	statusNone     = "404"
 	statusNobody   = "503"
 	headerConsumed = "Nats-Last-Consumer"
+	headerReached  = "Nats-Last-Stream" // everything up to it was sent, or is gone
 	headerStalled  = "Nats-Consumer-Stalled"
 )
 
@@ -293,6 +297,12 @@ func (f *follower) control(ctx context.Context, m *nats.Msg) error {
 	}
 	if sent := m.Header.Get(headerConsumed); sent != "" && sent != fmt.Sprint(f.consumed) {
 		return fmt.Errorf("messages were lost on the way: the server has sent %s, and %d have come", sent, f.consumed)
+	}
+	if reached, err := strconv.ParseUint(m.Header.Get(headerReached), 10, 64); err == nil && reached > f.at {
+		if !f.log.sees(f.epoch, mark{sequence: reached}) {
+			return errBegunAnew
+		}
+		return f.gap(f.epoch, reached) // the stream's last messages are gone
 	}
 	return f.emit(hub.Entry{})
 }

@@ -584,11 +584,13 @@ func deadline(ctx context.Context) time.Time {
 	return d
 }
 
-func makeStream(t testing.TB, js jetstream.JetStream, c jetstream.StreamConfig) {
+func makeStream(t testing.TB, js jetstream.JetStream, c jetstream.StreamConfig) jetstream.Stream {
 	t.Helper()
-	if _, err := js.CreateStream(within(t, patience), c); err != nil {
+	s, err := js.CreateStream(within(t, patience), c)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return s
 }
 
 // What a stream lacks that somebody else has made is said.

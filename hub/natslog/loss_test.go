@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
@@ -116,6 +119,48 @@ func TestRangeLacks(t *testing.T) {
 	ids := publish(t, l, 1, 5)
 	s.set(4, "Nats-Sequence: ")
 	wantRange(t, l, ids[0], 100, "2 3 4 5")
+}
+
+// The newest messages are gone before anybody has read them. Nothing comes that
+// tells so, and yet there is a gap, for those who follow and for those who read.
+func TestDeletedEnd(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(ctx context.Context, s jetstream.Stream) error{
+		"one by one": func(ctx context.Context, s jetstream.Stream) error {
+			return errors.Join(s.DeleteMsg(ctx, 4), s.DeleteMsg(ctx, 5))
+		},
+		"all": func(ctx context.Context, s jetstream.Stream) error { return s.Purge(ctx) },
+	} {
+		for _, storage := range []jetstream.StorageType{jetstream.FileStorage, jetstream.MemoryStorage} {
+			t.Run(fmt.Sprint(name, ", ", storage), func(t *testing.T) {
+				t.Parallel()
+				l, js := open(t)
+				stream := makeStream(t, js, jetstream.StreamConfig{
+					Name: "events", Subjects: []string{"events.>"}, AllowDirect: true, Storage: storage,
+				})
+				ids := publish(t, l, 1, 3)
+				live := follow(t, l, ids[1])
+				live.want("3")
+				live.stop()
+				ids = append(ids, publish(t, l, 4, 5)...)
+				if err := remove(within(t, patience), stream); err != nil {
+					t.Fatal(err)
+				}
+				if got := wantRange(t, l, ids[2], 10, "gap"); got[0].ID != ids[4] {
+					t.Errorf("the gap is through %q, want %q", got[0].ID, ids[4])
+				}
+				for _, f := range []*tail{follow(t, l, ids[2]), follow(t, l, ids[3])} {
+					if got := f.take(1)[0]; !got.Gap || got.ID != ids[4] {
+						t.Errorf("got %+v, want a gap through %q", got, ids[4])
+					}
+				}
+				f := follow(t, l, ids[4])
+				publish(t, l, 6, 6)
+				f.want("6")
+				wantRange(t, l, ids[4], 10, "6")
+			})
+		}
+	}
 }
 
 // Another process has seen that the stream has lost its end, and begun a new epoch.

@@ -2,12 +2,14 @@ package natslog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/yieldsse/yieldsse/hub"
 )
@@ -60,17 +62,49 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 		case epoch != s.epoch, len(messages) == 0 && at+1 < s.first:
 			p.start(s.first-1, after != "")
 		}
-		for _, m := range messages {
-			if !p.add(m) {
-				break
-			}
-		}
+		p.fill(messages)
 		if len(messages) > 0 || p.at >= s.last {
 			return p.entries, nil
 		}
-		wait(ctx, doubtPause) // there is more: it has come meanwhile, or has not come to that server yet
+		// There was more: it is gone, it has come meanwhile, or it has not come to
+		// that server yet.
+		gone, err := l.gone(ctx, s, p.at+1)
+		if err != nil {
+			return nil, err
+		}
+		if gone {
+			p.start(s.last, true)
+			return p.entries, nil
+		}
+		wait(ctx, doubtPause)
 	}
 	return nil, lacks
+}
+
+// gone reports whether all messages from a number on are gone that there were at a
+// state. The stream's leader knows.
+func (l *Log) gone(ctx context.Context, s state, from uint64) (bool, error) {
+	answer, err := within(ctx, l, func(ctx context.Context) (*nats.Msg, error) {
+		request := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":">","no_hdr":true}`, from)
+		return l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, request)
+	})
+	if err != nil {
+		return false, err
+	}
+	var reply struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(answer.Data, &reply); err != nil {
+		return false, fmt.Errorf("the server's answer: %w", err)
+	}
+	switch {
+	case reply.Error == nil:
+		return false, nil
+	case reply.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		now, err := l.ask(ctx) // the leader may be a new one that does not have them yet
+		return err == nil && now.epoch == s.epoch && now.last >= s.last, err
+	}
+	return false, reply.Error
 }
 
 var errNoAccess = errors.New("the stream does not allow direct access: set its allow_direct")
@@ -87,6 +121,15 @@ type page struct {
 func (p *page) start(at uint64, gap bool) {
 	p.at = at
 	p.entries = append(p.entries, hub.Entry{ID: newID(p.epoch, at), Gap: gap})
+}
+
+// fill adds messages, as far as add takes them.
+func (p *page) fill(messages []stored) {
+	for _, m := range messages {
+		if !p.add(m) {
+			return
+		}
+	}
 }
 
 // add adds a message, unless some are missing in front of it, of which only the
