@@ -19,12 +19,14 @@ type reach struct {
 }
 
 // arrive finds out where a client begins. It waits for the log to answer.
+// The error is io.EOF if the client has left, and ErrShutdown if the hub was shut down
+// meanwhile.
 func (s *subscription) arrive(topics []string) error {
 	f := s.hub.follower
 	select {
 	case <-f.ready:
-	case <-f.ended:
-		return io.EOF
+	case <-f.ctx.Done():
+		return ErrShutdown
 	case <-s.ctx.Done():
 		return io.EOF
 	}
@@ -111,6 +113,9 @@ func (s *subscription) last() (string, error) {
 		}
 		if err := s.pause(err); err != nil {
 			return "", err
+		}
+		if f.ctx.Err() != nil {
+			return "", ErrShutdown
 		}
 	}
 }

@@ -233,9 +233,12 @@ func (h *Hub) Topics() []string {
 // Kick ends the subscriptions that have named this topic or pattern, and returns
 // how many. Each is first sent what was published until now; then its stream ends,
 // as one that has come to its end. A browser reconnects after that, so
-// what is to keep somebody out is the view's to refuse. With a [Log] it is this
-// process only whose subscriptions end: to reach all, publish an event that has
-// each call Kick.
+// what is to keep somebody out is the view's to refuse.
+//
+// With a [Log] it is this process only whose subscriptions end: to reach all, publish
+// an event that has each call Kick. What was published until now is what has come
+// from the log to this process. If some of it is still to be read and the log fails,
+// or does not answer within 5 s, the stream fails: it does not look whole.
 func (h *Hub) Kick(topic string) int {
 	h.lock()
 	defer h.mu.Unlock()

@@ -354,18 +354,10 @@ func TestGapInSilence(t *testing.T) {
 	})
 }
 
-// One who is kicked while it reads pages gets what there was by then, also if the
-// log fails.
+// One who is kicked while it reads pages gets what there was by then.
 func TestKickWhilePaging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var away atomic.Bool
-		l := &trick{MemoryLog: new(hubtest.MemoryLog), read: func() error {
-			if away.Load() {
-				return errors.New("away")
-			}
-			return nil
-		}}
-		h := over(t, l, hub.WithMaxEvents(10))
+		h := over(t, new(hubtest.MemoryLog), hub.WithMaxEvents(10))
 		begin := h.LastID()
 		publishAll(t, h, "a", numbered(1, 1000))
 		synctest.Wait()
@@ -377,15 +369,189 @@ func TestKickWhilePaging(t *testing.T) {
 		if got, want := c.rest(), numbered(2, 1000); got != want {
 			t.Errorf("got %.100q, want what there was, and no more", got)
 		}
-		away.Store(true)
-		kicked := listen(t, h, begin, "a")
-		h.Kick("a")
-		kicked.want("END")
-		left := listen(t, h, begin, "a")
-		if err := h.Shutdown(t.Context()); err != nil {
+	})
+}
+
+// The log fails while somebody reads pages who is to end. What is missing is not
+// passed over: the stream fails, unless the client has everything.
+func TestEndWhileTheLogFails(t *testing.T) {
+	for _, shutdown := range []bool{false, true} {
+		t.Run(fmt.Sprint("shutdown ", shutdown), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var away atomic.Bool
+				l := new(hubtest.MemoryLog)
+				slow, g := late(l)
+				slow.read = func() error {
+					if away.Load() {
+						return errors.New("away")
+					}
+					return nil
+				}
+				writer, h := over(t, l), over(t, slow, hub.WithMaxEvents(1))
+				begin := h.LastID()
+				publishAll(t, h, "a", "0 1")
+				synctest.Wait()
+				away.Store(true)
+				lacks := listen(t, h, begin, "a")
+				away.Store(false)
+				g.close()
+				l.Restart()
+				publish(t, writer, "a", "2")
+				has := listen(t, h, hub.Oldest, "a")
+				has.want("2")
+				away.Store(true)
+				sleep(time.Second / 2)
+				lacks.want("")
+				before := time.Now()
+				if !shutdown {
+					h.Kick("a")
+				} else if err := h.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+				lacks.want("hub: the stream is to end, and its last events cannot be read: away END")
+				has.want("END")
+				if took := time.Since(before); took > 0 {
+					t.Errorf("it took %v", took)
+				}
+				g.open()
+			})
+		})
+	}
+}
+
+// The log does not answer somebody who is to end: its stream fails in time.
+func TestEndWhileTheLogHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
+		h := over(t, &hanging{l, g}, hub.WithMaxEvents(1))
+		begin := h.LastID()
+		publishAll(t, h, "a", "0 1")
+		synctest.Wait()
+		g.close()
+		c := listen(t, h, begin, "a")
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+		defer cancel()
+		if err := h.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
-		left.want("END")
+		c.want("hub: the stream is to end, and its last events cannot be read: " + context.DeadlineExceeded.Error() + " END")
+	})
+}
+
+// A hanging log does not let anybody read while the gate is closed.
+type hanging struct {
+	*trick
+
+	gate gate
+}
+
+func (l *hanging) Range(ctx context.Context, after string, n int) ([]hub.Entry, error) {
+	if l.gate.pass(ctx); ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return l.trick.Range(ctx, after, n)
+}
+
+// Somebody has read all that is in the log, and waits for the follower there, when it
+// is kicked: it gets what has come from the log until then, and is told what is
+// missing.
+func TestKickBeforeTheFollower(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		then func(l *hubtest.MemoryLog, publish func(string), follow, forget func())
+		want string
+	}{
+		{"the follower has come", func(_ *hubtest.MemoryLog, publish func(string), follow, _ func()) {
+			publish("3")
+			follow()
+		}, "3 END"},
+		{"and others publish more", func(_ *hubtest.MemoryLog, publish func(string), follow, forget func()) {
+			publish("3")
+			follow()
+			forget()
+			publish("4")
+		}, "3 END"},
+		{"the follower has not come", func(_ *hubtest.MemoryLog, publish func(string), _, _ func()) {
+			publish("3")
+		}, "END"},
+		{"nothing was published", func(_ *hubtest.MemoryLog, _ func(string), follow, _ func()) {
+			follow()
+		}, "END"},
+		{"the log has dropped some", func(l *hubtest.MemoryLog, publish func(string), follow, _ func()) {
+			publish("3 4 5")
+			follow()
+			l.Trim(1)
+		}, "GAP:dropped 5 END"},
+		{"the log has dropped all", func(l *hubtest.MemoryLog, publish func(string), follow, forget func()) {
+			publish("3 4")
+			follow()
+			forget()
+			publish("5")
+			l.Trim(0)
+		}, "GAP:dropped END"},
+		{"the log has begun anew", func(l *hubtest.MemoryLog, publish func(string), follow, forget func()) {
+			publish("3")
+			follow()
+			forget()
+			l.Restart()
+			publish("4")
+		}, "GAP:restarted END"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := new(hubtest.MemoryLog)
+				slow, g := late(l)
+				one, two := over(t, l), over(t, slow, hub.WithMaxEvents(1))
+				publish(t, one, "a", "old")
+				synctest.Wait()
+				g.close()
+				l.Restart()
+				publishAll(t, one, "a", "1 2")
+				synctest.Wait()
+				all := map[string]*listener{"after an ID": listen(t, two, one.LastID(), "a"), "oldest": listen(t, two, hub.Oldest, "a")}
+				all["after an ID"].want("")
+				all["oldest"].want("1 2")
+				open := false
+				test.then(l, func(words string) { publishAll(t, one, "a", words) },
+					func() { g.open(); open = true; synctest.Wait() },
+					func() { g.close(); open = false })
+				two.Kick("a")
+				for name, c := range all {
+					t.Log(name)
+					c.want(test.want)
+				}
+				if !open {
+					g.open()
+				}
+			})
+		})
+	}
+}
+
+// Who comes while the log does not say what there is, and has got nothing when the
+// hub is shut down, is not told that this was all.
+func TestShutdownBeforeTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
+		writer := over(t, l.MemoryLog)
+		publish(t, writer, "a", "1")
+		l.follow = func(ctx context.Context, _ iter.Seq2[hub.Entry, error]) iter.Seq2[hub.Entry, error] {
+			return func(func(hub.Entry, error) bool) { <-ctx.Done() }
+		}
+		h := over(t, l)
+		c := listen(t, h, hub.Oldest, "a")
+		l.last = func() error { return errors.New("away") }
+		l.follow = nil
+		other := over(t, l)
+		unknown := listen(t, other, other.LastID()+"9", "a")
+		for _, h := range []*hub.Hub{h, other} {
+			if err := h.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		c.want(hub.ErrShutdown.Error() + " END")
+		unknown.want(hub.ErrShutdown.Error() + " END")
 	})
 }
 

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -25,6 +26,10 @@ const (
 // time.
 func (s *subscription) page(frames *[][]byte) error {
 	r := s.reach
+	ending := s.isEnding() // of what was there then, an empty page has nothing
+	if ending && s.gap == nil && r.order(r.at) >= 0 {
+		return io.EOF
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
 	entries, err := r.follower.log.Range(ctx, r.at, pageSize)
 	cancel()
@@ -33,9 +38,10 @@ func (s *subscription) page(frames *[][]byte) error {
 	}
 	entries, over := s.due(entries)
 	switch {
-	case over:
+	case s.gap != nil || len(entries) > 0:
+	case over || ending:
 		return io.EOF
-	case len(entries) == 0 && s.gap == nil:
+	default:
 		return s.pause(nil) // until the follower has come here too
 	}
 	s.front(&entries)
@@ -90,24 +96,49 @@ func (s *subscription) skip(entries *[]Entry) (skipped bool) {
 	return skipped
 }
 
-// due returns the part of a page that comes before the end, for a subscription that
-// is ending, and whether it has come there.
-func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
-	f := s.reach.follower
+// isEnding reports whether the subscription was kicked.
+func (s *subscription) isEnding() bool {
 	s.hub.lock()
 	defer s.hub.mu.Unlock()
-	f.pageErr = nil
-	if !s.ending {
+	return s.ending
+}
+
+// due returns the part of a page that comes before the end, for a subscription that
+// is ending, and whether there is more in the page. A gap in front belongs to it,
+// wherever that leads: some of what came before the end may be missing.
+func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
+	s.hub.lock()
+	defer s.hub.mu.Unlock()
+	r := s.reach
+	r.follower.pageErr = nil
+	if !s.ending || len(entries) == 0 {
 		return entries, false
 	}
 	n := 0
-	for n < len(entries) {
-		if order, err := f.log.Compare(entries[n].ID, s.reach.until); err != nil || order > 0 {
-			break
-		}
+	if entries[0].Topic == "" && r.order(r.at) < 0 {
 		n++
 	}
-	return entries[:n], n == 0
+	for n < len(entries) && r.order(entries[n].ID) <= 0 {
+		n++
+	}
+	return entries[:n], n < len(entries)
+}
+
+// order compares an ID with the one behind which the stream ends. An epoch that is
+// over comes before it, for the log leads on from there, and the log's present one
+// comes behind one that is over.
+func (r *reach) order(id string) int {
+	if id == "" {
+		return -1
+	}
+	order, err := r.follower.log.Compare(id, r.until)
+	if err == nil {
+		return order
+	}
+	if _, err := r.follower.log.Compare(id, id); err != nil {
+		return -1
+	}
+	return 1
 }
 
 // front takes the position off that is in front of a page's events, if one is
@@ -141,7 +172,8 @@ func replaced(e Entry, later []Entry) bool {
 }
 
 // pause waits before the log is asked again, which has failed with err, if with
-// anything. It returns an error if there is no need to ask any more.
+// anything. A subscription that is ending does not wait for it: it is broken off, and
+// its client comes back for the rest.
 func (s *subscription) pause(err error) error {
 	h, f := s.hub, s.reach.follower
 	if s.ctx.Err() != nil {
@@ -150,20 +182,19 @@ func (s *subscription) pause(err error) error {
 	if err != nil {
 		h.lock()
 		f.pageErr, f.pageFailed = err, time.Now()
+		ending := s.ending
 		h.mu.Unlock()
+		if ending {
+			return fmt.Errorf("hub: the stream is to end, and its last events cannot be read: %w", err)
+		}
 	}
 	t := time.NewTimer(pagePause)
 	defer t.Stop()
 	select {
 	case <-t.C:
 	case <-s.wake: // it may be to end
-	case <-f.ended:
+	case <-f.ctx.Done():
 	case <-s.ctx.Done():
-	}
-	h.lock()
-	defer h.mu.Unlock()
-	if s.ending || s.ctx.Err() != nil || h.closed {
-		return io.EOF
 	}
 	return nil
 }

@@ -35,9 +35,9 @@ const (
 //
 // The stream has every event after that, or a gap event (see [Gap]) where the log
 // has dropped some. It ends when ctx does, and with [Hub.Kick] and
-// [Hub.Shutdown]. What Check would say is its only element, or [ErrShutdown] after a
-// Shutdown; then the client is also answered with 503, if the view returns the
-// stream and ctx is that of its request.
+// [Hub.Shutdown]. What Check would say is its only element, or [ErrShutdown] if it
+// begins after a Shutdown. If Subscribe itself was called after that, the client is
+// also answered with 503, if the view returns the stream and ctx is that of its request.
 //
 // The client chooses its last event ID, and may send any. So "from now on" does not
 // keep older events from anybody: who may not read a topic's past must not

@@ -173,6 +173,7 @@ func (w *world) judgeEnd(v *visit, toCome string) error {
 		if !slices.Contains(v.slot.old, v.hub) {
 			return fmt.Errorf("it has ended with %w", failure)
 		}
+	case failure != nil && v.mayEnd && v.troubled() && strings.Contains(failure.Error(), "its last events cannot be read"):
 	case failure != nil || v.summary.Cause != nil:
 		return fmt.Errorf("it has ended with %w, %w", failure, v.summary.Cause)
 	case !v.mayEnd:
@@ -180,7 +181,7 @@ func (w *world) judgeEnd(v *visit, toCome string) error {
 	case !v.clean:
 		return errors.New("its response is broken, though it has come to its end")
 	}
-	if failure == nil && toCome != "" && v.until != "" && v.calm == v.troubles && w.truth.order(toCome, v.until) <= 0 {
+	if failure == nil && toCome != "" && !v.troubled() && w.truth.order(toCome, v.until) <= 0 {
 		return fmt.Errorf("it has ended without %s, which was there", toCome)
 	}
 	if failure != nil && v.clean {

@@ -63,6 +63,9 @@ func (v *visit) String() string {
 	return fmt.Sprintf("client of %v, %s, after %q from %q", v.names, wayNames[v.way], v.sent, v.from)
 }
 
+// troubled reports whether what a visit that was kicked should have got is not known.
+func (v *visit) troubled() bool { return v.until == "" || v.calm != v.troubles }
+
 // A gate can be closed and opened.
 type gate struct {
 	mu     sync.Mutex
