@@ -35,6 +35,7 @@ type proxy struct {
 	watches   bool // it notices that a client leaves though nothing is sent
 	gathers   bool // it holds events back when it compresses them
 	heeds     bool // it does not compress what says no-transform
+	cuts      bool // now and then it cuts the answer to a POST over HTTP/1.1
 }
 
 // proxies are all that are tried. Each cuts a stream that is silent for a second.
@@ -75,7 +76,7 @@ var proxies = []proxy{
 			":8080", ":8080 {\n\t\ttransport http {\n\t\t\tread_timeout 1s\n\t\t}\n\t}",
 		},
 		gzip:      []string{"\ttls ", "\tencode {\n\t\tgzip\n\t\tminimum_length 1\n\t}\n\ttls "},
-		protocols: []string{"HTTP/1.1", "HTTP/2"}, watches: true, gathers: true,
+		protocols: []string{"HTTP/1.1", "HTTP/2"}, watches: true, gathers: true, cuts: true,
 	},
 }
 
