@@ -178,13 +178,7 @@ func withoutTLS(c net.Conn) net.Conn {
 	return c
 }
 
-func (l netLine) closeWrite() {
-	for _, c := range []net.Conn{l.Conn, withoutTLS(l.Conn)} {
-		if c, ok := c.(interface{ CloseWrite() error }); ok {
-			_ = c.CloseWrite()
-		}
-	}
-}
+func (l netLine) closeWrite() { closeWrite(l.Conn) }
 
 func (l netLine) close(drop bool) {
 	if drop {

@@ -1,8 +1,10 @@
 package core
 
 import (
+	"io"
 	"net"
 	"reflect"
+	"time"
 )
 
 // Reset resets the TCP connection that c is, or is made of, so that the client sees
@@ -14,22 +16,51 @@ import (
 // below TLS is closed, and nothing else.
 func Reset(c net.Conn) {
 	var belowTLS net.Conn
-	for c != nil {
+	for ; c != nil; c = below(c) {
 		switch outer := c.(type) {
 		case interface{ NetConn() net.Conn }:
-			c = outer.NetConn()
-			belowTLS = c
+			belowTLS = outer.NetConn()
 		case interface{ SetLinger(sec int) error }:
 			_ = outer.SetLinger(0)
 			_ = c.Close()
 			return
-		default:
-			c = embedded(c)
 		}
 	}
 	if belowTLS != nil {
 		_ = belowTLS.Close()
 	}
+}
+
+// Linger tells the client that nothing more will come, and reads and drops what it
+// still says until it closes its side, or for half a second. More than [MaxBody] is
+// not read. The caller closes c then. A TCP connection that is closed with input that
+// nobody has read is reset, and the client may lose the end of a whole response.
+//
+// Like [Reset] it looks below TLS and through what embeds a [net.Conn].
+func Linger(c net.Conn) {
+	until := time.Now().Add(linger)
+	_ = c.SetReadDeadline(until)
+	closeWrite(c)
+	if _, err := io.CopyN(io.Discard, c, MaxBody); err == nil {
+		<-time.After(time.Until(until)) // to close sooner would reset it
+	}
+}
+
+// closeWrite closes our side of c: under TLS both that of TLS and the connection's.
+func closeWrite(c net.Conn) {
+	for ; c != nil; c = below(c) {
+		if c, ok := c.(interface{ CloseWrite() error }); ok {
+			_ = c.CloseWrite()
+		}
+	}
+}
+
+// below returns the connection that c is made of, or nil.
+func below(c net.Conn) net.Conn {
+	if c, ok := c.(interface{ NetConn() net.Conn }); ok {
+		return c.NetConn()
+	}
+	return embedded(c)
 }
 
 // embedded returns the connection that c embeds, or nil.

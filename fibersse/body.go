@@ -97,17 +97,13 @@ func leaveBody(c *fiber.Ctx) {
 	}
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(net.Conn) {
-		const moment = 500 * time.Millisecond
 		conn := ctx.Conn()
-		_ = conn.SetDeadline(time.Now().Add(moment))
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 		ctx.Response.Header.SetConnectionClose()
 		w := bufio.NewWriter(conn)
 		if ctx.Response.Write(w) != nil || w.Flush() != nil {
 			return
 		}
-		if c, ok := conn.(interface{ CloseWrite() error }); ok {
-			_ = c.CloseWrite()
-		}
-		_, _ = io.Copy(io.Discard, conn)
+		core.Linger(conn)
 	})
 }

@@ -180,12 +180,15 @@ func (s *conn) End() error {
 func (s *conn) Abort() { _ = s.SetWriteDeadline(time.Unix(1, 0)) }
 
 // hangUp is called when the handler has returned and fasthttp is about to close the
-// connection. A client of HTTP/1.0 takes that for a whole response, so one that is
+// connection. A client is to get all of a whole response, whatever it says meanwhile.
+// A client of HTTP/1.0 takes a proper close for a whole response, so one that is
 // not has to be reset, below TLS, which would say goodbye. And what a client has
 // not read is not to stay with the kernel.
 func (s *conn) hangUp() {
-	if s.whole || s.chunked && !s.slow {
-		return
+	switch {
+	case s.whole && hasPeer(s.Conn):
+		core.Linger(s.Conn)
+	case !s.whole && (!s.chunked || s.slow):
+		core.Reset(s.Conn)
 	}
-	core.Reset(s.Conn)
 }

@@ -61,6 +61,7 @@ func (s *conn) refuseLate(why error) {
 	_ = s.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 %d %s\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
 		refused.Status, utils.StatusMessage(refused.Status), int(refused.RetryAfter.Seconds()))
+	core.Linger(s.Conn)
 }
 
 // ends reports whether the request's context has values that fasthttp reuses when

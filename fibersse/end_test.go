@@ -1,6 +1,7 @@
 package fibersse_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -240,6 +242,57 @@ func TestHTTP10Broken(t *testing.T) {
 				t.Errorf("got %q, %v, want %q and a clean end", got, err, twoEvents)
 			}
 		})
+	}
+}
+
+// A client gets a whole response to its end also if the server has not read all that
+// it has said: a connection that is closed with unread input is reset.
+func TestWholeToAClientThatTalks(t *testing.T) {
+	ssetest.NoLeaks(t, longLived...)
+	for _, transport := range transports {
+		for _, version := range []string{"1.1", "1.0"} {
+			for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
+				for _, size := range []int{1, 100_000, 3_000_000} { // the second one is more than is heard, the third more than is dropped
+					t.Run(fmt.Sprintf("%s, HTTP/%s, %d options, %d bytes", transport.name, version, len(opts), size), func(t *testing.T) {
+						t.Parallel()
+						goAhead := make(chan struct{})
+						app := newApp()
+						app.Get("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) {
+							return func(yield func(core.Event, error) bool) {
+								<-goAhead
+								yield(core.Event{Data: strings.Repeat("x", 50_000)}, nil)
+								yield(core.Event{Data: "last"}, nil)
+							}, nil
+						}, opts...))
+						conn := transport.open(t, app)
+						if _, err := io.WriteString(conn, "GET / HTTP/"+version+"\r\nHost: x\r\n\r\n"); err != nil {
+							t.Fatal(err)
+						}
+						in := bufio.NewReader(conn)
+						until(t, in, ": open")
+						said := make(chan struct{})
+						var once sync.Once
+						go func() {
+							defer close(said)
+							for range size/100 + 1 { // it may have to wait, and is told when the connection is gone
+								_, err := io.WriteString(conn, strings.Repeat("j", min(size, 100)))
+								once.Do(func() { close(goAhead) })
+								if err != nil {
+									return
+								}
+							}
+						}()
+						until(t, in, "data: last")
+						rest, err := io.ReadAll(in)
+						if err != nil || version == "1.1" && !strings.HasSuffix(string(rest), "\r\n0\r\n\r\n") {
+							t.Errorf("got %q, %v, want a clean end", rest, err)
+						}
+						_ = conn.Close()
+						receive(t, said, "the end of the client's talk")
+					})
+				}
+			}
+		}
 	}
 }
 

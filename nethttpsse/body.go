@@ -59,12 +59,19 @@ func (c *conn) guardBody(r *http.Request) {
 // leaveBody has net/http read no more of the request's body: not before the
 // headers, since the connection is closed after the response, and not when the
 // handler has returned, since every read fails. The client gets the response all
-// the same, because net/http waits a little after one to a request that was too
-// large, which this one is made to look like.
+// the same.
 func leaveBody(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	last := Unwrap(w)
 	_ = http.NewResponseController(last).SetReadDeadline(time.Unix(1, 0))
+	closeSlowly(last)
+}
+
+// closeSlowly has net/http wait a little before it closes the connection, as it does
+// after a request that was too large, which this one is made to look like. A
+// connection that is closed with unread input is reset, and the client may lose the
+// end of the response.
+func closeSlowly(last http.ResponseWriter) {
 	var b [1]byte
 	_, _ = http.MaxBytesReader(last, io.NopCloser(strings.NewReader("more")), 0).Read(b[:])
 }

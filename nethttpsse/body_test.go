@@ -2,10 +2,13 @@ package nethttpsse_test
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
@@ -60,6 +63,29 @@ func TestBodyBehindAnother(t *testing.T) {
 			}
 			s.shutdown(t)
 		})
+	}
+}
+
+// Then the server has not read all that the client has sent, and closes the
+// connection. The client gets the whole stream all the same.
+func TestBodyBehindAnotherIsLong(t *testing.T) {
+	stream := nethttpsse.Handler(view)
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = readCloser{io.LimitReader(r.Body, 4), r.Body}
+		stream.ServeHTTP(w, r)
+	}))
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.addr, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	const size = 100_000
+	if _, err := fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(got), "\r\n0\r\n\r\n") {
+		t.Errorf("got %q, %v, want a clean end", got, err)
 	}
 }
 

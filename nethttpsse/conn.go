@@ -166,6 +166,9 @@ func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err 
 			_ = c.server.SetReadDeadline(time.Unix(1, 0)) // nothing more is read of its connection
 		}
 		if !c.broken.Load() {
+			if c.leftBody || c.hijacker != nil { // the client has been told of a close
+				closeSlowly(Unwrap(c.w))
+			}
 			return
 		}
 		c.Abort()

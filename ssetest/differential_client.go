@@ -305,7 +305,7 @@ func (r *trial) receive(in *bufio.Reader) error {
 	if err := r.readChunks(in); err != nil {
 		return err
 	}
-	if header.Get("Connection") == "close" && !r.Client.wordy() && r.Client.Leaves == "" {
+	if header.Get("Connection") == "close" && r.Client.Leaves == "" {
 		rest, err := io.ReadAll(in)
 		if err != nil && !r.maySlow() || len(rest) > 0 {
 			return faultf("behind the last chunk come %d bytes, and %v", len(rest), err)

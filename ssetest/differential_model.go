@@ -41,7 +41,7 @@ func (r *trial) judge() {
 // begun checks how the response begins, and reports whether there is a stream.
 func (r *trial) begun(wrong func(string, ...any)) bool {
 	switch {
-	case r.status == 0 && r.end == broken && !r.left && !r.Client.wordy() && r.Client.Body != bodyLong && !r.quick():
+	case r.status == 0 && r.end == broken && !r.left && !r.quick():
 		wrong("got no response: %v", r.how)
 	case r.Refuse != "":
 		r.checkRefusal(wrong)
@@ -281,7 +281,7 @@ type ending struct {
 
 // ending is the one that the session's own end asks for.
 func (r *trial) ending(end core.Summary) ending {
-	// A client of HTTP/1.0 that says more than it should is reset for it.
+	// net/http resets a client of HTTP/1.0 that says more than it should.
 	want := ending{kind: clean, any: r.Closed == panics || r.HTTP10 && (r.Client.wordy() || slowHTTP10 && r.maySlow())}
 	if end.Err != nil && r.ErrorEvent != none && r.ErrorEvent != bad && r.ErrorEvent != panics {
 		want.tail = encode(hookEvent(r.ErrorEvent))
@@ -320,8 +320,6 @@ func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
 	case want.any, r.end == gone, r.end == want.kind:
 	case r.end == clean && errors.Is(end.Cause, core.ErrSlowClient) && r.cameToEnd(got, body):
 		// The very end took too long, and came all the same.
-	case want.kind == clean && r.mount.HoldsAnswers && r.Client.wordy() && !r.leavesHandler():
-		// fasthttp closes a connection on which something is unread, and so resets it.
 	case want.kind == clean && r.left: // half, and it was noticed behind the end
 	case want.kind == clean && r.maySlow() && (end.Cause != nil || end.Err != nil): // it did not take the end
 	default:
