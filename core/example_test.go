@@ -116,7 +116,7 @@ data: out of order
 	// Output:
 	// roof 20
 	// cellar 19
-	// core: data of event "" (type "") is no core_test.reading: invalid character 'o' looking for beginning of value
+	// core: data of event "" (type "") is not a core_test.reading: invalid character 'o' looking for beginning of value
 }
 
 func ExampleRead() {

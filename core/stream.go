@@ -35,14 +35,19 @@ func Values[T any](typ string, seq iter.Seq2[T, error]) Stream {
 
 // Decode undoes [Values]: each event's Data is read as the JSON of a T. The
 // first error, the stream's or the decoder's, is the last element. An event's
-// Type does not matter; filter the stream first if it does.
+// Type does not matter; filter the stream first if it does. An event without
+// data has no value and is passed over: a comment, say, or one that only sets an
+// ID.
 func Decode[T any](s Stream) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for e, err := range s {
+			if err == nil && e.Data == "" {
+				continue
+			}
 			var v, zero T
 			if err == nil {
 				if err = json.Unmarshal([]byte(e.Data), &v); err != nil {
-					v, err = zero, fmt.Errorf("core: data of event %q (type %q) is no %T: %w", e.ID, e.Type, zero, err)
+					v, err = zero, fmt.Errorf("core: data of event %q (type %q) is not a %T: %w", e.ID, e.Type, zero, err)
 				}
 			}
 			if !yield(v, err) || err != nil {

@@ -103,14 +103,19 @@ func TestDecode(t *testing.T) {
 		{"none", pairs[core.Event](t, nil), nil, ""},
 		{"values", pairs(t, nil, event(`{"symbol":"A","value":1.5}`), event(`{}`)), []price{{"A", 1.5}, {}}, ""},
 		{"nothing of one is left in the next", pairs(t, nil, event(`{"symbol":"A","value":1}`), event(`{"value":2}`)), []price{{"A", 1}, {"", 2}}, ""},
+		{
+			"what has no data has no value",
+			pairs(t, nil, core.Event{Comment: "open"}, core.Event{Retry: time.Second}, core.Event{ID: "6"}, event(`{"symbol":"A","value":1}`), event("")),
+			[]price{{"A", 1}}, "",
+		},
 		{"the stream's error", pairs(t, errGenerator, event(`{}`), event(`nonsense`)), []price{{}}, errGenerator.Error()},
 		{
 			"no JSON", pairs(t, nil, event(`{}`), event(`{"symbol":"A",`), event(`{}`)), []price{{}},
-			`core: data of event "7" (type "price") is no core_test.price: unexpected end of JSON input`,
+			`core: data of event "7" (type "price") is not a core_test.price: unexpected end of JSON input`,
 		},
 		{
 			"another type", pairs(t, nil, event(`{"symbol":"A","value":"high"}`), event(`{}`)), nil,
-			`core: data of event "7" (type "price") is no core_test.price: json: cannot unmarshal string into Go struct field price.value of type float64`,
+			`core: data of event "7" (type "price") is not a core_test.price: json: cannot unmarshal string into Go struct field price.value of type float64`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
