@@ -36,6 +36,10 @@ var ErrGroupFull = errors.New("core: the group is full")
 // ErrEventTooLarge ends a stream that [Parser.MaxEventSize] was too small for.
 var ErrEventTooLarge = errors.New("core: event too large")
 
+// ErrNotStream is the end of a response that was not an event stream, whatever its
+// media type said: it had bytes, and no line that an event stream can have.
+var ErrNotStream = errors.New("core: not an event stream")
+
 // A RefusedError says that a stream could not begin. Nothing has been written:
 // the host answers with Status, and with a Retry-After if RetryAfter is not zero.
 type RefusedError struct {

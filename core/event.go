@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +100,54 @@ func (e *Event) appendTo(b []byte) ([]byte, error) {
 		return append(b, "\n\n"...), nil
 	}
 	return append(appendLines(b, false, e.Data), '\n'), nil
+}
+
+// UnmarshalText undoes AppendText, and implements [encoding.TextUnmarshaler]:
+// text is the wire form of one event, to its blank line. It is for those who keep
+// events in that form; a [Parser] reads streams. If text is not one event, that
+// is an error, and e stays as it was.
+func (e *Event) UnmarshalText(text []byte) error {
+	if i := bytes.Index(text, []byte("\n\n")); i <= 0 || i != len(text)-2 || text[0] == '\n' || bytes.IndexByte(text, '\r') >= 0 {
+		return fmt.Errorf("core: the text %.40q is not an event: it must be lines that end with LF, and one blank line", text)
+	}
+	var (
+		got             Event
+		data            []byte
+		lines, comments int
+	)
+	for line := range bytes.SplitSeq(text[:len(text)-2], []byte("\n")) {
+		name, value := field(line)
+		switch string(name) {
+		case "data":
+			if lines++; lines == 1 {
+				data = slices.Clip(value) // most events have but one line
+			} else {
+				data = append(append(data, '\n'), value...)
+			}
+		case "id":
+			got.ID = validUTF8(string(value))
+		case "event":
+			if got.Type = e.Type; string(value) != e.Type { // it often is the one of the event before
+				got.Type = validUTF8(string(value))
+			}
+		case "retry":
+			got.Retry, _ = milliseconds(value)
+		case "":
+			if comments++; comments > 1 {
+				got.Comment += "\n"
+			}
+			got.Comment += validUTF8(string(value))
+		}
+	}
+	if comments > 0 {
+		got.Comment = comment(got.Comment)
+	}
+	if lines == 0 && (got.ID != "" || got.Type != "" || got.Comment == "" && got.Retry == 0) {
+		return fmt.Errorf("core: the text %.40q is not an event: it has no data line", text)
+	}
+	got.Data = validUTF8(string(data))
+	*e = got
+	return nil
 }
 
 // check returns an error that names the field which cannot be written.

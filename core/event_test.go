@@ -369,3 +369,41 @@ func TestJSONFails(t *testing.T) {
 		t.Errorf("got error %v, want it to wrap %v", err, errFailing)
 	}
 }
+
+// UnmarshalText takes one event in its wire form; FuzzRoundTrip has those that are.
+func TestEventUnmarshalText(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       core.Event
+		err        string
+	}{
+		{name: "all fields", text: ": a\n: b\nid: 1\nevent: t\nretry: 5\ndata: x\ndata: y\n\n", want: core.Event{ID: "1", Type: "t", Data: "x\ny", Comment: "a\nb", Retry: 5 * time.Millisecond}},
+		{name: "no spaces", text: ":\ndata:x\n\n", want: core.Event{Data: "x", Comment: " "}},
+		{name: "unknown field", text: "foo: 1\ndata: x\n\n", want: core.Event{Data: "x"}},
+		{name: "nothing", err: "blank line"},
+		{name: "a blank line", text: "\n", err: "blank line"},
+		{name: "blank lines", text: "\n\n", err: "blank line"},
+		{name: "blank lines first", text: "\n\ndata: x\n\n", err: "blank line"},
+		{name: "a blank line first", text: "\ndata: x\n\n", err: "blank line"},
+		{name: "a blank line too many", text: "data: x\n\n\n", err: "blank line"},
+		{name: "no blank line", text: "data: x\n", err: "blank line"},
+		{name: "no line end", text: "data: x", err: "blank line"},
+		{name: "two events", text: "data: x\n\ndata: y\n\n", err: "blank line"},
+		{name: "CR", text: "data: x\ry\n\n", err: "LF"},
+		{name: "an ID alone", text: "id: 1\n\n", err: "no data line"},
+		{name: "a type and a comment", text: ": c\nevent: t\n\n", err: "no data line"},
+		{name: "an unknown field alone", text: "foo: 1\n\n", err: "no data line"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := core.Event{ID: "before", Type: "t", Data: "d"}
+			got := before
+			err := got.UnmarshalText([]byte(tt.text))
+			switch {
+			case tt.err == "" && (err != nil || got != tt.want):
+				t.Errorf("got %+v, %v, want %+v", got, err, tt.want)
+			case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err) || got != before):
+				t.Errorf("got %+v, %v, want the event as it was, and an error about %s", got, err, tt.err)
+			}
+		})
+	}
+}

@@ -165,7 +165,8 @@ func ExampleParser_comments() {
 	// Output:
 	// "hello" "" 0s <nil>
 	// "" "" 500ms <nil>
-	// "note" "x" 0s <nil>
+	// "note" "" 0s <nil>
+	// "" "x" 0s <nil>
 }
 
 func ExampleEvery() {

@@ -2,10 +2,12 @@ package core_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,32 +85,25 @@ type parsed struct {
 // time or memory.
 func reference(wire string, comments bool) parsed {
 	var (
-		p                      parsed
-		id, typ, data, comment string
-		hasComment             bool
-		retry                  time.Duration
-		text                   = strings.TrimPrefix(decodeUTF8(wire), "\uFEFF")
-		lines                  = lineEnds.Split(text, -1)
+		p             parsed
+		id, typ, data string
+		retry         time.Duration
+		text          = strings.TrimPrefix(decodeUTF8(wire), "\uFEFF")
+		lines         = lineEnds.Split(text, -1)
 	)
 	for _, line := range lines[:len(lines)-1] { // the last one has no end
-		if line == "" { //nolint:nestif // the standard's own steps, one by one
+		if line == "" {
 			p.lastEventID = id
-			if hasComment {
-				if comment = strings.TrimSuffix(comment, "\n"); comment == "" {
-					comment = " "
-				}
-			}
-			aside := core.Event{Retry: retry, Comment: comment}
 			e := core.Event{ID: id, Type: typ, Data: strings.TrimSuffix(data, "\n")}
 			if data != "" && e != (core.Event{}) { // together they are an event
-				e.Retry, e.Comment = retry, comment
-			} else if comments && aside != (core.Event{}) {
-				p.events = append(p.events, aside)
+				e.Retry = retry
+			} else if comments && retry > 0 {
+				p.events = append(p.events, core.Event{Retry: retry})
 			}
 			if data != "" {
 				p.events = append(p.events, e)
 			}
-			typ, data, comment, hasComment, retry = "", "", "", false, 0
+			typ, data, retry = "", "", 0
 			continue
 		}
 		name, value, _ := strings.Cut(line, ":")
@@ -128,11 +123,43 @@ func reference(wire string, comments bool) parsed {
 			retry = time.Duration(ms) * time.Millisecond
 			p.retry = retry
 		case name == "" && comments:
-			comment += value + "\n"
-			hasComment = true
+			if value == "" {
+				value = " "
+			}
+			p.events = append(p.events, core.Event{Comment: value})
 		}
 	}
+	if comments && retry > 0 {
+		p.events = append(p.events, core.Event{Retry: retry})
+	}
 	return p
+}
+
+// foreign reports whether a whole response has nothing of an event stream.
+func foreign(wire string) bool {
+	text := strings.TrimPrefix(decodeUTF8(wire), "\uFEFF")
+	lines := lineEnds.Split(text, -1)
+	some := false
+	if wire == "\xEF" || wire == "\xEF\xBB" {
+		return false // less than a byte order mark
+	}
+	for i, line := range lines {
+		name, _, colon := strings.Cut(line, ":")
+		switch {
+		case line == "":
+		case name == "" || name == "data" || name == "event" || name == "id" || name == "retry":
+			if i < len(lines)-1 || !some {
+				return false
+			}
+		case i == len(lines)-1 && !some && !colon && slices.ContainsFunc([]string{"data", "event", "id", "retry"}, func(known string) bool {
+			return strings.HasPrefix(known, line)
+		}):
+			return false
+		default:
+			some = true
+		}
+	}
+	return some
 }
 
 // pieces reads its bytes in random pieces, some of them empty, and ends in
@@ -174,7 +201,11 @@ func FuzzRead(f *testing.F) {
 			"pieces": &pieces{wire, random, 1 + int(size)},
 		} {
 			p := core.Parser{Comments: comments}
-			got := parsed{events: events(t, p.Read(r)), lastEventID: p.LastEventID, retry: p.Retry}
+			found, err := drain(t, p.Read(r))
+			if errors.Is(err, core.ErrNotStream) != foreign(string(wire)) || err != nil && !errors.Is(err, core.ErrNotStream) {
+				t.Errorf("%s: got error %v, want one that it is not a stream: %t", name, err, foreign(string(wire)))
+			}
+			got := parsed{events: found, lastEventID: p.LastEventID, retry: p.Retry}
 			same(t, name, got, want)
 			size := 0
 			for _, e := range got.events {
@@ -214,16 +245,33 @@ func FuzzRoundTrip(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// Twice, so that nothing of one is left for the other.
-		wire = append(wire, wire...)
-		p := core.Parser{Comments: true}
-		got := parsed{events: events(t, p.Read(bytes.NewReader(wire))), lastEventID: p.LastEventID, retry: p.Retry}
-		same(t, "round trip", got, parsed{[]core.Event{want, want}, want.ID, want.Retry})
-
-		again, err := got.events[0].AppendText(nil)
-		if err != nil || !bytes.Equal(again, wire[:len(wire)/2]) && retry <= math.MaxInt64-1_000_000 {
-			t.Errorf("encoded again: got %q, %v, want %q", again, err, wire[:len(wire)/2])
+		got := core.Event{ID: "of", Type: "another", Data: "event", Comment: "x", Retry: time.Hour}
+		if err := got.UnmarshalText(wire); err != nil || got != want {
+			t.Errorf("UnmarshalText: got %+v, %v, want %+v", got, err, want)
 		}
+		again, err := got.AppendText(nil)
+		if err != nil || !bytes.Equal(again, wire) && retry <= math.MaxInt64-1_000_000 {
+			t.Errorf("encoded again: got %q, %v, want %q", again, err, wire)
+		}
+
+		// In a stream a comment is an event for each of its lines. Twice, so that
+		// nothing of one is left for the other.
+		p := core.Parser{Comments: true}
+		found := parsed{events: events(t, p.Read(bytes.NewReader(slices.Concat(wire, wire)))), lastEventID: p.LastEventID, retry: p.Retry}
+		var parts []core.Event
+		if want.Comment != "" {
+			for line := range strings.SplitSeq(want.Comment, "\n") {
+				if line == "" {
+					line = " "
+				}
+				parts = append(parts, core.Event{Comment: line})
+			}
+		}
+		rest := want
+		if rest.Comment = ""; rest != (core.Event{}) || want.Comment == "" {
+			parts = append(parts, rest)
+		}
+		same(t, "in a stream", found, parsed{slices.Concat(parts, parts), want.ID, want.Retry})
 	})
 }
 

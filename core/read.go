@@ -13,6 +13,7 @@ import (
 const (
 	defaultMaxEventSize = 16 << 20
 	readSize            = 4 << 10
+	excerptSize         = 400
 )
 
 // Read parses an event stream as section 9.2.6 of the WHATWG HTML standard
@@ -29,9 +30,17 @@ type Parser struct {
 	MaxEventSize int
 
 	// Comments makes Read yield comments as well, and reconnection times that
-	// no event came with: as events of their own that have nothing else, or in
-	// the event in whose block they stood. An empty comment is read as a space.
+	// no event came with, as events that have nothing else. A comment is one
+	// line, and is yielded when that line has come, in front of the event in
+	// whose block it stands. An empty one is read as a space.
 	Comments bool
+
+	// Positions makes Read yield where the stream moves the last event ID, or
+	// resets it, without an event: as an event of this Type that has the new ID
+	// and no data. So the ID of each event, comments and reconnection times
+	// aside, is where the stream stands. Choose a Type that the stream does not
+	// use. Empty, the default, yields none.
+	Positions string
 
 	// LastEventID is the last event ID that the stream has committed, with or
 	// without an event. An event that brings no ID of its own has this one. Set
@@ -45,7 +54,8 @@ type Parser struct {
 
 // Read parses r to its end. The stream is for one use, by one goroutine. A read
 // error other than [io.EOF] is its last element; an event that no blank line
-// ended is discarded.
+// ended is discarded. If r ends and had no line that an event stream can have,
+// [ErrNotStream] is the last element.
 //
 // Type is as it was sent: empty where the DOM says "message". Invalid UTF-8
 // becomes U+FFFD.
@@ -55,7 +65,14 @@ func (p *Parser) Read(r io.Reader) Stream {
 		if b.max <= 0 {
 			b.max = defaultMaxEventSize
 		}
-		if err := b.read(r); err != nil && !errors.Is(err, errStopped) {
+		err := b.read(r)
+		if errors.Is(err, errStopped) {
+			return
+		}
+		if p.Comments && b.retry > 0 && !yield(Event{Retry: b.retry}, nil) { // it holds without a blank line
+			return
+		}
+		if err != nil {
 			yield(Event{}, err)
 		}
 	}
@@ -76,14 +93,15 @@ type block struct {
 	nextType int
 	data     []byte
 	hasData  bool
-	comment  []byte
-	comments int
 	retry    time.Duration
+
+	known bool   // a line of an event stream has come
+	other string // the beginning of the first line that is none
 }
 
 // size is what of the block is kept. A line counts whole while it is read, so
 // that the limit does not depend on how the reads fall.
-func (b *block) size() int { return len(b.id) + len(b.typ) + len(b.data) + len(b.comment) }
+func (b *block) size() int { return len(b.id) + len(b.typ) + len(b.data) }
 
 // read cuts r into lines. A line ends at LF, CR or CRLF; a CR is acted upon at
 // once, and an LF right behind it is then swallowed. No byte is looked at twice
@@ -143,7 +161,10 @@ func (b *block) read(r io.Reader) error {
 		}
 		switch {
 		case failure == io.EOF: //nolint:errorlint // a wrapped one is a failure
-			return nil
+			if start {
+				pos = end // less than a byte order mark
+			}
+			return b.end(buf[pos:end])
 		case failure != nil:
 			return fmt.Errorf("core: read: %w", failure)
 		}
@@ -191,10 +212,7 @@ func (b *block) line(line []byte) error {
 	if len(line)+b.size() > b.max {
 		return b.tooLarge()
 	}
-	name, value, _ := bytes.Cut(line, []byte(":"))
-	if len(value) > 0 && value[0] == ' ' {
-		value = value[1:]
-	}
+	name, value := field(line)
 	switch string(name) {
 	case "data":
 		if b.hasData {
@@ -214,15 +232,51 @@ func (b *block) line(line []byte) error {
 			b.parser.Retry = d
 		}
 	case "":
-		if b.parser.Comments {
-			if b.comments > 0 {
-				b.comment = append(b.comment, '\n')
+		if b.parser.Comments && !b.yield(Event{Comment: comment(validUTF8(string(value)))}, nil) {
+			return errStopped
+		}
+	default:
+		if b.other == "" {
+			b.other = string(line[:min(len(line), excerptSize)])
+		}
+		return nil
+	}
+	b.known = true
+	return nil
+}
+
+// field cuts a line in two. The name of a comment is empty.
+func field(line []byte) (name, value []byte) {
+	name, value, _ = bytes.Cut(line, []byte(":"))
+	if len(value) > 0 && value[0] == ' ' {
+		value = value[1:]
+	}
+	return name, value
+}
+
+// comment returns what stands for a comment, which cannot be empty.
+func comment(text string) string {
+	if text == "" {
+		return " "
+	}
+	return text
+}
+
+// end looks at a whole response, of which rest has no line end.
+func (b *block) end(rest []byte) error {
+	if b.known {
+		return nil
+	}
+	other := b.other
+	if other == "" {
+		other = string(rest[:min(len(rest), excerptSize)])
+		for _, name := range []string{"", "data", "event", "id", "retry"} {
+			if strings.HasPrefix(other, name+":") || strings.HasPrefix(name, other) {
+				return nil
 			}
-			b.comments++
-			b.comment = append(b.comment, value...)
 		}
 	}
-	return nil
+	return fmt.Errorf("%w: it begins with the line %.100q", ErrNotStream, other)
 }
 
 func (b *block) tooLarge() error {
@@ -247,26 +301,25 @@ func (b *block) typeOf(value []byte) string {
 // dispatch acts on a blank line: the ID is committed whether or not there is an
 // event, and there is one only if there was a data line.
 func (b *block) dispatch() error {
-	b.parser.LastEventID = b.id
-	aside := Event{Retry: b.retry, Comment: validUTF8(string(b.comment))}
-	if b.comments > 0 && aside.Comment == "" {
-		aside.Comment = " "
-	}
-	has, e := b.hasData, Event{ID: b.id, Type: b.typ, Data: validUTF8(string(b.data))}
-	b.typ, b.data, b.hasData = "", b.data[:0], false
-	b.comment, b.comments, b.retry = b.comment[:0], 0, 0
+	p := b.parser
+	moved := p.Positions != "" && !b.hasData && p.LastEventID != b.id
+	p.LastEventID = b.id
+	has, e := b.hasData, Event{ID: b.id, Type: b.typ, Data: validUTF8(string(b.data)), Retry: b.retry}
+	b.typ, b.data, b.hasData, b.retry = "", b.data[:0], false, 0
 	if cap(b.data) > 16*readSize {
 		b.data = nil
 	}
 
-	alone := !has || e == Event{} // together they would not be an event
-	if alone && b.parser.Comments && aside != (Event{}) && !b.yield(aside, nil) {
-		return errStopped
+	if retry := e.Retry; retry > 0 && (!has || e == Event{Retry: retry}) { // together they would not be an event
+		e.Retry = 0
+		if p.Comments && !b.yield(Event{Retry: retry}, nil) {
+			return errStopped
+		}
 	}
-	if !alone {
-		e.Retry, e.Comment = aside.Retry, aside.Comment
+	if moved {
+		e.Type = p.Positions
 	}
-	if has && !b.yield(e, nil) {
+	if (has || moved) && !b.yield(e, nil) {
 		return errStopped
 	}
 	return nil

@@ -93,6 +93,7 @@ var parserTests = []struct {
 	name, wire string
 	want       parsed
 	noted      []core.Event
+	other      string // the line that core.ErrNotStream shows
 }{
 	{name: "nothing", wire: ""},
 	{name: "blank lines", wire: "\n\n\n"},
@@ -101,13 +102,13 @@ var parserTests = []struct {
 		name:  "all fields",
 		wire:  ": c\nid: 7\nevent: add\nretry: 1000\ndata: x\n\n",
 		want:  parsed{[]core.Event{{ID: "7", Type: "add", Data: "x", Retry: time.Second}}, "7", time.Second},
-		noted: []core.Event{{ID: "7", Type: "add", Data: "x", Retry: time.Second, Comment: "c"}},
+		noted: []core.Event{{Comment: "c"}, {ID: "7", Type: "add", Data: "x", Retry: time.Second}},
 	},
 	{
 		name:  "fields in another order",
 		wire:  "data: x\nretry: 1000\nevent: add\nid: 7\n: c\n\n",
 		want:  parsed{[]core.Event{{ID: "7", Type: "add", Data: "x", Retry: time.Second}}, "7", time.Second},
-		noted: []core.Event{{ID: "7", Type: "add", Data: "x", Retry: time.Second, Comment: "c"}},
+		noted: []core.Event{{Comment: "c"}, {ID: "7", Type: "add", Data: "x", Retry: time.Second}},
 	},
 
 	// Byte order marks.
@@ -132,7 +133,7 @@ var parserTests = []struct {
 	{name: "no colon", wire: "data\n\n", want: parsed{events: []core.Event{{}}}},
 	{name: "names without a colon", wire: "id: 1\nevent: t\ndata\nid\nevent\n\n", want: parsed{events: []core.Event{{}}}},
 	{name: "case counts", wire: "Data: x\nDATA: y\ndata: z\n\n", want: parsed{events: []core.Event{{Data: "z"}}}},
-	{name: "case counts alone", wire: "DATA: x\nID: 1\nRetry: 5\n\n"},
+	{name: "case counts alone", wire: "DATA: x\nID: 1\nRetry: 5\n\n", other: "DATA: x"},
 	{name: "unknown names", wire: "datax: a\ndat: b\nfoo\nfoo: c\ndata: x\n\n", want: parsed{events: []core.Event{{Data: "x"}}}},
 	{name: "space before the name", wire: " data: x\n\ndata: y\n\n", want: parsed{events: []core.Event{{Data: "y"}}}},
 	{name: "space behind the name", wire: "data : x\n\ndata: y\n\n", want: parsed{events: []core.Event{{Data: "y"}}}},
@@ -142,12 +143,12 @@ var parserTests = []struct {
 	{
 		name: "other alphabets", wire: "id: é\nevent: 時間\ndata: 当前\n: ß\n\n",
 		want:  parsed{events: []core.Event{{ID: "é", Type: "時間", Data: "当前"}}, lastEventID: "é"},
-		noted: []core.Event{{ID: "é", Type: "時間", Data: "当前", Comment: "ß"}},
+		noted: []core.Event{{Comment: "ß"}, {ID: "é", Type: "時間", Data: "当前"}},
 	},
 	{
 		name: "invalid UTF-8", wire: "id: \xFF\nevent: \xE2\x82\ndata: \xF0\x9F\x98x\ndata: \xC0\xAF\n: \xED\xA0\n\n",
 		want:  parsed{events: []core.Event{{ID: "\uFFFD", Type: "\uFFFD", Data: "\uFFFDx\n\uFFFD\uFFFD"}}, lastEventID: "\uFFFD"},
-		noted: []core.Event{{ID: "\uFFFD", Type: "\uFFFD", Data: "\uFFFDx\n\uFFFD\uFFFD", Comment: "\uFFFD\uFFFD"}},
+		noted: []core.Event{{Comment: "\uFFFD\uFFFD"}, {ID: "\uFFFD", Type: "\uFFFD", Data: "\uFFFDx\n\uFFFD\uFFFD"}},
 	},
 
 	// Data.
@@ -158,6 +159,23 @@ var parserTests = []struct {
 	{name: "lines apart", wire: "data: a\nid: 1\ndata: b\n\n", want: parsed{events: []core.Event{{ID: "1", Data: "a\nb"}}, lastEventID: "1"}},
 	{name: "two events", wire: "data: a\n\ndata: b\n\n", want: parsed{events: []core.Event{{Data: "a"}, {Data: "b"}}}},
 	{name: "more blank lines", wire: "\n\ndata: a\n\n\n\ndata: b\n\n\n", want: parsed{events: []core.Event{{Data: "a"}, {Data: "b"}}}},
+	// What is not an event stream. A response may be cut anywhere.
+	{name: "JSON", wire: `{"error": "no such model"}`, other: `{"error": "no such model"}`},
+	{name: "JSON of lines", wire: "\n{\n\"data\": 1\n}\n", other: "{"},
+	{name: "a page", wire: "<!DOCTYPE html>\n\n<title>data: x</title>\n", other: "<!DOCTYPE html>"},
+	{name: "a word", wire: "OK", other: "OK"},
+	{name: "unknown lines", wire: "foo: 1\n\nbar\n\n", other: "foo: 1"},
+	{name: "a long line", wire: strings.Repeat("é", 1000), other: strings.Repeat("é", 100)},
+	{name: "a page with a comment", wire: "<p>\n: c\n</p>\n", noted: []core.Event{{Comment: "c"}}},
+	{name: "a page with a retry that is none", wire: "<p>\nretry: soon\n</p>\n"},
+	{name: "a page with a type", wire: "<p>\nevent\n</p>\n"},
+	{name: "a page with an ID", wire: "<p>\nid\n</p>\n"},
+	{name: "a start of a name", wire: "dat"},
+	{name: "a start of a value", wire: "data: x"},
+	{name: "a comment that is cut", wire: ":x"},
+	{name: "another start", wire: "dada", other: "dada"},
+	{name: "another name", wire: "datas:", other: "datas:"},
+
 	{name: "no blank line", wire: "data: a\n\ndata: b\n", want: parsed{events: []core.Event{{Data: "a"}}}},
 	{name: "no line end", wire: "data: a\n\ndata: b", want: parsed{events: []core.Event{{Data: "a"}}}},
 
@@ -185,23 +203,24 @@ var parserTests = []struct {
 
 	// Reconnection times.
 	{name: "retry", wire: "retry: 1500\n\n", want: parsed{retry: 1500 * time.Millisecond}, noted: []core.Event{{Retry: 1500 * time.Millisecond}}},
-	{name: "retry at once", wire: "retry: 1500\n", want: parsed{retry: 1500 * time.Millisecond}},
+	{name: "retry at once", wire: "retry: 1500\n", want: parsed{retry: 1500 * time.Millisecond}, noted: []core.Event{{Retry: 1500 * time.Millisecond}}},
+	{name: "retry at once in an event that does not end", wire: "data: x\nretry: 1500\n", want: parsed{retry: 1500 * time.Millisecond}, noted: []core.Event{{Retry: 1500 * time.Millisecond}}},
 	{name: "retry not ended", wire: "retry: 1500", want: parsed{}},
 	{name: "retry of zero", wire: "retry: 5\nretry: 0\n\n", want: parsed{}},
 	{name: "the last retry", wire: "retry: 5\nretry: 6\n\n", want: parsed{retry: 6 * time.Millisecond}, noted: []core.Event{{Retry: 6 * time.Millisecond}}},
 	{name: "leading zeros", wire: "retry: 00010\n\n", want: parsed{retry: 10 * time.Millisecond}, noted: []core.Event{{Retry: 10 * time.Millisecond}}},
-	{name: "many leading zeros", wire: "retry: " + strings.Repeat("0", 40) + "7\n", want: parsed{retry: 7 * time.Millisecond}},
-	{name: "empty retry", wire: "retry: 5\nretry:\nretry\nretry: \n", want: parsed{retry: 5 * time.Millisecond}},
+	{name: "many leading zeros", wire: "retry: " + strings.Repeat("0", 40) + "7\n", want: parsed{retry: 7 * time.Millisecond}, noted: []core.Event{{Retry: 7 * time.Millisecond}}},
+	{name: "empty retry", wire: "retry: 5\nretry:\nretry\nretry: \n", want: parsed{retry: 5 * time.Millisecond}, noted: []core.Event{{Retry: 5 * time.Millisecond}}},
 	{
 		name: "no digits",
 		wire: "retry: 5\nretry: +6\nretry: -6\nretry: 6s\nretry: 6.0\nretry: 0x6\nretry:  6\nretry: 6 \nretry: 1e3\nretry: 1_0\nretry: ٣\nretry: ６\n",
-		want: parsed{retry: 5 * time.Millisecond},
+		want: parsed{retry: 5 * time.Millisecond}, noted: []core.Event{{Retry: 5 * time.Millisecond}},
 	},
-	{name: "the longest retry", wire: "retry: 9223372036854\n", want: parsed{retry: longestRetry}},
-	{name: "beyond the longest retry", wire: "retry: 9223372036855\n", want: parsed{retry: longestRetry}},
-	{name: "beyond 63 bits", wire: "retry: 9223372036854775808\n", want: parsed{retry: longestRetry}},
-	{name: "beyond 64 bits", wire: "retry: 18446744073709551617\n", want: parsed{retry: longestRetry}},
-	{name: "a hundred digits", wire: "retry: " + strings.Repeat("9", 100) + "\n", want: parsed{retry: longestRetry}},
+	{name: "the longest retry", wire: "retry: 9223372036854\n", want: parsed{retry: longestRetry}, noted: []core.Event{{Retry: longestRetry}}},
+	{name: "beyond the longest retry", wire: "retry: 9223372036855\n", want: parsed{retry: longestRetry}, noted: []core.Event{{Retry: longestRetry}}},
+	{name: "beyond 63 bits", wire: "retry: 9223372036854775808\n", want: parsed{retry: longestRetry}, noted: []core.Event{{Retry: longestRetry}}},
+	{name: "beyond 64 bits", wire: "retry: 18446744073709551617\n", want: parsed{retry: longestRetry}, noted: []core.Event{{Retry: longestRetry}}},
+	{name: "a hundred digits", wire: "retry: " + strings.Repeat("9", 100) + "\n", want: parsed{retry: longestRetry}, noted: []core.Event{{Retry: longestRetry}}},
 	{
 		name: "retry in an event", wire: "retry: 5\ndata: x\n\ndata: y\n\n",
 		want: parsed{events: []core.Event{{Data: "x", Retry: 5 * time.Millisecond}, {Data: "y"}}, retry: 5 * time.Millisecond},
@@ -211,24 +230,25 @@ var parserTests = []struct {
 	{name: "comment", wire: ": c\n\n", noted: []core.Event{{Comment: "c"}}},
 	{name: "comment without a space", wire: ":c\n\n", noted: []core.Event{{Comment: "c"}}},
 	{name: "comment with two spaces", wire: ":  c\n\n", noted: []core.Event{{Comment: " c"}}},
-	{name: "comment of lines", wire: ": a\n: b\n\n", noted: []core.Event{{Comment: "a\nb"}}},
+	{name: "comment of lines", wire: ": a\n: b\n\n", noted: []core.Event{{Comment: "a"}, {Comment: "b"}}},
 	{name: "empty comment", wire: ":\n\n", noted: []core.Event{{Comment: " "}}},
 	{name: "comment of a space", wire: ": \n\n", noted: []core.Event{{Comment: " "}}},
-	{name: "two empty comments", wire: ":\n:\n\n", noted: []core.Event{{Comment: "\n"}}},
+	{name: "two empty comments", wire: ":\n:\n\n", noted: []core.Event{{Comment: " "}, {Comment: " "}}},
+	{name: "comments without a blank line", wire: ": a\n:\n: b\n", noted: []core.Event{{Comment: "a"}, {Comment: " "}, {Comment: "b"}}},
 	{name: "comment like a field", wire: ":data: x\n\n", noted: []core.Event{{Comment: "data: x"}}},
-	{name: "comment not ended", wire: ": c\n"},
+	{name: "comment not ended", wire: ": c"},
 	{name: "comment blocks", wire: ": a\n\n: b\n\n", noted: []core.Event{{Comment: "a"}, {Comment: "b"}}},
 	{
 		name: "comment in an event", wire: "data: x\n: c\ndata: y\n\n",
 		want:  parsed{events: []core.Event{{Data: "x\ny"}}},
-		noted: []core.Event{{Data: "x\ny", Comment: "c"}},
+		noted: []core.Event{{Comment: "c"}, {Data: "x\ny"}},
 	},
 	{
 		name: "empty comment in an event", wire: ":\ndata: x\n\n",
 		want:  parsed{events: []core.Event{{Data: "x"}}},
-		noted: []core.Event{{Data: "x", Comment: " "}},
+		noted: []core.Event{{Comment: " "}, {Data: "x"}},
 	},
-	{name: "comment and retry", wire: "retry: 5\n: c\n\n", want: parsed{retry: 5 * time.Millisecond}, noted: []core.Event{{Comment: "c", Retry: 5 * time.Millisecond}}},
+	{name: "comment and retry", wire: "retry: 5\n: c\n\n", want: parsed{retry: 5 * time.Millisecond}, noted: []core.Event{{Comment: "c"}, {Retry: 5 * time.Millisecond}}},
 	{name: "comment and ID", wire: "id: 1\n: c\n\n", want: parsed{lastEventID: "1"}, noted: []core.Event{{Comment: "c"}}},
 	{name: "comment and type", wire: "event: t\n: c\n\n", noted: []core.Event{{Comment: "c"}}},
 	{
@@ -244,12 +264,12 @@ var parserTests = []struct {
 	{
 		name: "comment and an empty event with an ID", wire: "id: 1\n: c\ndata\n\n",
 		want:  parsed{events: []core.Event{{ID: "1"}}, lastEventID: "1"},
-		noted: []core.Event{{ID: "1", Comment: "c"}},
+		noted: []core.Event{{Comment: "c"}, {ID: "1"}},
 	},
 	{
 		name: "comment and an empty event with a type", wire: "event: t\n: c\ndata\n\n",
 		want:  parsed{events: []core.Event{{Type: "t"}}},
-		noted: []core.Event{{Type: "t", Comment: "c"}},
+		noted: []core.Event{{Comment: "c"}, {Type: "t"}},
 	},
 	{
 		name: "comments are of their block", wire: ": c\n\ndata: x\n\n",
@@ -276,8 +296,11 @@ func TestParser(t *testing.T) {
 						t.Helper()
 						p := core.Parser{Comments: comments}
 						got, err := drain(t, p.Read(r))
-						if err != nil {
+						if tt.other == "" && err != nil {
 							t.Errorf("%s: got error %v, want none", how, err)
+						}
+						if tt.other != "" && (!errors.Is(err, core.ErrNotStream) || !strings.HasSuffix(fmt.Sprint(err), fmt.Sprintf("%q", tt.other))) {
+							t.Errorf("%s: got error %v, want %v with %q", how, err, core.ErrNotStream, tt.other)
 						}
 						same(t, how, parsed{got, p.LastEventID, p.Retry}, want)
 					}
@@ -293,6 +316,51 @@ func TestParser(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// An ID that moves without an event is shown to who wants it, once.
+func TestParserPositions(t *testing.T) {
+	for _, tt := range []struct {
+		name, wire string
+		from       string
+		comments   bool
+		want       []core.Event
+	}{
+		{name: "moved", wire: "id: 1\ndata: a\n\nid: 7\n\n", want: []core.Event{{ID: "1", Data: "a"}, {ID: "7", Type: "at"}}},
+		{name: "reset", wire: "id: 1\ndata: a\n\nid\n\n", want: []core.Event{{ID: "1", Data: "a"}, {Type: "at"}}},
+		{name: "reset by an event", wire: "id: 1\ndata: a\n\nid\ndata: b\n\n", want: []core.Event{{ID: "1", Data: "a"}, {Data: "b"}}},
+		{name: "an event that brings none", wire: "id: 7\n\ndata: a\n\n", want: []core.Event{{ID: "7", Type: "at"}, {ID: "7", Data: "a"}}},
+		{name: "the type of a block without data", wire: "event: t\nid: 7\n\n", want: []core.Event{{ID: "7", Type: "at"}}},
+		{name: "the same again", wire: "id: 7\n\nid: 7\n\n\n", want: []core.Event{{ID: "7", Type: "at"}}},
+		{name: "the one that was resumed", wire: "id: 7\n\nid: 8\n\n", from: "7", want: []core.Event{{ID: "8", Type: "at"}}},
+		{name: "back and forth in one block", wire: "id: 8\nid: 7\n\n", from: "7"},
+		{name: "with NUL", wire: "id: 8\x00\n\n", from: "7"},
+		{name: "not ended", wire: "id: 8\n", from: "7"},
+		{name: "a block of nothing", wire: "event: t\n\n\n", from: "7"},
+		{
+			name: "with a retry and a comment", wire: ": c\nid: 8\nretry: 5\n\n", comments: true,
+			want: []core.Event{{Comment: "c"}, {Retry: 5 * time.Millisecond}, {ID: "8", Type: "at"}},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for n := 1; n <= len(tt.wire); n++ {
+				p := core.Parser{Positions: "at", LastEventID: tt.from, Comments: tt.comments}
+				position := tt.from
+				var got []core.Event
+				for e, err := range p.Read(&chunks{parts: cut(tt.wire, n)}) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got = append(got, e); e.Comment == "" && e.Retry == 0 {
+						position = e.ID
+					}
+				}
+				if !slices.Equal(got, tt.want) || position != p.LastEventID {
+					t.Errorf("in parts of %d: got %+v and position %q, want %+v and %q", n, got, position, tt.want, p.LastEventID)
+				}
+			}
+		})
 	}
 }
 
@@ -356,6 +424,20 @@ func TestParserActsAtOnce(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("comments", func(t *testing.T) {
+		const beats = 5
+		r := &chunks{parts: slices.Repeat([]string{": beat\n"}, beats)}
+		n := 0
+		for e, err := range (&core.Parser{Comments: true}).Read(r) {
+			if n++; err != nil || e != (core.Event{Comment: "beat"}) || r.reads != n {
+				t.Errorf("got %+v, %v at read %d, want comment %d at its own", e, err, r.reads, n)
+			}
+		}
+		if n != beats {
+			t.Errorf("got %d comments, want %d", n, beats)
+		}
+	})
 
 	t.Run("retry", func(t *testing.T) {
 		var p core.Parser
@@ -486,6 +568,8 @@ func TestParserStopsEarly(t *testing.T) {
 		{"with nothing in the buffer", []string{"data: 1\n\n", "data: 2\n\n"}, 1},
 		{"at the second", []string{"data: 1\n\ndata: 2\n\n", "data: 3\n\n"}, 2},
 		{"between a comment and its event", []string{": c\ndata\n\n", "data: 3\n\n"}, 1},
+		{"between a retry and its event", []string{"retry: 1\ndata\n\n", "data: 3\n\n"}, 1},
+		{"at a comment without a blank line", []string{": c\n", "data: 3\n\n"}, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -584,6 +668,17 @@ func TestParserMaxEventSize(t *testing.T) {
 	}
 }
 
+// Comments are no part of an event, however many there are.
+func TestParserCommentsHaveNoSize(t *testing.T) {
+	const beats = 400
+	p := core.Parser{Comments: true, MaxEventSize: 1000}
+	got := events(t, p.Read(strings.NewReader("data: a\n\n"+strings.Repeat(": hb\n", beats)+"data: b\n\n")))
+	want := slices.Concat([]core.Event{{Data: "a"}}, slices.Repeat([]core.Event{{Comment: "hb"}}, beats), []core.Event{{Data: "b"}})
+	if !slices.Equal(got, want) {
+		t.Errorf("got %d events, want %d: %.200q", len(got), len(want), fmt.Sprint(got))
+	}
+}
+
 // endless repeats a block for ever, behind a start, and counts.
 type endless struct {
 	start, block string
@@ -625,13 +720,13 @@ func TestParserEndless(t *testing.T) {
 		{"empty data lines", "", "data\n", false, true},
 		{"data lines with CR", "", "data: 0123456789\r", false, true},
 		{"data lines with CRLF", "", "data: 0123456789\r\n", false, true},
-		{"comments in the Comments mode", "", ": heartbeat\n", true, true},
-		{"empty comments in the Comments mode", "", ":\n", true, true},
+		{"comments in the Comments mode", "", ": heartbeat\n", true, false},
+		{"empty comments in the Comments mode", "data: x\n", ":\n", true, false},
 		{"comments", "", ": heartbeat\n", false, false},
 		{"empty comments", "data: x\n", ":\n", false, false},
 		{"comment blocks in the Comments mode", "", ":\n\n", true, false},
 		{"blank lines", "", "\n", false, false},
-		{"unknown fields", "", "unknown: x\n", false, false},
+		{"unknown fields", ":\n", "unknown: x\n", false, false},
 		{"reconnection times", "", "retry: 1\n", false, false},
 		{"types", "", "event: a\nevent: b\n", false, false},
 		{"IDs", "", "id: a\nid: b\n", false, false},

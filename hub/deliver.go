@@ -2,7 +2,6 @@ package hub
 
 import (
 	"io"
-	"math"
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -28,47 +27,29 @@ var batches = sync.Pool{New: func() any { return new([][]byte) }}
 // decode yields events, one at a time: the consumer may be slow, and another
 // event of a key come meanwhile.
 func (s *subscription) decode(yield func(core.Event, error) bool) error {
-	r := reader{subscription: s, more: true}
-	p := core.Parser{Comments: true, MaxEventSize: math.MaxInt}
-	for e, err := range p.Read(&r) {
+	var (
+		room [1][]byte
+		e    core.Event
+	)
+	for {
+		frames := room[:0]
+		more, err := s.take(&frames, 1) // or those of a Log's page
 		if err != nil {
-			return ignoreEnd(r.err)
+			return ignoreEnd(err)
 		}
-		if !yield(e, nil) {
+		for _, frame := range frames {
+			if err := e.UnmarshalText(frame); err != nil {
+				return err
+			}
+			if !yield(e, nil) {
+				return nil
+			}
+		}
+		room[0] = nil // for it is part of the log
+		if !more && !s.sleep() {
 			return nil
 		}
 	}
-	return nil
-}
-
-// A reader reads a subscription's frames, and never beyond the end of one.
-type reader struct {
-	subscription *subscription
-	room         [1][]byte
-	frames       [][]byte // to be read; one, or those of a Log's page
-	rest         []byte   // of the one that is being read
-	more         bool
-	err          error
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		if len(r.frames) > 0 {
-			r.rest, r.frames = r.frames[0], r.frames[1:]
-			break
-		}
-		r.room[0], r.rest = nil, nil // for they are parts of the log
-		if !r.more && !r.subscription.sleep() {
-			return 0, io.EOF
-		}
-		r.frames = r.room[:0]
-		if r.more, r.err = r.subscription.take(&r.frames, 1); r.err != nil {
-			return 0, r.err
-		}
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
 }
 
 // sleep waits until there may be something to do, and reports whether the context

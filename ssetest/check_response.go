@@ -290,8 +290,12 @@ func checkWire(t testing.TB, h host) {
 
 func checkRetry(t testing.TB, h host) {
 	s := h.serve(t, map[string]View{"/works": works}, core.WithRetry(1234*time.Millisecond))
-	first := s.request("/works").Open(t).Next()
-	if first.Comment == "" || first.Retry != 1234*time.Millisecond {
-		t.Errorf("the stream begins with %+v, want a comment and a reconnection time of 1.234 s", first)
+	st := s.request("/works").Open(t)
+	first := st.Next()
+	if first.Comment != "" {
+		first = st.Next()
+	}
+	if first.Retry != 1234*time.Millisecond {
+		t.Errorf("the stream begins with %+v, want a reconnection time of 1.234 s", first)
 	}
 }

@@ -96,9 +96,6 @@ func (p *printer) text(e core.Event, since time.Duration) []byte {
 	if e.Retry != 0 {
 		head = append(head, p.palette.faint.Sprintf("retry %v", e.Retry))
 	}
-	if e.Comment != "" && !aside(e) {
-		head = append(head, p.palette.faint.Sprint(": "+oneLine(e.Comment)))
-	}
 
 	var b bytes.Buffer
 	b.WriteString(strings.Join(head, "  ") + "\n")

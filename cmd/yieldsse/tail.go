@@ -59,9 +59,9 @@ With --json each event is a line, an object with
   data      the data, a string
   json      the data as a value, if it is JSON
   retryMs   the reconnection time, if the event sets one
-  comment   the comment in the event's block, if there is one
-With --verbose there are also objects without type and data: a comment, or a
-reconnection time, that came without an event.
+With --verbose there are also objects without type and data
+  comment   a comment: one line
+  retryMs   a reconnection time that came without an event
 
 The exit status is 0 after -n events, when the server ends the stream for good
 (204), and with --no-reconnect at the end of the response; 1 after a failure, 2

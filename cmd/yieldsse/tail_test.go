@@ -61,7 +61,8 @@ func TestTailOutput(t *testing.T) {
 +1.000s  message  id 7
   two
   lines
-+1.000s  remove  retry 20ms  : why
++1.000s  : why
++1.000s  remove  retry 20ms
 `},
 		{"types", "-types message,remove", `
 +1.000s  message  id 7
@@ -120,7 +121,8 @@ func TestTailControlCharacters(t *testing.T) {
 	const shown = `\x1b]0;title\x07 \u009b31m \u202e \x7f\x08`
 	for _, c := range []struct{ name, args, want string }{
 		{"text", "-v", `
-+1.000s  ` + shown + `\ttab  id ` + shown + `\ttab  : ` + shown + `\ttab
++1.000s  : ` + shown + `\ttab
++1.000s  ` + shown + `\ttab  id ` + shown + `\ttab
   ` + shown + "\ttab" + `
   ""
 +1.000s  : \x1bc

@@ -80,8 +80,7 @@ func (c *client) connect(h *hub.Hub, from string) {
 	go func() {
 		defer close(conn.events)
 		defer func() { <-served }()
-		p := core.Parser{Comments: true}
-		for e, err := range p.Read(r) {
+		for e, err := range blocks(r) {
 			if err != nil || e == (core.Event{Comment: e.Comment}) {
 				continue
 			}

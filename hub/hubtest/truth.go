@@ -1,11 +1,11 @@
 package hubtest
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
+	"io"
 	"slices"
 	"sync"
 
@@ -39,13 +39,39 @@ func roundTrip(e core.Event) core.Event {
 	if err != nil {
 		return e
 	}
-	p := core.Parser{Comments: true, MaxEventSize: math.MaxInt}
-	for got, err := range p.Read(bytes.NewReader(frame)) {
-		if err == nil {
-			return got
+	var got core.Event
+	if err := got.UnmarshalText(frame); err != nil {
+		return core.Event{}
+	}
+	return got
+}
+
+// blocks yields the events of a stream that has none but ours, each with the
+// comments that stand in its block.
+func blocks(r io.Reader) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		var (
+			in    = bufio.NewReader(r)
+			block []byte
+			e     core.Event
+		)
+		for {
+			line, err := in.ReadBytes('\n')
+			block = append(block, line...)
+			switch {
+			case errors.Is(err, io.EOF):
+				return
+			case err == nil && len(line) > 1:
+				continue
+			case err == nil:
+				err = e.UnmarshalText(block)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+			block = block[:0]
 		}
 	}
-	return core.Event{}
 }
 
 // number returns the next event's number.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http/httputil"
 	"sync"
@@ -165,8 +164,7 @@ func (w *world) visit(v *visit) error {
 	}()
 	go func() {
 		defer close(v.over)
-		p := core.Parser{Comments: true, MaxEventSize: math.MaxInt}
-		for e, err := range p.Read(in) {
+		for e, err := range blocks(in) {
 			if err == nil && e != (core.Event{Comment: e.Comment}) {
 				v.mu.Lock()
 				v.got = append(v.got, e)

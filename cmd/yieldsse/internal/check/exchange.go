@@ -160,6 +160,8 @@ func (e *Exchange) fail(ctx context.Context, err error) {
 		e.End = TimeUp
 	case errors.Is(err, core.ErrEventTooLarge):
 		e.End = TooLarge
+	case errors.Is(err, core.ErrNotStream):
+		e.End = Clean // see the fields
 	default:
 		e.End, e.EndErr = Broken, err
 		if inner := errors.Unwrap(err); inner != nil {
