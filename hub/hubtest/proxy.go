@@ -15,11 +15,11 @@ type Proxy struct {
 	// Addr is where it listens, on the loopback interface.
 	Addr string
 
-	server   string
 	listener net.Listener
 	running  sync.WaitGroup
 
 	mu      sync.Mutex
+	server  string
 	conns   map[net.Conn]bool
 	stalled [2]bool
 	changed chan struct{} // closed when stalled has
@@ -65,6 +65,14 @@ func (p *Proxy) Stall(toTheServer, toItsClients bool) {
 // Resume undoes Stall. What has waited is handed on.
 func (p *Proxy) Resume() { p.Stall(false, false) }
 
+// Redirect has new connections go to another server, as an address does that has
+// moved. The old ones go on.
+func (p *Proxy) Redirect(server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.server = server
+}
+
 // Cut breaks off all connections. New ones are taken.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
@@ -101,7 +109,10 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.drop(client)
-	server, err := (&net.Dialer{Timeout: 5 * time.Second}).Dial("tcp", p.server)
+	p.mu.Lock()
+	addr := p.server
+	p.mu.Unlock()
+	server, err := (&net.Dialer{Timeout: 5 * time.Second}).Dial("tcp", addr)
 	if err != nil {
 		return
 	}

@@ -131,3 +131,25 @@ func TestProxy(t *testing.T) {
 		})
 	}
 }
+
+// New connections go to another server, and old ones do not.
+func TestProxyRedirects(t *testing.T) {
+	t.Parallel()
+	first, toFirst := echo(t)
+	second, toSecond := echo(t)
+	p := hubtest.NewProxy(t, first)
+	old := dial(t, p.Addr)
+	send(t, old, "old1")
+	if got := <-toFirst; got != "old1" {
+		t.Errorf("the first server got %q", got)
+	}
+	p.Redirect(second)
+	send(t, dial(t, p.Addr), "new1")
+	if got := <-toSecond; got != "new1" {
+		t.Errorf("the second server got %q", got)
+	}
+	send(t, old, "old2")
+	if got := <-toFirst; got != "old2" {
+		t.Errorf("the first server got %q", got)
+	}
+}

@@ -63,8 +63,8 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	if e.IdempotencyKey != "" {
 		keys = append(keys, beside(l.stream, "once:"+e.IdempotencyKey))
 	}
-	id, err := wait(ctx, l, "append", start(ctx, l, func(ctx context.Context) (string, error) {
-		return appendScript.Run(ctx, l.client, keys, args...).Text()
+	id, err := wait(ctx, l, "append", start(ctx, l, func(ctx context.Context, client redis.UniversalClient) (string, error) {
+		return appendScript.Run(ctx, client, keys, args...).Text()
 	}))
 	if err != nil {
 		return "", err
@@ -74,6 +74,11 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		return "", l.fail("append", err)
 	}
 	l.know(epoch, p)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.added = placeOf(epoch, p, e); e.IdempotencyKey != "" {
+		l.added.mark = 0 // it may be another one's
+	}
 	return id, nil
 }
 
@@ -81,7 +86,7 @@ func newEpoch() string { return strings.ToLower(rand.Text()[:epochLen]) }
 
 // create makes what is missing, and begins a new epoch if the stream's last ID is
 // lower than one that was seen in its present epoch.
-func (l *Log) create(ctx context.Context, epoch string, seen position) error {
+func (l *Log) create(ctx context.Context, client redis.UniversalClient, epoch string, seen position) error {
 	keys := []string{l.stream, l.epochs}
-	return createScript.Run(ctx, l.client, keys, newEpoch(), epoch, seen.String()).Err()
+	return createScript.Run(ctx, client, keys, newEpoch(), epoch, seen.String()).Err()
 }

@@ -39,4 +39,20 @@
 // as if it had never been. If no such process is left, it is told to those clients
 // that come with the ID of a lost event, unless a server whose clock was behind has
 // given that to another one, and not to those who had not had it yet.
+//
+// # When the server changes
+//
+// That a connection answers does not prove that the server behind it still has the
+// log: after a failover, connections to the old primary may live on. So a follower
+// holds what it is given against what its own process has added. If that is not
+// there, or the follower has failed for another reason, all connections are made anew;
+// meanwhile [hub.Hub.Healthy] returns an error. What the new server lacks of what
+// the process has added or seen is told to everybody, by a new epoch. A process that
+// adds nothing cannot know, and follows the old primary for up to a minute: no
+// connection is used for longer, see [New].
+//
+// An old primary that is cut off goes on taking events, which are lost when it comes
+// back as a replica. Subscribers of others have a hole there until one of the processes
+// that added them or saw them follows the new primary. Set min-replicas-to-write to 1 and
+// min-replicas-max-lag to some seconds, so that it soon refuses them instead.
 package redislog

@@ -3,8 +3,10 @@ package redislog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -17,34 +19,49 @@ const (
 	// how long for an answer.
 	beat     = time.Second
 	patience = 3 * beat
+
+	// mostSeen is about how many entries a follower knows by heart.
+	mostSeen = 2048
 )
 
 // Follow implements [hub.Log].
 func (l *Log) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, error] {
 	return func(yield func(hub.Entry, error) bool) {
-		f := follower{log: l, yield: func(e hub.Entry) bool { return yield(e, nil) }}
+		f := &follower{log: l, yield: func(e hub.Entry) bool { return yield(e, nil) }}
 		err := f.begin(ctx, after)
 		for err == nil {
 			err = f.next(ctx)
 		}
-		if !f.stopped {
-			yield(hub.Entry{}, err)
+		if f.stopped {
+			return
 		}
+		if ctx.Err() == nil {
+			l.renew() // whatever it was, the log may be elsewhere now
+		}
+		yield(hub.Entry{}, err)
 	}
 }
 
 // A follower is one call of Follow. It reads with plain XREAD as long as each entry
 // names the one before: then nothing is missing between them, and the epoch is the
-// same. If one does not, and when nothing comes, and whenever a connection is new,
-// it looks at the state of the stream.
+// same. If one does not, and whenever a connection is new or a beat is over, it looks
+// at the state of the stream.
+//
+// That Redis answers does not prove that it is the one that has the log: after a
+// failover, connections to the old primary may live on. So a follower holds what
+// comes against what this process has added. If it has come past that without having
+// seen it, the two were not told the same, and all connections are made anew.
 type follower struct {
 	log     *Log
 	epoch   string
 	at      position // up to which everything was yielded
+	from    position // after which seen has everything
+	seen    []place  // the newest entries that were yielded
 	yield   func(hub.Entry) bool
 	stopped bool // yield wants no more
 
-	dials   uint64                          // how many there were when it has looked
+	looked  time.Time                       // when it has looked
+	dials   uint64                          // how many there were then
 	reading <-chan answer[[]redis.XMessage] // what is after at
 }
 
@@ -64,14 +81,21 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 		if f.epoch, f.at, err = parseID(after); err != nil {
 			return err
 		}
+		f.from = f.at
+		if err := f.resolve(ctx); err != nil {
+			return err
+		}
 		return f.look(ctx)
 	}
-	f.dials = f.log.dials.Load()
+	f.dials, f.looked = f.log.dials.Load(), time.Now()
+	due := f.log.owes()
 	s, err := f.log.read(ctx, position{}, 0)
 	if err != nil {
 		return err
 	}
-	f.epoch, f.at = s.epoch, s.last
+	f.epoch = s.epoch
+	f.leap(s.last)
+	f.log.settle(due)
 	f.read(ctx)
 	return f.emit(hub.Entry{ID: newID(f.epoch, f.at)})
 }
@@ -79,12 +103,12 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 // read begins to read what is after at.
 func (f *follower) read(ctx context.Context) {
 	args := redis.XReadArgs{Streams: []string{f.log.stream, f.at.String()}, Block: beat}
-	f.reading = start(ctx, f.log, func(ctx context.Context) (messages []redis.XMessage, err error) {
+	f.reading = start(ctx, f.log, func(ctx context.Context, client redis.UniversalClient) (messages []redis.XMessage, err error) {
 		ctx, cancel := context.WithTimeout(ctx, patience) // for go-redis adds 10 s to the time that it blocks
 		defer cancel()
 		a := f.log.batch.begin(mostEntries)
 		args.Count = int64(a.n)
-		streams, err := f.log.client.XRead(ctx, &args).Result()
+		streams, err := client.XRead(ctx, &args).Result()
 		if err == nil && len(streams) > 0 {
 			messages = streams[0].Messages
 		}
@@ -111,10 +135,13 @@ func (f *follower) next(ctx context.Context) error {
 		before = records[n].ID
 		n++
 	}
-	if n == 0 || f.dials != f.log.dials.Load() {
+	if n == 0 || f.dials != f.log.dials.Load() || time.Since(f.looked) > beat {
 		return f.look(ctx)
 	}
-	f.reach(records[n-1])
+	f.reach(records[:n])
+	if due := f.log.owes(); f.missed(due) {
+		return f.disown(due)
+	}
 	f.read(ctx) // meanwhile
 	for i := range records[:n] {
 		if err := f.emit(records[i].Entry); err != nil {
@@ -124,19 +151,105 @@ func (f *follower) next(ctx context.Context) error {
 	return nil
 }
 
-// reach moves to an entry, all up to which is about to be yielded.
-func (f *follower) reach(r record) {
+// reach moves over entries, which are about to be yielded.
+func (f *follower) reach(records []record) {
+	r := records[len(records)-1]
 	f.at = r.at
+	if len(f.seen) >= mostSeen {
+		f.from = f.seen[len(f.seen)/2].position
+		f.seen = append(f.seen[:0], f.seen[len(f.seen)/2+1:]...)
+	}
+	for i := range records {
+		f.seen = append(f.seen, placeOf(f.epoch, records[i].at, records[i].Entry))
+	}
 	f.log.know(f.epoch, f.at)
 	f.log.mu.Lock()
 	defer f.log.mu.Unlock()
 	f.log.tail = r.Entry
 }
 
+// leap moves to a position, whatever is in front of it.
+func (f *follower) leap(to position) {
+	f.at, f.from, f.seen = to, to, f.seen[:0]
+}
+
+// missed reports whether an entry should have been seen, and was not.
+func (f *follower) missed(due place) bool {
+	if due.epoch != f.epoch || due.compare(f.from) <= 0 || due.compare(f.at) > 0 {
+		return false
+	}
+	i, found := slices.BinarySearchFunc(f.seen, due.position, func(p place, q position) int { return p.compare(q) })
+	return !found || f.seen[i] != due && due.mark != 0
+}
+
+// disown gives up the connections, because what this process has added is not where
+// the follower looks for it.
+func (f *follower) disown(due place) error {
+	l := f.log
+	l.mu.Lock()
+	l.doubt = due
+	l.mu.Unlock()
+	return l.fail("follow", fmt.Errorf("this process has added %s, and the server that it follows lacks that: "+
+		"connecting anew, for the log may have moved to another server", newID(due.epoch, due.position)))
+}
+
+// resolve finds out whether what was missed is there after all, now that all
+// connections are new. If not, the log has lost it, and that is told to everybody.
+func (f *follower) resolve(ctx context.Context) error {
+	l := f.log
+	l.mu.Lock()
+	due := l.doubt
+	l.mu.Unlock()
+	if due == (place{}) {
+		return nil
+	}
+	s, err := l.read(ctx, due.position, 1)
+	if err != nil {
+		return err
+	}
+	trimmed := due.epoch == s.epoch && due.compare(s.last) <= 0 && (s.first == position{} || s.first.compare(due.position) > 0)
+	held := s.held != nil && (due.mark == 0 || placeOf(s.epoch, s.held.at, s.held.Entry) == due)
+	if s.epoch == f.epoch && !trimmed && (due.epoch != s.epoch || !held) {
+		if err := f.renounce(ctx); err != nil {
+			return err
+		}
+	}
+	l.settle(due)
+	return nil
+}
+
+// renounce begins a new epoch of a stream that is not what it was.
+func (f *follower) renounce(ctx context.Context) error {
+	_, err := ask(ctx, f.log, "follow", func(ctx context.Context, client redis.UniversalClient) (any, error) {
+		return nil, f.log.create(ctx, client, f.epoch, position{ms: math.MaxUint64}) // whatever the last one is by now
+	})
+	return err
+}
+
+// owes returns what a follower has to come to.
+func (l *Log) owes() place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.added
+}
+
+// settle notes that a follower need not come to a place any more.
+func (l *Log) settle(due place) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.added == due {
+		l.added = place{}
+	}
+	if l.doubt == due {
+		l.doubt = place{}
+	}
+}
+
 // look yields what is after at by the state of the stream, and a gap in front if
 // something is missing there. If there is nothing it says that Redis answers.
 func (f *follower) look(ctx context.Context) error {
-	f.dials = f.log.dials.Load()
+	f.dials, f.looked = f.log.dials.Load(), time.Now()
+	due := f.log.owes()
 	s, err := f.state(ctx)
 	if err != nil {
 		return err
@@ -144,15 +257,20 @@ func (f *follower) look(ctx context.Context) error {
 	var entries []hub.Entry
 	if f.epoch != s.epoch {
 		f.renew(s)
+		f.log.settle(due)
 		entries = []hub.Entry{{ID: newID(f.epoch, f.at), Gap: true}}
 	} else {
 		if gap, ok := s.gap(); ok {
 			entries = []hub.Entry{gap}
-			_, f.at, _ = parseID(gap.ID)
+			_, at, _ := parseID(gap.ID)
+			f.leap(at)
 		}
 		run := s.run()
 		if len(run) > 0 {
-			f.reach(s.records[len(run)-1])
+			f.reach(s.records[:len(run)])
+		}
+		if due.epoch != "" && (due.epoch != f.epoch || due.compare(s.last) > 0 || f.missed(due)) {
+			return f.disown(due)
 		}
 		entries = append(entries, run...)
 	}
@@ -178,10 +296,7 @@ func (f *follower) state(ctx context.Context) (state, error) {
 	if front, known := s.front(); (!known || front.compare(f.at) >= 0) && !f.replaced(s.held) {
 		return s, nil
 	}
-	_, err = ask(ctx, f.log, "follow", func(ctx context.Context) (any, error) {
-		return nil, f.log.create(ctx, f.epoch, position{ms: math.MaxUint64}) // whatever the last one is by now
-	})
-	if err != nil {
+	if err := f.renounce(ctx); err != nil {
 		return state{}, err
 	}
 	s, err = f.log.read(ctx, f.at, mostEntries)
@@ -202,9 +317,11 @@ func (f *follower) replaced(held *record) bool {
 // renew goes over to a new epoch, in front of what is new in it.
 func (f *follower) renew(s state) {
 	f.epoch = s.epoch
+	to := f.at
 	if s.cut.compare(f.at) < 0 {
-		f.at = s.cut
+		to = s.cut
 	} else if front, known := s.front(); known {
-		f.at = front
+		to = front
 	}
+	f.leap(to)
 }

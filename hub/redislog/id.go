@@ -3,8 +3,11 @@ package redislog
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"strconv"
 	"strings"
+
+	"github.com/yieldsse/yieldsse/hub"
 )
 
 // epochLen is the length of an epoch, 5 bits a byte.
@@ -53,4 +56,26 @@ func parseID(id string) (epoch string, p position, err error) {
 	}
 	p, err = parsePosition(rest)
 	return epoch, p, err
+}
+
+// A place is where an entry is, and its mark: two servers may give the same ID to
+// different entries. The zero place is none.
+type place struct {
+	position
+
+	epoch string
+	mark  uint64 // 0 if it is not known
+}
+
+var seed = maphash.MakeSeed()
+
+// placeOf does not look at all of a long entry, for it is called for each.
+func placeOf(epoch string, p position, e hub.Entry) place {
+	const most = 64
+	data := e.Event.Data
+	sum := uint64(len(data))
+	for _, text := range []string{e.Topic, data[:min(len(data), most)], data[max(len(data)-most, 0):]} {
+		sum = 31*sum + maphash.String(seed, text)
+	}
+	return place{p, epoch, sum}
 }

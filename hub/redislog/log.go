@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,37 +21,98 @@ import (
 type Log struct {
 	config
 
-	client redis.UniversalClient
-	stream string
-	epochs string        // the key of the epoch
-	dials  atomic.Uint64 // how often a connection was made
-	batch  batch
+	options redis.UniversalOptions
+	stream  string
+	epochs  string        // the key of the epoch
+	dials   atomic.Uint64 // how often a connection was made
+	batch   batch
+	nodes   sync.Map // the addresses of a cluster's servers that are known
 
 	mu     sync.Mutex
-	epoch  string    // that was last seen
-	last   position  // the highest in it that is known
-	tail   hub.Entry // that a follower has yielded last
+	link   *link
+	old    map[*link]bool // that are still waited for
+	epoch  string         // that was last seen
+	last   position       // the highest in it that is known
+	tail   hub.Entry      // that a follower has yielded last
+	added  place          // the last entry that this process has added, until a new epoch makes up for it
+	doubt  place          // an entry that this process has added, and that a follower has looked for in vain
 	closed bool
 	calls  sync.WaitGroup // that wait for Redis
 }
 
+// A link is a client, and those who wait for Redis through it.
+type link struct {
+	client redis.UniversalClient
+	calls  sync.WaitGroup
+}
+
 var _ hub.Log = (*Log)(nil)
+
+// lifetime is how long a connection is used.
+const lifetime = time.Minute
 
 // New returns the log in the stream of that key. It does not connect yet: the
 // first call does. Of the options, MaxRetries is not used, for an event that was
-// sent again could be added twice, and a context's deadline always counts.
+// sent again could be added twice, and a context's deadline always counts. The
+// default of ConnMaxLifetime is a minute: an older connection may go to a server
+// that is not the log's any more. A negative one keeps connections for ever.
 func New(options *redis.UniversalOptions, key string, opts ...Option) *Log {
-	l := &Log{config: newConfig(opts), stream: key, epochs: beside(key, "epoch")}
-	o := *options
+	l := &Log{
+		config:  newConfig(opts),
+		options: *options,
+		stream:  key,
+		epochs:  beside(key, "epoch"),
+		old:     make(map[*link]bool),
+	}
+	o := &l.options
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
-	o.Dialer = l.dialer(&o)
-	l.batch.init(o.ReadTimeout)
-	l.client = redis.NewUniversalClient(&o)
-	if c, ok := l.client.(*redis.ClusterClient); ok {
-		c.OnNewNode(func(node *redis.Client) { node.AddHook(once{}) })
+	o.Dialer = l.dialer(o)
+	if o.ConnMaxLifetime == 0 {
+		o.ConnMaxLifetime = lifetime
 	}
+	l.batch.init(o.ReadTimeout)
+	l.connect()
 	return l
+}
+
+// connect makes a client. In a cluster it begins with the servers that are known:
+// those of the options may be gone.
+func (l *Log) connect() {
+	o := l.options
+	if o.MasterName == "" {
+		for addr := range l.nodes.Range {
+			if addr, _ := addr.(string); !slices.Contains(o.Addrs, addr) {
+				o.Addrs = append(slices.Clip(o.Addrs), addr)
+			}
+		}
+	}
+	l.link = &link{client: redis.NewUniversalClient(&o)}
+	if c, ok := l.link.client.(*redis.ClusterClient); ok {
+		c.OnNewNode(func(node *redis.Client) {
+			node.AddHook(once{})
+			l.nodes.Store(node.Options().Addr, true)
+		})
+	}
+}
+
+// renew has all that comes now use new connections. What is under way ends by itself.
+func (l *Log) renew() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
+	k := l.link
+	l.old[k] = true
+	l.calls.Go(func() {
+		k.calls.Wait()
+		_ = k.client.Close()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.old, k)
+	})
+	l.connect()
 }
 
 // beside returns a key in the slot of another, if there is one: a key with a } and
@@ -67,8 +129,11 @@ func beside(key, name string) string {
 func (l *Log) Close() error {
 	l.mu.Lock()
 	l.closed = true
+	err := l.link.client.Close()
+	for k := range l.old {
+		_ = k.client.Close()
+	}
 	l.mu.Unlock()
-	err := l.client.Close()
 	l.calls.Wait()
 	return err
 }
@@ -79,9 +144,12 @@ type answer[T any] struct {
 	err   error
 }
 
+// A call asks Redis for something.
+type call[T any] func(ctx context.Context, client redis.UniversalClient) (T, error)
+
 // start calls f, which waits for Redis and does not look whether ctx has ended.
 // Close waits for it.
-func start[T any](ctx context.Context, l *Log, f func(ctx context.Context) (T, error)) <-chan answer[T] {
+func start[T any](ctx context.Context, l *Log, f call[T]) <-chan answer[T] {
 	answers := make(chan answer[T], 1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,15 +157,18 @@ func start[T any](ctx context.Context, l *Log, f func(ctx context.Context) (T, e
 		answers <- answer[T]{err: redis.ErrClosed}
 		return answers
 	}
+	k := l.link
+	k.calls.Add(1)
 	l.calls.Go(func() {
-		value, err := f(ctx)
-		answers <- answer[T]{value, l.explain(ctx, err)}
+		defer k.calls.Done()
+		value, err := f(ctx, k.client)
+		answers <- answer[T]{value, explain(ctx, k.client, err)}
 	})
 	return answers
 }
 
 // ask calls f, and does not wait for long.
-func ask[T any](ctx context.Context, l *Log, what string, f func(ctx context.Context) (T, error)) (T, error) {
+func ask[T any](ctx context.Context, l *Log, what string, f call[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return wait(ctx, l, what, start(ctx, l, f))
@@ -134,13 +205,13 @@ func over(ctx context.Context) bool {
 
 // explain asks for the reason, if Redis has closed the connection without one: it
 // does so when a client that it does not know has much to say.
-func (l *Log) explain(ctx context.Context, err error) error {
+func explain(ctx context.Context, client redis.UniversalClient, err error) error {
 	err = reveal(err)
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
 	var reason redis.Error
-	if errors.As(l.client.Ping(ctx).Err(), &reason) {
+	if errors.As(client.Ping(ctx).Err(), &reason) {
 		return fmt.Errorf("%w: %w", reason, err)
 	}
 	return err

@@ -42,13 +42,13 @@ type record struct {
 // read returns the state, and with it up to n entries after a position, and one at
 // least if there is one.
 func (l *Log) read(ctx context.Context, after position, n int) (state, error) {
-	s, err := ask(ctx, l, "read", func(ctx context.Context) (state, error) {
-		s, err := l.tryRead(ctx, after, n)
+	s, err := ask(ctx, l, "read", func(ctx context.Context, client redis.UniversalClient) (state, error) {
+		s, err := l.tryRead(ctx, client, after, n)
 		if errors.Is(err, redis.Nil) {
-			if err := l.create(ctx, "", position{}); err != nil {
+			if err := l.create(ctx, client, "", position{}); err != nil {
 				return state{}, err
 			}
-			return l.tryRead(ctx, after, n)
+			return l.tryRead(ctx, client, after, n)
 		}
 		return s, err
 	})
@@ -59,13 +59,13 @@ func (l *Log) read(ctx context.Context, after position, n int) (state, error) {
 	return s, nil
 }
 
-func (l *Log) tryRead(ctx context.Context, after position, n int) (state, error) {
+func (l *Log) tryRead(ctx context.Context, client redis.UniversalClient, after position, n int) (state, error) {
 	a := l.batch.begin(n)
 	want := a.n
 	if want > 0 {
 		want++ // for the one that is held there
 	}
-	answer, err := readScript.Run(ctx, l.client, []string{l.stream, l.epochs}, after.String(), want, mostBytes).Slice()
+	answer, err := readScript.Run(ctx, client, []string{l.stream, l.epochs}, after.String(), want, mostBytes).Slice()
 	if err != nil {
 		a.end(nil, err)
 		return state{}, err

@@ -1,0 +1,330 @@
+package redislog_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/hub/redislog"
+)
+
+// A pair is a primary and its replica, behind one address.
+type pair struct {
+	t       *testing.T
+	a, b    *server
+	address *hubtest.Proxy
+}
+
+func servePair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{t: t, a: serve(t, "--repl-diskless-sync-delay", "0")}
+	host, port, _ := net.SplitHostPort(p.a.addr)
+	p.b = serve(t, "--replicaof", host+" "+port)
+	p.address = hubtest.NewProxy(t, p.a.addr)
+	until(t, "the replica to be there", func() bool {
+		return strings.Contains(p.a.client().Info(soon(t), "replication").Val(), "state=online")
+	})
+	return p
+}
+
+// until waits until something is so.
+func until(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !is(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// promote makes the replica a primary, to which new connections go. The old primary
+// knows nothing of it, and connections to it live on.
+func (p *pair) promote() {
+	p.t.Helper()
+	if n := p.a.client().Wait(soon(p.t), 1, patience).Val(); n != 1 {
+		p.t.Fatal("the replica lags")
+	}
+	if err := p.b.client().ReplicaOf(soon(p.t), "NO", "ONE").Err(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.address.Redirect(p.b.addr)
+}
+
+// cutIdle breaks the connections to the old primary, except those on which a
+// follower waits.
+func (p *pair) cutIdle() {
+	p.t.Helper()
+	c := p.a.client()
+	var idle []string
+	until(p.t, "a follower to wait", func() (waits bool) {
+		idle = nil
+		for line := range strings.Lines(c.ClientList(soon(p.t)).Val()) {
+			fields := make(map[string]string)
+			for word := range strings.FieldsSeq(line) {
+				name, value, _ := strings.Cut(word, "=")
+				fields[name] = value
+			}
+			switch flags := fields["flags"]; {
+			case strings.Contains(flags, "b"):
+				waits = true
+			case !strings.Contains(flags, "S"): // the replica
+				idle = append(idle, fields["id"])
+			}
+		}
+		return waits
+	})
+	for _, id := range idle {
+		_ = c.ClientKillByFilter(soon(p.t), "ID", id) // this one's own, too
+	}
+}
+
+func openHub(t *testing.T, l *redislog.Log) (*hub.Hub, hearing) {
+	t.Helper()
+	h := hub.New(hub.WithLog(l), hub.WithGapEvent(func(hub.Gap) core.Event { return core.Event{Data: "GAP"} }))
+	return h, hear(t, h)
+}
+
+// A process goes on with connections to a primary that is none any more, with some
+// of them or with all. Its subscriber and those of others are told what it publishes, or
+// that something is missing.
+func TestDemotedPrimary(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		then   func(t *testing.T, p *pair)
+		goOn   bool     // others publish meanwhile
+		want   []string // one of these comes for event 2
+		others []string // and of these to others
+	}{
+		{
+			name: "it follows the old one, and adds to the new one",
+			then: func(_ *testing.T, p *pair) { p.cutIdle() },
+			want: []string{"2"}, others: []string{"2"},
+		},
+		{
+			name: "and hears of others meanwhile",
+			then: func(t *testing.T, p *pair) { busy(t, p.a); p.cutIdle() },
+			want: []string{"2", "GAP"}, others: []string{"2", "GAP"},
+		},
+		{
+			name: "it does all with the old one",
+			then: func(*testing.T, *pair) {},
+			want: []string{"2"}, others: []string{"GAP"},
+		},
+		{
+			name: "and others go on with the new one",
+			then: func(*testing.T, *pair) {}, goOn: true,
+			want: []string{"2"}, others: []string{"GAP"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := servePair(t)
+			h, events := openHub(t, open(t, p.address.Addr))
+			publish(t, h, "1")
+			events.want(t, "1")
+			p.promote()
+			other, others := openHub(t, p.b.open())
+			test.then(t, p)
+			publish(t, h, "2")
+			events.want(t, test.want...)
+			if test.goOn {
+				publish(t, other, "4")
+				others.want(t, "4")
+			}
+			p.address.Cut() // what is left of the old one's
+			p.a.kill()
+			publish(t, h, "3")
+			others.want(t, test.others...)
+			publish(t, h, "5")
+			events.want(t, "5")
+			others.want(t, "5")
+		})
+	}
+}
+
+// What a process adds comes to another server than all else that it says. Its follower
+// sees that when it waits, and when others keep it busy, who are given the same IDs.
+func TestAddedElsewhere(t *testing.T) {
+	t.Parallel()
+	const data = "elsewhere!"
+	for _, occupied := range []bool{false, true} {
+		t.Run("busy "+strconv.FormatBool(occupied), func(t *testing.T) {
+			t.Parallel()
+			p := servePair(t)
+			l := openWith(t, &redis.UniversalOptions{
+				Addrs:    []string{p.a.addr},
+				Protocol: 2,
+				Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					a, err := new(net.Dialer).DialContext(ctx, network, addr)
+					if err != nil {
+						return nil, err
+					}
+					b, err := new(net.Dialer).DialContext(ctx, network, p.b.addr)
+					return &forked{Conn: a, other: b, word: []byte(data)}, err
+				},
+			})
+			front := add(t, l, "1")
+			p.promote()
+			if occupied {
+				busy(t, p.a)
+				busy(t, p.b)
+			}
+			heard := 0
+			for e, err := range l.Follow(soon(t), front) {
+				if err != nil {
+					if !strings.Contains(err.Error(), "lacks that") {
+						t.Errorf("got %v, want that the server lacks what was added", err)
+					}
+					break
+				}
+				if e.Gap {
+					t.Fatalf("got %+v", e)
+				}
+				switch heard++; {
+				case heard == 1:
+					last(t, l) // a second connection has it look
+				case heard == 1_000, !occupied:
+					add(t, l, data)
+				}
+			}
+		})
+	}
+}
+
+// A forked connection leads to another server for what has a word.
+type forked struct {
+	net.Conn
+
+	other net.Conn
+	word  []byte
+	turn  atomic.Bool
+}
+
+func (f *forked) Write(p []byte) (int, error) {
+	f.turn.Store(bytes.Contains(p, f.word))
+	if f.turn.Load() {
+		return f.other.Write(p)
+	}
+	return f.Conn.Write(p)
+}
+
+func (f *forked) Read(p []byte) (int, error) {
+	if f.turn.Load() {
+		return f.other.Read(p)
+	}
+	return f.Conn.Read(p)
+}
+
+func (f *forked) Close() error {
+	_ = f.other.Close()
+	return f.Conn.Close()
+}
+
+// What a process adds comes to another server than the one that it follows. Once it
+// has only that one, it is told that something is missing, and so are others.
+func TestAddsElsewhere(t *testing.T) {
+	t.Parallel()
+	p := servePair(t)
+	a, l := p.a.open(), open(t, p.address.Addr)
+	front := add(t, a, "1")
+	p.promote()
+	_, events := openHub(t, l)
+	_, others := openHub(t, p.b.open())
+	p.address.Redirect(p.a.addr)
+	lost := add(t, l, "lost")
+	p.address.Redirect(p.b.addr)
+	events.want(t, "GAP")
+	others.want(t, "GAP")
+	add(t, l, "2")
+	events.want(t, "2")
+	others.want(t, "2")
+	for _, id := range []string{front, lost} {
+		if got := brief(t, p.b.open(), id); got != "GAP" {
+			t.Errorf("after %s: got %q, want GAP", id, got)
+		}
+	}
+}
+
+// publish publishes to the topic a, again while the connection is broken.
+func publish(t *testing.T, h *hub.Hub, data string) {
+	t.Helper()
+	until(t, "the connection to be known as broken", func() bool {
+		_, err := h.Publish(soon(t), "a", core.Event{Data: data})
+		return err == nil
+	})
+}
+
+// busy has somebody add to a server until the end of the test.
+func busy(t *testing.T, s *server) {
+	l := s.open()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			_, _ = l.Append(ctx, hub.Entry{Topic: "other"})
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+// A hearing is what a subscriber of topic a is sent.
+type hearing chan string
+
+// hear subscribes, and shuts the hub down in the end.
+func hear(t *testing.T, h *hub.Hub) hearing {
+	t.Helper()
+	until(t, "the hub to be well", func() bool { return h.Healthy() == nil })
+	events := make(hearing, 10_000)
+	ctx, cancel := context.WithCancel(context.Background())
+	stream := h.Subscribe(ctx, "a")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for e, err := range stream {
+			if err != nil {
+				t.Errorf("subscription: %v", err)
+				return
+			}
+			events <- e.Data
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+		if err := h.Shutdown(soon(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	return events
+}
+
+// want waits for one of these words.
+func (h hearing) want(t *testing.T, words ...string) {
+	t.Helper()
+	var got []string
+	for limit := time.After(patience); ; {
+		select {
+		case word := <-h:
+			if slices.Contains(words, word) {
+				return
+			}
+			got = append(got, word)
+		case <-limit:
+			t.Fatalf("got %q, and waited in vain for one of %q", got, words)
+		}
+	}
+}
