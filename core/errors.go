@@ -21,10 +21,6 @@ var (
 	// ErrMaxAge means that the session reached [WithMaxAge].
 	ErrMaxAge = errors.New("core: the session has reached its maximum age")
 
-	// ErrServerTimeout means that the server's own limit for a response has cut the
-	// stream off, since a middleware's writer hides it from the adapter.
-	ErrServerTimeout = errors.New("core: the server's write timeout has cut the stream off: give the middleware's writer an Unwrap method")
-
 	// ErrShutdown means that the server, or a [Group] of the session's, shuts
 	// down. A session that comes later is refused with it.
 	ErrShutdown = errors.New("core: the server is shutting down")

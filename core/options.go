@@ -160,8 +160,9 @@ type Observer struct {
 // A Summary says how a session went.
 type Summary struct {
 	// Cause is why the session ended early: ErrClientGone, ErrSlowClient,
-	// ErrMaxAge, ErrServerTimeout, ErrShutdown or the cause of the request's context. It is nil if
-	// the generator came to its end or failed.
+	// ErrMaxAge, ErrShutdown, the cause of the request's context, or what the host
+	// says, as of a middleware that holds the stream back. It is nil if the generator
+	// came to its end or failed.
 	Cause error
 
 	// Err is the generator's failure, a *PanicError if it panicked, or nil.

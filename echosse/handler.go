@@ -3,6 +3,7 @@ package echosse
 import (
 	"errors"
 	"net/http"
+	"reflect"
 
 	"github.com/labstack/echo/v4"
 
@@ -19,8 +20,9 @@ import (
 // generator should take what it needs of c as values.
 type View func(c echo.Context) (core.Stream, error)
 
-// Handler runs view and streams what it returns. The stream goes past the
-// writers of middlewares, so it is not compressed and no body dump keeps it.
+// Handler runs view and streams what it returns. The stream goes past echo's own Gzip
+// and BodyDump, so it is not compressed and not kept, if they are the last
+// middlewares that have wrapped the response. It goes through the writers of others.
 //
 // If the stream fails, the error goes to c.Logger() and to [core.WithObserver]:
 // the response is committed, so that echo's error handler has nothing to answer.
@@ -41,19 +43,37 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 				return nil, errors.New("echosse: the view has answered, and returned a stream as well")
 			}
 			if stream != nil && err == nil {
-				res.Writer, streaming = nethttpsse.Unwrap(w), true
+				res.Writer, streaming = past(w), true
 			}
 			return stream, err
 		}, opts...)
 
 		if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
-			return echo.NewHTTPError(refused.Status, refused.Error()).SetInternal(err)
+			err = echo.NewHTTPError(refused.Status, refused.Error()).SetInternal(err)
+			if res.Status == 0 { // echo.WrapMiddleware has made it, whose middleware answers before the error arrives
+				c.Error(err)
+			}
+			return err
 		}
 		if err != nil && streaming {
 			c.Logger().Error(err)
 			return nil
 		}
 		return err
+	}
+}
+
+// past returns the writer below those of echo's own Gzip and BodyDump. Another one may
+// have announced already what it is going to do with the body, or do so when the
+// response begins.
+func past(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		next, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok || w.Header().Get(echo.HeaderContentEncoding) != "" ||
+			reflect.Indirect(reflect.ValueOf(w)).Type().PkgPath() != "github.com/labstack/echo/v4/middleware" {
+			return w
+		}
+		w = next.Unwrap()
 	}
 }
 

@@ -96,6 +96,85 @@ func TestTimeoutIsRefused(t *testing.T) {
 	}
 }
 
+// What a middleware of net/http answers for itself has the refusal in it.
+func TestWrappedTimeoutHandlerIsRefused(t *testing.T) {
+	e := quiet(echo.WrapMiddleware(func(h http.Handler) http.Handler {
+		return http.TimeoutHandler(h, time.Minute, "too late")
+	}))
+	e.GET("/", echosse.Handler(view))
+	got := hosttest.Get(t, hosttest.Serve(t, e))
+	if want := "a *http.timeoutWriter cannot flush"; got.Status != 500 || strings.Count(got.Body, want) != 1 {
+		t.Errorf("got %d %q, want 500 %q once", got.Status, got.Body, want)
+	}
+}
+
+// An early compressor says what it does to the body before anything is written.
+type early struct {
+	http.ResponseWriter
+	zip *gzip.Writer
+}
+
+func (e early) Write(p []byte) (int, error) { return e.zip.Write(p) }
+func (e early) Unwrap() http.ResponseWriter { return e.ResponseWriter }
+
+func (e early) Flush() {
+	_ = e.zip.Flush()
+	_ = http.NewResponseController(e.ResponseWriter).Flush()
+}
+
+// A cookied sets a cookie when the response begins, as managers of sessions do.
+type cookied struct{ http.ResponseWriter }
+
+func (c cookied) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (c cookied) WriteHeader(status int) {
+	c.Header().Set("Set-Cookie", "session=1")
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// The stream goes past writers of echo's own only, and not if one has spoken already.
+func TestOtherWritersAreNotLeftOut(t *testing.T) {
+	compress := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			zip := gzip.NewWriter(w)
+			defer zip.Close() //nolint:errcheck // the client sees
+			h.ServeHTTP(early{w, zip}, r)
+		})
+	}
+	cookies := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(cookied{w}, r) })
+	}
+	for name, around := range map[string]func(h http.Handler, e *echo.Echo) http.Handler{
+		"around": func(h http.Handler, _ *echo.Echo) http.Handler { return compress(cookies(h)) },
+		"inside": func(h http.Handler, e *echo.Echo) http.Handler {
+			e.Use(echo.WrapMiddleware(compress), echo.WrapMiddleware(cookies))
+			return h
+		},
+		"below echo's own": func(h http.Handler, e *echo.Echo) http.Handler {
+			e.Use(echo.WrapMiddleware(compress), echo.WrapMiddleware(cookies), middleware.BodyDump(func(echo.Context, []byte, []byte) {}))
+			return h
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := quiet()
+			h := around(e, e)
+			e.GET("/", echosse.Handler(view))
+			got := hosttest.Get(t, hosttest.Serve(t, h), "Accept-Encoding", "gzip")
+			zip, err := gzip.NewReader(strings.NewReader(got.Body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body, err := io.ReadAll(zip); string(body) != twoEvents || err != nil {
+				t.Errorf("got %q, %v, want %q", body, err, twoEvents)
+			}
+			if got, want := got.Header.Get("Set-Cookie"), "session=1"; got != want {
+				t.Errorf("got cookie %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 func TestContextTimeoutEndsTheStream(t *testing.T) {
 	e := quiet(middleware.ContextTimeout(10 * time.Millisecond))
 	causes := make(chan error, 1)

@@ -2,6 +2,7 @@ package ginsse_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -112,7 +113,7 @@ func TestHeldBack(t *testing.T) {
 		})
 		r.GET("/", ginsse.Handler(view))
 		got := hosttest.Get(t, hosttest.Serve(t, r))
-		if want := "holds the headers back"; got.Status != 500 || !strings.Contains(got.Body, want) {
+		if want := "a ginsse_test.apart holds the headers back"; got.Status != 500 || !strings.Contains(got.Body, want) {
 			t.Errorf("got %d %q, want 500 %q", got.Status, got.Body, want)
 		}
 		if got := got.Header.Get("Content-Type"); strings.Contains(got, "event-stream") {
@@ -127,10 +128,41 @@ func TestHeldBack(t *testing.T) {
 		}, wrap(func(w gin.ResponseWriter) gin.ResponseWriter { return gatherer{w, new(bytes.Buffer)} }))
 		r.GET("/", ginsse.Handler(view))
 		hosttest.Get(t, hosttest.Serve(t, r))
-		if got, want := <-errs, "a ginsse_test.gatherer holds the response back"; !strings.Contains(got, want) {
+		if got, want := <-errs, "a ginsse_test.gatherer holds the stream back"; !strings.Contains(got, want) {
 			t.Errorf("got c.Errors %q, want %q", got, want)
 		}
 	})
+}
+
+// A tutorial is the compressor of many tutorials, which nobody flushes. It sends the
+// first bytes of its format at once.
+type tutorial struct {
+	gin.ResponseWriter
+	zip *gzip.Writer
+}
+
+func (t *tutorial) Write(p []byte) (int, error) { return t.zip.Write(p) }
+
+// Bytes of a middleware's own do not pass for the stream's.
+func TestCompressorIsNotFlushed(t *testing.T) {
+	errs := make(chan string, 1)
+	r := engine(func(c *gin.Context) {
+		c.Next()
+		errs <- c.Errors.String()
+	}, func(c *gin.Context) {
+		c.Header("Content-Encoding", "gzip")
+		zip := gzip.NewWriter(c.Writer)
+		defer zip.Close() //nolint:errcheck // the client sees
+		c.Writer = &tutorial{c.Writer, zip}
+		c.Next()
+	})
+	r.GET("/", ginsse.Handler(view))
+	if got := hosttest.Get(t, hosttest.Serve(t, r)); !got.Broken {
+		t.Errorf("got %d %q and a clean end, want a broken one", got.Status, got.Body)
+	}
+	if got, want := <-errs, "a *ginsse_test.tutorial holds the stream back"; !strings.Contains(got, want) {
+		t.Errorf("got c.Errors %q, want %q", got, want)
+	}
 }
 
 // A deadline still reaches the connection through writers that hide it.

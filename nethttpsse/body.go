@@ -62,16 +62,16 @@ func (c *conn) guardBody(r *http.Request) {
 // the same.
 func leaveBody(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
-	last := Unwrap(w)
-	_ = http.NewResponseController(last).SetReadDeadline(time.Unix(1, 0))
-	closeSlowly(last)
+	server := last(chainOf(w))
+	_ = http.NewResponseController(server).SetReadDeadline(time.Unix(1, 0))
+	closeSlowly(server)
 }
 
 // closeSlowly has net/http wait a little before it closes the connection, as it does
 // after a request that was too large, which this one is made to look like. A
 // connection that is closed with unread input is reset, and the client may lose the
 // end of the response.
-func closeSlowly(last http.ResponseWriter) {
+func closeSlowly(server http.ResponseWriter) {
 	var b [1]byte
-	_, _ = http.MaxBytesReader(last, io.NopCloser(strings.NewReader("more")), 0).Read(b[:])
+	_, _ = http.MaxBytesReader(server, io.NopCloser(strings.NewReader("more")), 0).Read(b[:])
 }

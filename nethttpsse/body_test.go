@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
@@ -124,26 +123,6 @@ func TestRefusalBeforeBody(t *testing.T) {
 			}
 			s.shutdown(t)
 		})
-	}
-}
-
-// Where no deadline can be set, a body is read in bounds all the same.
-func TestBodyWithoutDeadlines(t *testing.T) {
-	stream := nethttpsse.Handler(view)
-	url := hosttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		stream.ServeHTTP(flusher{w}, r)
-	}))
-	for _, tt := range []struct {
-		request string
-		status  int
-	}{
-		{"Content-Length: 4\r\n\r\nsome", 200},
-		{"Content-Length: 100\r\n\r\nsome", 408},
-	} {
-		got := ask(t, url, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+tt.request)
-		if got.Status != tt.status {
-			t.Errorf("got status %d, want %d", got.Status, tt.status)
-		}
 	}
 }
 

@@ -2,6 +2,7 @@ package nethttpsse
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"reflect"
 	"runtime"
@@ -23,51 +24,48 @@ const (
 	// unless a middleware has recovered it before.
 	byPanic
 
+	// byPipe: what is written goes through an [io.Pipe], whose reader gets an error.
+	byPipe
+
 	// byNothing: the writer is a test's.
 	byNothing
 )
 
-// breakingOf returns how a response to r can be broken that ends in the writer
-// last, or a refusal if it cannot.
-func breakingOf(last http.ResponseWriter, r *http.Request) (breaking, error) {
-	t := reflect.TypeOf(last)
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	_, deadlines := last.(deadliner)
-	switch pkg := t.PkgPath(); {
-	case deadlines && (pkg == "net/http" || strings.HasPrefix(pkg, "net/http/internal/") || pkg == "golang.org/x/net/http2"):
-		return byDeadline, nil
-	case pkg == "net/http/httptest":
+// breakingOf returns how a response can be broken that ends in a server's own writer,
+// or a refusal if it cannot.
+func breakingOf(server http.ResponseWriter) (breaking, error) {
+	switch pkg := packageOf(server); {
+	case pkg == httptest:
 		return byNothing, nil
-	case !r.ProtoAtLeast(1, 1):
-		return 0, &core.RefusedError{
-			Status: http.StatusInternalServerError,
-			Err: fmt.Errorf("nethttpsse: a %T hides the connection, which is needed to break a response of HTTP/1.0: "+
-				"give it an Unwrap method, or have the proxy in front speak HTTP/1.1", last),
-		}
-	case underServer():
+	case pkg == lambdaurl && pipeOf(server) != nil:
+		return byPipe, nil
+	case pkg == http3 && underServer():
 		return byPanic, nil
+	case pkg != http3 && pkg != lambdaurl:
+		return byDeadline, nil
 	}
 	return 0, &core.RefusedError{
 		Status: http.StatusInternalServerError,
 		Err: fmt.Errorf("nethttpsse: a %T cannot break a response, and a stream that fails would look whole: "+
-			"take the route out of the middleware or the adapter that made it", last),
+			"take the route out of the middleware or the adapter that made it", server),
 	}
 }
 
-// serving begin the names of functions of servers that call a handler and recover
-// http.ErrAbortHandler.
-var serving = []string{
-	"net/http.(*conn).serve",
-	"net/http.(*http2serverConn).",
-	"net/http/internal/http2.",
-	"golang.org/x/net/http2.",
-	"github.com/quic-go/quic-go/http3.",
+// pipeOf returns what breaks the pipe that a writer writes to, or nil.
+func pipeOf(server http.ResponseWriter) func(error) error {
+	v := reflect.Indirect(reflect.ValueOf(server)).FieldByName("writer")
+	if v.Kind() != reflect.Interface || v.IsNil() {
+		return nil
+	}
+	if pipe, ok := reflect.TypeAssert[*io.PipeWriter](readable(v).Elem()); ok {
+		return pipe.CloseWithError
+	}
+	return nil
 }
 
-// underServer reports whether this goroutine is such a server's. A panic does not
-// leave the goroutine of a middleware's, whatever stands around it.
+// underServer reports whether this goroutine is one of the server's, which recovers
+// http.ErrAbortHandler. A panic does not leave the goroutine of a middleware's,
+// whatever stands around it.
 func underServer() bool {
 	pcs := make([]uintptr, 128)
 	n := runtime.Callers(0, pcs)
@@ -77,10 +75,8 @@ func underServer() bool {
 	}
 	for frames := runtime.CallersFrames(pcs[:n]); ; {
 		frame, more := frames.Next()
-		for _, name := range serving {
-			if strings.HasPrefix(frame.Function, name) {
-				return true
-			}
+		if strings.HasPrefix(frame.Function, http3+".") {
+			return true
 		}
 		if !more {
 			return false

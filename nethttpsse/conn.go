@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,12 +20,21 @@ import (
 // since a middleware's may do nothing.
 type conn struct {
 	w      http.ResponseWriter
-	flush  func() error
-	server *http.ResponseController // of the last writer of the chain
+	chain  []http.ResponseWriter    // from w to the server's own
+	pass   func() error             // flushes those before the server's own; nil if none can
+	flush  func() error             // of the server's own
+	server *http.ResponseController // of the server's own writer
 
-	breaks breaking
-	broken atomic.Bool // the client is to see a broken response
-	held   error       // a middleware holds the response back
+	session *core.Session
+
+	meter *meter // nil if there is nothing between, or it does not show
+	had   int64  // bytes that had come to the server's writer
+	whole bool   // all that was written has come there as it was
+
+	breaks   breaking
+	broken   atomic.Bool // the client is to see a broken response
+	answered atomic.Bool // the client has got an answer instead of the stream
+	held     error       // a middleware holds the response back
 
 	leftBody     bool          // net/http may wait for a body when the handler has returned
 	writeTimeout time.Duration // the server's
@@ -33,20 +45,22 @@ type conn struct {
 }
 
 // newConn refuses a writer that would hold the stream back, or could not break it.
-func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
-	last := Unwrap(w)
-	c := &conn{w: w, server: http.NewResponseController(last)}
-	bottom := flusher(last)
-	if bottom == nil {
-		return nil, refuse("a %T cannot flush", last)
+func newConn(w http.ResponseWriter) (*conn, error) {
+	chain := chainOf(w)
+	server := last(chain)
+	c := &conn{w: w, chain: chain, whole: true, server: http.NewResponseController(server)}
+	switch {
+	case isServers(server):
+	case flusher(server) == nil:
+		return nil, refuse("a %T cannot flush, and would hold the stream back:", server)
+	default:
+		return nil, refuse("a %T hides the writer that it wraps, and might hold the stream back: give it an Unwrap method, or", server)
 	}
-	c.flush = bottom
-	for next := w; next != last; next = unwrap(next) {
-		if flush := flusher(next); flush != nil {
-			c.flush = flush
-			if _, ok := next.(flushErrorer); !ok { // only the bottom tells of errors
-				c.flush = func() error { return errors.Join(flush(), bottom()) }
-			}
+	if c.flush = flusher(server); c.flush == nil {
+		c.flush = func() error { return nil } // it keeps nothing
+	}
+	for _, w := range chain[:len(chain)-1] {
+		if c.pass = flusher(w); c.pass != nil {
 			break
 		}
 	}
@@ -54,21 +68,26 @@ func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	// A writer with headers of its own sends them when the handler has returned.
 	const probe = "X-Accel-Buffering"
 	w.Header().Set(probe, "no")
-	shared := last.Header().Get(probe) != ""
-	w.Header().Del(probe)
-	if !shared {
-		return nil, refuse("a %T holds the headers back", w)
+	defer w.Header().Del(probe)
+	for i, below := range chain[1:] {
+		if below.Header().Get(probe) == "" {
+			return nil, refuse("a %T holds the headers back, and so the stream:", chain[i])
+		}
+	}
+	if len(chain) > 1 {
+		c.meter = meterOf(server)
 	}
 	var err error
-	c.breaks, err = breakingOf(last, r)
+	c.breaks, err = breakingOf(server)
 	return c, err
 }
+
+var errBroken = errors.New("nethttpsse: the stream has failed")
 
 func refuse(format string, w http.ResponseWriter) error {
 	return &core.RefusedError{
 		Status: http.StatusInternalServerError,
-		Err: fmt.Errorf("nethttpsse: "+format+", and would hold the stream back: "+
-			"take the route out of the middleware that made it", w),
+		Err:    fmt.Errorf("nethttpsse: "+format+" take the route out of the middleware that made it", w),
 	}
 }
 
@@ -92,33 +111,22 @@ func flusher(w http.ResponseWriter) func() error {
 	}
 }
 
-// Unwrap returns the writer that the chain of Unwrap methods ends with: the
-// server's own.
-func Unwrap(w http.ResponseWriter) http.ResponseWriter {
-	for next := w; next != nil; next = unwrap(next) {
-		w = next
-	}
-	return w
-}
-
-func unwrap(w http.ResponseWriter) http.ResponseWriter {
-	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
-		return u.Unwrap()
-	}
-	return nil
-}
-
-// begin lifts the server's own deadlines, which count from the request's start. now
-// is when the handler was called. A deadline that cannot be lifted ends the session.
-func (c *conn) begin(s *core.Session, srv *http.Server, now time.Time) {
+// begin lifts the server's own deadlines, which count from the request's start. A
+// connection that has none is refused, because nothing could break the response.
+func (c *conn) begin(srv *http.Server) error {
 	if srv != nil {
 		c.writeTimeout = srv.WriteTimeout
 	}
 	_ = c.server.SetReadDeadline(time.Time{})
-	if err := c.server.SetWriteDeadline(time.Time{}); err != nil && c.writeTimeout > 0 {
-		// It was set a little earlier, when the request had been read.
-		s.CutAt(now.Add(c.writeTimeout-min(c.writeTimeout/10, time.Second)), core.ErrServerTimeout)
+	err := c.server.SetWriteDeadline(time.Time{})
+	if err != nil && c.breaks == byDeadline && !errors.Is(err, net.ErrClosed) {
+		return &core.RefusedError{
+			Status: http.StatusInternalServerError,
+			Err: fmt.Errorf("nethttpsse: the server's connections cannot set deadlines (%w), "+
+				"which are needed to break a response: see to it in its listener", err),
+		}
 	}
+	return nil
 }
 
 // Send implements [core.Conn].
@@ -128,22 +136,80 @@ func (c *conn) Send(f core.Frames) error {
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
 	}
+	if err == nil && c.pass != nil {
+		err = c.pass()
+	}
+	if err == nil && c.meter != nil {
+		err = c.measure(len(p)) // before the flush, which would send the headers
+	}
 	if err == nil {
 		err = c.flush()
 	}
-	if errors.Is(err, http.ErrNotSupported) {
-		c.held = err
-	}
-	if err != nil {
+	if err != nil && !c.answered.Load() {
 		c.broken.Store(true)
 	}
 	return err
 }
 
+// measure looks whether what was written and flushed has come to the server's own
+// writer. That a middleware's Write and Flush say so proves nothing.
+func (c *conn) measure(n int) error {
+	had := c.had
+	c.had = c.meter.bytes()
+	c.whole = c.whole && c.had-had == int64(n)
+	if c.had > had {
+		return nil
+	}
+	c.held = fmt.Errorf("nethttpsse: %s holds the stream back: take the route out of the middleware that made it",
+		between(c.chain))
+	c.session.CutAt(time.Now(), c.held)
+	if !c.meter.begun() {
+		c.answer(c.held.Error())
+	}
+	return c.held
+}
+
+// between names the writers of middlewares.
+func between(chain []http.ResponseWriter) string {
+	var names []string
+	for _, w := range chain[:len(chain)-1] {
+		switch name := fmt.Sprintf("a %T", w); name {
+		case "a ginsse.writer", "a *gin.responseWriter", "a echosse.writer", "a *echo.Response": // the host's own
+		default:
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " or ")
+}
+
+// answer answers instead of the stream, below the writers that hold it back. What they
+// bring when the handler has returned is more than the length that was announced, and
+// goes nowhere.
+func (c *conn) answer(text string) {
+	w := last(c.chain)
+	h := w.Header()
+	for _, name := range []string{"Content-Encoding", "Transfer-Encoding", "Trailer", "Etag", "X-Accel-Buffering"} {
+		h.Del(name)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(text)+1))
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusInternalServerError)
+	_, _ = io.WriteString(w, text+"\n")
+	c.answered.Store(http.NewResponseController(w).Flush() == nil)
+}
+
 // Abort implements [core.Conn]. Where deadlines do not break the response, serve
 // does.
 func (c *conn) Abort() {
+	if c.answered.Load() {
+		return
+	}
 	c.broken.Store(true)
+	if c.breaks == byPipe {
+		_ = pipeOf(last(c.chain))(errBroken)
+		return
+	}
 	_ = c.server.SetWriteDeadline(time.Unix(1, 0))
 }
 
@@ -167,7 +233,7 @@ func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err 
 		}
 		if !c.broken.Load() {
 			if c.leftBody || c.hijacker != nil { // the client has been told of a close
-				closeSlowly(Unwrap(c.w))
+				closeSlowly(last(c.chain))
 			}
 			return
 		}
@@ -185,6 +251,7 @@ func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err 
 			c.reset()
 		}
 	}()
+	c.session = s
 	err = s.Serve(c, stream)
 	if c.held != nil {
 		err = c.held

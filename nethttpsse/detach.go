@@ -11,9 +11,9 @@ import (
 // allowDetach lets the session take the connection. The client is told that it
 // gets no other response on it.
 func (c *conn) allowDetach(r *http.Request) {
-	last := Unwrap(c.w)
-	hijacker, ok := last.(http.Hijacker)
-	if !ok || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || fmt.Sprintf("%T", last) != responseType {
+	server := last(c.chain)
+	hijacker, ok := server.(http.Hijacker)
+	if !ok || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || fmt.Sprintf("%T", server) != responseType {
 		return
 	}
 	c.hijacker, c.reporter = hijacker, reporterOf(r)
@@ -27,7 +27,7 @@ const responseType = "*http.response"
 // Detach implements [core.Detacher]. By now the first frame has gone through the
 // middlewares, so what they do to a response shows in its headers.
 func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
-	if c.hijacker == nil {
+	if c.hijacker == nil || !c.whole {
 		return nil, nil, false
 	}
 	for _, name := range []string{"Content-Encoding", "Transfer-Encoding", "Trailer"} {

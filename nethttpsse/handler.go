@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -64,14 +63,18 @@ func (r reporter) report(err error) {
 // A nil stream means that view has answered. An error of view's comes back as it
 // is, before anything was written. An error that is a *[core.RefusedError], and
 // does not only wrap one, says that the stream could not begin: the caller answers
-// with its status. Any other error is the generator's; by then the response has
-// been sent, and broken.
+// with its status. Any other error is the generator's, or tells of a writer that holds
+// the stream back; by then the response has been sent.
 //
-// w may be wrapped in writers that have an Unwrap method, as
-// [http.ResponseController] wants it. One that cannot flush is refused, since it
-// would hold the stream back, and so is one with which a stream that fails could
-// not be told from a whole one. Where only a panic breaks the response, the failure
-// goes to the server's ErrorLog, and Serve panics with [http.ErrAbortHandler].
+// w may be wrapped in writers of middlewares, as long as the server's own can be found:
+// by their Unwrap methods, as [http.ResponseController] wants it, or among the fields of
+// those that can flush. A writer that cannot flush, or keeps the headers, is refused,
+// since it would hold the stream back. One that does so in silence is noticed with the
+// first flush that does not reach the server's own writer: if the headers are not out,
+// the client gets 500, and otherwise a broken response; Serve's error names the writer.
+// A server with whose writer a stream that fails could not be told from a whole one is
+// refused too. Where only a panic breaks the response, the failure goes to the server's
+// ErrorLog, and Serve panics with [http.ErrAbortHandler].
 //
 // If the request has a body, a refusal closes the connection, and does not wait for
 // what the client has not sent.
@@ -95,7 +98,7 @@ func serve(
 	w http.ResponseWriter, r *http.Request,
 	view func(r *http.Request) (core.Stream, error), opts []core.Option,
 ) error {
-	now, srv := time.Now(), server(r)
+	srv := server(r)
 	if srv != nil {
 		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
 	}
@@ -114,7 +117,7 @@ func serve(
 	if err != nil || stream == nil {
 		return err
 	}
-	c, err := newConn(w, r)
+	c, err := newConn(w)
 	if err != nil {
 		return err
 	}
@@ -123,6 +126,9 @@ func serve(
 		return refused
 	}
 	if err != nil {
+		return err
+	}
+	if err := c.begin(srv); err != nil {
 		return err
 	}
 	h := w.Header()
@@ -135,7 +141,6 @@ func serve(
 	if drained && s.Detaches() {
 		c.allowDetach(r)
 	}
-	c.begin(s, srv, now)
 	w.WriteHeader(http.StatusOK)
 	served = true
 	return c.serve(s, r, stream)

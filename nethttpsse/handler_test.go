@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -284,43 +283,5 @@ func TestBaseContextCancelled(t *testing.T) {
 	})
 	if got := hosttest.Get(t, url); got.Body != twoEvents || !got.Broken {
 		t.Errorf("got %q, broken %t, want %q, broken", got.Body, got.Broken, twoEvents)
-	}
-}
-
-// A watched is a writer that notices a call which lasts longer than the handler.
-type watched struct {
-	*httptest.ResponseRecorder
-	entered chan struct{}
-	inside  atomic.Bool
-}
-
-func (w *watched) SetReadDeadline(t time.Time) error {
-	if t.Equal(time.Unix(1, 0)) {
-		w.inside.Store(true)
-		close(w.entered)
-		for range 10_000 {
-			runtime.Gosched()
-		}
-		w.inside.Store(false)
-	}
-	return nil
-}
-
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-// A client that leaves while its body is read leaves nobody at work on the writer.
-func TestLeavesWhileBodyIsRead(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	w := &watched{ResponseRecorder: httptest.NewRecorder(), entered: make(chan struct{})}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", readerFunc(func([]byte) (int, error) {
-		cancel()
-		<-w.entered
-		return 0, io.EOF
-	}))
-	nethttpsse.Handler(view).ServeHTTP(w, r)
-	if w.inside.Load() {
-		t.Error("the handler has returned, and the writer is still in use")
 	}
 }

@@ -184,6 +184,6 @@ func TestGoZero(t *testing.T) {
 	handler := zero.RecoverHandler(zero.TimeoutHandler(patience)(streams(read)))
 	srv := httptest.NewServer(handler)
 	defer srv.Close()
-	wantRefusals(t, http.DefaultClient, srv.URL, "nethttpsse: a *handler.timeoutWriter cannot break a response")
+	wantRefusals(t, http.DefaultClient, srv.URL, "nethttpsse: a *handler.timeoutWriter holds the headers back")
 	wantTruth(t, http.DefaultClient, read, srv.URL, "Accept", "text/event-stream")
 }

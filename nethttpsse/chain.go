@@ -1,0 +1,159 @@
+package nethttpsse
+
+import (
+	"net/http"
+	"reflect"
+	"strings"
+)
+
+// mostWriters bounds a chain, in case a writer leads to itself.
+const mostWriters = 64
+
+// chainOf returns the writers of a response, from w down to the server's own, or to
+// the last one that shows nothing below it.
+func chainOf(w http.ResponseWriter) []http.ResponseWriter { return chain(w, mostWriters) }
+
+func chain(w http.ResponseWriter, most int) []http.ResponseWriter {
+	all := []http.ResponseWriter{w}
+	if most == 0 || isServers(w) {
+		return all
+	}
+	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
+		if next := u.Unwrap(); next != nil {
+			return append(all, chain(next, most-1)...)
+		}
+		return all
+	}
+	if flusher(w) == nil {
+		return all // it may gather all it gets, and use what is below it in another goroutine
+	}
+	for _, next := range wrapped(w) {
+		if below := chain(next, most-1); isServers(last(below)) {
+			return append(all, below...)
+		}
+	}
+	return all
+}
+
+func last(chain []http.ResponseWriter) http.ResponseWriter { return chain[len(chain)-1] }
+
+// wrapped returns the writers among the fields of w. Most middlewares wrap a writer
+// by a field, embedded or not, and many of them have no Unwrap method.
+func wrapped(w http.ResponseWriter) []http.ResponseWriter {
+	v := reflect.ValueOf(w)
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	if !v.CanAddr() {
+		own := reflect.New(v.Type()).Elem()
+		own.Set(v)
+		v = own
+	}
+	return writersIn(v, nil)
+}
+
+func writersIn(v reflect.Value, all []http.ResponseWriter) []http.ResponseWriter {
+	for i := range v.NumField() {
+		f := readable(v.Field(i))
+		if f.Kind() == reflect.Struct {
+			all = writersIn(f, all)
+		} else if f.Kind() == reflect.Interface || f.Kind() == reflect.Pointer {
+			if next, ok := reflect.TypeAssert[http.ResponseWriter](f); ok && !isNil(next) {
+				all = append(all, next)
+			}
+		}
+	}
+	return all
+}
+
+func isNil(w http.ResponseWriter) bool {
+	v := reflect.ValueOf(w)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// readable returns a field so that its value can be had, also if it is not exported.
+func readable(field reflect.Value) reflect.Value {
+	return reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem()
+}
+
+// isServers reports whether w is the own writer of a server that is known here: it
+// sends what it is given when it is flushed.
+func isServers(w http.ResponseWriter) bool {
+	switch pkg := packageOf(w); {
+	case pkg == "net/http", strings.HasPrefix(pkg, "net/http/internal/"), pkg == "golang.org/x/net/http2":
+		_, ok := w.(deadliner) // unlike the writer of http.TimeoutHandler
+		return ok
+	default:
+		return pkg == http3 || pkg == lambdaurl || pkg == httptest
+	}
+}
+
+// Packages of servers whose writers are known.
+const (
+	http3     = "github.com/quic-go/quic-go/http3"
+	lambdaurl = "github.com/aws/aws-lambda-go/lambdaurl"
+	httptest  = "net/http/httptest"
+)
+
+// packageOf returns the path of the package that has made the writer.
+func packageOf(w http.ResponseWriter) string {
+	t := reflect.TypeOf(w)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath()
+}
+
+// A meter tells what has come to a server's writer.
+type meter struct {
+	written     reflect.Value // int64: bytes of the body, also those that have failed
+	wroteHeader reflect.Value // bool
+	recorder    interface{ Len() int }
+}
+
+// meterOf returns nil if the writer's fields have other names than today. Then
+// nobody notices a middleware that holds the response back; a test tells.
+func meterOf(server http.ResponseWriter) *meter {
+	v := reflect.ValueOf(server)
+	for range 8 {
+		for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct {
+			return nil
+		}
+		m := &meter{
+			written:     fieldOf(v, reflect.Int64, "written", "wroteBytes", "numWritten"),
+			wroteHeader: fieldOf(v, reflect.Bool, "wroteHeader", "headerComplete"),
+		}
+		if body := v.FieldByName("Body"); packageOf(server) == httptest && body.IsValid() && !body.IsNil() {
+			m.recorder, _ = reflect.TypeAssert[interface{ Len() int }](body)
+		}
+		if (m.written.IsValid() || m.recorder != nil) && m.wroteHeader.IsValid() {
+			return m
+		}
+		v = fieldOf(v, reflect.Pointer, "rws", "ResponseWriter") // of HTTP/2
+	}
+	return nil
+}
+
+func fieldOf(v reflect.Value, kind reflect.Kind, names ...string) reflect.Value {
+	for _, name := range names {
+		if f := v.FieldByName(name); f.IsValid() && f.Kind() == kind {
+			return f
+		}
+	}
+	return reflect.Value{}
+}
+
+func (m *meter) bytes() int64 {
+	if m.recorder != nil {
+		return int64(m.recorder.Len())
+	}
+	return m.written.Int()
+}
+
+func (m *meter) begun() bool { return m.wroteHeader.Bool() }

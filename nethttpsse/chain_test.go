@@ -1,0 +1,310 @@
+package nethttpsse_test
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+)
+
+// A keeper keeps what it gets until the handler has returned. Its Flush does nothing.
+type keeper struct {
+	http.ResponseWriter
+
+	kept []byte
+}
+
+func (k *keeper) WriteHeader(int)             {}
+func (k *keeper) Write(p []byte) (int, error) { k.kept = append(k.kept, p...); return len(p), nil }
+func (k *keeper) Flush()                      {}
+
+func (k *keeper) finish() {
+	k.ResponseWriter.WriteHeader(http.StatusOK)
+	_, _ = k.ResponseWriter.Write(k.kept)
+}
+
+// An openKeeper is one that shows what it wraps, and one that has no Flush at all.
+type openKeeper struct{ keeper }
+
+func (k *openKeeper) Unwrap() http.ResponseWriter { return k.ResponseWriter }
+
+type mute struct{ keeper keeper }
+
+func (m *mute) Header() http.Header         { return m.keeper.Header() }
+func (m *mute) WriteHeader(int)             {}
+func (m *mute) Write(p []byte) (int, error) { return m.keeper.Write(p) }
+func (m *mute) Unwrap() http.ResponseWriter { return m.keeper.ResponseWriter }
+
+// An early sends the headers when it is flushed, and keeps the body.
+type early struct {
+	keeper
+}
+
+func (e *early) WriteHeader(status int) { e.ResponseWriter.WriteHeader(status) }
+func (e *early) Flush()                 { e.ResponseWriter.(http.Flusher).Flush() }
+
+// A tutorial is the compressor of many tutorials: its Flush does not reach the
+// compressor, which sends the first bytes of its format at once and then gathers.
+type tutorial struct {
+	http.ResponseWriter
+	http.Flusher
+
+	zip io.Writer
+}
+
+func (t tutorial) Write(p []byte) (int, error) { return t.zip.Write(p) }
+
+// A private wraps by a field that nobody else sees, and passes on what it gets.
+type private struct{ below http.ResponseWriter }
+
+func (p private) Header() http.Header         { return p.below.Header() }
+func (p private) WriteHeader(status int)      { p.below.WriteHeader(status) }
+func (p private) Write(b []byte) (int, error) { return p.below.Write(b) }
+func (p private) Flush()                      { p.below.(http.Flusher).Flush() }
+
+// A lazy says that it has flushed.
+type lazy struct{ logger }
+
+func (lazy) FlushError() error { return nil }
+
+// A hidden wraps a writer that nobody can find.
+type hidden struct {
+	header func() http.Header
+	status func(int)
+	write  func([]byte) (int, error)
+	flush  func()
+}
+
+func hide(w http.ResponseWriter) http.ResponseWriter {
+	return &hidden{w.Header, w.WriteHeader, w.Write, w.(http.Flusher).Flush}
+}
+
+func (h *hidden) Header() http.Header         { return h.header() }
+func (h *hidden) WriteHeader(status int)      { h.status(status) }
+func (h *hidden) Write(p []byte) (int, error) { return h.write(p) }
+func (h *hidden) Flush()                      { h.flush() }
+
+// A selfish leads to itself.
+type selfish struct{ hidden }
+
+func (s *selfish) Unwrap() http.ResponseWriter { return s }
+
+// A wrapping is a middleware's: it wraps a writer, and finishes the response when the
+// handler has returned.
+type wrapping func(w http.ResponseWriter) (wrapped http.ResponseWriter, finish func())
+
+func wraps(with func(http.ResponseWriter) http.ResponseWriter) wrapping {
+	return func(w http.ResponseWriter) (http.ResponseWriter, func()) { return with(w), func() {} }
+}
+
+func (wrap wrapping) around(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w, finish := wrap(w)
+		defer finish()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// askEach asks a server with each protocol.
+func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.Answer, log *logbook)) {
+	t.Helper()
+	logged := new(logbook)
+	url := hosttest.Serve(t, h, func(srv *http.Server) {
+		srv.ErrorLog = log.New(logged, "", 0)
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP1(true)
+		srv.Protocols.SetUnencryptedHTTP2(true)
+	})
+	for _, proto := range []string{"HTTP/1.0", "HTTP/1.1"} {
+		t.Run(proto, func(t *testing.T) {
+			got := ask(t, url, "GET / "+proto+"\r\nHost: x\r\nConnection: close\r\n\r\n")
+			test(t, got, logged)
+		})
+	}
+	t.Run("HTTP/2.0", func(t *testing.T) {
+		protocols := new(http.Protocols)
+		protocols.SetUnencryptedHTTP2(true)
+		transport := &http.Transport{Protocols: protocols, DisableCompression: true}
+		defer transport.CloseIdleConnections()
+		res, err := (&http.Client{Transport: transport, Timeout: patience}).Get(url) //nolint:noctx // bounded
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		got := hosttest.Answer{Status: res.StatusCode, Header: res.Header, Body: string(body), Broken: err != nil}
+		test(t, got, logged)
+	})
+}
+
+// If this fails with a new release of Go, the fields of the servers' writers have other
+// names than meterOf knows, and nobody notices a writer that holds a stream back.
+//
+// Whatever a middleware's writer says, a stream that it holds back is refused, or broken
+// if the headers are out, and the writer is named. So it is if the stream is to be detached.
+func TestHeldBack(t *testing.T) {
+	const refused, broken = true, false
+	for _, tt := range []struct {
+		name    string
+		wrap    wrapping
+		refused bool
+		names   string
+	}{
+		{"a Flush that does nothing", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			k := &keeper{ResponseWriter: w}
+			return k, k.finish
+		}, refused, "a *nethttpsse_test.keeper holds the stream back"},
+		{"with Unwrap", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			k := &openKeeper{keeper{ResponseWriter: w}}
+			return k, k.finish
+		}, refused, "a *nethttpsse_test.openKeeper holds the stream back"},
+		{"without Flush", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			m := &mute{keeper{ResponseWriter: w}}
+			return m, m.keeper.finish
+		}, refused, "a *nethttpsse_test.mute holds the stream back"},
+		{"between two others", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			k := &keeper{ResponseWriter: flusher{w}}
+			return logger{k}, k.finish
+		}, refused, "a nethttpsse_test.logger or a *nethttpsse_test.keeper or a nethttpsse_test.flusher holds the stream back"},
+		{"the headers are out", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			e := &early{keeper{ResponseWriter: w}}
+			return e, e.finish
+		}, broken, "a *nethttpsse_test.early holds the stream back"},
+		{"the first bytes are out", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			w.Header().Set("Content-Encoding", "gzip")
+			zip := gzip.NewWriter(w)
+			return tutorial{w, w.(http.Flusher), zip}, func() { _ = zip.Close() }
+		}, broken, "a nethttpsse_test.tutorial holds the stream back"},
+		{"hidden", wraps(hide), refused, "a *nethttpsse_test.hidden hides the writer that it wraps"},
+		{"without end", wraps(func(w http.ResponseWriter) http.ResponseWriter { return &selfish{*hide(w).(*hidden)} }),
+			refused, "a *nethttpsse_test.selfish hides the writer that it wraps"},
+	} {
+		for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
+			t.Run(fmt.Sprint(tt.name, ", detached: ", opts != nil), func(t *testing.T) {
+				askEach(t, tt.wrap.around(nethttpsse.Handler(view, opts...)), func(t *testing.T, got hosttest.Answer, log *logbook) {
+					if tt.refused {
+						if got.Status != http.StatusInternalServerError || !strings.Contains(got.Body, tt.names) ||
+							strings.Contains(got.Body, "data:") || got.Broken {
+							t.Errorf("got %d %q, broken %t, want 500 %q", got.Status, got.Body, got.Broken, tt.names)
+						}
+						if got := got.Header.Get("Content-Type"); got != "text/plain; charset=utf-8" {
+							t.Errorf("got content type %q of a refusal", got)
+						}
+						return
+					}
+					if !got.Broken {
+						t.Errorf("got %d %q and a clean end, want a broken one", got.Status, got.Body)
+					}
+					eventually(t, "the log says "+tt.names, func() bool { return strings.Contains(log.String(), tt.names) })
+				})
+			})
+		}
+	}
+}
+
+// The observer is told what has ended the stream, and that no event was sent.
+func TestHeldBackIsObserved(t *testing.T) {
+	ends := make(chan core.Summary, 1)
+	observer := core.Observer{Closed: func(_ context.Context, end core.Summary) { ends <- end }}
+	handler := nethttpsse.Handler(view, core.WithObserver(observer))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(&keeper{ResponseWriter: w}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	const want = "a *nethttpsse_test.keeper holds the stream back"
+	if end := receive(t, ends, "the end"); end.Cause == nil || !strings.Contains(end.Cause.Error(), want) || end.Events != 0 {
+		t.Errorf("got cause %v and %d events, want %q and none", end.Cause, end.Events, want)
+	}
+	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), want) {
+		t.Errorf("got %d %q, want 500 %q", w.Code, w.Body, want)
+	}
+}
+
+// A writer that passes everything on need not show what it wraps: its stream flows, goes
+// on beyond the server's WriteTimeout, and is broken when it fails.
+func TestUnderWriters(t *testing.T) {
+	for name, wrap := range map[string]wrapping{
+		"Flush only":       wraps(func(w http.ResponseWriter) http.ResponseWriter { return flusher{w} }),
+		"a private field":  wraps(func(w http.ResponseWriter) http.ResponseWriter { return &private{w} }),
+		"a private struct": wraps(func(w http.ResponseWriter) http.ResponseWriter { return private{w} }),
+		"two":              wraps(func(w http.ResponseWriter) http.ResponseWriter { return flusher{&private{w}} }),
+		"interfaces put together": wraps(func(w http.ResponseWriter) http.ResponseWriter {
+			return struct {
+				http.ResponseWriter
+				http.Flusher
+			}{logger{w}, w.(http.Flusher)}
+		}),
+		"a Flush that tells lies": wraps(func(w http.ResponseWriter) http.ResponseWriter { return lazy{logger{w}} }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			handler := nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+				ctx := r.Context()
+				return func(yield func(core.Event, error) bool) {
+					const events = 15
+					n := 0
+					for range core.Every(ctx, writeTimeout/10) {
+						n++
+						if !yield(core.Event{Data: "again"}, nil) {
+							return
+						}
+						if n == events {
+							yield(core.Event{}, errors.New("no more"))
+							return
+						}
+					}
+				}
+			}, core.WithHeartbeat(0))
+			timeout := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				// As the server does with its WriteTimeout when it has read the request.
+				_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+				wrap.around(handler).ServeHTTP(w, r)
+			})
+			askEach(t, timeout, func(t *testing.T, got hosttest.Answer, _ *logbook) {
+				if n := strings.Count(got.Body, "data: again\n\n"); n != 15 || !got.Broken {
+					t.Errorf("got %d events, broken %t, want 15, broken", n, got.Broken)
+				}
+			})
+		})
+	}
+}
+
+const writeTimeout = 300 * time.Millisecond
+
+// On a connection without deadlines a response cannot be broken.
+func TestConnectionWithoutDeadlines(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serveOn(t, timelessListener{ln}, nethttpsse.Handler(view))
+	_, res := s.dial("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	body, err := io.ReadAll(res.Body)
+	if want := "cannot set deadlines"; res.StatusCode != 500 || !strings.Contains(string(body), want) || err != nil {
+		t.Errorf("got %d %q, %v, want 500 %q", res.StatusCode, body, err, want)
+	}
+}
+
+type timelessListener struct{ net.Listener }
+
+func (l timelessListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return timeless{c}, err
+}
+
+// A timeless is like a channel of SSH.
+type timeless struct{ net.Conn }
+
+func (timeless) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
+func (timeless) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }
+func (timeless) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
