@@ -72,6 +72,7 @@ func takeOver(c *fiber.Ctx) *conn {
 		h.SetContentLength(-2) // until the connection closes
 		h.Del(fiber.HeaderTransferEncoding)
 	}
+	h.Del(fiber.HeaderConnection) // a view's own
 	h.SetConnectionClose()
 	s := &conn{Conn: ctx.Conn(), head: h.AppendBytes(make([]byte, 0, 512)), chunked: chunked}
 	ctx.HijackSetNoResponse(true)

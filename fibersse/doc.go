@@ -35,9 +35,12 @@
 // socket that is not TCP cannot be reset.
 //
 // Middlewares that change the response after the handler come too late: headers
-// that they set then are not sent, and compress and etag do nothing. The cache
-// middleware would keep an empty answer, so let its Next skip the route. A view
-// that sets a cookie under encryptcookie is refused, and so is any under
+// that they set then are not sent, and compress and etag do nothing. A cookie under
+// encryptcookie is encrypted all the same, if the app has the middleware among its
+// handlers, and otherwise refused. Under the cache middleware each request gets a
+// stream of its own: the handler returns a [fiber.Error] of status 200, which nobody
+// answers any more, so that nothing is kept. A stream is refused under idempotency,
+// which would answer the next request with nothing, and under
 // timeout.New, which goes on using c beside the stream (timeout.NewWithContext
 // works, and ends the stream at its deadline). With Prefork each child has
 // sessions and groups of its own. [fiber.App.Test] gets the whole stream when it

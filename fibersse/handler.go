@@ -67,8 +67,8 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	}()
 
 	c.SetUserContext(s.Context())
-	body := guardBody(c)
-	stream, err := prepare(c, view)
+	body, above := guardBody(c), middlewaresAbove()
+	stream, err := prepare(c, view, above)
 	if err != nil || stream == nil {
 		return err
 	}
@@ -85,22 +85,29 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 		return nil
 	}
 	conn := takeOver(c)
-	if served = all && s.Detaches() && conn.allowDetach(c, s, stream); served {
-		return nil
+	if served = all && s.Detaches() && conn.allowDetach(c, s, stream); !served {
+		served = true
+		err = conn.serve(c, s, stream)
 	}
-	served = true
-	return conn.serve(c, s, stream)
+	if err == nil && above.cache {
+		return errNotKept
+	}
+	return err
 }
+
+// errNotKept keeps the cache middleware, which asks its Next too late for anybody
+// else to know, from keeping the empty response that it finds.
+var errNotKept = fiber.NewError(fiber.StatusOK, "fibersse: a stream is not for the cache: register the route before the middleware")
 
 // prepare runs the view and looks whether its stream can be sent. The stream is nil
 // if there is none to send. What it needs of the stack is free again while the stream
 // lasts.
-func prepare(c *fiber.Ctx, view View) (core.Stream, error) {
+func prepare(c *fiber.Ctx, view View, above middlewares) (core.Stream, error) {
 	stream, err := view(c)
 	if err != nil || stream == nil {
 		return nil, err
 	}
-	if err := checkMiddleware(c); err != nil {
+	if err := checkMiddleware(c, above); err != nil {
 		return nil, err
 	}
 	return stream, checkConn(c)

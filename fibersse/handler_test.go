@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,7 +130,9 @@ func TestRefused(t *testing.T) {
 		handlers []fiber.Handler
 		want     string
 	}{
-		{"a cookie under encryptcookie", []fiber.Handler{encrypt, fibersse.Handler(cookie)}, "encryptcookie comes too late"},
+		{"a cookie under an encryptcookie of a handler's own", []fiber.Handler{
+			func(c *fiber.Ctx) error { return encrypt(c) }, fibersse.Handler(cookie),
+		}, "encryptcookie comes too late"},
 		{"timeout.New further out", []fiber.Handler{
 			timeout.New(func(c *fiber.Ctx) error { return c.Next() }, time.Minute), fibersse.Handler(view), //nolint:staticcheck // this is why
 		}, "use timeout.NewWithContext"},
@@ -144,6 +147,66 @@ func TestRefused(t *testing.T) {
 				t.Errorf("got %d %q, want 500 %q", got.Status, got.Body, tt.want)
 			}
 		})
+	}
+}
+
+// encryptcookie encrypts what it would encrypt of any other response.
+func TestEncryptCookie(t *testing.T) {
+	const key, name = "s7mtmF8yVOGuYpJfLxRGW5cpXGi5cvvSlm3WYGbCYMo=", "user"
+	decrypt := func(c *fiber.Ctx) error { return c.SendString(c.Cookies("secret")) }
+	app := newApp()
+	app.Use(encryptcookie.New(encryptcookie.Config{
+		Key:    key,
+		Except: []string{"open"},
+		Next:   func(c *fiber.Ctx) bool { return c.Locals("plain") != nil || c.Query("plain") != "" },
+	}))
+	app.Get("/decrypt", decrypt)
+	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		c.Cookie(&fiber.Cookie{Name: "open", Value: "visible", Path: "/a"})
+		c.Cookie(&fiber.Cookie{Name: "secret", Value: "hidden-" + c.Cookies("secret"), HTTPOnly: true})
+		return view(c)
+	}))
+	url := "http://" + serve(t, app)
+
+	got := hosttest.Get(t, url)
+	cookies := got.Header.Values("Set-Cookie")
+	if got.Status != 200 || got.Body != twoEvents || len(cookies) != 2 {
+		t.Fatalf("got %+v, want a stream and two cookies", got)
+	}
+	if want := "open=visible; path=/a; SameSite=Lax"; cookies[0] != want {
+		t.Errorf("got cookie %q, want %q", cookies[0], want)
+	}
+	value, rest, _ := strings.Cut(cookies[1], ";")
+	if strings.Contains(value, "hidden") || !strings.Contains(rest, "HttpOnly") {
+		t.Errorf("got cookie %q, want an encrypted one", cookies[1])
+	}
+	if got, want := hosttest.Get(t, url+"/decrypt", "Cookie", value).Body, "hidden-"; got != want {
+		t.Errorf("got %q decrypted, want %q", got, want)
+	}
+	if got, want := hosttest.Get(t, url+"?plain=1").Header.Values("Set-Cookie")[1], "secret=hidden"; !strings.HasPrefix(got, want) {
+		t.Errorf("got cookie %q of a route that is skipped, want %q", got, want)
+	}
+}
+
+func TestConnectionHeader(t *testing.T) {
+	app := newApp()
+	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		c.Set("Connection", "keep-alive")
+		return view(c)
+	}))
+	_, in := say(t, serve(t, app), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	var got []string
+	for line := ""; line != "\r\n"; {
+		var err error
+		if line, err = in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(strings.ToLower(line), "connection:") {
+			got = append(got, line)
+		}
+	}
+	if want := []string{"Connection: close\r\n"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

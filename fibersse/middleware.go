@@ -2,6 +2,7 @@ package fibersse
 
 import (
 	"fmt"
+	"reflect"
 	"runtime"
 	"strings"
 
@@ -10,12 +11,16 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// checkMiddleware refuses the two of fiber's own middlewares under which a stream
-// would do harm. They leave no other trace than their frames on the stack.
-func checkMiddleware(c *fiber.Ctx) error {
-	cookies := false
-	c.Response().Header.VisitAllCookie(func(_, _ []byte) { cookies = true })
+// middlewares are those of fiber's own that do harm when they find an empty response
+// behind a stream. They leave no other trace than their frames on the stack.
+type middlewares struct {
+	timeout, idempotency, cache bool
 
+	encryptcookie int // how many
+}
+
+// middlewaresAbove returns those that have called the handler.
+func middlewaresAbove() (above middlewares) {
 	const middleware = "github.com/gofiber/fiber/v2/middleware/"
 	pcs := make([]uintptr, 100)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
@@ -26,12 +31,96 @@ func checkMiddleware(c *fiber.Ctx) error {
 		switch {
 		case !ok:
 		case strings.HasPrefix(name, "timeout.New.func"):
-			return refuse("timeout.New uses the request beside the stream: use timeout.NewWithContext")
-		case cookies && strings.HasPrefix(name, "encryptcookie.New.func"):
-			return refuse("encryptcookie comes too late to encrypt a cookie of this response: set it in another one")
+			above.timeout = true
+		case strings.HasPrefix(name, "encryptcookie.New.func"):
+			above.encryptcookie++
+		case strings.HasPrefix(name, "idempotency.New.func"):
+			above.idempotency = above.idempotency || !skips(frame)
+		case strings.HasPrefix(name, "cache.New.func"):
+			above.cache = above.cache || !skips(frame)
 		}
 	}
+	return above
+}
+
+// skips reports whether a middleware has let the request pass as it is: it does so
+// before it does anything else.
+func skips(frame runtime.Frame) bool {
+	const first = 20 // lines of the function
+	if frame.Func == nil {
+		return false
+	}
+	_, begin := frame.Func.FileLine(frame.Func.Entry())
+	return frame.Line < begin+first
+}
+
+// checkMiddleware refuses those under which a stream would do harm.
+func checkMiddleware(c *fiber.Ctx, above middlewares) error {
+	switch {
+	case above.timeout:
+		return refuse("timeout.New uses the request beside the stream: use timeout.NewWithContext")
+	case above.idempotency:
+		return refuse("idempotency would answer the next request with an empty response: let its Next skip the route")
+	default:
+		return encryptCookies(c, above.encryptcookie)
+	}
+}
+
+// encryptCookies does what encryptcookie does when the handler has returned, which is
+// too late. It runs the very middlewares on a response that has the same cookies.
+func encryptCookies(c *fiber.Ctx, middlewares int) error {
+	var cookies []string
+	c.Response().Header.VisitAllCookie(func(_, cookie []byte) { cookies = append(cookies, string(cookie)) })
+	if middlewares == 0 || len(cookies) == 0 {
+		return nil
+	}
+	handlers := encrypters(c)
+	if len(handlers) != middlewares {
+		return refuse("encryptcookie comes too late to encrypt a cookie of this response, and cannot be found among the app's " +
+			"handlers: set the cookie in another one")
+	}
+	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	for _, h := range handlers {
+		app.Use(h)
+	}
+	app.Use(func(same *fiber.Ctx) error {
+		for _, cookie := range cookies {
+			same.Response().Header.Add(fiber.HeaderSetCookie, cookie)
+		}
+		return nil
+	})
+	ctx := newLike(c.Context())
+	c.Request().Header.CopyTo(&ctx.Request.Header)
+	ctx.Request.Header.DelAllCookies() // they are in the clear already
+	c.Context().VisitUserValuesAll(ctx.SetUserValue)
+	app.Handler()(ctx)
+
+	c.Response().Header.DelAllCookies()
+	ctx.Response.Header.VisitAllCookie(func(_, cookie []byte) {
+		c.Response().Header.Add(fiber.HeaderSetCookie, string(cookie))
+	})
 	return nil
+}
+
+func newLike[T any](*T) *T { return new(T) }
+
+// encrypters returns the handlers of encryptcookie that the app has for the request's
+// method.
+func encrypters(c *fiber.Ctx) (all []fiber.Handler) {
+	for _, routes := range c.App().Stack() {
+		for _, route := range routes {
+			if route.Method != c.Method() {
+				continue
+			}
+			for _, h := range route.Handlers {
+				name := runtime.FuncForPC(reflect.ValueOf(h).Pointer()).Name()
+				if strings.HasPrefix(name, "github.com/gofiber/fiber/v2/middleware/encryptcookie.New.func") {
+					all = append(all, h)
+				}
+			}
+		}
+	}
+	return all
 }
 
 func refuse(why string) error {
