@@ -16,6 +16,7 @@ type reach struct {
 	paging   bool   // what comes next is read from the log, unless the memory turns out to have it
 	ahead    bool   // at has not come to this hub yet
 	until    string // once the subscription is ending: the ID behind which it does; guarded by the hub's lock
+	awaited  bool   // it has waited for the follower to come there
 }
 
 // arrive finds out where a client begins. It waits for the log to answer.
@@ -78,6 +79,25 @@ func (s *subscription) arrive(topics []string) error {
 	}
 	s.resuming = s.resuming && s.oldest
 	return nil
+}
+
+// toCome reports whether the subscription is ending, and the follower has yet to bring
+// some of what comes before the end. If not, it finds the end in the memory. The hub is
+// locked.
+func (s *subscription) toCome() bool {
+	r := s.reach
+	if r == nil || !s.ending || s.final != unknown {
+		return false
+	}
+	over := r.order(r.at) >= 0
+	if !over && r.order(r.follower.at) < 0 {
+		return true
+	}
+	final, err := r.follower.find(r.until)
+	if s.final = final; over || err != nil { // it was of an epoch that is over, and that has been told
+		s.final = s.cursor
+	}
+	return false
 }
 
 // horizon returns the ID behind which somebody begins who wants all that there is. It

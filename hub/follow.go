@@ -42,6 +42,10 @@ type follower struct {
 	pageErr    error // what a subscription could not read the log for
 	pageFailed time.Time
 
+	published string        // the last ID that a publisher of this process was told
+	awaited   string        // what those wait for who are to end behind it
+	arrived   chan struct{} // closed when it has come; nil if nobody waits
+
 	stats FollowStats
 }
 
@@ -179,8 +183,48 @@ func (f *follower) take(e Entry) {
 			close(f.ready)
 		}
 	}
+	if f.arrived != nil && f.order(f.at, f.awaited) >= 0 {
+		close(f.arrived)
+		f.arrived = nil
+		if h.closed {
+			f.cancel()
+		}
+	}
 	h.mu.Unlock()
 	h.wake(off)
+}
+
+// until returns the ID behind which those end who are ended now: of the last event
+// that has come from the log, or that was published here and is to come. The hub is
+// locked.
+func (f *follower) until() (id string, come bool) {
+	if f.published == "" || f.order(f.at, f.published) >= 0 {
+		return f.at, true
+	}
+	f.awaited = f.published
+	if f.arrived == nil {
+		f.arrived = make(chan struct{})
+	}
+	return f.published, false
+}
+
+// order compares two IDs. An epoch that is over comes before any other, for the log
+// leads on from there, and the present one behind one that is over.
+func (f *follower) order(a, b string) int {
+	switch a {
+	case "":
+		return -1
+	case b:
+		return 0
+	}
+	order, err := f.log.Compare(a, b)
+	if err == nil {
+		return order
+	}
+	if _, err := f.log.Compare(a, a); err != nil {
+		return -1
+	}
+	return 1
 }
 
 // timeOf returns when the log got an entry, in ns since the hub began. It only grows,
@@ -256,6 +300,11 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 	if err != nil {
 		return "", fmt.Errorf("hub: publish to %q: %w", topic, err)
 	}
+	h.lock()
+	if f.order(id, f.published) > 0 {
+		f.published = id
+	}
+	h.mu.Unlock()
 	return id, nil
 }
 

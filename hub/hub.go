@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -237,7 +238,7 @@ func (h *Hub) Topics() []string {
 //
 // With a [Log] it is this process only whose subscriptions end: to reach all, publish
 // an event that has each call Kick. What was published until now is what has come
-// from the log to this process. If some of it is still to be read and the log fails,
+// from the log to this process, and what it has published itself. If some of it is still to be read and the log fails,
 // or does not answer within 5 s, the stream fails: it does not look whole.
 func (h *Hub) Kick(topic string) int {
 	h.lock()
@@ -279,7 +280,11 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		ends = append(ends, h.ended)
 	}
 	if h.follower != nil {
-		h.follower.cancel()
+		if h.follower.arrived == nil {
+			h.follower.cancel()
+		} else {
+			time.AfterFunc(pagePause, h.follower.cancel)
+		}
 		ends = append(ends, h.follower.ended)
 	}
 	h.mu.Unlock()
@@ -300,11 +305,18 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 // until returns the last event that those get who are ended now, and its ID if there
 // is a Log.
 func (h *Hub) until() (final uint64, id string) {
-	if h.follower != nil {
-		id = h.follower.at
+	if h.follower == nil {
+		return h.last, ""
+	}
+	id, come := h.follower.until()
+	if !come {
+		return unknown, id
 	}
 	return h.last, id
 }
+
+// unknown is the number of an event that is to come from the Log.
+const unknown = math.MaxUint64
 
 // end has the members of a source end when they have read what there was. From the
 // last to the first, so that none is left out if one goes between two steps, and the

@@ -93,7 +93,7 @@ func late(l *hubtest.MemoryLog) (*trick, gate) {
 		follow: func(ctx context.Context, entries iter.Seq2[hub.Entry, error]) iter.Seq2[hub.Entry, error] {
 			return func(yield func(hub.Entry, error) bool) {
 				for e, err := range entries {
-					if g.pass(ctx); !yield(e, err) {
+					if g.pass(ctx); ctx.Err() != nil || !yield(e, err) {
 						return
 					}
 				}
@@ -526,6 +526,85 @@ func TestKickBeforeTheFollower(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What was published here before a kick or a shutdown has come to the log, and not
+// yet from there.
+func TestEndAfterPublish(t *testing.T) {
+	many := numbered(1, 600) // some pages
+	for _, test := range []struct {
+		name string
+		then func(l *hubtest.MemoryLog, follow, fail func())
+		want string
+	}{
+		{"it comes", func(_ *hubtest.MemoryLog, follow, _ func()) { follow() }, many + " END"},
+		{"it comes with more", func(l *hubtest.MemoryLog, follow, _ func()) {
+			_, _ = l.Append(context.Background(), hub.Entry{Topic: "a", Event: core.Event{Data: "more"}})
+			follow()
+		}, many + " END"},
+		{"it does not come", func(*hubtest.MemoryLog, func(), func()) { sleep(time.Second) }, many + " END"},
+		{"it was dropped", func(l *hubtest.MemoryLog, follow, _ func()) {
+			l.Trim(0)
+			follow()
+		}, "GAP:dropped END"},
+		{"the log begins anew", func(l *hubtest.MemoryLog, follow, _ func()) {
+			l.Restart()
+			follow()
+		}, "GAP:dropped END"},
+		{"the log begins anew unheard", func(l *hubtest.MemoryLog, _, _ func()) {
+			l.Restart()
+			sleep(time.Second)
+		}, "GAP:restarted END"},
+		{"the log cannot be read", func(_ *hubtest.MemoryLog, _, fail func()) {
+			fail()
+			sleep(time.Second)
+		}, "hub: the stream is to end, and its last events cannot be read: away END"},
+	} {
+		for _, how := range []string{"kick", "shutdown"} {
+			t.Run(test.name+", "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := new(hubtest.MemoryLog)
+					slow, g := late(l)
+					var away atomic.Bool
+					slow.read = func() error {
+						if away.Load() {
+							return errors.New("away")
+						}
+						return nil
+					}
+					h := over(t, slow)
+					c, other := listen(t, h, hub.Now, "a"), listen(t, h, hub.Now, "b")
+					g.close()
+					publishAll(t, h, "a", many)
+					synctest.Wait()
+					ended := make(chan error, 1)
+					if how == "kick" {
+						h.Kick("a")
+						h.Kick("b")
+						ended <- nil
+					} else {
+						go func() { ended <- h.Shutdown(context.Background()) }()
+					}
+					c.want("")
+					other.want("")
+					open := false
+					test.then(l, func() { open = true; g.open() }, func() { away.Store(true) })
+					c.want(test.want)
+					if !strings.HasPrefix(test.want, many) {
+						other.want(test.want)
+					} else {
+						other.want("END")
+					}
+					if err := <-ended; err != nil {
+						t.Error(err)
+					}
+					if !open {
+						g.open()
+					}
+				})
+			})
+		}
 	}
 }
 

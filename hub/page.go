@@ -26,7 +26,13 @@ const (
 // time.
 func (s *subscription) page(frames *[][]byte) error {
 	r := s.reach
-	ending := s.isEnding() // of what was there then, an empty page has nothing
+	if !r.paging && !r.awaited {
+		r.awaited = true
+		s.await()
+		return nil
+	}
+	r.paging = true // or what has not come to the memory in time
+	ending := s.isEnding()
 	if ending && s.gap == nil && r.order(r.at) >= 0 {
 		return io.EOF
 	}
@@ -42,7 +48,7 @@ func (s *subscription) page(frames *[][]byte) error {
 	case over || ending:
 		return io.EOF
 	default:
-		return s.pause(nil) // until the follower has come here too
+		return s.pause(nil) // until the follower has come here too, or the end has
 	}
 	s.front(&entries)
 	if s.skip(&entries) && len(entries) == 0 {
@@ -124,21 +130,26 @@ func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
 	return entries[:n], n < len(entries)
 }
 
-// order compares an ID with the one behind which the stream ends. An epoch that is
-// over comes before it, for the log leads on from there, and the log's present one
-// comes behind one that is over.
-func (r *reach) order(id string) int {
-	if id == "" {
-		return -1
+// order compares an ID with the one behind which the stream ends.
+func (r *reach) order(id string) int { return r.follower.order(id, r.until) }
+
+// await waits for the follower to bring what comes before the end.
+func (s *subscription) await() {
+	h, f := s.hub, s.reach.follower
+	h.lock()
+	arrived := f.arrived
+	h.mu.Unlock()
+	if arrived == nil {
+		return
 	}
-	order, err := r.follower.log.Compare(id, r.until)
-	if err == nil {
-		return order
+	t := time.NewTimer(pagePause)
+	defer t.Stop()
+	select {
+	case <-arrived:
+	case <-t.C:
+	case <-f.ctx.Done():
+	case <-s.ctx.Done():
 	}
-	if _, err := r.follower.log.Compare(id, id); err != nil {
-		return -1
-	}
-	return 1
 }
 
 // front takes the position off that is in front of a page's events, if one is

@@ -303,6 +303,7 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	case gap != nil:
 		return gap, true, nil
 	}
+	toCome := s.toCome()
 	more = s.takeHeld(frames, most)
 	if s.reach != nil {
 		s.moved(!more)
@@ -310,6 +311,8 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	switch {
 	case more:
 		return nil, true, nil
+	case toCome && len(*frames) == 0:
+		return nil, true, errPage
 	case s.ending && len(*frames) == 0:
 		return nil, false, io.EOF
 	case s.ending:

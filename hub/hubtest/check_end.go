@@ -57,6 +57,42 @@ func checkKickPaging(f *fixture) {
 	}
 }
 
+// What was published at a hub comes before a kick or a shutdown there, also if it has
+// not come back from the log yet.
+func checkKickAtOnce(f *fixture) {
+	h := f.open(small...)
+	const rounds = 10
+	for round := range rounds {
+		here, there := f.join(h, "a"), f.join(h, "b")
+		f.eventually("they are subscribed", func() bool { return h.Len("a") == 1 && h.Len("b") == 1 })
+		var want []string
+		for n := range 1 + 3*round {
+			want = append(want, fmt.Sprint(n))
+			f.publish(h, "a", want[n])
+		}
+		stopped := make(chan error, 1)
+		if round < rounds-1 {
+			h.Kick("a")
+			h.Kick("b")
+			stopped <- nil
+		} else {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			go func() { stopped <- h.Shutdown(ctx) }()
+		}
+		here.want(want...)
+		for _, c := range []*client{here, there} {
+			if err := c.end(); !errors.Is(err, io.EOF) {
+				f.Errorf("got the end %v, want a clean one", err)
+			}
+		}
+		if err := <-stopped; err != nil {
+			f.Error(err)
+		}
+		f.eventually("they have left", func() bool { return h.Len("a") == 0 && h.Len("b") == 0 })
+	}
+}
+
 func checkShutdown(f *fixture) {
 	f.needLog()
 	h, other := f.open(), f.open()

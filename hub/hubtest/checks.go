@@ -22,6 +22,7 @@ var checks = []struct {
 	{"slow subscriber that is to end", checkSlowEnd, false},
 	{"kick", checkKick, false},
 	{"kick while it reads pages", checkKickPaging, true},
+	{"kick after a publish", checkKickAtOnce, false},
 	{"shutdown", checkShutdown, false},
 	{"statistics", checkStats, false},
 	{"storm", checkStorm, true},

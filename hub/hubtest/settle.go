@@ -14,13 +14,25 @@ import (
 
 // kick ends what has subscribed to a name.
 func (w *world) kick(at *slot, name string) {
-	until := at.hub.LastID()
+	until := w.until(at.hub)
 	for _, v := range w.visits {
 		if v.hub == at.hub && slices.Contains(v.names, name) {
 			w.kicked(v, until, len(v.entries()) > 0)
 		}
 	}
 	at.hub.Kick(name)
+}
+
+// until returns the ID of the last event that those get who are ended now, or of one
+// before it.
+func (w *world) until(h *hub.Hub) string {
+	until := h.LastID()
+	w.truth.mu.Lock()
+	defer w.truth.mu.Unlock()
+	if id, ok := w.published[h]; ok && w.truth.order(id, until) > 0 {
+		return id
+	}
+	return until
 }
 
 // kicked notes that a visit may end, or has to, once it has what there was.
@@ -48,7 +60,7 @@ func (w *world) restart(at *slot) {
 // shutDown shuts a hub down. Its clients read what there is.
 func (w *world) shutDown(at *slot) {
 	w.t.Helper()
-	h, until := at.hub, at.hub.LastID()
+	h, until := at.hub, w.until(at.hub)
 	mine := slices.DeleteFunc(slices.Clone(w.visits), func(v *visit) bool { return v.hub != h || v.left || v.isOver() })
 	for _, v := range mine {
 		w.kicked(v, until, true)

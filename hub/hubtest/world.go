@@ -28,6 +28,8 @@ type world struct {
 	clients []*subscriber
 	visits  []*visit
 
+	published map[*hub.Hub]string // the last ID of each hub's own; guarded by truth.mu
+
 	listener net.Listener
 	dialing  sync.Mutex
 
@@ -72,6 +74,7 @@ func (w *world) run() {
 }
 
 func (w *world) begin() {
+	w.published = make(map[*hub.Hub]string)
 	w.truth = &truth{messages: make(map[core.Event]*fact), known: make(map[string]*fact), compare: compareNumbers}
 	var err error
 	if w.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
@@ -304,6 +307,11 @@ func (w *world) publishOne(h *hub.Hub, rng *rand.Rand) {
 			if err := w.truth.learn(m, id); err != nil {
 				w.t.Errorf("publish: %v", err)
 			}
+			w.truth.mu.Lock()
+			if last, ok := w.published[h]; !ok || w.truth.order(id, last) > 0 {
+				w.published[h] = id
+			}
+			w.truth.mu.Unlock()
 			return
 		case errors.Is(err, hub.ErrShutdown) || strings.Contains(err.Error(), "does not fit"):
 			return
