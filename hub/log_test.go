@@ -532,7 +532,7 @@ func TestKickBeforeTheFollower(t *testing.T) {
 // What was published here before a kick or a shutdown has come to the log, and not
 // yet from there.
 func TestEndAfterPublish(t *testing.T) {
-	many := numbered(1, 600) // some pages
+	many := numbered(1, 300) // two pages
 	for _, test := range []struct {
 		name string
 		then func(l *hubtest.MemoryLog, follow, fail func())
@@ -590,14 +590,15 @@ func TestEndAfterPublish(t *testing.T) {
 					other.want("")
 					open := false
 					test.then(l, func() { open = true; g.open() }, func() { away.Store(true) })
+					before := time.Now()
 					c.want(test.want)
 					if !strings.HasPrefix(test.want, many) {
 						other.want(test.want)
 					} else {
 						other.want("END")
 					}
-					if err := <-ended; err != nil {
-						t.Error(err)
+					if err := <-ended; err != nil || time.Since(before) > 0 {
+						t.Errorf("got %v, %v later", err, time.Since(before))
 					}
 					if !open {
 						g.open()
