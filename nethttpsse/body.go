@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -12,9 +13,37 @@ import (
 )
 
 // hasBody reports whether the response might have to wait for r's body. On HTTP/2
-// and HTTP/3 none does.
-func hasBody(r *http.Request) bool {
-	return r.ProtoMajor == 1 && (r.ContentLength != 0 || r.Body != nil && r.Body != http.NoBody)
+// and HTTP/3 none does. A middleware may have given the request another body, so
+// what the server itself has read counts, if its writer shows that.
+func hasBody(server http.ResponseWriter, r *http.Request) bool {
+	if r.ProtoMajor != 1 {
+		return false
+	}
+	if unread, ok := unreadBody(server); ok {
+		return unread
+	}
+	return r.ContentLength != 0 || r.Body != nil && r.Body != http.NoBody
+}
+
+// unreadBody reports whether net/http has still to read some of a request's body.
+// It is not ok if the writer's fields have other names than today; a test tells.
+func unreadBody(server http.ResponseWriter) (unread, ok bool) {
+	v := reflect.Indirect(reflect.ValueOf(server))
+	if v.Kind() != reflect.Struct {
+		return false, false
+	}
+	body := v.FieldByName("reqBody")
+	if body.Kind() != reflect.Interface || body.IsNil() {
+		return false, false
+	}
+	if body = body.Elem(); body.Type() == reflect.TypeOf(http.NoBody) {
+		return false, true
+	}
+	if body = reflect.Indirect(body); body.Kind() != reflect.Struct {
+		return false, false
+	}
+	end := fieldOf(body, reflect.Bool, "sawEOF")
+	return end.IsValid() && !end.Bool(), end.IsValid()
 }
 
 // drain reads what the view has left of the request's body. net/http would wait
@@ -22,38 +51,39 @@ func hasBody(r *http.Request) bool {
 // the body has been read to its end. It reports whether it has: not if the view has
 // closed the body.
 func (c *conn) drain(s *core.Session, r *http.Request) (all bool, err error) {
-	if !hasBody(r) {
+	server := last(c.chain)
+	if !hasBody(server, r) {
 		return true, nil
 	}
-	c.guardBody(r)
-	if r.Body == nil {
-		return true, nil
-	}
-	err = core.DrainBody(s.Context(), r.Body, c.server.SetReadDeadline)
-	if errors.Is(err, http.ErrBodyReadAfterClose) {
-		return false, nil
+	if r.Body != nil {
+		err = core.DrainBody(s.Context(), r.Body, c.server.SetReadDeadline)
 	}
 	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
-		err = &core.RefusedError{
+		return false, &core.RefusedError{
 			Status: http.StatusRequestEntityTooLarge,
 			Err:    fmt.Errorf("nethttpsse: read the request's body: %w", limit),
 		}
 	}
-	return err == nil, err
+	if all = !errors.Is(err, http.ErrBodyReadAfterClose); !all {
+		err = nil
+	}
+	if c.breaks == byDeadline && behindAnother(server, r.Body) {
+		c.leftBody = true
+		c.w.Header().Set("Connection", "close")
+	}
+	return all && err == nil, err
 }
 
-// guardBody looks whether a middleware has put something in front of the request's
-// body. Then the end of that need not be the end of what net/http waits for, so the
-// connection is closed after the stream, for which net/http does not wait.
-func (c *conn) guardBody(r *http.Request) {
-	switch fmt.Sprintf("%T", r.Body) {
+// behindAnother reports whether a middleware has put something in front of the
+// request's body, and net/http has not come to the end of its own. The connection is
+// closed after the stream then, and net/http does not wait for the rest.
+func behindAnother(server http.ResponseWriter, body io.Reader) bool {
+	switch fmt.Sprintf("%T", body) {
 	case "*http.body", "*http.expectContinueReader":
-	default:
-		if c.breaks == byDeadline {
-			c.leftBody = true
-			c.w.Header().Set("Connection", "close")
-		}
+		return false
 	}
+	unread, ok := unreadBody(server)
+	return unread || !ok
 }
 
 // leaveBody has net/http read no more of the request's body: not before the

@@ -23,29 +23,59 @@ type readCloser struct {
 // Nobody waits for the rest, neither the client nor a shutdown.
 func TestBodyBehindAnother(t *testing.T) {
 	bodies := map[string]struct {
-		with    func(w http.ResponseWriter, r *http.Request)
+		with    func(w http.ResponseWriter, r *http.Request) *http.Request
 		request string
 		status  int
 		want    string
 	}{
 		"none": {
-			func(_ http.ResponseWriter, r *http.Request) { r.Body = http.NoBody },
+			func(_ http.ResponseWriter, r *http.Request) *http.Request {
+				r.Body = http.NoBody
+				return r
+			},
 			"Content-Length: 100\r\n\r\nsome", 200, twoEvents,
 		},
 		"nil": {
-			func(_ http.ResponseWriter, r *http.Request) { r.Body = nil },
+			func(_ http.ResponseWriter, r *http.Request) *http.Request {
+				r.Body = nil
+				return r
+			},
 			"Transfer-Encoding: chunked\r\n\r\n64\r\nsome", 200, twoEvents,
 		},
 		"a part": {
-			func(_ http.ResponseWriter, r *http.Request) { r.Body = readCloser{io.LimitReader(r.Body, 4), r.Body} },
+			func(_ http.ResponseWriter, r *http.Request) *http.Request {
+				r.Body = readCloser{io.LimitReader(r.Body, 4), r.Body}
+				return r
+			},
 			"Content-Length: 100\r\n\r\nsome", 200, twoEvents,
 		},
+		"none, which the request confirms": {
+			func(_ http.ResponseWriter, r *http.Request) *http.Request {
+				r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
+				return r
+			},
+			"Content-Length: 100\r\n\r\nsome", 200, twoEvents,
+		},
+		"none, in a copy of the request": {
+			func(_ http.ResponseWriter, r *http.Request) *http.Request {
+				r = r.Clone(r.Context())
+				r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
+				return r
+			},
+			"Transfer-Encoding: chunked\r\n\r\n64\r\nsome", 200, twoEvents,
+		},
 		"a limit": {
-			func(w http.ResponseWriter, r *http.Request) { r.Body = http.MaxBytesReader(w, r.Body, 3) },
+			func(w http.ResponseWriter, r *http.Request) *http.Request {
+				r.Body = http.MaxBytesReader(w, r.Body, 3)
+				return r
+			},
 			"Content-Length: 100\r\n\r\nsome", 413, "too large",
 		},
 		"a limit that is kept": {
-			func(w http.ResponseWriter, r *http.Request) { r.Body = http.MaxBytesReader(w, r.Body, 4) },
+			func(w http.ResponseWriter, r *http.Request) *http.Request {
+				r.Body = http.MaxBytesReader(w, r.Body, 4)
+				return r
+			},
 			"Content-Length: 4\r\n\r\nsome", 200, twoEvents,
 		},
 	}
@@ -53,8 +83,7 @@ func TestBodyBehindAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			stream := nethttpsse.Handler(view)
 			s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				tt.with(w, r)
-				stream.ServeHTTP(w, r)
+				stream.ServeHTTP(w, tt.with(w, r))
 			}))
 			got := ask(t, s.addr, "POST / HTTP/1.1\r\nHost: x\r\n"+tt.request)
 			if got.Status != tt.status || !strings.Contains(got.Body, tt.want) || got.Broken {
@@ -133,5 +162,35 @@ func (s *site) shutdown(t *testing.T) {
 	defer cancel()
 	if err := s.server.Shutdown(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// The connection stays if the whole body has been read, by a middleware or through
+// what that has put in front of it.
+func TestBodyReadToEnd(t *testing.T) {
+	stream := nethttpsse.Handler(view)
+	for name, with := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"by a middleware": func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			r.Body = io.NopCloser(strings.NewReader("another"))
+		},
+		"through another": func(w http.ResponseWriter, r *http.Request) { r.Body = http.MaxBytesReader(w, r.Body, 100) },
+	} {
+		s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			with(w, r)
+			stream.ServeHTTP(w, r)
+		}))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.addr, strings.NewReader("some"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusOK || res.Close {
+			t.Errorf("%s: got status %d, close %t, want 200 on a connection that stays", name, res.StatusCode, res.Close)
+		}
 	}
 }

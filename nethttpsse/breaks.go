@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"reflect"
-	"runtime"
-	"strings"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -20,9 +18,8 @@ const (
 	// chunk and HTTP/2 resets the stream, whatever middlewares do on the way out.
 	byDeadline breaking = iota
 
-	// byPanic: the server recovers http.ErrAbortHandler and breaks the response,
-	// unless a middleware has recovered it before.
-	byPanic
+	// byReset: the server's writer has a stream of QUIC, which can be reset.
+	byReset
 
 	// byPipe: what is written goes through an [io.Pipe], whose reader gets an error.
 	byPipe
@@ -33,14 +30,16 @@ const (
 
 // breakingOf returns how a response can be broken that ends in a server's own writer,
 // or a refusal if it cannot.
-func breakingOf(server http.ResponseWriter) (breaking, error) {
+func breakingOf(server http.ResponseWriter, r *http.Request) (breaking, error) {
 	switch pkg := packageOf(server); {
+	case pkg == httptest && r.Context().Value(http.ServerContextKey) != nil:
+		return 0, refuse("a %T keeps the response, and so the stream:", server)
 	case pkg == httptest:
 		return byNothing, nil
 	case pkg == lambdaurl && pipeOf(server) != nil:
 		return byPipe, nil
-	case pkg == http3 && underServer():
-		return byPanic, nil
+	case pkg == http3 && streamOf(server).IsValid():
+		return byReset, nil
 	case pkg != http3 && pkg != lambdaurl:
 		return byDeadline, nil
 	}
@@ -63,23 +62,25 @@ func pipeOf(server http.ResponseWriter) func(error) error {
 	return nil
 }
 
-// underServer reports whether this goroutine is one of the server's, which recovers
-// http.ErrAbortHandler. A panic does not leave the goroutine of a middleware's,
-// whatever stands around it.
-func underServer() bool {
-	pcs := make([]uintptr, 128)
-	n := runtime.Callers(0, pcs)
-	for n == len(pcs) {
-		pcs = make([]uintptr, 2*n)
-		n = runtime.Callers(0, pcs)
+// A quicStream is what an HTTP/3 response is written to: a value with a method
+// CancelWrite, or nothing.
+type quicStream struct{ reflect.Value }
+
+func streamOf(server http.ResponseWriter) quicStream {
+	v := reflect.Indirect(reflect.ValueOf(server)).FieldByName("str")
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return quicStream{}
 	}
-	for frames := runtime.CallersFrames(pcs[:n]); ; {
-		frame, more := frames.Next()
-		if strings.HasPrefix(frame.Function, http3+".") {
-			return true
-		}
-		if !more {
-			return false
-		}
+	v = readable(v)
+	if m, ok := v.Type().MethodByName("CancelWrite"); !ok || m.Type.NumIn() != 2 || !m.Type.In(1).ConvertibleTo(reflect.TypeFor[uint64]()) {
+		return quicStream{}
 	}
+	return quicStream{v}
+}
+
+// reset resets the stream, as a server does that has failed (RFC 9114, section 8.1).
+func (s quicStream) reset() {
+	const internalError = 0x102
+	cancel := s.MethodByName("CancelWrite")
+	cancel.Call([]reflect.Value{reflect.ValueOf(uint64(internalError)).Convert(cancel.Type().In(0))})
 }

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -186,4 +187,20 @@ func (c wrappedConn) Close() error {
 	default:
 	}
 	return c.Conn.Close()
+}
+
+// A recorder under a server is a middleware's, which keeps what it gets: an endless
+// stream for ever, and one that has failed as if it were whole.
+func TestRecorderUnderServer(t *testing.T) {
+	stream := nethttpsse.Handler(view)
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := httptest.NewRecorder()
+		stream.ServeHTTP(rec, r)
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(rec.Body.Bytes())
+	}))
+	got := ask(t, s.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if want := "a *httptest.ResponseRecorder keeps the response"; got.Status != 500 || !strings.Contains(got.Body, want) {
+		t.Errorf("got %d %q, want 500 and %q", got.Status, got.Body, want)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -45,7 +44,7 @@ type conn struct {
 }
 
 // newConn refuses a writer that would hold the stream back, or could not break it.
-func newConn(w http.ResponseWriter) (*conn, error) {
+func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	chain := chainOf(w)
 	server := last(chain)
 	c := &conn{w: w, chain: chain, whole: true, server: http.NewResponseController(server)}
@@ -78,7 +77,7 @@ func newConn(w http.ResponseWriter) (*conn, error) {
 		c.meter = meterOf(server)
 	}
 	var err error
-	c.breaks, err = breakingOf(server)
+	c.breaks, err = breakingOf(server, r)
 	return c, err
 }
 
@@ -199,18 +198,20 @@ func (c *conn) answer(text string) {
 	c.answered.Store(http.NewResponseController(w).Flush() == nil)
 }
 
-// Abort implements [core.Conn]. Where deadlines do not break the response, serve
-// does.
+// Abort implements [core.Conn].
 func (c *conn) Abort() {
 	if c.answered.Load() {
 		return
 	}
 	c.broken.Store(true)
-	if c.breaks == byPipe {
+	switch c.breaks {
+	case byPipe:
 		_ = pipeOf(last(c.chain))(errBroken)
-		return
+	case byReset:
+		streamOf(last(c.chain)).reset()
+	case byDeadline, byNothing:
+		_ = c.server.SetWriteDeadline(time.Unix(1, 0))
 	}
-	_ = c.server.SetWriteDeadline(time.Unix(1, 0))
 }
 
 // End implements [core.Conn]. The server ends the response when the handler has
@@ -238,15 +239,6 @@ func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err 
 			return
 		}
 		c.Abort()
-		if c.breaks == byPanic {
-			// One recovery may take a panic of the stream's for one that it can answer.
-			if v := recover(); v != nil {
-				reporterOf(r).reportDetached(&core.PanicError{Value: v, Stack: debug.Stack()})
-			} else if err != nil {
-				logError(r, err)
-			}
-			panic(http.ErrAbortHandler)
-		}
 		if !r.ProtoAtLeast(1, 1) {
 			c.reset()
 		}

@@ -73,8 +73,7 @@ func (r reporter) report(err error) {
 // first flush that does not reach the server's own writer: if the headers are not out,
 // the client gets 500, and otherwise a broken response; Serve's error names the writer.
 // A server with whose writer a stream that fails could not be told from a whole one is
-// refused too. Where only a panic breaks the response, the failure goes to the server's
-// ErrorLog, and Serve panics with [http.ErrAbortHandler].
+// refused too.
 //
 // If the request has a body, a refusal closes the connection, and does not wait for
 // what the client has not sent.
@@ -87,7 +86,7 @@ func Serve(
 		if refused.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(refused.RetryAfter.Seconds())))
 		}
-		if hasBody(r) {
+		if hasBody(last(chainOf(w)), r) {
 			leaveBody(w)
 		}
 	}
@@ -117,7 +116,7 @@ func serve(
 	if err != nil || stream == nil {
 		return err
 	}
-	c, err := newConn(w)
+	c, err := newConn(w, r)
 	if err != nil {
 		return err
 	}

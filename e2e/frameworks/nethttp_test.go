@@ -10,10 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
 	"github.com/quic-go/quic-go/http3"
@@ -22,6 +24,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ginsse"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
@@ -36,6 +39,7 @@ func streams(read <-chan struct{}) http.Handler {
 		"/whole": func(func(core.Event, error) bool) {},
 		"/error": func(yield func(core.Event, error) bool) { yield(core.Event{}, fail) },
 		"/panic": func(func(core.Event, error) bool) { panic(fail) },
+		"/leave": func(func(core.Event, error) bool) { runtime.Goexit() },
 	} {
 		mux.Handle(path, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 			ctx := r.Context()
@@ -93,7 +97,7 @@ func get(t *testing.T, client *http.Client, read chan<- struct{}, url string, he
 // only those.
 func wantTruth(t *testing.T, client *http.Client, read chan<- struct{}, url string, header ...string) {
 	t.Helper()
-	for _, path := range []string{"/whole", "/error", "/panic", "/whole"} {
+	for _, path := range []string{"/whole", "/error", "/panic", "/leave", "/whole"} {
 		status, body, err := get(t, client, read, url+path, header...)
 		if status != http.StatusOK || body != before || (err == nil) != (path == "/whole") {
 			t.Errorf("%s: got status %d, %q and the end %v", path, status, body, err)
@@ -129,13 +133,28 @@ func TestHTTP3(t *testing.T) {
 	defer func() { _ = conn.Close() }()
 	server, client := certified(t)
 	read := make(chan struct{}, 1)
-	srv := &http3.Server{Handler: streams(read), TLSConfig: http3.ConfigureTLSConfig(server)}
+	g := gin.New()
+	g.Use(gin.RecoveryWithWriter(io.Discard)) // which keeps every panic to itself
+	g.NoRoute(gin.WrapH(streams(read)))
+	g.GET("/gin", ginsse.Handler(func(*gin.Context) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "before"}, nil) {
+				<-read
+				yield(core.Event{}, errors.New("no more"))
+			}
+		}
+	}))
+	srv := &http3.Server{Handler: g, TLSConfig: http3.ConfigureTLSConfig(server)}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = srv.Serve(conn) }()
 	defer func() { _ = srv.Close(); <-served }()
 	transport := &http3.Transport{TLSClientConfig: client}
 	defer func() { _ = transport.Close() }()
-	wantTruth(t, &http.Client{Transport: transport}, read, "https://"+conn.LocalAddr().String())
+	c, url := &http.Client{Transport: transport}, "https://"+conn.LocalAddr().String()
+	wantTruth(t, c, read, url)
+	if status, body, err := get(t, c, read, url+"/gin"); status != http.StatusOK || body != before || err == nil {
+		t.Errorf("gin: got status %d, %q and the end %v, want a break", status, body, err)
+	}
 }
 
 // HTTP/2 as golang.org/x/net has it.
