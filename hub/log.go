@@ -47,7 +47,8 @@ type Log interface {
 }
 
 // An Entry is an event in a [Log], or a position between two: one without a
-// topic. A position that is a Gap says that entries up to there may be missing.
+// topic; it may come anywhere among them. A position that is a Gap says that entries
+// up to there may be missing.
 type Entry struct {
 	ID    string    // given by the log
 	Time  time.Time // when it was appended, by the log's clock

@@ -22,6 +22,9 @@
 // power it may lose what was not yet synced, 2 minutes' worth unless sync_interval
 // in its configuration says otherwise.
 //
+// What the server puts into the stream to mark that messages are gone
+// (SubjectDeleteMarkerTTL) is no event.
+//
 // A stream that was trimmed, deleted or emptied is told as a gap. So is one that has
 // lost its end, or was restored from a copy, by any process that has seen what was
 // lost and is still there when the stream comes back. If all processes were started

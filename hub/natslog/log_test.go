@@ -593,6 +593,38 @@ func makeStream(t testing.TB, js jetstream.JetStream, c jetstream.StreamConfig) 
 	return s
 }
 
+// The server's own marks of what has become too old are no events. What is missing
+// in front of one is a gap, and one alone is none.
+func TestMarkers(t *testing.T) {
+	t.Parallel()
+	l, js := open(t)
+	makeStream(t, js, jetstream.StreamConfig{
+		Name: "events", Subjects: []string{"events.>"}, AllowDirect: true,
+		MaxAge: time.Second, AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
+	})
+	live := follow(t, l, last(t, l))
+	ids := publish(t, l, 1, 3)
+	live.want("1 2 3 |")
+	wantRange(t, l, ids[2], 10, "|")
+	wantRange(t, l, ids[0], 10, "gap |")
+	follow(t, l, ids[0]).want("gap |")
+	h := hub.New(hub.WithLog(l))
+	defer func() {
+		if err := h.Shutdown(within(t, patience)); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := h.Publish(within(t, patience), "t", core.Event{Data: "4"}); err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range h.SubscribeFrom(within(t, patience), ids[2], "t") {
+		if err != nil || e.Data != "4" {
+			t.Errorf("got %+v, %v, want event 4", e, err)
+		}
+		break
+	}
+}
+
 // What a stream lacks that somebody else has made is said.
 func TestNoDirectAccess(t *testing.T) {
 	l, js := open(t)

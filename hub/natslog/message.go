@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
@@ -53,8 +54,12 @@ func (l *Log) encode(e hub.Entry) *nats.Msg {
 }
 
 // decode undoes encode. What another program has published is data, if nothing
-// says otherwise.
+// says otherwise. What the server itself has put there, to mark that messages are
+// gone, is no event but a position.
 func (l *Log) decode(subject string, m *nats.Msg) hub.Entry {
+	if m.Header.Get(jetstream.MarkerReasonHeader) != "" {
+		return hub.Entry{}
+	}
 	get := func(name string) string {
 		value := m.Header.Get(name)
 		if s, err := url.PathUnescape(value); err == nil {
