@@ -12,6 +12,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
 )
 
 var benchEvent = core.Event{Data: strings.Repeat("x", 200)}
@@ -192,4 +193,36 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
+}
+
+// A thousand clients come back, 600 events behind, to a hub that has nothing in its
+// memory. One operation is one herd.
+func BenchmarkHerd(b *testing.B) {
+	const clients, behind = 1_000, 600
+	l := &trick{MemoryLog: new(hubtest.MemoryLog)}
+	for range behind {
+		if _, err := l.Append(b.Context(), hub.Entry{Topic: "topic", Event: benchEvent}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		h := hub.New(hub.WithLog(l))
+		var running sync.WaitGroup
+		for range clients {
+			running.Go(func() {
+				n := 0
+				for _, err := range h.SubscribeFrom(b.Context(), hub.Oldest, "topic") {
+					if n++; err != nil || n == behind {
+						return
+					}
+				}
+			})
+		}
+		running.Wait()
+		if err := h.Shutdown(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(l.reads.Load())/float64(b.N), "reads/op")
 }

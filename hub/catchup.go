@@ -123,9 +123,9 @@ func (f *follower) horizon(p position) string {
 func (s *subscription) last() (string, error) {
 	f := s.reach.follower
 	for {
-		ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
+		ctx, cancel := context.WithCancel(s.ctx)
 		stop := context.AfterFunc(f.ctx, cancel) // a shutdown does not wait for who has not begun
-		last, err := f.log.Last(ctx)
+		last, err := f.reader.last(ctx)
 		stop()
 		cancel()
 		if err == nil {

@@ -24,6 +24,7 @@ const (
 type follower struct {
 	hub    *Hub
 	log    Log
+	reader *reader         // of what is not in the memory
 	ctx    context.Context //nolint:containedctx // it ends with the hub's shutdown
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when it follows no more
@@ -99,6 +100,7 @@ func (h *Hub) follow(log Log) {
 	h.follower = &follower{
 		hub:    h,
 		log:    log,
+		reader: newReader(log),
 		ctx:    ctx,
 		cancel: cancel,
 		ended:  make(chan struct{}),

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +14,6 @@ const (
 	// pagePause is how long a subscription waits before it asks its Log again, if
 	// that has failed.
 	pagePause = time.Second
-
-	// answerTimeout is how long a Log may take to answer a subscription. Nobody
-	// else would end it: a shutdown waits for what is still to be read.
-	answerTimeout = 5 * time.Second
 )
 
 // page appends frames that are in the log and not in the memory any more, behind
@@ -36,9 +31,7 @@ func (s *subscription) page(frames *[][]byte) error {
 	if ending && s.gap == nil && r.order(r.at) >= 0 {
 		return io.EOF
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, answerTimeout)
-	entries, err := r.follower.log.Range(ctx, r.at, pageSize)
-	cancel()
+	entries, err := r.follower.reader.page(s.ctx, r.at)
 	if err != nil {
 		return s.pause(err)
 	}

@@ -73,7 +73,7 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 		}
 		f.log.know(f.epoch, f.at)
 	}
-	s, err := f.log.look(ctx)
+	s, err := f.log.look(ctx, f.log.follows)
 	switch {
 	case err != nil:
 		return err
@@ -81,7 +81,7 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 		f.epoch, f.at = s.epoch, s.last
 		return f.emit(hub.Entry{ID: newID(f.epoch, f.at)})
 	case f.epoch == s.epoch && f.at > s.last: // it was not known in this process
-		if s, err = f.log.cut(ctx, f.epoch); err != nil {
+		if s, err = f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func (f *follower) run(ctx context.Context) error {
 		subscription *nats.Subscription
 		lost         chan nats.Status
 	}
-	c, err := within(ctx, l, func(ctx context.Context) (connection, error) {
+	c, err := within(ctx, l, l.follows, func(ctx context.Context) (connection, error) {
 		lost := l.nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 		subscription, err := f.subscribe(ctx, messages)
 		if err != nil || ctx.Err() != nil {
@@ -157,7 +157,7 @@ func (f *follower) run(ctx context.Context) error {
 			if !probing { // what comes does not tell whether what goes arrives
 				probing = true
 				go func() {
-					_, err := within(ctx, l, func(ctx context.Context) (any, error) { return nil, l.nc.FlushWithContext(ctx) })
+					_, err := within(ctx, l, l.follows, func(ctx context.Context) (any, error) { return nil, l.nc.FlushWithContext(ctx) })
 					probe <- err
 				}()
 			}
@@ -231,7 +231,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 		case now.sequence == before.sequence && now.time.Equal(before.time):
 			return nil // was yielded before
 		case now.sequence <= before.sequence:
-			if _, err := f.log.cut(ctx, f.epoch); err != nil {
+			if _, err := f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
 				return err
 			}
 			return errors.New("the stream has lost its end and got another one")
@@ -290,7 +290,7 @@ func (f *follower) control(ctx context.Context, m *nats.Msg) error {
 		reply = m.Header.Get(headerStalled)
 	}
 	if reply != "" {
-		_, err := within(ctx, f.log, func(context.Context) (any, error) { return nil, f.log.nc.Publish(reply, nil) })
+		_, err := within(ctx, f.log, f.log.follows, func(context.Context) (any, error) { return nil, f.log.nc.Publish(reply, nil) })
 		if err != nil {
 			return err
 		}

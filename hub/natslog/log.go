@@ -24,7 +24,7 @@ const (
 	// grace is how much longer a call waits for a connection that may be held up.
 	grace = 100 * time.Millisecond
 
-	// concurrency bounds how many calls wait for the connection at once.
+	// concurrency bounds how many calls of a kind wait for the connection at once.
 	concurrency = 256
 
 	// metadataCut is set in the stream's metadata once it has lost its end: a name
@@ -39,13 +39,15 @@ const (
 
 // A Log is a JetStream stream. It implements [hub.Log].
 type Log struct {
-	js     jetstream.JetStream
-	nc     *nats.Conn
-	stream string
-	api    string // the prefix of JetStream's subjects
-	config jetstream.StreamConfig
-	calls  chan struct{} // has a value for each that runs
-	cutter chan struct{} // has a value while the epoch is changed
+	js      jetstream.JetStream
+	nc      *nats.Conn
+	stream  string
+	api     string // the prefix of JetStream's subjects
+	config  jetstream.StreamConfig
+	adds    lane
+	reads   lane
+	follows lane
+	cutter  chan struct{} // has a value while the epoch is changed
 
 	mu    sync.Mutex
 	epoch string // that was last seen; empty before
@@ -53,6 +55,10 @@ type Log struct {
 	last  uint64 // the highest sequence number in it that is known
 	tail  mark   // the newest message that a follower has seen
 }
+
+// A lane is for calls of a kind, which wait for the connection behind each other only:
+// who adds does not wait for those who read. It has a value for each that runs.
+type lane chan struct{}
 
 // A mark is a message, and when it was stored: another one could get its number.
 type mark struct {
@@ -77,19 +83,21 @@ func New(js jetstream.JetStream, stream string, opts ...Option) *Log {
 		api = strings.TrimSuffix(o.APIPrefix, ".") + "."
 	}
 	return &Log{
-		js:     js,
-		nc:     js.Conn(),
-		stream: stream,
-		api:    api,
-		config: newConfig(stream, opts),
-		calls:  make(chan struct{}, concurrency),
-		cutter: make(chan struct{}, 1),
+		js:      js,
+		nc:      js.Conn(),
+		stream:  stream,
+		api:     api,
+		config:  newConfig(stream, opts),
+		adds:    make(lane, concurrency),
+		reads:   make(lane, concurrency),
+		follows: make(lane, concurrency),
+		cutter:  make(chan struct{}, 1),
 	}
 }
 
 // within calls f, which may be held up for longer than its context lasts, for a
 // connection is locked while it cannot write.
-func within[T any](ctx context.Context, l *Log, f func(ctx context.Context) (T, error)) (T, error) {
+func within[T any](ctx context.Context, l *Log, way lane, f func(ctx context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -101,13 +109,13 @@ func within[T any](ctx context.Context, l *Log, f func(ctx context.Context) (T, 
 		defer cancel()
 	}
 	select {
-	case l.calls <- struct{}{}:
+	case way <- struct{}{}:
 	case <-ctx.Done():
 		return none, fmt.Errorf("%d calls wait for the connection: %w", concurrency, context.Cause(ctx))
 	}
 	done := make(chan result, 1)
 	go func() {
-		defer func() { <-l.calls }()
+		defer func() { <-way }()
 		value, err := f(ctx)
 		if err != nil {
 			err = l.explain(err)
@@ -177,7 +185,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	over := l.seenOver() // before the epoch, so that it is rather too old
 	epoch, known := l.seen()
 	if epoch == "" {
-		s, err := l.look(ctx)
+		s, err := l.look(ctx, l.adds)
 		if err != nil {
 			return "", l.fail("append", err)
 		}
@@ -190,12 +198,12 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		to = l.nc.Stats().Reconnects
 		return ack, err
 	}
-	ack, err := within(ctx, l, publish)
+	ack, err := within(ctx, l, l.adds, publish)
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		var s state
-		if s, err = l.look(ctx); err == nil {
+		if s, err = l.look(ctx, l.adds); err == nil {
 			epoch, known, over = s.epoch, s.last, s.link
-			ack, err = within(ctx, l, publish)
+			ack, err = within(ctx, l, l.adds, publish)
 		}
 	}
 	switch {
@@ -206,13 +214,13 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	case ack.Stream != l.stream:
 		return "", l.fail("append", fmt.Errorf("the subject %q belongs to the stream %q", m.Subject, ack.Stream))
 	case ack.Sequence <= known && !ack.Duplicate: // the number was another message's
-		s, err := l.cut(ctx, epoch)
+		s, err := l.cut(ctx, l.adds, epoch)
 		if err != nil {
 			return "", l.fail("append", err)
 		}
 		epoch = s.epoch
 	case to != over: // the server may have come back with another stream
-		s, err := l.look(ctx)
+		s, err := l.look(ctx, l.adds)
 		if err == nil && s.epoch != epoch && from != to {
 			err = errors.New("the connection was lost, and nobody can tell which stream has the event")
 		}
@@ -258,17 +266,17 @@ type state struct {
 }
 
 // look asks for the state of the stream, which it makes if it is missing.
-func (l *Log) look(ctx context.Context) (state, error) {
+func (l *Log) look(ctx context.Context, way lane) (state, error) {
 	for range doubts {
 		epoch, known := l.seen()
-		s, err := l.ask(ctx)
+		s, err := l.ask(ctx, way)
 		if err != nil || s.epoch != epoch || s.last >= known {
 			return s, err
 		}
 		wait(ctx, doubtPause)
 	}
 	epoch, _ := l.seen()
-	return l.cut(ctx, epoch)
+	return l.cut(ctx, way, epoch)
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -280,9 +288,9 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (l *Log) ask(ctx context.Context) (state, error) {
+func (l *Log) ask(ctx context.Context, way lane) (state, error) {
 	var link uint64
-	s, err := within(ctx, l, func(ctx context.Context) (jetstream.Stream, error) {
+	s, err := within(ctx, l, way, func(ctx context.Context) (jetstream.Stream, error) {
 		link = l.nc.Stats().Reconnects
 		s, err := l.js.Stream(ctx, l.stream)
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -326,19 +334,19 @@ func (l *Log) adopt(info *jetstream.StreamInfo, link uint64) state {
 
 // cut changes the epoch of a stream that has lost its end, for its numbers are
 // given again. Nothing is changed if it is of another epoch by now.
-func (l *Log) cut(ctx context.Context, epoch string) (state, error) {
+func (l *Log) cut(ctx context.Context, way lane, epoch string) (state, error) {
 	select {
 	case l.cutter <- struct{}{}:
 		defer func() { <-l.cutter }()
 	case <-ctx.Done():
 		return state{}, context.Cause(ctx)
 	}
-	s, err := l.ask(ctx)
+	s, err := l.ask(ctx, way)
 	if err != nil || s.epoch != epoch {
 		return s, err
 	}
 	var link uint64
-	info, err := within(ctx, l, func(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := within(ctx, l, way, func(ctx context.Context) (*jetstream.StreamInfo, error) {
 		link = l.nc.Stats().Reconnects
 		old, err := l.js.Stream(ctx, l.stream)
 		if err != nil {
@@ -363,7 +371,7 @@ func (l *Log) cut(ctx context.Context, epoch string) (state, error) {
 
 // Last implements [hub.Log].
 func (l *Log) Last(ctx context.Context) (string, error) {
-	s, err := l.look(ctx)
+	s, err := l.look(ctx, l.reads)
 	if err != nil {
 		return "", l.fail("read", err)
 	}

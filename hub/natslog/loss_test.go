@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,6 +121,33 @@ func TestRangeLacks(t *testing.T) {
 	ids := publish(t, l, 1, 5)
 	s.set(4, "Nats-Sequence: ")
 	wantRange(t, l, ids[0], 100, "2 3 4 5")
+}
+
+// However many wait for what they read, who adds and who follows does not wait for them.
+func TestReadsHang(t *testing.T) {
+	t.Parallel()
+	l, s := openSieved(t)
+	ids := publish(t, l, 1, 3)
+	s.set(math.MaxInt, "Nats-Num-Pending: ")
+	ctx, cancel := context.WithCancel(within(t, patience))
+	var reads sync.WaitGroup
+	defer func() { cancel(); reads.Wait() }()
+	for range 300 {
+		reads.Go(func() { _, _ = l.Range(ctx, ids[0], 100) })
+	}
+	for full := false; !full; {
+		_, err := l.Range(within(t, 10*time.Millisecond), ids[0], 100)
+		full = err != nil && strings.Contains(err.Error(), "calls wait for the connection")
+		if ctx.Err() != nil {
+			t.Fatal("the reads end")
+		}
+	}
+	f := follow(t, l, ids[2])
+	publish(t, l, 4, 5)
+	f.want("4 5")
+	if ctx.Err() != nil {
+		t.Error("it had to wait until the reads gave up")
+	}
 }
 
 // The newest messages are gone before anybody has read them. Nothing comes that

@@ -42,7 +42,7 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 		if missing != nil && !errors.Is(missing, errNoAccess) {
 			return nil, missing
 		}
-		s, err := l.look(ctx)
+		s, err := l.look(ctx, l.reads)
 		switch {
 		case err != nil:
 			return nil, err
@@ -84,7 +84,7 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 // gone reports whether all messages from a number on are gone that there were at a
 // state. The stream's leader knows.
 func (l *Log) gone(ctx context.Context, s state, from uint64) (bool, error) {
-	answer, err := within(ctx, l, func(ctx context.Context) (*nats.Msg, error) {
+	answer, err := within(ctx, l, l.reads, func(ctx context.Context) (*nats.Msg, error) {
 		request := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":">","no_hdr":true}`, from)
 		return l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, request)
 	})
@@ -101,7 +101,7 @@ func (l *Log) gone(ctx context.Context, s state, from uint64) (bool, error) {
 	case reply.Error == nil:
 		return false, nil
 	case reply.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
-		now, err := l.ask(ctx) // the leader may be a new one that does not have them yet
+		now, err := l.ask(ctx, l.reads) // the leader may be a new one that does not have them yet
 		return err == nil && now.epoch == s.epoch && now.last >= s.last, err
 	}
 	return false, reply.Error
@@ -164,7 +164,7 @@ const (
 
 // get reads up to n messages, from a number on.
 func (l *Log) get(ctx context.Context, from uint64, n int) ([]stored, error) {
-	return within(ctx, l, func(ctx context.Context) ([]stored, error) {
+	return within(ctx, l, l.reads, func(ctx context.Context) ([]stored, error) {
 		inbox := l.nc.NewInbox()
 		replies := make(chan *nats.Msg, n+1)
 		subscription, err := l.nc.ChanSubscribe(inbox, replies)
