@@ -32,7 +32,7 @@ const (
 // or a refusal if it cannot.
 func breakingOf(server http.ResponseWriter, r *http.Request) (breaking, error) {
 	switch pkg := packageOf(server); {
-	case pkg == httptest && r.Context().Value(http.ServerContextKey) != nil:
+	case pkg == httptest && r.Context().Value(http.LocalAddrContextKey) != nil: // under a server
 		return 0, refuse("a %T keeps the response, and so the stream:", server)
 	case pkg == httptest:
 		return byNothing, nil
