@@ -10,13 +10,14 @@ import (
 // newest part. It belongs to the stream.
 type reach struct {
 	follower *follower
-	filter   tree   // the topics and patterns
-	began    string // the ID that the client has brought
-	at       string // everything up to this ID has been read; empty in front of the oldest
-	paging   bool   // what comes next is read from the log, unless the memory turns out to have it
-	ahead    bool   // at has not come to this hub yet
-	until    string // once the subscription is ending: the ID behind which it does; guarded by the hub's lock
-	awaited  bool   // it has waited for the follower to come there
+	filter   tree    // the topics and patterns
+	began    string  // the ID that the client has brought
+	at       string  // everything up to this ID has been read; empty in front of the oldest
+	paging   bool    // what comes next is read from the log, unless the memory turns out to have it
+	rest     []Entry // of the page that was read last, right behind at; only while paging
+	ahead    bool    // at has not come to this hub yet
+	until    string  // once the subscription is ending: the ID behind which it does; guarded by the hub's lock
+	awaited  bool    // it has waited for the follower to come there
 }
 
 // arrive finds out where a client begins. It waits for the log to answer.
@@ -198,7 +199,7 @@ func (s *subscription) locate() bool {
 		r.paging, r.ahead = true, false
 		return false
 	}
-	s.cursor, r.paging, r.ahead = cursor, false, end > 0
+	s.cursor, r.paging, r.ahead, r.rest = cursor, false, end > 0, nil
 	s.findOlder()
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -16,9 +17,9 @@ const (
 	pagePause = time.Second
 )
 
-// page appends frames that are in the log and not in the memory any more, behind
-// the gap that is in front of them, if there is one; with an error, none. It takes its
-// time.
+// page appends frames that are in the log and not in the memory any more, of about
+// batchSize bytes, behind the gap that is in front of them, if there is one; with an
+// error, none. It takes its time.
 func (s *subscription) page(frames *[][]byte) error {
 	r := s.reach
 	if !r.paging && !r.awaited {
@@ -31,9 +32,12 @@ func (s *subscription) page(frames *[][]byte) error {
 	if ending && s.gap == nil && r.order(r.at) >= 0 {
 		return io.EOF
 	}
-	entries, err := r.follower.reader.page(s.ctx, r.at)
-	if err != nil {
-		return s.pause(err)
+	entries := r.rest
+	if len(entries) == 0 {
+		var err error
+		if entries, err = r.follower.reader.page(s.ctx, r.at); err != nil {
+			return s.pause(err)
+		}
 	}
 	entries, over := s.due(entries)
 	switch {
@@ -43,6 +47,7 @@ func (s *subscription) page(frames *[][]byte) error {
 	default:
 		return s.pause(nil) // until the follower has come here too, or the end has
 	}
+	r.rest = nil
 	s.front(&entries)
 	if s.skip(&entries) && len(entries) == 0 {
 		return nil // what follows may be as old, and the gap longer
@@ -56,7 +61,12 @@ func (s *subscription) page(frames *[][]byte) error {
 			return err
 		}
 	}
+	size := 0
 	for i, e := range entries {
+		if size >= batchSize {
+			r.rest = slices.Clone(entries[i:]) // without what was read
+			break
+		}
 		r.at = e.ID
 		if !s.follows(e) || replaced(e, entries[i+1:]) {
 			continue
@@ -67,6 +77,7 @@ func (s *subscription) page(frames *[][]byte) error {
 			continue // as the follower does
 		}
 		*frames = append(*frames, frame)
+		size += len(frame)
 	}
 	return nil
 }
@@ -109,7 +120,9 @@ func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
 	s.hub.lock()
 	defer s.hub.mu.Unlock()
 	r := s.reach
-	r.follower.pageErr = nil
+	if len(r.rest) == 0 { // the log has just answered
+		r.follower.pageErr = nil
+	}
 	if !s.ending || len(entries) == 0 {
 		return entries, false
 	}
