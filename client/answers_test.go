@@ -28,15 +28,6 @@ import (
 
 func asError[T error](err error, target *T) bool { return errors.As(err, target) }
 
-func newHTTP2(t *testing.T, h http.Handler) *httptest.Server {
-	t.Helper()
-	srv := httptest.NewUnstartedServer(h)
-	srv.EnableHTTP2 = true
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
-	return srv
-}
-
 // Answers after which there is no other request.
 func TestFinalAnswers(t *testing.T) {
 	var zipped bytes.Buffer

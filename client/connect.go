@@ -41,17 +41,17 @@ func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != htt
 // connect sends the request once, yields the events of the response, and returns
 // why there are no more.
 func (s *stream) connect(ctx context.Context, body io.ReadCloser) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+	connection, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	err := s.exchange(ctx, cancel, body)
-	if cause := context.Cause(ctx); errors.Is(cause, ErrIdle) && !errors.Is(err, errBroken) {
+	err := s.exchange(ctx, s.request(connection, body), cancel)
+	if cause := context.Cause(connection); errors.Is(cause, ErrIdle) && !errors.Is(err, errBroken) {
 		return cause
 	}
 	return err
 }
 
-func (s *stream) exchange(ctx context.Context, cancel context.CancelCauseFunc, body io.ReadCloser) error {
-	req := s.request(ctx, body)
+// exchange sends req, whose context cancel ends. The stream's own is ctx.
+func (s *stream) exchange(ctx context.Context, req *http.Request, cancel context.CancelCauseFunc) error {
 	headers := limit(s.headerTimeout(), cancel)
 	res, err := s.client.Do(req)
 	headers.stop()
@@ -144,7 +144,8 @@ func excerpt(body io.Reader, cancel context.CancelCauseFunc) []byte {
 	return b
 }
 
-// read yields events until there are no more.
+// read yields events until there are no more. An event that came at the very end
+// of the idle time has moved the last event ID, so it counts.
 func (s *stream) read(ctx context.Context, r io.Reader) error {
 	start := time.Now()
 	defer func() { s.healthy = s.healthy || time.Since(start) >= healthyAge }()

@@ -50,6 +50,16 @@ func (c *config) client() (client *http.Client, done func()) {
 		return &http.Client{}, func() {}
 	}
 	transport := shared.Clone()
+	transport.DisableKeepAlives = true // a pool could hand out a connection that is dead, and keep one that nobody needs
+	if c.idleTimeout > 0 {
+		var settings http.HTTP2Config
+		if transport.HTTP2 != nil {
+			settings = *transport.HTTP2
+		}
+		// If not even the cancellation can be written, only a lost ping ends a request.
+		settings.SendPingTimeout, settings.PingTimeout = c.idleTimeout, c.idleTimeout
+		transport.HTTP2 = &settings
+	}
 	return &http.Client{Transport: transport}, transport.CloseIdleConnections
 }
 
@@ -61,8 +71,9 @@ const forever = math.MaxInt64 / 4
 // bounds the wait for the headers of each response instead.
 //
 // Without this option, or with nil, each stream has a copy of
-// [http.DefaultTransport], whose connections end with it. Many streams from one
-// HTTP/2 server share a connection if they share a client.
+// [http.DefaultTransport] that keeps no connection alive: each has one request,
+// and ends with it. Many streams from one HTTP/2 server share a connection if they
+// share a client; see [WithIdleTimeout] for what that needs.
 func WithHTTPClient(c *http.Client) Option {
 	return func(cfg *config) { cfg.httpClient = c }
 }
@@ -91,6 +102,14 @@ func WithComments() Option {
 // the default, sets no limit, since not every server sends heartbeats. 45 s is
 // good for one that does so every 15 s, as the HTML standard advises: it misses
 // three.
+//
+// A client of [WithHTTPClient] may have an HTTP/2 connection that other requests
+// share. Giving up a request does not close it. So before the next try the idle
+// connections of that client are closed, and this one among them if nobody else
+// uses it. To leave a dead connection that many streams share, have the transport
+// send pings, which close it for all of them:
+//
+//	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second}
 func WithIdleTimeout(d time.Duration) Option {
 	return func(c *config) { c.idleTimeout = d }
 }

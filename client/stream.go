@@ -194,6 +194,9 @@ func (s *stream) run(ctx context.Context) error {
 			s.disconnected(err, wait)
 		}
 		sleep(ctx, wait)
+		if errors.Is(err, ErrIdle) {
+			s.client.CloseIdleConnections() // HTTP/2 would send the next request to the same dead end
+		}
 	}
 }
 

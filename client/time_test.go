@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -245,6 +246,38 @@ func TestIdleTimeoutReconnects(t *testing.T) {
 		}
 	})
 }
+
+// An event that comes in the moment in which the connection is given up is not
+// lost.
+func TestIdleTimeoutLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked []string
+		got, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"), client.WithIdleTimeout(45*time.Second),
+			inMemory(func(r *http.Request) (*http.Response, error) {
+				asked = append(asked, r.Header.Get("Last-Event-ID"))
+				n := len(asked)
+				if n == 4 {
+					return response(204, http.NoBody), nil
+				}
+				return response(200, readerFunc(func(p []byte) (int, error) {
+					if r.Context().Err() != nil {
+						return 0, r.Context().Err()
+					}
+					<-r.Context().Done()
+					return copy(p, frames(n, n)), nil
+				})), nil
+			})))
+		wantErr(t, err, client.ErrStopped)
+		ssetest.Equal(t, got, numbered(1, 3))
+		if want := []string{"", "1", "2", "3"}; !slices.Equal(asked, want) {
+			t.Errorf("got requests for what comes after %q, want %q", asked, want)
+		}
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // The headers have a limit as well: the idle timeout or the Timeout of the
 // client, which does not cut the stream.

@@ -104,6 +104,7 @@ func (t *tail) run(ctx context.Context, address string) error {
 		return err
 	}
 	transport := t.request.transport()
+	transport.DisableKeepAlives = true // a connection that is dead must not be used again
 	defer transport.CloseIdleConnections()
 
 	connected := false
