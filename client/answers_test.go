@@ -38,6 +38,7 @@ func TestFinalAnswers(t *testing.T) {
 		return fmt.Sprintf("HTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s", status, header, len(body), body)
 	}
 	page := "<!DOCTYPE html><title>Sign in</title>"
+	reply := `{"text": "` + strings.Repeat("tokens ", 20_000) + `"}`
 	tests := []struct {
 		name, answer string
 		err          error
@@ -65,7 +66,15 @@ func TestFinalAnswers(t *testing.T) {
 		},
 		{
 			"a long page", answer("403 Forbidden", "", strings.Repeat("no entry ", 1000)),
-			client.ErrStatus, 403, strings.Repeat("no entry ", 1000)[:1024], []string{"no entry"},
+			client.ErrStatus, 403, strings.Repeat("no entry ", 1000), []string{"no entry"},
+		},
+		{"JSON", answer("200 OK", "Content-Type: application/json\r\n", reply), client.ErrMediaType, 200, reply, []string{`"application/json"`, "tokens"}},
+		{"JSON that says it is a stream", chunked + chunk(reply) + "0\r\n\r\n", client.ErrMediaType, 200, reply, []string{"GET http://", `"text/event-stream"`, "tokens"}},
+		{"a page that says it is a stream", ok + page, client.ErrMediaType, 200, page, []string{`"text/event-stream"`, "Sign in"}},
+		{"unknown lines", ok + "\nfoo: 1\n\nbar\n\n", client.ErrMediaType, 200, "\nfoo: 1\n\nbar\n\n", []string{"foo: 1"}},
+		{
+			"two media types, of which the last is another", answer("200 OK", "Content-Type: text/event-stream\r\nContent-Type: text/html\r\n", page),
+			client.ErrMediaType, 200, page, []string{`"text/event-stream, text/html"`},
 		},
 	}
 	for _, tt := range tests {
@@ -118,7 +127,7 @@ func TestFinalAnswers(t *testing.T) {
 // An answer that is no stream may be slow, or have no end: it is not waited for.
 func TestRefusalWithoutEnd(t *testing.T) {
 	ssetest.NoLeaks(t)
-	for name, more := range map[string]string{"slow": "", "endless": strings.Repeat("x", 1<<20)} {
+	for name, more := range map[string]string{"slow": "", "endless": strings.Repeat("x", 2<<20)} {
 		t.Run(name, func(t *testing.T) {
 			s := serveRaw(t, func(c net.Conn) {
 				_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\n\r\nno entry"+more)
@@ -126,8 +135,9 @@ func TestRefusalWithoutEnd(t *testing.T) {
 			})
 			_, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
 			wantErr(t, err, client.ErrStatus)
-			if !strings.Contains(err.Error(), "no entry") {
-				t.Errorf("got error %v, want one that shows the body", err)
+			var refused *client.ResponseError
+			if want := min(len("no entry"+more), 1<<20); !asError(err, &refused) || string(refused.Body) != ("no entry" + more)[:want] {
+				t.Errorf("got error %v, want one with %d bytes of the body", err, want)
 			}
 		})
 	}
@@ -137,6 +147,8 @@ func TestMediaTypes(t *testing.T) {
 	for _, kind := range []string{
 		"text/event-stream", "text/event-stream;", "text/event-stream; charset=utf-8", "text/event-stream;charset=latin1;x",
 		"TEXT/Event-Stream", " text/event-stream ; charset=\"utf-8\"", "text/event-stream\r\nContent-Encoding: identity",
+		"text/html\r\nContent-Type: text/event-stream", "text/html, text/event-stream; charset=utf-8",
+		"text/event-stream\r\nContent-Type: */*", "text/event-stream, none, a/b/c, /, text/", "text/event-stream\r\nContent-Type: ",
 	} {
 		t.Run(kind, func(t *testing.T) {
 			s := serve(t, "HTTP/1.1 200 OK\r\nContent-Type: "+kind+"\r\n\r\n"+frames(1, 2))
@@ -149,7 +161,7 @@ func TestMediaTypes(t *testing.T) {
 
 // Load balancers answer so during a deploy.
 func TestRetriedAnswers(t *testing.T) {
-	for _, status := range []int{429, 500, 502, 503, 504} {
+	for _, status := range []int{408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 529, 530} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			ssetest.NoLeaks(t)
 			busy := fmt.Sprintf("HTTP/1.1 %d Busy\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nbusy", status)
@@ -458,6 +470,97 @@ func TestHooks(t *testing.T) {
 	}
 	if !slices.Equal(log, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(log, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Comments come when their lines do, with or without a blank line.
+func TestCommentsAtOnce(t *testing.T) {
+	heard := make(chan struct{})
+	s := serveRaw(t, func(c net.Conn) {
+		_, _ = io.WriteString(c, ok)
+		for range 5 {
+			_, _ = io.WriteString(c, ": beat\n")
+			select {
+			case <-heard:
+			case <-t.Context().Done():
+			}
+		}
+	})
+	n := 0
+	for e, err := range client.Stream(within(t), get(t, s.url), client.WithComments(), client.WithOnce("")) {
+		if n++; err != nil || e != (core.Event{Comment: "beat"}) {
+			t.Fatalf("got %+v, %v, want comment %d", e, err, n)
+		}
+		heard <- struct{}{}
+	}
+	if n != 5 {
+		t.Errorf("got %d comments, want 5", n)
+	}
+}
+
+// Where the stream stands is seen, also where no event says so; and it is what a
+// reconnection goes on from.
+func TestPositions(t *testing.T) {
+	s := serve(t,
+		ok+frames(1, 1)+"id: 7\n\n",
+		ok+"id: 7\n\ndata: a\n\nid\ndata: b\n\n",
+		ok+"id: 8\ndata: c\n\n: hb\n\nid\n\n",
+		ok+"id: 9\n")
+	got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithPositions("at")))
+	wantErr(t, err, client.ErrStopped)
+	ssetest.Equal(t, got, []core.Event{
+		{ID: "1", Data: "event 1"}, {ID: "7", Type: "at"}, {ID: "7", Data: "a"}, {Data: "b"}, {ID: "8", Data: "c"}, {Type: "at"},
+	})
+	if got, want := s.lastEventIDs(), []string{"-", "7", "-", "-", "-"}; !slices.Equal(got, want) {
+		t.Errorf("got Last-Event-IDs %q, want %q", got, want)
+	}
+}
+
+// One response is read, and nothing is sent again.
+func TestOnce(t *testing.T) {
+	done := "data: [DONE]\n\n"
+	for _, tt := range []struct {
+		name, answer, done string
+		want               int   // events
+		err                error // nil for the stream's own end
+		text               string
+	}{
+		{"to the end", ok + frames(1, 2), "", 2, nil, ""},
+		{"to the event that says so", ok + frames(1, 2) + done + frames(3, 3), "[DONE]", 2, nil, ""},
+		{"without the event that says so", ok + frames(1, 2), "[DONE]", 2, client.ErrEnded, `"[DONE]"`},
+		{"an event that says so to others", ok + frames(1, 2) + done, "", 3, nil, ""},
+		{"a break", chunked + chunk(frames(1, 2)), "", 2, io.ErrUnexpectedEOF, ""},
+		{"a break behind the event that says so", chunked + chunk(frames(1, 2)+done), "[DONE]", 2, nil, ""},
+		{"no events", ok, "", 0, nil, ""},
+		{"no answer", "", "", 0, io.EOF, ""},
+		{"overload", "HTTP/1.1 529 Overloaded\r\nContent-Length: 0\r\n\r\n", "", 0, client.ErrStatus, "529"},
+		{"no stream", stop, "", 0, client.ErrStopped, ""},
+		{"JSON", ok + `{"error": "no such model"}`, "[DONE]", 0, client.ErrMediaType, "no such model"},
+	} {
+		for _, body := range []io.Reader{strings.NewReader("hello"), io.MultiReader(strings.NewReader("hello"))} { // that can, and cannot, be sent again
+			t.Run(fmt.Sprintf("%s/%T", tt.name, body), func(t *testing.T) {
+				ssetest.NoLeaks(t)
+				s := serve(t, tt.answer)
+				var events []core.Event
+				var last error
+				for e, err := range client.Stream(within(t), request(t, http.MethodPost, s.url, body), soon(), client.WithOnce(tt.done),
+					client.WithRetryPolicy(func(error, int) bool { return true }),
+					client.WithDisconnected(func(err error, _ time.Duration) { t.Errorf("it was to be sent again after %v", err) })) {
+					if last = err; err == nil {
+						events = append(events, e)
+					}
+				}
+				if !errors.Is(last, tt.err) || last != nil && !strings.Contains(last.Error(), tt.text) {
+					t.Errorf("got error %v, want %v with %s", last, tt.err, tt.text)
+				}
+				if len(events) != tt.want {
+					t.Errorf("got %+v, want %d events", events, tt.want)
+				}
+				if got, want := s.bodies, []string{"hello"}; !slices.Equal(got, want) {
+					t.Errorf("got requests with bodies %q, want %q", got, want)
+				}
+			})
+		}
 	}
 }
 

@@ -19,15 +19,20 @@ const (
 	// A connection that has lasted so long is a healthy one, whatever it brought.
 	healthyAge = 30 * time.Second
 
-	// How much is read of an answer that is no stream, and for how long.
-	excerptSize = 1 << 10
-	excerptTime = time.Second
+	// How much is read of an answer that is not a stream, and for how long: until
+	// nothing comes, and in all.
+	refusedSize    = 1 << 20
+	refusedSilence = time.Second
+	refusedTime    = 10 * time.Second
 )
 
-// body returns a new reader of the request's body, or nil if it has none.
+// body returns what to send as the request's body, or nil if it has none.
 func (s *stream) body() (io.ReadCloser, error) {
-	if !hasBody(s.req) {
+	switch {
+	case !hasBody(s.req):
 		return nil, nil
+	case s.once && s.req.GetBody == nil:
+		return s.req.Body, nil
 	}
 	body, err := s.req.GetBody()
 	if err != nil {
@@ -68,7 +73,7 @@ func (s *stream) exchange(ctx context.Context, req *http.Request, cancel context
 	if err := inspect(res); err != nil {
 		var refused *ResponseError
 		if errors.As(err, &refused) {
-			refused.Body = excerpt(res.Body, cancel)
+			refused.Body = rest(res.Body, cancel)
 		}
 		return err
 	}
@@ -77,7 +82,7 @@ func (s *stream) exchange(ctx context.Context, req *http.Request, cancel context
 		facts.Body = http.NoBody
 		s.connected(&facts)
 	}
-	return s.read(ctx, &reader{body: res.Body, idle: limit(s.idleTimeout, cancel)})
+	return s.read(ctx, res, &reader{body: res.Body, idle: limit(s.idleTimeout, cancel)})
 }
 
 // request returns what to send now.
@@ -122,9 +127,8 @@ func inspect(res *http.Response) error {
 	if res.StatusCode != http.StatusOK {
 		return refuse(res, ErrStatus, "%s", status(res))
 	}
-	kind := res.Header.Get("Content-Type")
-	if name, _, _ := strings.Cut(kind, ";"); !strings.EqualFold(strings.TrimSpace(name), mediaType) {
-		return refuse(res, ErrMediaType, "Content-Type is %q", kind)
+	if !isEventStream(res.Header) {
+		return refuse(res, ErrMediaType, "Content-Type is %q", strings.Join(res.Header.Values("Content-Type"), ", "))
 	}
 	if coding := res.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return refuse(res, ErrMediaType, "Content-Encoding is %q, which was not asked for", coding)
@@ -136,32 +140,83 @@ func status(res *http.Response) string {
 	return fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))
 }
 
-// excerpt reads the first bytes of a body that may be slow, or have no end.
-func excerpt(body io.Reader, cancel context.CancelCauseFunc) []byte {
-	t := time.AfterFunc(excerptTime, func() { cancel(nil) })
+// isEventStream reports whether the last Content-Type that is one is that of event
+// streams: as Fetch has it, several fields, or values in one, are one list.
+func isEventStream(h http.Header) bool {
+	last := ""
+	for value := range strings.SplitSeq(strings.Join(h.Values("Content-Type"), ","), ",") {
+		name, _, _ := strings.Cut(value, ";")
+		name = strings.TrimSpace(name)
+		if kind, sub, ok := strings.Cut(name, "/"); ok && token(kind) && token(sub) && name != "*/*" {
+			last = name
+		}
+	}
+	return strings.EqualFold(last, mediaType)
+}
+
+// rest reads the body of a refusal, which may be slow, or have no end.
+func rest(body io.Reader, cancel context.CancelCauseFunc) []byte {
+	t := time.AfterFunc(refusedTime, func() { cancel(nil) })
 	defer t.Stop()
-	b, _ := io.ReadAll(io.LimitReader(body, excerptSize)) // what there is
+	quiet := idler{refusedSilence, time.AfterFunc(refusedSilence, func() { cancel(nil) })}
+	b, _ := io.ReadAll(io.LimitReader(&reader{body: body, idle: quiet}, refusedSize)) // what there is
 	return b
 }
 
 // read yields events until there are no more. An event that came at the very end
 // of the idle time has moved the last event ID, so it counts.
-func (s *stream) read(ctx context.Context, r io.Reader) error {
-	start := time.Now()
-	defer func() { s.healthy = s.healthy || time.Since(start) >= healthyAge }()
-	for e, err := range s.parser.Read(r) {
+func (s *stream) read(ctx context.Context, res *http.Response, r io.Reader) error {
+	start := &beginning{from: r, until: time.Now().Add(healthyAge)}
+	defer func() { s.healthy = s.healthy || start.over() }()
+	for e, err := range s.parser.Read(start) {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.Is(err, core.ErrNotStream):
+			return s.notStream(res, start)
 		case err != nil:
 			return err
 		}
+		start.done = true
 		s.healthy = s.healthy || !aside(e)
-		if !s.yield(e, nil) {
+		if s.once && s.done != "" && e.Data == s.done || !s.yield(e, nil) {
 			return errBroken
 		}
 	}
 	return ErrEnded
+}
+
+// notStream returns what a response was that had no line of an event stream. One
+// that lasted has sent heartbeats of its own making, and just ended.
+func (s *stream) notStream(res *http.Response, b *beginning) error {
+	if b.over() {
+		return ErrEnded
+	}
+	err := refuse(res, ErrMediaType, "Content-Type is %q, but the body is not of that kind", res.Header.Get("Content-Type"))
+	err.Body = b.bytes
+	return err
+}
+
+// A beginning is what came of a body that may not be a stream.
+type beginning struct {
+	from  io.Reader
+	bytes []byte
+	until time.Time
+	done  bool // nobody needs it
+}
+
+func (b *beginning) over() bool { return !time.Now().Before(b.until) }
+
+func (b *beginning) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	if room := refusedSize - len(b.bytes); !b.done && room > 0 && n > 0 {
+		b.bytes = append(b.bytes, p[:min(n, room)]...)
+		b.done = b.over()
+	}
+	if b.done {
+		b.bytes = nil
+	}
+	return n, err
 }
 
 // aside reports whether e is one of those that only WithComments shows.

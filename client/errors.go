@@ -30,20 +30,25 @@ var (
 	// a *ResponseError.
 	ErrStatus = errors.New("client: the response has a status other than 200")
 
-	// ErrMediaType means that a response was not text/event-stream, or was
-	// compressed. The error is a *ResponseError.
-	ErrMediaType = errors.New("client: the response is no event stream")
+	// ErrMediaType means that a response was not text/event-stream, was
+	// compressed, or said that it was an event stream and had not one line of one.
+	// The error is a *ResponseError.
+	ErrMediaType = errors.New("client: the response is not an event stream")
 )
 
-// A ResponseError is a response that was no event stream.
+// A ResponseError is a response that was not an event stream. Its Body is there to
+// be read: some servers answer with a stream or, with status 200, in JSON.
 type ResponseError struct {
 	Err    error       // what was wrong: matches ErrStatus or ErrMediaType
 	Status int         // 404, say
 	Header http.Header // of the response
-	Body   []byte      // what came of it within 1 s, up to 1 KiB
+
+	// Body is what came of the body, up to 1 MiB. Reading ends when nothing has
+	// come for 1 s, and in any case after 10 s.
+	Body []byte
 }
 
-func refuse(res *http.Response, sentinel error, format string, args ...any) error {
+func refuse(res *http.Response, sentinel error, format string, args ...any) *ResponseError {
 	what := fmt.Sprintf(format, args...)
 	return &ResponseError{
 		Err:    fmt.Errorf("%w: %s %s: %s", sentinel, res.Request.Method, res.Request.URL.Redacted(), what),
@@ -65,18 +70,22 @@ func (e *ResponseError) Unwrap() error { return e.Err }
 
 // Retryable is the retry policy where no other is set. It forgives a response
 // that ended or broke off, a request that got no response, the first one as well,
-// and the statuses of a server that is overloaded or about to start: 429, 500,
-// 502, 503 and 504. It does not forgive any other status, nor a response that is
-// no event stream, nor what another try would not change: a certificate that is
-// not trusted, and a redirect to what is no http or https URL.
+// and the statuses of a server that is overloaded, slow or about to start: 408,
+// 425, 429, 500, 502, 503 and 504, and those that proxies have added: 520 to 525,
+// 529 and 530. It does not forgive any other status, nor a response that is not an
+// event stream, nor what another try would not change: a certificate that is not
+// trusted, and a redirect to what is not an http or https URL.
 func Retryable(err error) bool {
 	var refused *ResponseError
 	if !errors.As(err, &refused) {
 		return !final(err) && !untrusted(err) && !unreachable(err)
 	}
 	switch refused.Status {
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+		520, 521, 522, 523, 524, 525, // Cloudflare's: it gets no answer from the server, or none that it understands
+		529, // the server is overloaded
+		530: // Cloudflare's: it cannot find the server
 		return true
 	}
 	return false

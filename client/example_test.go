@@ -72,19 +72,8 @@ func model(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "data: [DONE]\n\n")
 }
 
-// untilDone ends a stream at the event that ends an answer.
-func untilDone(s core.Stream) core.Stream {
-	return func(yield func(core.Event, error) bool) {
-		for e, err := range s {
-			if e.Data == "[DONE]" || !yield(e, err) {
-				return
-			}
-		}
-	}
-}
-
 // The answer of a language model: a POST, values in JSON, and a last event that
-// is none. Nothing is sent twice, since that would be another question.
+// says so. Nothing is sent twice, since that would be another question.
 func ExampleStream_languageModel() {
 	server := httptest.NewServer(http.HandlerFunc(model))
 	defer server.Close()
@@ -97,13 +86,10 @@ func ExampleStream_languageModel() {
 		return
 	}
 	req.Header.Set("Authorization", "Bearer secret")
-	answer := client.Stream(ctx, req, client.WithRetryPolicy(func(err error, failures int) bool {
-		// A server that is overloaded has not begun to answer.
-		return errors.Is(err, client.ErrStatus) && client.Retryable(err) && failures < 5
-	}))
+	answer := client.Stream(ctx, req, client.WithOnce("[DONE]"))
 
 	type token struct{ Text string }
-	for t, err := range core.Decode[token](untilDone(answer)) {
+	for t, err := range core.Decode[token](answer) {
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -115,6 +101,40 @@ func ExampleStream_languageModel() {
 	// said:
 	// good
 	// morning
+}
+
+// What to store in order to go on after a restart: where the stream stands, also
+// if no event says so.
+func ExampleWithPositions() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "id: 1\ndata: for you\n\n")
+		_, _ = io.WriteString(w, "id: 9\n\n") // what came since then is for others
+	}))
+	defer server.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequest(http.MethodGet, server.URL, nil) //nolint:noctx // Stream has the context
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	position := ""
+	for e, err := range client.Stream(ctx, req, client.WithPositions("position"), client.WithOnce("")) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if e.Type != "position" {
+			fmt.Println(e.Data)
+		}
+		position = e.ID // once the event has been dealt with
+	}
+	fmt.Println("go on after", position)
+	// Output:
+	// for you
+	// go on after 9
 }
 
 func ExampleResponseError() {

@@ -33,6 +33,8 @@ const (
 	stop    = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 )
 
+func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
+
 // soon makes reconnections that take no time.
 func soon() client.Option { return client.WithBackoff(0, time.Millisecond) }
 

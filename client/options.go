@@ -14,6 +14,9 @@ type config struct {
 	lastEventID  string
 	maxEventSize int
 	comments     bool
+	positions    string
+	once         bool
+	done         string // of once
 	idleTimeout  time.Duration
 	reconnect    time.Duration
 	maxBackoff   time.Duration
@@ -94,6 +97,27 @@ func WithMaxEventSize(n int) Option {
 // times that no event came with: see [core.Parser].
 func WithComments() Option {
 	return func(c *config) { c.comments = true }
+}
+
+// WithPositions yields an event of type typ, without data, where the server moves
+// the last event ID, or resets it, without an event. With it the ID of each event
+// is where the stream stands, which is what to store in order to go on later by
+// [WithLastEventID]. Choose a type that the server does not use. The default,
+// empty, yields no such events: a reconnection heeds them all the same.
+func WithPositions(typ string) Option {
+	return func(c *config) { c.positions = typ }
+}
+
+// WithOnce reads one response and never sends req again, as is right for a POST
+// that asks a language model. Where the response ends the stream ends, without an
+// error. It also ends at an event whose Data is done, "[DONE]" for instance, which
+// is not yielded; if the response ends without that event it is not whole, and
+// the last element is [ErrEnded]. An empty done stands for no event. All other
+// failures are the last element as ever, and no retry policy is asked.
+//
+// If req has a Body it needs no GetBody, but then the stream can be read only once.
+func WithOnce(done string) Option {
+	return func(c *config) { c.once, c.done = true, done }
 }
 
 // WithIdleTimeout takes a connection for broken, with [ErrIdle], when nothing has

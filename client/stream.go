@@ -22,7 +22,8 @@ import (
 // which matches [ErrStatus] or [ErrMediaType]; [core.ErrEventTooLarge]; what is
 // wrong with req, before anything is sent: its URL, method or headers, say; or
 // the failure that [WithRetryPolicy] does not forgive. A loop that breaks off
-// gets none. Either way the response is closed by then.
+// gets none, and [WithOnce] has an end without one. In any case the response is
+// closed by then.
 //
 // Accept, Cache-Control and Accept-Encoding (identity) are set unless req has
 // them. Last-Event-ID is set if there is an ID, and if a header can carry it: one
@@ -53,6 +54,7 @@ func Stream(ctx context.Context, req *http.Request, opts ...Option) core.Stream 
 			parser: core.Parser{
 				MaxEventSize: c.maxEventSize,
 				Comments:     c.comments,
+				Positions:    c.positions,
 				LastEventID:  c.lastEventID,
 				Retry:        c.reconnect,
 			},
@@ -76,8 +78,8 @@ func check(req *http.Request, c *config) error {
 		return fmt.Errorf("client: the request's URL is %q: it needs a scheme, http or https, and a host", urlOf(req))
 	case req.RequestURI != "":
 		return errors.New("client: the request is one that a server received (it has a RequestURI): make a new one")
-	case hasBody(req) && req.GetBody == nil:
-		return errors.New("client: the request has a Body and no GetBody, so it cannot be sent again after a disconnection: set GetBody")
+	case hasBody(req) && req.GetBody == nil && !c.once:
+		return errors.New("client: the request has a Body and no GetBody, so it cannot be sent again: set GetBody, or use WithOnce")
 	case !legal(c.lastEventID):
 		return fmt.Errorf("client: the last event ID %q holds control characters, which no header can carry", c.lastEventID)
 	case req.Method != "" && !token(req.Method):
@@ -158,7 +160,7 @@ type stream struct {
 	healthy bool // the connection has shown that the server works
 }
 
-// errBroken means that yield said false.
+// errBroken means that nothing more is yielded: yield said false, or all is there.
 var errBroken = errors.New("client: the loop has ended")
 
 // run connects until there is a reason not to, which it returns.
@@ -180,6 +182,8 @@ func (s *stream) run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case final(err):
 			return err
+		case s.once:
+			return s.end(err)
 		}
 
 		if s.healthy {
@@ -198,6 +202,17 @@ func (s *stream) run(ctx context.Context) error {
 			s.client.CloseIdleConnections() // HTTP/2 would send the next request to the same dead end
 		}
 	}
+}
+
+// end returns how a stream of one response ends.
+func (s *stream) end(err error) error {
+	switch {
+	case !errors.Is(err, ErrEnded):
+		return err
+	case s.done == "":
+		return errBroken
+	}
+	return fmt.Errorf("%w without the event %q", ErrEnded, s.done)
 }
 
 func sleep(ctx context.Context, d time.Duration) {

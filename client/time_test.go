@@ -275,6 +275,60 @@ func TestIdleTimeoutLosesNothing(t *testing.T) {
 	})
 }
 
+// A stream that has nothing but heartbeats of its own making is one, if it lasts;
+// what such a response is otherwise, client.ErrMediaType says.
+func TestUnknownHeartbeats(t *testing.T) {
+	for lasts, want := range map[time.Duration]error{29 * time.Second: client.ErrMediaType, 30 * time.Second: client.ErrEnded} {
+		synctest.Test(t, func(t *testing.T) {
+			_, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"), once(),
+				inMemory(func(r *http.Request) (*http.Response, error) {
+					return response(200, live(r.Context(), func(w io.Writer) {
+						_, _ = io.WriteString(w, "ping\n\n")
+						pass(lasts)
+						_, _ = io.WriteString(w, "ping\n\n")
+					})), nil
+				})))
+			wantErr(t, err, want)
+		})
+	}
+}
+
+// The body of a refusal is read for as long as it comes, within a bound.
+func TestRefusalSlow(t *testing.T) {
+	const s = time.Second
+	for _, tt := range []struct {
+		name  string
+		parts int
+		every time.Duration
+		want  int
+		took  time.Duration
+	}{
+		{"in time", 5, s / 2, 5, 5 * s / 2},
+		{"with a pause", 5, 2 * s, 1, s},
+		{"without an end", 100, 600 * time.Millisecond, 17, 10 * s},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				_, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"), inMemory(func(r *http.Request) (*http.Response, error) {
+					return response(404, live(r.Context(), func(w io.Writer) {
+						for range tt.parts {
+							_, _ = io.WriteString(w, "x")
+							pass(tt.every)
+						}
+					})), nil
+				})))
+				took := time.Since(start)
+				var refused *client.ResponseError
+				if !asError(err, &refused) || string(refused.Body) != strings.Repeat("x", tt.want) || took != tt.took {
+					t.Errorf("got %v after %v, want a body of %d bytes after %v", err, took, tt.want, tt.took)
+				}
+				pass(time.Hour) // for the server
+			})
+		})
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

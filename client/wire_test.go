@@ -147,7 +147,7 @@ func TestEndlessLine(t *testing.T) {
 func TestDeath(t *testing.T) {
 	reset := func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }
 	first := frames(1, 2)
-	chunk := fmt.Sprintf("%x\r\n%s\r\n", len(first), first)
+	whole := chunk(first)
 	tests := []struct {
 		name   string
 		answer string
@@ -167,12 +167,12 @@ func TestDeath(t *testing.T) {
 		{"behind the blank line, of CR", ok + first + "id: 3\rdata: event 3\r\r", false, []string{"-", "3", "4"}},
 		{"between the CR and the LF of the blank line", ok + first + "id: 3\r\ndata: event 3\r\n\r", false, []string{"-", "3", "4"}},
 		{"behind an event", ok + first, false, []string{"-", "2", "4"}},
-		{"without the last chunk", chunked + chunk, false, []string{"-", "2", "4"}},
-		{"in a chunk", chunked + chunk + "ff\r\nid: 3\ndata: event 3\n", false, []string{"-", "2", "4"}},
-		{"in a chunk's size", chunked + chunk + "f", false, []string{"-", "2", "4"}},
-		{"with a chunk that is none", chunked + chunk + "no chunk\r\n", false, []string{"-", "2", "4"}},
+		{"without the last chunk", chunked + whole, false, []string{"-", "2", "4"}},
+		{"in a chunk", chunked + whole + "ff\r\nid: 3\ndata: event 3\n", false, []string{"-", "2", "4"}},
+		{"in a chunk's size", chunked + whole + "f", false, []string{"-", "2", "4"}},
+		{"with a chunk that is none", chunked + whole + "no chunk\r\n", false, []string{"-", "2", "4"}},
 		{"with a body that is short", strings.Replace(ok, "\r\n\r\n", "\r\nContent-Length: 1000\r\n\r\n", 1) + first, false, []string{"-", "2", "4"}},
-		{"with a proper end", chunked + chunk + "0\r\n\r\n", false, []string{"-", "2", "4"}},
+		{"with a proper end", chunked + whole + "0\r\n\r\n", false, []string{"-", "2", "4"}},
 		{"with a reset", ok, true, []string{"-", "-", "2", "4"}},
 		{"with something else", "220 mail.example.com ESMTP\r\n", false, []string{"-", "-", "2", "4"}},
 	}

@@ -1,5 +1,5 @@
-// A browser's stream from another server: the types, the IDs and the browser's
-// Last-Event-ID pass through. In three terminals:
+// A browser's stream from another server: the types, the data and the place in the
+// stream pass through. In three terminals:
 //
 //	go run ./examples/gin
 //	go run ./examples/relay 'http://127.0.0.1:8080/stream?user_id=ada'
@@ -10,6 +10,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 	"github.com/yieldsse/yieldsse/client"
@@ -33,7 +34,25 @@ func router(upstream string) *gin.Engine {
 			_ = c.AbortWithError(http.StatusBadGateway, err)
 			return nil
 		}
-		return client.Stream(ctx, req, client.WithLastEventID(core.LastEventID(ctx)))
+		after, _ := strings.CutPrefix(core.LastEventID(ctx), mark)
+		return marked(client.Stream(ctx, req, client.WithLastEventID(after), client.WithPositions("position")))
 	}))
 	return r
+}
+
+// mark stands in front of the other server's IDs. So an empty ID, with which that
+// server resets the browser's place, is one that can be sent.
+const mark = "~"
+
+// marked gives each event the other server's last event ID, marked. Where that
+// moves without an event, a page that does not listen for "position" sees nothing.
+func marked(s core.Stream) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		for e, err := range s {
+			e.ID = mark + e.ID
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -26,11 +27,11 @@ func TestRelay(t *testing.T) {
 	}))
 	relay := ssetest.Serve(t, router(upstream))
 
-	s := ssetest.Request{URL: relay, Header: http.Header{"Last-Event-Id": {"6"}}}.Open(t)
+	s := ssetest.Request{URL: relay, Header: http.Header{"Last-Event-Id": {"~6"}}}.Open(t)
 	if got, want := <-asked, "6"; got != want {
 		t.Errorf("the other server was asked for what comes after %q, want %q", got, want)
 	}
-	if got, want := s.Next(), (core.Event{ID: "7", Type: "add", Data: " two\nlines "}); got != want {
+	if got, want := s.Next(), (core.Event{ID: "~7", Type: "add", Data: " two\nlines "}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	s.Close()
@@ -41,6 +42,52 @@ func TestRelay(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("the browser has left, and the other stream has not ended")
+	}
+}
+
+// Wherever the browser loses the relay, it resumes the other stream where that
+// stood, also if no event had said so.
+func TestRelayResumes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		wire   string
+		events int // that the browser reads
+		want   string
+	}{
+		"an event":                     {"id: 1\ndata: a\n\n", 1, "1"},
+		"an ID without an event":       {"id: 1\ndata: a\n\nid: 7\n\n", 2, "7"},
+		"a reset with an event":        {"id: 1\ndata: a\n\nid\ndata: b\n\n", 2, ""},
+		"a reset without an event":     {"id: 1\ndata: a\n\nid\n\n", 2, ""},
+		"a reset and an ID":            {"id: 1\ndata: a\n\nid\n\nid: 1\ndata: a\n\n", 3, "1"},
+		"no IDs":                       {"data: a\n\ndata: b\n\n", 2, ""},
+		"an ID that looks like marked": {"id: ~1\ndata: a\n\n", 1, "~1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			asked := make(chan string, 2)
+			upstream := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.Header.Get("Last-Event-ID")
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, tt.wire)
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+			}))
+			s := ssetest.Open(t, ssetest.Serve(t, router(upstream)))
+			<-asked
+			for range tt.events {
+				if e := s.Next(); e.Type == "position" && e.Data != "" {
+					t.Errorf("got %+v, want a position without data", e)
+				}
+			}
+			s.Resume()
+			select {
+			case got := <-asked:
+				if got != tt.want {
+					t.Errorf("the other server was asked for what comes after %q, want %q", got, tt.want)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatal("the other server was not asked again")
+			}
+		})
 	}
 }
 
