@@ -29,8 +29,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/yieldsse/yieldsse/bench/internal/reader"
 )
 
 // The servers of this project.
@@ -102,8 +100,6 @@ var servers = map[string]func(net.Listener) error{
 	LaunchDarkly:       serveLaunchDarkly(false),
 	LaunchDarklyReplay: serveLaunchDarkly(true),
 	Vicenzi:            serveVicenzi,
-
-	Crowd: reader.ServeCrowd,
 }
 
 // Serve runs a server on ln until it fails.

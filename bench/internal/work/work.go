@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package work has what the sides are asked to do: this project, what one would
 // write by hand, and other libraries. They do it in turn, so that what else the
 // machine does meets all of them.

@@ -1,0 +1,5 @@
+package server
+
+import "github.com/yieldsse/yieldsse/bench/internal/reader"
+
+func init() { servers[Crowd] = reader.ServeCrowd }
