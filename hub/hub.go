@@ -24,10 +24,11 @@ type Hub struct {
 	config
 	memory
 
-	mu   sync.Mutex // guards everything here, and is held while nobody waits
-	step int        // stepWork; tests have less
-	work int        // what was done since it was locked
-	most int        // the most that was done at once
+	mu      sync.Mutex // guards everything here, and is held while nobody waits
+	step    int        // stepWork; tests have less
+	work    int        // what was done since it was locked
+	most    int        // the most that was done at once
+	breaths int        // how often others were let in
 
 	follower *follower // follows the Log; nil without one
 

@@ -26,6 +26,7 @@ func (h *Hub) breathe() {
 	h.mu.Unlock()
 	runtime.Gosched()
 	h.lock()
+	h.breaths++
 }
 
 // did takes note of work, and ends the step if it is over.

@@ -164,3 +164,46 @@ func kickAndShutdown(t *testing.T, h *Hub) {
 		t.Errorf("%d are left", got)
 	}
 }
+
+// What is done is what counts, and not what it is said to be: others are let in as often
+// as the number of names and members asks for.
+func TestOthersAreLetIn(t *testing.T) {
+	h := New()
+	names := make([]string, maxNames)
+	for n := range names {
+		names[n] = fmt.Sprint(n) + strings.Repeat(".*", 120)
+	}
+	check := func(what string, least int, do func()) {
+		t.Helper()
+		before := h.breaths
+		if do(); h.breaths-before < least {
+			t.Errorf("to %s, the lock was let go %d times, want at least %d", what, h.breaths-before, least)
+		}
+	}
+	deep := maxNames * nameWork(names[0]) / (stepWork + nameWork(names[0]))
+	s := &subscription{hub: h, ctx: t.Context()}
+	check("join", deep, func() {
+		if err := s.join(names); err != nil {
+			t.Fatal(err)
+		}
+	})
+	check("leave", deep, s.Leave)
+
+	const many = 3_000
+	join := func(name string) {
+		for range many {
+			s := &subscription{hub: h, ctx: t.Context()}
+			if err := s.join([]string{name}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Leave)
+		}
+	}
+	join("a")
+	check("kick", 8*many/stepWork, func() { h.Kick("a") })
+	join("b")
+	join("*")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	check("shut down", 3*8*many/stepWork, func() { _ = h.Shutdown(ctx) })
+}
