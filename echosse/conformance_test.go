@@ -46,9 +46,9 @@ func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context)
 			return nil, answer(c)
 		}, site.Options...))
 	}
-	e.Listener = site.Listener
-	e.Server = site.Server(e)
-	go func() { _ = e.StartServer(e.Server) }()
+	srv := site.Server(e)
+	e.Server = srv
+	go func() { _ = srv.Serve(site.Listener) }() // StartServer would put its own handler there
 	return e.Shutdown
 }
 

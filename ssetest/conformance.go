@@ -68,8 +68,10 @@ type Site struct {
 	// Timeout is the server's ReadTimeout, WriteTimeout and IdleTimeout.
 	Timeout time.Duration
 
-	protocol   Protocol
-	sendBuffer int // of the connections, in bytes, if not zero
+	protocol     Protocol
+	sendBuffer   int                             // of the connections, in bytes, if not zero
+	around       func(http.Handler) http.Handler // a middleware of Server's, if not nil
+	writeTimeout time.Duration                   // Server's, if not zero
 }
 
 // A View is a view in the words of no host. ctx is the one that the host's
@@ -99,10 +101,13 @@ func (s *Site) Server(handler http.Handler) *http.Server {
 		Handler:           handler,
 		ReadHeaderTimeout: defaultTimeout,
 		ReadTimeout:       s.Timeout,
-		WriteTimeout:      s.Timeout,
+		WriteTimeout:      max(s.Timeout, s.writeTimeout),
 		IdleTimeout:       s.Timeout,
 		ErrorLog:          log.New(s.Log, "", 0),
 		Protocols:         new(http.Protocols),
+	}
+	if s.around != nil {
+		srv.Handler = s.around(handler)
 	}
 	s.protocol.set(srv.Protocols)
 	return srv

@@ -155,7 +155,7 @@ func (r *trial) begins(status int, header http.Header) {
 // stall waits as long as the client does not read: until the session has ended, or
 // for a while if it has no reason to.
 func (r *trial) stall() {
-	if r.Client.Reads != readsNone || r.Refuse != "" || r.Client.Method == http.MethodHead || r.Client.Body == bodyLong {
+	if r.Client.Reads != readsNone || r.Refuse != "" || r.Client.Method == http.MethodHead || r.Client.Body == bodyLong || r.stalls() {
 		return
 	}
 	stop := make(chan struct{})
@@ -201,7 +201,7 @@ func (r *trial) request() (head string, body []string) {
 	if r.LastEventID != "" {
 		fmt.Fprintf(&b, "Last-Event-ID: %s\r\n", r.LastEventID)
 	}
-	size := map[string]int{bodyWhole: 1000, bodyLate: 5000, bodyLong: 1_200_000}[r.Client.Body]
+	size := map[string]int{bodyWhole: 1000, bodyLate: 5000, bodyLong: 1_200_000, bodyStalls: stallSize}[r.Client.Body]
 	switch {
 	case r.Client.Method != http.MethodPost:
 	case r.Client.Chunked && !r.HTTP10:
@@ -231,7 +231,14 @@ func (r *trial) send(c *wireEnd, front string) error {
 		tail = "GET /plain/json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	}
 	if r.Client.Body != bodyLate && r.Client.Body != bodyLong && len(tail) < 10_000 {
-		_, err := io.WriteString(c, front+head+strings.Join(body, "")+tail)
+		all := strings.Join(body, "")
+		if r.stalls() {
+			all = all[:r.Client.Cut]
+		}
+		_, err := io.WriteString(c, front+head+all+tail)
+		if r.stalls() {
+			r.leave()
+		}
 		return err
 	}
 	r.spawn(func() {

@@ -200,6 +200,9 @@ func (r *trial) requestHTTP2(h *http2End) error {
 				r.pause(time.Millisecond)
 			}
 			flags := byte(0)
+			if r.Client.Body == bodyStalls && part == 5*r.Client.Cut/stallSize {
+				return
+			}
 			if part == 4 {
 				flags = flagEndStream
 			}

@@ -26,6 +26,11 @@ type plan struct {
 	Opened     string // likewise the observer's
 	Closed     string
 
+	// What hosts on net/http have around the handler.
+	Deadline      time.Duration // a middleware's for the request's context
+	Wrapped       bool          // in a writer of a middleware's that has no Unwrap
+	ServerTimeout time.Duration // the server's WriteTimeout, which must not cut a stream off
+
 	Steps    []step
 	Stubborn bool // it goes on when yield has said false
 	Refuse   string
@@ -95,6 +100,7 @@ type client struct {
 	Window   int    // of HTTP/2
 	Body     string
 	Chunked  bool // the body
+	Cut      int  // bytes of a body that stalls
 	ViewRead bool // the view reads the body
 }
 
@@ -112,7 +118,12 @@ const (
 	bodyWhole = "whole" // with the headers
 	bodyLate  = "late"
 	bodyLong  = "long" // more than is read of it
+
+	bodyStalls = "stalls" // a part, and then nothing, or the client leaves if it is one that does
 )
+
+// stallSize is the size of a body that stalls, in bytes.
+const stallSize = 20_000
 
 // newPlan makes the plan of a seed.
 func newPlan(seed uint64, protocols []Protocol) *plan {
@@ -159,6 +170,7 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 	if p.Protocol == HTTP1 || p.Protocol == HTTP1TLS {
 		p.HTTP10 = r.IntN(8) == 0
 	}
+	p.surround(r)
 	if p.Source != generator {
 		p.GapEvent = oneOf(r, good, good, good, good, bad, slow, panics)
 		p.LastEventID = oneOf(r, "", "", "aaaaaaaa-7", "nonsense", "aaaaaaaa-99999999999999999999")
@@ -182,6 +194,28 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 	}
 	return p
 }
+
+// surround chooses what is around the handler.
+func (p *plan) surround(r *rand.Rand) {
+	switch r.IntN(20) {
+	case 0:
+		p.Deadline = oneOf(r, time.Nanosecond, time.Millisecond, 10*time.Millisecond, time.Hour)
+	case 1, 2:
+		p.Wrapped = r.IntN(2) == 0
+		// It counts for other answers too, for the handshake of TLS, and with HTTP/2 from
+		// before the handler.
+		if p.Protocol == HTTP1 && p.Client.Method == "GET" && !p.Client.wordy() && !p.Client.Pre && p.Refuse == "" {
+			p.ServerTimeout = oneOf(r, 10*time.Millisecond, 10*time.Millisecond, time.Hour)
+		}
+	}
+}
+
+// hurriedAtEnd reports whether the server has little time for the end of a response,
+// which it writes when the handler has returned.
+func (p *plan) hurriedAtEnd() bool { return 0 < p.ServerTimeout && p.ServerTimeout < time.Second }
+
+// stalls reports whether the response waits for a body that does not come.
+func (p *plan) stalls() bool { return p.Client.Body == bodyStalls && !p.http2() }
 
 // phrases are steps that seldom come together by chance.
 var phrases = [][]string{
@@ -212,9 +246,16 @@ func newClient(r *rand.Rand, protocol Protocol) client {
 		c.Method = "HEAD"
 	case 1, 2:
 		c.Method = "POST"
-		c.Body = oneOf(r, bodyWhole, bodyLate, bodyLate, bodyLong)
+		c.Body = oneOf(r, bodyWhole, bodyLate, bodyLate, bodyLong, bodyStalls)
 		c.Chunked = r.IntN(2) == 0
 		c.ViewRead = r.IntN(2) == 0
+		if c.Body == bodyStalls {
+			c.ViewRead = false // that is its own affair
+			c.Cut = 1 + r.IntN(stallSize-1)
+			if !c.Chunked { // fasthttp reads the first 8 KiB before it runs a handler
+				c.Cut = max(c.Cut, stallSize/2)
+			}
+		}
 	}
 	if r.IntN(4) == 0 {
 		c.Leaves = oneOf(r, leavesClose, leavesReset, leavesHalf)
@@ -234,6 +275,9 @@ func newClient(r *rand.Rand, protocol Protocol) client {
 		c.Pipeline = true
 	case 2:
 		c.Pre = true
+	}
+	if c.Body == bodyStalls {
+		c.Junk, c.Pipeline = 0, false // which would be of the body
 	}
 	return c
 }
@@ -295,7 +339,7 @@ func (p *plan) reads() bool {
 // ends reports whether the session is sure to end by what is before step n, while
 // its generator waits.
 func (p *plan) ends(n int) bool {
-	if 0 < p.MaxAge && p.MaxAge < time.Second {
+	if 0 < p.MaxAge && p.MaxAge < time.Second || 0 < p.Deadline && p.Deadline < time.Second {
 		return true
 	}
 	if p.Client.Reads == readsNone && p.WriteTimeout <= 0 && n < len(p.Steps) && p.Steps[n].Do == doFlood {
@@ -358,11 +402,13 @@ func (p *plan) String() string {
 	flag("HTTP/1.0", p.HTTP10)
 	flag("detach", p.Detach)
 	flag("stubborn", p.Stubborn)
+	flag("wrapped", p.Wrapped)
 	for _, d := range []struct {
 		name  string
 		value time.Duration
 	}{
 		{"heartbeat", p.Heartbeat}, {"window", p.FlushWindow}, {"write", p.WriteTimeout}, {"age", p.MaxAge}, {"retry", p.Retry},
+		{"deadline", p.Deadline}, {"server", p.ServerTimeout},
 	} {
 		if d.value != 0 {
 			fmt.Fprintf(&b, " %s=%v", d.name, d.value)
@@ -391,6 +437,9 @@ func (p *plan) String() string {
 		fmt.Fprintf(&b, " window=%d", c.Window)
 	}
 	text("body", c.Body)
+	if c.Cut > 0 {
+		fmt.Fprintf(&b, " cut=%d", c.Cut)
+	}
 	flag("chunked", c.Chunked)
 	flag("view reads", c.ViewRead)
 	for i, s := range p.Steps {

@@ -26,6 +26,7 @@ func (p *plan) smaller() []*plan {
 	for _, change := range []func(*plan){
 		func(q *plan) { q.Client = client{Method: "GET", Reads: readsAll, Window: min(q.Client.Window, 65535)} },
 		func(q *plan) { q.Protocol = HTTP1; q.Client.Window = 0 },
+		func(q *plan) { q.Client.Cut = min(q.Client.Cut, stallSize/2) },
 		func(q *plan) { q.HTTP10 = false },
 		func(q *plan) { q.Detach = false },
 		func(q *plan) { q.Stubborn = false },
@@ -36,6 +37,9 @@ func (p *plan) smaller() []*plan {
 		func(q *plan) { q.WriteTimeout = time.Minute },
 		func(q *plan) { q.MaxAge = 0 },
 		func(q *plan) { q.Retry = 0 },
+		func(q *plan) { q.Deadline = 0 },
+		func(q *plan) { q.Wrapped = false },
+		func(q *plan) { q.ServerTimeout = 0 },
 		func(q *plan) { q.ErrorEvent = "" },
 		func(q *plan) { q.Opened = "" },
 		func(q *plan) { q.Closed = "" },
@@ -50,6 +54,7 @@ func (p *plan) smaller() []*plan {
 		func(q *plan) { q.Client.Junk = min(q.Client.Junk, 1) },
 		func(q *plan) {
 			q.Client.Method, q.Client.Body, q.Client.Chunked, q.Client.ViewRead = "GET", "", false, false
+			q.Client.Cut = 0
 		},
 		func(q *plan) { q.Client.Window = min(q.Client.Window, 65535) },
 	} {

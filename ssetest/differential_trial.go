@@ -37,6 +37,7 @@ var failings = []error{
 type trial struct {
 	*plan
 
+	asked    *plan // with what a host on net/http has, too
 	mount    Mount
 	limit    time.Duration // for each wait
 	addr     string
@@ -140,8 +141,8 @@ func (r *trial) spawn(f func()) { r.spawned.Go(f) }
 
 // try carries the plan out, and returns what was wrong.
 func (p *plan) try(t testing.TB, mount Mount) []string {
-	r := &trial{plan: p, mount: mount, limit: mount.timeout, changed: make(chan struct{}), kicked: -1}
-	tcp := &listener{Listener: listen(t)}
+	r := &trial{plan: p, asked: p, mount: mount, limit: mount.timeout, changed: make(chan struct{}), kicked: -1}
+	tcp := &listener{Listener: listen(t), hurried: p.stalls()}
 	if p.Client.Reads == readsNone {
 		tcp.sendBuffer = 16 << 10
 	}
@@ -152,10 +153,16 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 		Listener: tcp,
 		Log:      io.Discard,
 		protocol: p.Protocol,
+
+		around:       r.around,
+		writeTimeout: p.ServerTimeout,
 	}
 	if p.Protocol == HTTP2 || p.Protocol == HTTP1TLS {
 		site.Listener = tls.NewListener(tcp, certificates().server)
 	}
+	q := *p
+	q.Deadline, q.Wrapped, q.ServerTimeout = 0, false, 0
+	r.plan = &q // unless the host is on net/http
 	r.shutdown = mount.Serve(t, site)
 	release := r.crowd()
 
@@ -197,6 +204,31 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 	defer r.mu.Unlock()
 	return r.problems
 }
+
+// around is what the plan has around the handler.
+func (r *trial) around(next http.Handler) http.Handler {
+	r.plan = r.asked
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path != "/stream" {
+			next.ServeHTTP(w, req)
+			return
+		}
+		if r.Deadline > 0 {
+			ctx, cancel := context.WithTimeout(req.Context(), r.Deadline)
+			defer cancel()
+			req = req.WithContext(ctx)
+		}
+		if r.Wrapped {
+			w = wrapped{w}
+		}
+		next.ServeHTTP(w, req)
+	})
+}
+
+// A wrapped writer is one in that of a middleware's.
+type wrapped struct{ http.ResponseWriter }
+
+func (w wrapped) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
 // crowd fills or shuts the group down, if the plan wants to be refused.
 func (r *trial) crowd() (release func()) {

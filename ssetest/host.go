@@ -280,7 +280,8 @@ func (s *server) says(text string) {
 type listener struct {
 	net.Listener
 
-	sendBuffer int // if not zero
+	sendBuffer int  // if not zero
+	hurried    bool // a body's time is short
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -295,8 +296,21 @@ func (l *listener) Accept() (net.Conn, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.conns = append(l.conns, c)
+		if l.hurried {
+			c = hurried{c}
+		}
 	}
 	return c, err //nolint:wrapcheck // a server looks at it
+}
+
+// A hurried connection gives a body much less time than core does.
+type hurried struct{ net.Conn }
+
+func (c hurried) SetReadDeadline(t time.Time) error {
+	if d := time.Until(t); core.BodyTimeout/2 < d && d <= core.BodyTimeout {
+		t = time.Now().Add(d / 100)
+	}
+	return c.Conn.SetReadDeadline(t) //nolint:wrapcheck // a server looks at it
 }
 
 // breakConns does not close them: fasthttp panics when it finds its own closed.
