@@ -1,5 +1,9 @@
 package server
 
-import "github.com/yieldsse/yieldsse/bench/internal/reader"
+import (
+	"net"
 
-func init() { servers[Crowd] = reader.ServeCrowd }
+	"github.com/yieldsse/yieldsse/bench/internal/reader"
+)
+
+func serveCrowd(ln net.Listener) error { return reader.ServeCrowd(ln) }

@@ -100,6 +100,8 @@ var servers = map[string]func(net.Listener) error{
 	LaunchDarkly:       serveLaunchDarkly(false),
 	LaunchDarklyReplay: serveLaunchDarkly(true),
 	Vicenzi:            serveVicenzi,
+
+	Crowd: serveCrowd,
 }
 
 // Serve runs a server on ln until it fails.
