@@ -21,6 +21,7 @@ type config struct {
 	errorEvent   func(error) Event
 	observer     Observer
 	detach       bool
+	queryID      bool
 }
 
 func newConfig(opts []Option) config {
@@ -103,6 +104,16 @@ func WithErrorEvent(f func(error) Event) Option {
 // WithObserver tells o when sessions begin and end.
 func WithObserver(o Observer) Option {
 	return func(c *config) { c.observer = o }
+}
+
+// WithQueryID has [LastEventID] take the parameter lastEventId of the URL's query
+// for the ID, if the request has no Last-Event-ID header, or none that counts. So a
+// page resumes that opens a stream anew, with an EventSource of its own making or a
+// polyfill that cannot set headers. The header goes first: a browser that reconnects
+// by itself sends a newer ID in it to the same URL. It is off by default, since a URL
+// that is copied, or logged, begins where somebody else has been.
+func WithQueryID() Option {
+	return func(c *config) { c.queryID = true }
 }
 
 // WithDetach has the session take the connection from the host when the view has

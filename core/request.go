@@ -62,13 +62,22 @@ var cancelType = func() reflect.Type {
 type sessionKey struct{}
 
 // LastEventID returns the ID of the last event that the client saw before it
-// reconnected: its Last-Event-ID header. It is empty if there was none, and
-// outside a view's context.
+// reconnected: its Last-Event-ID header, or see [WithQueryID]. It is empty if there
+// was none, and outside a view's context.
 func LastEventID(ctx context.Context) string {
 	if s, ok := ctx.Value(sessionKey{}).(*Session); ok {
 		return s.lastEventID
 	}
 	return ""
+}
+
+// Query gives the session the parameters of the request's query, by name: the first
+// value, or nothing. An adapter calls it before the view runs. It is for
+// [WithQueryID]; without that, get is not called.
+func (s *Session) Query(get func(name string) string) {
+	if s.queryID && s.lastEventID == "" {
+		s.lastEventID = cleanID(get("lastEventId"))
+	}
 }
 
 // cleanID returns id, or nothing if no event of a stream can have had it.

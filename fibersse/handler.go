@@ -58,6 +58,7 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	if err != nil {
 		return err
 	}
+	s.Query(func(name string) string { return utils.CopyString(c.Query(name)) })
 	served := false
 	defer func() {
 		c.SetUserContext(before)

@@ -53,7 +53,8 @@ func (h *Hub) Subscribe(ctx context.Context, topics ...string) core.Stream {
 
 // SubscribeFrom is Subscribe for clients whose first connection begins elsewhere
 // than now: with the [Oldest] event, or after an event ID that has come by
-// another way than the Last-Event-ID header. The header goes first.
+// another way than the Last-Event-ID header, such as that of the page. The client's
+// own, which [core.LastEventID] returns, goes first.
 func (h *Hub) SubscribeFrom(ctx context.Context, from string, topics ...string) core.Stream {
 	err := Check(topics...)
 	topics = distinct(topics)

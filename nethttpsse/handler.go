@@ -105,6 +105,7 @@ func serve(
 	if err != nil {
 		return err
 	}
+	s.Query(func(name string) string { return r.URL.Query().Get(name) })
 	served := false
 	defer func() {
 		if !served {

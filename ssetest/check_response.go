@@ -193,6 +193,42 @@ func checkBadOptions(t testing.TB, h host) {
 	}
 }
 
+func checkQueryID(t testing.TB, h host) {
+	view := func(ctx context.Context, _ Exchange) core.Stream {
+		return give(core.Event{Data: core.LastEventID(ctx)})
+	}
+	s := h.serve(t, map[string]View{"/": view}, core.WithQueryID())
+	without := h.serve(t, map[string]View{"/": view})
+	for _, test := range []struct {
+		name          string
+		server        *server
+		header, query string
+		want          string
+	}{
+		{"a query", s, "", "?lastEventId=a%20b", "a b"},
+		{"without the option", without, "", "?lastEventId=1", ""},
+		{"a header as well, which is newer", s, "2", "?lastEventId=1", "2"},
+		{"a header that does not count", s, "a\tb", "?lastEventId=1", "1"},
+		{"two values", s, "", "?lastEventId=1&lastEventId=2", "1"},
+		{"no value", s, "", "?lastEventId=", ""},
+		{"another name", s, "", "?lasteventid=1", ""},
+		{"1 KiB", s, "", "?lastEventId=" + strings.Repeat("x", 1<<10), strings.Repeat("x", 1<<10)},
+		{"more", s, "", "?lastEventId=" + strings.Repeat("x", 1<<10+1), ""},
+		{"a control character", s, "", "?lastEventId=a%0Ab", ""},
+		{"invalid UTF-8", s, "", "?lastEventId=a%FFb", ""},
+	} {
+		r := test.server.request("/" + test.query)
+		if test.header != "" {
+			r.Header = http.Header{"Last-Event-Id": {test.header}}
+		}
+		st := r.Open(t)
+		if got := opened(st).Next().Data; got != test.want {
+			t.Errorf("%s: got ID %.40q, want %.40q", test.name, got, test.want)
+		}
+		st.Close()
+	}
+}
+
 func checkLastEventID(t testing.TB, h host) {
 	s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
 		return give(core.Event{Data: core.LastEventID(ctx)})

@@ -179,6 +179,7 @@ var checks = []check{
 	{"a nil view is an error of the server's", false, checkNilView},
 	{"nil options and negative durations do no harm", false, checkBadOptions},
 	{"a view sees the Last-Event-ID of a clean one only", false, checkLastEventID},
+	{"a view sees the ID of the query if it is asked for", false, checkQueryID},
 	{"the encoder's bytes arrive", false, checkWire},
 	{"a retry is in the first frame", false, checkRetry},
 

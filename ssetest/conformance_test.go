@@ -57,6 +57,7 @@ func TestConformanceFails(t *testing.T) {
 		{"does not hear of a shutdown while it reads a body", sample{waitForBody: true}, checkShutdownWithBodies, short, "streams have not ended"},
 		{"refuses a body that is closed", sample{wantBody: true}, checkClosedBody, long, "want a stream, after the view has closed the body"},
 		{"hides the ID", sample{noID: true}, checkLastEventID, long, `a number: got ID ""`},
+		{"hides the query", sample{noID: true}, checkQueryID, long, `a query: got ID ""`},
 		{"trims data", sample{wrap: trim}, checkWire, long, `got "data: world\n\n"`},
 		{"loses events", sample{wrap: loseSecond}, checkHeartbeatAtFullSpeed, long, `- id "2"`},
 		{"breaks off whatever the options", sample{breakAll: true}, checkBadOptions, long, "the stream is broken"},
@@ -178,6 +179,13 @@ func (f *sample) serve(t testing.TB, site *Site) (shutdown func(context.Context)
 	return srv.Shutdown
 }
 
+func (f *sample) query(r *http.Request) func(name string) string {
+	if f.noID {
+		return func(string) string { return "" }
+	}
+	return r.URL.Query().Get
+}
+
 func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http.Request,
 	view func(http.ResponseWriter, *http.Request) core.Stream, opts []core.Option, logger *log.Logger,
 ) {
@@ -196,6 +204,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		f.refuse(w, err)
 		return
 	}
+	s.Query(f.query(r))
 	served := false
 	defer func() {
 		if !served {
