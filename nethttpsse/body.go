@@ -86,6 +86,10 @@ func behindAnother(server http.ResponseWriter, body io.Reader) bool {
 	return unread || !ok
 }
 
+// answerTimeout is how long a client may take to read why its request was refused.
+// The server's WriteTimeout may have passed, because it counts from the request's start.
+const answerTimeout = 5 * time.Second
+
 // leaveBody has net/http read no more of the request's body: not before the
 // headers, since the connection is closed after the response, and not when the
 // handler has returned, since every read fails. The client gets the response all
@@ -93,7 +97,9 @@ func behindAnother(server http.ResponseWriter, body io.Reader) bool {
 func leaveBody(w http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	server := last(chainOf(w))
-	_ = http.NewResponseController(server).SetReadDeadline(time.Unix(1, 0))
+	control := http.NewResponseController(server)
+	_ = control.SetReadDeadline(time.Unix(1, 0))
+	_ = control.SetWriteDeadline(time.Now().Add(answerTimeout))
 	closeSlowly(server)
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -192,5 +193,40 @@ func TestBodyReadToEnd(t *testing.T) {
 		if res.StatusCode != http.StatusOK || res.Close {
 			t.Errorf("%s: got status %d, close %t, want 200 on a connection that stays", name, res.StatusCode, res.Close)
 		}
+	}
+}
+
+// The server waits for no more of such a body when the stream has ended either,
+// however long its client stays.
+func TestBodyBehindAnotherEnds(t *testing.T) {
+	stream := nethttpsse.Handler(view)
+	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.NoBody
+		stream.ServeHTTP(w, r)
+	}))
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(got), "\r\n0\r\n\r\n") {
+		t.Errorf("got %q, %v, want a clean end and then that of the connection", got, err)
+	}
+}
+
+// The server's WriteTimeout counts from the request's start, and may have passed when
+// a body is refused. The client is told all the same.
+func TestRefusedAfterWriteTimeout(t *testing.T) {
+	srv := httptest.NewUnstartedServer(nethttpsse.Handler(view))
+	srv.Config.WriteTimeout = time.Nanosecond
+	srv.Start()
+	defer srv.Close()
+	got := ask(t, strings.TrimPrefix(srv.URL, "http://"), "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n"+strings.Repeat("x", 1<<20+1))
+	if want := http.StatusRequestEntityTooLarge; got.Status != want {
+		t.Errorf("got %d %q, broken %t, want %d", got.Status, got.Body, got.Broken, want)
 	}
 }
