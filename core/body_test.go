@@ -127,7 +127,7 @@ func status(err error) int {
 	return refused.Status
 }
 
-// A reset does not look like the end of a response.
+// A reset does not look like the end of a response, whoever closes the connection.
 func TestReset(t *testing.T) {
 	for name, wrap := range map[string]func(net.Conn) net.Conn{
 		"plain":             func(c net.Conn) net.Conn { return c },
@@ -136,13 +136,41 @@ func TestReset(t *testing.T) {
 		"embedded by one":   func(c net.Conn) net.Conn { return &struct{ net.Conn }{above{c}} },
 		"below an embedder": func(c net.Conn) net.Conn { return above{struct{ net.Conn }{c}} },
 	} {
-		t.Run(name, func(t *testing.T) { testReset(t, wrap) })
+		t.Run(name, func(t *testing.T) {
+			if err := endOf(t, func(c net.Conn) { core.Reset(wrap(c)) }); err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("Reset: got %v, want a reset", err)
+			}
+			resets := func(c net.Conn, on bool) {
+				if err := core.ResetOnClose(wrap(c), on); err != nil {
+					t.Errorf("ResetOnClose: %v", err)
+				}
+			}
+			if err := endOf(t, func(c net.Conn) { resets(c, true); _ = c.Close() }); err == nil || errors.Is(err, io.EOF) {
+				t.Errorf("ResetOnClose: got %v, want a reset", err)
+			}
+			if err := endOf(t, func(c net.Conn) { resets(c, true); resets(c, false); _ = c.Close() }); !errors.Is(err, io.EOF) {
+				t.Errorf("ResetOnClose, taken back: got %v, want a proper end", err)
+			}
+			if err := endOf(t, func(c net.Conn) {
+				_ = c.Close()
+				if core.ResetOnClose(wrap(c), false) == nil {
+					t.Error("ResetOnClose: got no error for a connection that is closed")
+				}
+			}); !errors.Is(err, io.EOF) {
+				t.Errorf("got %v, want a proper end", err)
+			}
+		})
 	}
-	core.Reset(nil)
-	core.Reset(struct{ net.Conn }{}) // there is nothing to reset
+	for _, c := range []net.Conn{nil, struct{ net.Conn }{}} { // there is nothing to reset
+		core.Reset(c)
+		if err := core.ResetOnClose(c, true); err != nil {
+			t.Errorf("ResetOnClose: %v", err)
+		}
+	}
 }
 
-func testReset(t *testing.T, wrap func(net.Conn) net.Conn) {
+// endOf returns how a connection that is ended so ends for its client.
+func endOf(t *testing.T, end func(net.Conn)) error {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
@@ -158,11 +186,11 @@ func testReset(t *testing.T, wrap func(net.Conn) net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	core.Reset(wrap(conn))
+	end(conn)
+	_ = conn.Close()
 	_ = client.SetDeadline(time.Now().Add(time.Minute))
-	if _, err := client.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
-		t.Errorf("got %v, want a reset", err)
-	}
+	_, err = client.Read(make([]byte, 1))
+	return err
 }
 
 type above struct{ net.Conn }

@@ -15,20 +15,49 @@ import (
 // as listeners wrap connections. If there is no TCP connection to be found, what is
 // below TLS is closed, and nothing else.
 func Reset(c net.Conn) {
-	var belowTLS net.Conn
+	tcp, belowTLS := find(c)
+	if tcp != nil {
+		_ = tcp.SetLinger(0)
+		_ = tcp.Close()
+	} else if belowTLS != nil {
+		_ = belowTLS.Close()
+	}
+}
+
+// ResetOnClose has a close of the TCP connection that c is, or is made of, reset it,
+// whoever closes it: the host when a write fails, or the kernel when the process
+// ends. So it is for a response of HTTP/1.0 as long as that is not whole. If on is
+// false, a close is a proper one again. It looks where [Reset] does, and does nothing
+// if there is no TCP connection to be found.
+func ResetOnClose(c net.Conn, on bool) error {
+	tcp, _ := find(c)
+	if tcp == nil {
+		return nil
+	}
+	sec := -1
+	if on {
+		sec = 0
+	}
+	return tcp.SetLinger(sec) //nolint:wrapcheck // a connection's own, as a write's
+}
+
+type tcpConn interface {
+	SetLinger(sec int) error
+	Close() error
+}
+
+// find returns the TCP connection that c is made of, or nil, and what is below TLS if
+// it has come upon that before.
+func find(c net.Conn) (tcp tcpConn, belowTLS net.Conn) {
 	for ; c != nil; c = below(c) {
 		switch outer := c.(type) {
 		case interface{ NetConn() net.Conn }:
 			belowTLS = outer.NetConn()
-		case interface{ SetLinger(sec int) error }:
-			_ = outer.SetLinger(0)
-			_ = c.Close()
-			return
+		case tcpConn:
+			return outer, belowTLS
 		}
 	}
-	if belowTLS != nil {
-		_ = belowTLS.Close()
-	}
+	return nil, belowTLS
 }
 
 // Linger tells the client that nothing more will come, and reads and drops what it
