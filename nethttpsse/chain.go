@@ -1,6 +1,7 @@
 package nethttpsse
 
 import (
+	"net"
 	"net/http"
 	"reflect"
 	"strings"
@@ -105,6 +106,26 @@ func packageOf(w http.ResponseWriter) string {
 		t = t.Elem()
 	}
 	return t.PkgPath()
+}
+
+// connOf returns the connection of a response on HTTP/1, or nil if that cannot be
+// known. [http.Hijacker] would take it away from the server, whose Shutdown then does
+// not wait for the handler.
+func connOf(server http.ResponseWriter) net.Conn {
+	v := reflect.Indirect(reflect.ValueOf(server))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	v = fieldOf(v, reflect.Pointer, "conn")
+	if !v.IsValid() || v.IsNil() || v.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	v = fieldOf(v.Elem(), reflect.Interface, "rwc")
+	if !v.IsValid() {
+		return nil
+	}
+	conn, _ := reflect.TypeAssert[net.Conn](readable(v))
+	return conn
 }
 
 // A meter tells what has come to a server's writer.

@@ -34,6 +34,7 @@ type conn struct {
 	broken   atomic.Bool // the client is to see a broken response
 	answered atomic.Bool // the client has got an answer instead of the stream
 	held     error       // a middleware holds the response back
+	line     net.Conn    // the connection of HTTP/1.0, if it is known
 
 	leftBody     bool          // net/http may wait for a body when the handler has returned
 	writeTimeout time.Duration // the server's
@@ -196,6 +197,7 @@ func (c *conn) answer(text string) {
 	w.WriteHeader(http.StatusInternalServerError)
 	_, _ = io.WriteString(w, text+"\n")
 	c.answered.Store(http.NewResponseController(w).Flush() == nil)
+	_ = core.ResetOnClose(c.line, false)
 }
 
 // Abort implements [core.Conn].
@@ -220,7 +222,7 @@ func (c *conn) End() error {
 	if c.writeTimeout > 0 {
 		_ = c.server.SetWriteDeadline(time.Now().Add(c.writeTimeout))
 	}
-	return nil
+	return core.ResetOnClose(c.line, false) //nolint:wrapcheck // like that of a write
 }
 
 // serve runs the session, and sees to it that a response which is to be broken is.
@@ -244,6 +246,10 @@ func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err 
 		}
 	}()
 	c.session = s
+	if !r.ProtoAtLeast(1, 1) { // net/http closes the connection by itself as soon as a write fails
+		c.line = connOf(last(c.chain))
+		_ = core.ResetOnClose(c.line, true)
+	}
 	err = s.Serve(c, stream)
 	if c.held != nil {
 		err = c.held
