@@ -71,6 +71,7 @@ func takeOver(c *fiber.Ctx) *conn {
 	} else {
 		h.SetContentLength(-2) // until the connection closes
 		h.Del(fiber.HeaderTransferEncoding)
+		_ = core.ResetOnClose(ctx.Conn(), true)
 	}
 	h.Del(fiber.HeaderConnection) // a view's own
 	h.SetConnectionClose()
@@ -166,14 +167,14 @@ func (s *conn) write(p []byte) error {
 }
 
 // End implements core.Conn.
-func (s *conn) End() error {
+func (s *conn) End() (err error) {
 	if s.chunked {
-		if err := s.write([]byte(core.LastChunk)); err != nil {
-			return err
-		}
+		err = s.write([]byte(core.LastChunk))
+	} else {
+		err = core.ResetOnClose(s.Conn, false)
 	}
-	s.whole = true
-	return nil
+	s.whole = err == nil
+	return err //nolint:wrapcheck // like that of a write
 }
 
 // Abort implements core.Conn. It ends what is under way. That the response is

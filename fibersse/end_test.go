@@ -296,6 +296,14 @@ func TestWholeToAClientThatTalks(t *testing.T) {
 	}
 }
 
+func TestKilledOnHTTP10(t *testing.T) {
+	hosttest.Killed(t, func(ln net.Listener) error {
+		app := newApp()
+		app.Get("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return hosttest.Endless, nil }))
+		return app.Listener(ln)
+	})
+}
+
 // A client that half-closes has gone: what it is sent does not look whole.
 func TestHalfClose(t *testing.T) {
 	for _, version := range []string{"1.0", "1.1"} {
