@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -123,5 +124,38 @@ func checkEndsHTTP10(t testing.TB, h host) {
 			t.Errorf("got %q, %v on HTTP/1.0, want %q and a clean end", got, err, want)
 		}
 		s.end()
+	}
+}
+
+// So does one that the client has not read in time.
+func checkSlowHTTP10(t testing.TB, h host) {
+	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
+		t.Skip("for HTTP/1 only")
+	}
+	s := h.serveSite(t, &Site{
+		Views: map[string]View{"/": func(context.Context, Exchange) core.Stream {
+			return func(yield func(core.Event, error) bool) {
+				e := core.Event{Data: strings.Repeat("x", 4<<10)}
+				for yield(e, nil) {
+				}
+			}
+		}},
+		Options:    []core.Option{core.WithWriteTimeout(10 * time.Millisecond)},
+		sendBuffer: 16 << 10,
+	})
+	conn := s.dial()
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\nHost: test\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	wantCause(t, s.end().Cause, core.ErrSlowClient)
+	s.stop() // which waits for the handler
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := io.Copy(io.Discard, resp.Body)
+	if !brokenOff(err) {
+		t.Errorf("the response on HTTP/1.0 ended with %v after %d bytes, want a reset", err, n)
 	}
 }

@@ -195,6 +195,7 @@ var checks = []check{
 	{"a client that does not read ends its own session only", false, checkSlowClient},
 	{"a generator that fails breaks the response", false, checkFailure},
 	{"a failure on HTTP 1.0 ends with a reset", false, checkEndsHTTP10},
+	{"a client of HTTP 1.0 that does not read sees a reset", false, checkSlowHTTP10},
 	{"a client that closes its half of the connection sees a broken response", false, checkHalfClose},
 	{"an error event tells of a failure and ends cleanly", false, checkErrorEvent},
 	{"the maximum age ends a stream cleanly", false, checkMaxAge},

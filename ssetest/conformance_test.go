@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -74,6 +75,7 @@ func TestConformanceFails(t *testing.T) {
 		{"writes to one client at a time", sample{serial: new(sync.Mutex)}, checkSlowClient, 2 * long, "other"},
 		{"ends cleanly after a failure", sample{noAbort: true}, checkFailure, long, "the response ended cleanly"},
 		{"ends properly after a failure on HTTP/1.0", sample{properEnd: true}, checkEndsHTTP10, long, "error: the response on HTTP/1.0 ended with <nil>, want a reset"},
+		{"has net/http close properly when a write fails", sample{properEnd: true}, checkSlowHTTP10, long, "the response on HTTP/1.0 ended with <nil> after"},
 		{"ends properly for half a client", sample{noAbort: true}, checkHalfClose, long, "HTTP/1.1, after 1 events: a client that closes its half of the connection sees the end <nil>"},
 		{"hides failures", sample{quiet: true}, checkFailure, short, "the host's log says boom"},
 		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the stream is broken"},
@@ -174,6 +176,7 @@ func (f *sample) serve(t testing.TB, site *Site) (shutdown func(context.Context)
 		}()
 		mux.ServeHTTP(w, r)
 	}))
+	srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
 	srv.RegisterOnShutdown(func() { _ = group.Shutdown(context.Background()) })
 	go func() { _ = srv.Serve(site.Listener) }()
 	return srv.Shutdown
@@ -257,9 +260,8 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		stream = keep(stream, untilEnd.Done())
 	}
 	served = true
-	if !r.ProtoAtLeast(1, 1) {
-		defer c.reset()
-	}
+	c.resetOnClose(r)
+	defer c.reset()
 	if err := s.Serve(c, stream); err != nil && !f.quiet {
 		logger.Print(err)
 	}
@@ -307,7 +309,10 @@ type sampleConn struct {
 	flaw    *sample
 	sent    bool
 	broken  atomic.Bool
+	line    net.Conn // of HTTP/1.0, or nil
 }
+
+type connKey struct{}
 
 func (c *sampleConn) Send(f core.Frames) error {
 	if c.flaw.flushOnce && c.sent {
@@ -325,7 +330,9 @@ func (c *sampleConn) Send(f core.Frames) error {
 	return c.control.Flush() //nolint:wrapcheck // it is as a host's
 }
 
-func (c *sampleConn) End() error { return nil }
+func (c *sampleConn) End() error {
+	return core.ResetOnClose(c.line, false) //nolint:wrapcheck // it is as a host's
+}
 
 func (c *sampleConn) Abort() {
 	c.broken.Store(true)
@@ -334,8 +341,15 @@ func (c *sampleConn) Abort() {
 	}
 }
 
+func (c *sampleConn) resetOnClose(r *http.Request) {
+	if !r.ProtoAtLeast(1, 1) && !c.flaw.properEnd {
+		c.line, _ = r.Context().Value(connKey{}).(net.Conn)
+		_ = core.ResetOnClose(c.line, true)
+	}
+}
+
 func (c *sampleConn) reset() {
-	if !c.broken.Load() || c.flaw.properEnd {
+	if c.line == nil || !c.broken.Load() {
 		return
 	}
 	if conn, _, err := c.control.Hijack(); err == nil {

@@ -276,10 +276,6 @@ func (r *trial) checkLate(end core.Summary, wrong func(string, ...any)) {
 
 var retryAtEnd = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n\n$`)
 
-// slowHTTP10 leaves the ends of HTTP/1.0 out when a write may be aborted: net/http
-// then closes the connection by itself, and nothing tells that from a whole response.
-const slowHTTP10 = true
-
 // An ending is how a response is to end.
 type ending struct {
 	kind string
@@ -290,7 +286,7 @@ type ending struct {
 // ending is the one that the session's own end asks for.
 func (r *trial) ending(end core.Summary) ending {
 	// net/http resets a client of HTTP/1.0 that says more than it should.
-	want := ending{kind: clean, any: r.Closed == panics || r.HTTP10 && (r.Client.wordy() || slowHTTP10 && r.maySlow())}
+	want := ending{kind: clean, any: r.Closed == panics || r.HTTP10 && r.Client.wordy()}
 	if end.Err != nil && r.ErrorEvent != none && r.ErrorEvent != bad && r.ErrorEvent != panics {
 		want.tail = encode(hookEvent(r.ErrorEvent))
 	}
