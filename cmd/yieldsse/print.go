@@ -74,9 +74,13 @@ func (p *printer) event(e core.Event, now time.Time) []byte {
 	return p.text(e, since)
 }
 
-// aside reports whether e is no event but a comment, or a reconnection time.
+// positionType is the type of what stands for an ID that moves without an event.
+// No server sends it, for it does not do as a field's value.
+const positionType = "\n"
+
+// aside reports whether e is not an event: a comment, a reconnection time or an ID.
 func aside(e core.Event) bool {
-	return e != core.Event{} && e == core.Event{Retry: e.Retry, Comment: e.Comment}
+	return e != core.Event{} && e == core.Event{Retry: e.Retry, Comment: e.Comment} || e.Type == positionType
 }
 
 // text is a line with what there is about the event, and its data under it.
@@ -90,6 +94,10 @@ func (p *printer) text(e core.Event, since time.Duration) []byte {
 			head = append(head, p.palette.id.Sprint("id "+oneLine(e.ID)))
 		}
 		body = p.data(e.Data)
+	case e.Type == positionType && e.ID == "":
+		head = append(head, p.palette.faint.Sprint("no id"))
+	case e.Type == positionType:
+		head = append(head, p.palette.id.Sprint("id "+oneLine(e.ID)))
 	case e.Comment != "":
 		head = append(head, p.palette.faint.Sprint(strings.TrimRight(": "+oneLine(e.Comment), " ")))
 	}
@@ -157,7 +165,7 @@ func jsonLine(e core.Event, now time.Time, since time.Duration) []byte {
 	line := struct {
 		Time    time.Time       `json:"time"`
 		SinceMS float64         `json:"sinceMs"`
-		ID      string          `json:"id,omitempty"`
+		ID      *string         `json:"id,omitempty"`
 		Type    string          `json:"type,omitempty"`
 		Data    *string         `json:"data,omitempty"`
 		JSON    json.RawMessage `json:"json,omitempty"`
@@ -165,7 +173,10 @@ func jsonLine(e core.Event, now time.Time, since time.Duration) []byte {
 		Comment string          `json:"comment,omitempty"`
 	}{
 		Time: now.UTC(), SinceMS: milliseconds(since),
-		ID: e.ID, RetryMS: e.Retry.Milliseconds(), Comment: e.Comment,
+		RetryMS: e.Retry.Milliseconds(), Comment: e.Comment,
+	}
+	if e.ID != "" || e.Type == positionType {
+		line.ID = &e.ID
 	}
 	if !aside(e) {
 		line.Type, line.Data = typeOf(e), &e.Data

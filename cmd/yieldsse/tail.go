@@ -62,6 +62,7 @@ With --json each event is a line, an object with
 With --verbose there are also objects without type and data
   comment   a comment: one line
   retryMs   a reconnection time that came without an event
+  id        the last event ID, where it moves without an event
 
 The exit status is 0 after -n events, when the server ends the stream for good
 (204), and with --no-reconnect at the end of the response; 1 after a failure, 2
@@ -84,7 +85,7 @@ for wrong arguments and 130 after Ctrl-C.`,
 	fs.BoolVar(&t.retry, "retry", false, "try again if the first connection cannot be made as well")
 	fs.DurationVar(&t.idle, "idle-timeout", 0, "take a connection on which nothing comes for so long for broken")
 	t.stream.add(fs)
-	fs.BoolVarP(&t.verbose, "verbose", "v", false, "show comments, heartbeats among them, and reconnection times")
+	fs.BoolVarP(&t.verbose, "verbose", "v", false, "show comments, heartbeats among them, reconnection times, and IDs without an event")
 	fs.StringVar(&t.color, "color", "auto", "auto, always or never: `when` to use colours, and to indent JSON")
 	return cmd
 }
@@ -124,7 +125,7 @@ func (t *tail) run(ctx context.Context, address string) error {
 		}),
 	)
 	if t.verbose {
-		opts = append(opts, client.WithComments())
+		opts = append(opts, client.WithComments(), client.WithPositions(positionType))
 	}
 
 	t.printer.last = t.now()

@@ -112,6 +112,45 @@ func TestTailOutput(t *testing.T) {
 	}
 }
 
+// An ID that moves without an event is shown, and is not an event.
+func TestTailPositions(t *testing.T) {
+	url := raw(t, "id: 7\n\n: c\ndata: a\n\nid\n\ndata: b\n\n")
+	for _, c := range []struct{ args, want string }{
+		{"", `
++1.000s  message  id 7
+  a
++1.000s  message
+  b
+`},
+		{"-v", `
++1.000s  id 7
++1.000s  : c
++1.000s  message  id 7
+  a
++1.000s  no id
++1.000s  message
+  b
+`},
+		{"-v -json", `
+{"time":"2030-01-02T03:04:08Z","sinceMs":1000,"id":"7"}
+{"time":"2030-01-02T03:04:09Z","sinceMs":1000,"comment":"c"}
+{"time":"2030-01-02T03:04:10Z","sinceMs":1000,"id":"7","type":"message","data":"a"}
+{"time":"2030-01-02T03:04:11Z","sinceMs":1000,"id":""}
+{"time":"2030-01-02T03:04:12Z","sinceMs":1000,"type":"message","data":"b"}
+`},
+		{"-v -n 1", `
++1.000s  id 7
++1.000s  : c
++1.000s  message  id 7
+  a
+`},
+	} {
+		stdout, _, status := try(t, append([]string{"tail", "-no-reconnect", url}, strings.Fields(c.args)...)...)
+		equal(t, c.args+": stdout", "\n"+stdout, c.want)
+		equal(t, "status", status, statusOK)
+	}
+}
+
 // What a server sends must not command the terminal.
 func TestTailControlCharacters(t *testing.T) {
 	const evil = "\x1b]0;title\x07 \u009b31m \u202e \x7f\b\ttab"
@@ -149,7 +188,7 @@ func TestTailControlCharacters(t *testing.T) {
 			fmt.Fprint(w, "\x1b[2J")
 		}))
 		_, stderr, status := try(t, "tail", url)
-		equal(t, "stderr", stderr, "yieldsse: the response is no event stream: GET "+url+": "+
+		equal(t, "stderr", stderr, "yieldsse: the response is not an event stream: GET "+url+": "+
 			`Content-Type is "text/\u009bhtml": "\x1b[2J"`+"\n")
 		equal(t, "status", status, statusFailure)
 	})
@@ -218,6 +257,10 @@ func TestTailLastEventID(t *testing.T) {
 
 func TestTailEnds(t *testing.T) {
 	var requests atomic.Int64
+	jsonError := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, `{"error": "no such model"}`)
+	}
 	for _, c := range []struct {
 		name    string
 		args    string
@@ -242,15 +285,21 @@ func TestTailEnds(t *testing.T) {
 			"* the server has stopped the stream (204 No Content)\n", statusOK},
 		{"with a page", "", func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, "<!DOCTYPE html>\n<title>Hello</title>")
-		}, "yieldsse: the response is no event stream: GET URL: Content-Type is \"text/html; charset=utf-8\": " +
+		}, "yieldsse: the response is not an event stream: GET URL: Content-Type is \"text/html; charset=utf-8\": " +
 			"\"<!DOCTYPE html>\\n<title>Hello</title>\"\n", statusFailure},
+		{"with JSON that says it is a stream", "-no-reconnect", jsonError,
+			connected + "yieldsse: the response is not an event stream: GET URL: " +
+				"Content-Type is \"text/event-stream\", but the body is not of that kind: \"{\\\"error\\\": \\\"no such model\\\"}\"\n", statusFailure},
+		{"with JSON that says it is a stream, with reconnections", "", jsonError,
+			connected + "yieldsse: the response is not an event stream: GET URL: " +
+				"Content-Type is \"text/event-stream\", but the body is not of that kind: \"{\\\"error\\\": \\\"no such model\\\"}\"\n", statusFailure},
 		{"with a compressed body", "", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
 			fmt.Fprint(z, "data: a\n\n")
 			_ = z.Close()
-		}, "yieldsse: the response is no event stream: GET URL: Content-Encoding is \"gzip\", which was not asked for\n", statusFailure},
+		}, "yieldsse: the response is not an event stream: GET URL: Content-Encoding is \"gzip\", which was not asked for\n", statusFailure},
 		{"with an endless line", "-max-event-size 1000", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			for r.Context().Err() == nil {

@@ -121,7 +121,8 @@ func (e *Exchange) read(ctx context.Context, rec *recorder, p plan) {
 	var last time.Duration // when the event before came
 	lastType := ""
 	e.End = Clean
-	for ev, err := range core.Read(rec) {
+	var parser core.Parser
+	for ev, err := range parser.Read(rec) {
 		if err != nil {
 			e.fail(ctx, err)
 			break
@@ -147,6 +148,7 @@ func (e *Exchange) read(ctx context.Context, rec *recorder, p plan) {
 		}
 	}
 	e.Watched = time.Since(rec.start)
+	e.LastID = parser.LastEventID
 	if e.End == Clean {
 		_ = e.Wire.Close()
 	} else {
@@ -161,7 +163,10 @@ func (e *Exchange) fail(ctx context.Context, err error) {
 	case errors.Is(err, core.ErrEventTooLarge):
 		e.End = TooLarge
 	case errors.Is(err, core.ErrNotStream):
-		e.End = Clean // see the fields
+		e.End = Clean
+		if e.Wire.open {
+			e.Wire.endLine() // it is not the beginning of anything
+		}
 	default:
 		e.End, e.EndErr = Broken, err
 		if inner := errors.Unwrap(err); inner != nil {
@@ -171,13 +176,16 @@ func (e *Exchange) fail(ctx context.Context, err error) {
 }
 
 func (e *Exchange) keep(s Seen) {
+	e.IDs.add(s.ID)
+	if len(s.ID) > maxID {
+		s.ID = "" // it cannot be sent
+	}
 	if len(e.Head) < maxSeen {
 		e.Head = append(e.Head, s)
 	}
 	if e.Tail = append(e.Tail, s); len(e.Tail) > maxSeen {
 		e.Tail = append(e.Tail[:0], e.Tail[1:]...)
 	}
-	e.IDs.add(s.ID)
 }
 
 func fingerprint(e core.Event) uint64 {

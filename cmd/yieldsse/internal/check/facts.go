@@ -55,6 +55,7 @@ type Exchange struct {
 	Tail    []Seen        // the last events, bounded
 	Tally   int           // events in a row at the end that have one type
 	IDs     IDs
+	LastID  string // with which a client would come back
 	Wire    Wire
 	End     End
 	EndErr  error // how it broke
@@ -74,12 +75,14 @@ type IDs struct {
 	Twice  int    // those that brought one which an earlier event had brought
 	Again  string // one of these
 	Unsafe string // one that a browser may ask about before it sends it to another origin
+	Long   int    // the bytes of one that is too long for a header
 	seen   map[uint64]struct{}
 }
 
 const (
 	maxIDs    = 100_000 // that are compared
 	maxSafeID = 128
+	maxID     = 8 << 10 // what many servers take for a header
 )
 
 func (ids *IDs) add(id string) {
@@ -87,6 +90,9 @@ func (ids *IDs) add(id string) {
 		return
 	}
 	ids.Own++
+	if len(id) > maxID {
+		ids.Long = max(ids.Long, len(id))
+	}
 	if len(id) > maxSafeID || strings.ContainsAny(id, "\"():<>?@[\\]{}\x7F") {
 		ids.Unsafe = id
 	}
@@ -146,8 +152,21 @@ func (e *Exchange) isStream() bool {
 }
 
 func isEventStream(h http.Header) bool {
-	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return (err == nil || kind != "") && kind == "text/event-stream"
+	kind, _ := mediaTypeOf(h)
+	return kind == "text/event-stream"
+}
+
+// mediaTypeOf returns the last Content-Type that is one, as Fetch has it, and how
+// many there are.
+func mediaTypeOf(h http.Header) (kind string, n int) {
+	for value := range strings.SplitSeq(strings.Join(h.Values("Content-Type"), ","), ",") {
+		parsed, _, err := mime.ParseMediaType(value)
+		if (err == nil || parsed != "") && strings.Contains(parsed, "/") && parsed != "*/*" {
+			kind = parsed
+			n++
+		}
+	}
+	return kind, n
 }
 
 func compressed(h http.Header) bool {

@@ -40,7 +40,8 @@ func status(f *Facts) []Finding {
 		return one(Fault, seen, final, "send what proves who you are: -H 'Authorization: ...' or -H 'Cookie: ...'")
 	case http.StatusMethodNotAllowed:
 		return one(Fault, seen, final, "use the method that the server wants: -X POST, say; an EventSource can only GET")
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout, 520, 521, 522, 523, 524, 525, 529, 530:
 		return one(Fault, seen, final, "try again later; a page has to make a new EventSource in its error handler")
 	}
 	return one(Fault, seen, final, "answer with 200, or with 204 when there is nothing more to come")
@@ -68,8 +69,12 @@ func mediaType(f *Facts) []Finding {
 	if e.Err != nil || e.Status == http.StatusNoContent {
 		return nil
 	}
-	kind := e.Header.Get("Content-Type")
+	kind := strings.Join(e.Header.Values("Content-Type"), ", ")
+	_, n := mediaTypeOf(e.Header)
 	switch {
+	case isEventStream(e.Header) && n > 1:
+		return one(Warning, kind, "a browser takes the last of several types, other clients the first",
+			"set Content-Type once: look whether a middleware or a proxy adds another")
 	case isEventStream(e.Header):
 		return ok("%s", kind)
 	case e.Status != http.StatusOK:

@@ -16,6 +16,10 @@ func ids(f *Facts) []Finding {
 	case e.IDs.Own == 0:
 		return one(Info, "no event has an ID", "a client that reconnects loses what was sent meanwhile, or gets all again",
 			"give events IDs, if each of them matters")
+	case e.IDs.Long > 0:
+		return one(Fault, fmt.Sprintf("an ID of %d bytes", e.IDs.Long),
+			"a client sends it back in a header, and most servers and proxies refuse one of more than 8 KiB: it fails for good",
+			"use short IDs, and keep what they stand for at the server")
 	case e.IDs.Twice > 0:
 		return one(Warning, fmt.Sprintf("%s with an ID that another had, such as %.40q", words.Count(e.IDs.Twice, "event"), e.IDs.Again),
 			"a client that resumes after it loses the later events or gets the earlier ones again", "give each event an ID of its own")

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
@@ -47,8 +48,14 @@ func fields(f *Facts) []Finding {
 	w := &f.First.Wire
 	var all []Finding
 	if w.UnknownLines > 0 {
+		severity, seen := Warning, fmt.Sprintf("%s with an unknown field: %s", words.Count(w.UnknownLines, "line"), quoted(w.Unknown))
 		why, mend := "clients ignore it in silence",
 			"a line begins with data:, event:, id:, retry: or a colon; put \"data: \" before each line of data"
+		if !w.known {
+			severity, seen = Fault, "nothing but "+seen
+			why = "it is not an event stream: clients ignore it in silence, and connect again and again"
+			mend += "; send an error with a status and a Content-Type of its own"
+		}
 		for _, name := range w.Unknown {
 			switch strings.ToLower(strings.TrimSpace(name)) {
 			case "data", "event", "id", "retry":
@@ -56,8 +63,7 @@ func fields(f *Facts) []Finding {
 					strings.ToLower(strings.TrimSpace(name))+":"
 			}
 		}
-		seen := fmt.Sprintf("%s with an unknown field: %s", words.Count(w.UnknownLines, "line"), quoted(w.Unknown))
-		all = append(all, one(Warning, seen, why, mend)...)
+		all = append(all, one(severity, seen, why, mend)...)
 	}
 	if w.NulIDs > 0 {
 		all = append(all, one(Warning, words.Count(w.NulIDs, "id")+" with a NUL in it",
@@ -114,11 +120,37 @@ func blocks(f *Facts) []Finding {
 	return all
 }
 
+const (
+	shortRetry = 100 * time.Millisecond
+	longRetry  = time.Hour
+)
+
 func retry(f *Facts) []Finding {
 	w := &f.First.Wire
-	if w.BadRetries == 0 {
-		return nil
+	var all []Finding
+	if w.BadRetries > 0 {
+		all = append(all, one(Warning, fmt.Sprintf("retry is %.40q", w.BadRetry),
+			"clients ignore all but digits", "send whole milliseconds, in decimal digits: retry: 3000")...)
 	}
-	return one(Warning, fmt.Sprintf("retry is %.40q", w.BadRetry),
-		"clients ignore all but digits", "send whole milliseconds, in decimal digits: retry: 3000")
+	if r := w.Retries; r.Any && r.Shortest < shortRetry {
+		all = append(all, one(Warning, fmt.Sprintf("retry: %d", r.Shortest.Milliseconds()),
+			"a client that loses its connection asks again at once, hundreds of times a second while the server is down",
+			"send some seconds, in milliseconds: retry: 3000")...)
+	}
+	if r := w.Retries; r.Longest > longRetry {
+		all = append(all, one(Warning, fmt.Sprintf("retry: a client is to wait for %s", atMost(r.Longest, longestRetry)),
+			"a client that loses its connection, for a second perhaps, stays away for so long",
+			"send some seconds, in milliseconds: retry: 3000")...)
+	}
+	if all == nil && w.Retries.Any {
+		return ok("%v", w.Retries.Shortest)
+	}
+	return all
+}
+
+func atMost(d, limit time.Duration) string {
+	if d >= limit {
+		return fmt.Sprintf("%v or more", limit)
+	}
+	return d.String()
 }

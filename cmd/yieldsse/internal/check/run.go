@@ -101,7 +101,7 @@ func (r *runner) watch(ctx context.Context, counter *atomic.Int64) {
 // a newer one may have replaced the successor meanwhile.
 func (r *runner) resume(ctx context.Context) {
 	first := &r.facts.First
-	if first.IDs.Twice > 0 || first.IDs.Own == 0 {
+	if first.IDs.Twice > 0 || first.IDs.Long > 0 || first.IDs.Own == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, step+shortStep, errTimeUp)
@@ -147,9 +147,9 @@ func (r *runner) again(ctx context.Context) {
 	if first.End != Clean || r.req.Method != http.MethodGet {
 		return
 	}
-	var last string
-	if seen := owned(first.Tail); len(seen) > 0 {
-		last = seen[len(seen)-1].ID
+	last := first.LastID
+	if len(last) > maxID {
+		last = ""
 	}
 	r.facts.Again = r.exchange(ctx, plan{
 		lastID: last,

@@ -117,6 +117,14 @@ func TestResponses(t *testing.T) {
 		{"HTML", with("Content-Type", "text/html"), "media type", check.Fault, "text/html"},
 		{"no media type", raw("HTTP/1.1 200 OK\r\n\r\n"), "media type", check.Fault, "no Content-Type"},
 		{"parameters", with("Content-Type", "text/event-stream;"), "media type", check.OK, "text/event-stream;"},
+		{
+			"two media types", raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Type: text/event-stream\r\n\r\ndata: a\n\n"),
+			"media type", check.Warning, "text/html, text/event-stream",
+		},
+		{
+			"two media types, of which the last is another", raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Type: text/html\r\n\r\n"),
+			"media type", check.Fault, "text/event-stream, text/html",
+		},
 		{"charset", with("Content-Type", "text/event-stream; charset=iso-8859-1"), "charset", check.Warning, "iso-8859-1"},
 		{"UTF-8", with("Content-Type", "text/event-stream; charset=UTF-8"), "charset", check.OK, "UTF-8"},
 		{"no Cache-Control", with("Cache-Control", ""), "caching", check.Warning, "no Cache-Control"},
@@ -280,6 +288,7 @@ func TestTimes(t *testing.T) {
 }
 
 func TestBytes(t *testing.T) {
+	long := strings.Repeat("x", 5000)
 	for _, test := range []struct {
 		name     string
 		text     string
@@ -293,18 +302,29 @@ func TestBytes(t *testing.T) {
 		{"CR alone", "data: a\r\r", "line ends", check.Info, "CR alone"},
 		{"CRLF", "data: a\r\n\r\n", "line ends", check.OK, "CRLF"},
 		{"CRLF and LF", "data: a\r\n\r\ndata: b\n\n", "line ends", check.Info, "2 lines end with LF, 2 with CRLF"},
-		{"capitals", "Data: a\n\n", "fields", check.Warning, `"Data"`},
-		{"text", "hello\n\n", "fields", check.Warning, `"hello (a line without a colon)"`},
+		{"capitals", ":\nData: a\n\n", "fields", check.Warning, `1 line with an unknown field: "Data"`},
+		{"text", ":\nhello\n\n", "fields", check.Warning, `"hello (a line without a colon)"`},
+		{"capitals alone", "Data: a\n\n", "fields", check.Fault, `nothing but 1 line with an unknown field: "Data"`},
+		{"JSON", `{"error": "no such model"}` + "\n", "fields", check.Fault, `nothing but 1 line`},
 		{"a NUL", "id: a\x00\ndata: a\n\n", "fields", check.Warning, "1 id with a NUL"},
 		{"no space now and then", "data:a\n\ndata: b\n\n", "space", check.Warning, "1 data lines have a space"},
 		{"never a space", "data:a\n\n", "space", check.Info, "no space"},
 		{"a type alone", "event: ping\n\n", "blocks", check.Warning, "1 block with an event type"},
 		{"an ID alone", "id: 1\n\n", "blocks", check.Warning, "1 block with an ID"},
 		{"a bad retry", "retry: 3s\n\n", "retry", check.Warning, `"3s"`},
+		{"a retry", "retry: 100\n\nretry: 3600000\n\n", "retry", check.OK, "100ms"},
+		{"a retry of zero", "retry: 3000\n\nretry: 0\n\n", "retry", check.Warning, "retry: 0"},
+		{"a retry in seconds", "retry: 3\n\n", "retry", check.Warning, "retry: 3"},
+		{"a retry of days", "retry: 172800000\n\n", "retry", check.Warning, "48h0m0s"},
+		{"a retry without an end", "retry: " + strings.Repeat("9", 300) + "\n\n", "retry", check.Warning, "1000h0m0s or more"},
+		{"long IDs that differ late", "id: " + long + "1\ndata: a\n\nid: " + long + "2\ndata: b\n\n", "ids", check.OK, "all 2"},
+		{"long IDs that are the same", "id: " + long + "1\ndata: a\n\nid: " + long + "1\ndata: b\n\n", "ids", check.Warning, "1 event with an ID that another had"},
+		{"an ID that no header can carry", "id: 1\ndata: a\n\nid: " + long + long + "\ndata: b\n\n", "ids", check.Fault, "an ID of 10000 bytes"},
 		{"no ID", "data: a\n\n", "ids", check.Info, "no event has an ID"},
 		{"an ID twice", "id: 1\ndata: a\n\nid: 1\ndata: b\n\n", "ids", check.Warning, `such as "1"`},
 		{"an ID now and then", "id: 1\ndata: a\n\ndata: b\n\n", "ids", check.Info, "1 of 2 events"},
 		{"IDs", "id: 1\ndata: a\n\nid: 2\ndata: b\n\n", "ids", check.OK, "all 2"},
+		{"an ID that moves to one that no header can carry", "data: a\n\nid: " + long + long + "\n\n", "blocks", check.Warning, "1 block with an ID"},
 		{"an endless line", "data: " + strings.Repeat("a", 17<<20), "event size", check.Fault, "has no end"},
 		{"an event without an end", "data: " + strings.Repeat("a", 1<<20), "event size", check.Warning, "1048582 bytes of an event came"},
 	} {
@@ -312,6 +332,46 @@ func TestBytes(t *testing.T) {
 			r, _ := run(t, body(test.text), job{watch: time.Second})
 			expect(t, r, test.subject, test.severity, test.seen)
 		})
+	}
+}
+
+// What came with a whole response that was not an event stream.
+func TestNotStream(t *testing.T) {
+	for text, severity := range map[string]check.Severity{
+		`{"error": "no such model"}`:          check.Fault,
+		`{"error": "no such model"}` + "\n":   check.Fault,
+		"\n<!DOCTYPE html>\n\n<p>Sorry</p>\n": check.Fault,
+		"data: {\"error\": 1}":                check.OK,
+		"dat":                                 check.OK,
+	} {
+		r, _ := run(t, raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"+text), job{watch: time.Second})
+		seen := "all known"
+		if severity == check.Fault {
+			seen = "nothing but"
+		}
+		expect(t, r, "fields", severity, seen)
+	}
+}
+
+// A client comes back with the ID that the stream has moved to, with or without an
+// event.
+func TestComesBackWithPosition(t *testing.T) {
+	for text, want := range map[string]string{
+		"id: 1\ndata: a\n\n":                "1",
+		"id: 1\ndata: a\n\nid: 7\n\n":       "7",
+		"id: 1\ndata: a\n\nid\ndata: b\n\n": "",
+	} {
+		var last string // of the requests
+		_, _ = run(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Accept-Encoding") != "gzip" {
+				last = r.Header.Get("Last-Event-ID")
+			}
+			good(w)
+			send(w, text)
+		}), job{watch: time.Second})
+		if last != want {
+			t.Errorf("%q: got Last-Event-ID %q, want %q", text, last, want)
+		}
 	}
 }
 

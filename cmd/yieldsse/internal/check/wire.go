@@ -3,7 +3,9 @@ package check
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -22,6 +24,7 @@ type Wire struct {
 	UnknownLines int
 	BadRetry     string // the first that has something else than digits
 	BadRetries   int
+	Retries      Range // of reconnection times
 	NulIDs       int
 
 	IDOnly     int // blocks with an ID, and no data line
@@ -29,20 +32,31 @@ type Wire struct {
 	Unfinished bool
 	Pending    int64 // bytes of the event that has not ended
 
+	known   bool // a line was a field that there is, or a comment
 	started bool
 	afterCR bool
-	open    bool   // in a line
-	line    []byte // its beginning
+	open    bool // in a line
+	line    []byte
 	carry   []byte // the beginning of a character
 	block   struct{ data, id, typ bool }
 	ids     []string // of events, not yet taken; empty for none
 	id      string
 }
 
-const (
-	maxLine    = 256 // what is kept of a line, but of an ID
-	maxUnknown = 5
-)
+// A Range has the shortest and the longest of some times. The zero Range is empty.
+type Range struct {
+	Any               bool
+	Shortest, Longest time.Duration
+}
+
+func (r *Range) add(d time.Duration) {
+	if !r.Any {
+		*r = Range{true, d, d}
+	}
+	r.Shortest, r.Longest = min(r.Shortest, d), max(r.Longest, d)
+}
+
+const maxUnknown = 5
 
 // Write takes the next bytes.
 func (w *Wire) Write(p []byte) (int, error) {
@@ -131,25 +145,23 @@ func (w *Wire) text(p []byte) {
 	w.InvalidUTF8 = !utf8.Valid(p)
 }
 
-// take takes a part of a line.
+// take takes a part of a line. Lines are judged whole; the parser, which reads the
+// same bytes, has a limit for them.
 func (w *Wire) take(p []byte) {
 	if len(p) == 0 {
 		return
 	}
 	w.open = true
 	w.Pending += int64(len(p))
-	limit := maxLine
-	if bytes.HasPrefix(w.line, []byte("id:")) || bytes.HasPrefix(p, []byte("id:")) {
-		limit = 16 * maxLine
-	}
-	if room := limit - len(w.line); room > 0 {
-		w.line = append(w.line, p[:min(room, len(p))]...)
-	}
+	w.line = append(w.line, p...)
 }
 
 func (w *Wire) endLine() {
 	line := w.line
 	w.line, w.open = w.line[:0], false
+	if cap(line) > large {
+		w.line = nil
+	}
 	if !w.started {
 		w.started = true
 		if bytes.HasPrefix(line, []byte("\uFEFF")) {
@@ -187,11 +199,20 @@ func (w *Wire) endLine() {
 			if w.BadRetries++; w.BadRetries == 1 {
 				w.BadRetry = string(text)
 			}
+		} else if ms, err := strconv.ParseInt(string(text), 10, 64); err != nil || ms > int64(longestRetry/time.Millisecond) {
+			w.Retries.add(longestRetry)
+		} else {
+			w.Retries.add(time.Duration(ms) * time.Millisecond)
 		}
 	default:
 		w.unknown(name, colon)
+		return
 	}
+	w.known = true
 }
+
+// longestRetry stands for all that are longer.
+const longestRetry = 1000 * time.Hour
 
 func (w *Wire) unknown(name []byte, colon bool) {
 	w.UnknownLines++

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/check"
 )
@@ -48,7 +49,13 @@ func TestWire(t *testing.T) {
 		{"Latin-1", "data: \xe9t\xe9\n\n", check.Wire{LF: 2, Spaced: 1, InvalidUTF8: true}},
 		{"half a character", "data: \xe4\xbd\n\n", check.Wire{LF: 2, Spaced: 1, InvalidUTF8: true}},
 		{"half a character at the end", "data: a\n\n: \xe4\xbd", check.Wire{LF: 2, Spaced: 1, InvalidUTF8: true, Pending: 4}},
-		{"retry", "retry: 100\n\n", check.Wire{LF: 2}},
+		{"retries", "retry: 100\nretry: 0\n\nretry: 5000\n\n", check.Wire{LF: 5, Retries: check.Range{Any: true, Longest: 5 * time.Second}}},
+		{"a long retry", "retry: 99999999999999999999\n\n", check.Wire{LF: 2, Retries: check.Range{Any: true, Shortest: 1000 * time.Hour, Longest: 1000 * time.Hour}}},
+		{
+			"a retry that goes wrong late", "retry: " + strings.Repeat("0", 5000) + "x\n\n",
+			check.Wire{LF: 2, BadRetries: 1, BadRetry: strings.Repeat("0", 5000) + "x"},
+		},
+		{"an ID that goes wrong late", "id: " + strings.Repeat("0", 5000) + "\x00\ndata: a\n\n", check.Wire{LF: 3, Spaced: 1, NulIDs: 1}},
 		{"bad retries", "retry: 3s\nretry: -1\nretry:\n\n", check.Wire{LF: 4, BadRetries: 3, BadRetry: "3s"}},
 		{"a NUL in an ID", "id: a\x00b\ndata: a\n\n", check.Wire{LF: 3, Spaced: 1, NulIDs: 1}},
 		{"an ID alone", "id: 1\n\n", check.Wire{LF: 2, IDOnly: 1}},
