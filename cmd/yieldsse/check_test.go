@@ -162,7 +162,7 @@ func TestCheckBrokenServers(t *testing.T) {
 		{"silence", head, true, "first byte: nothing within 1"},
 		{"Latin-1", head + "data: \xe9\n\n", true, "encoding: bytes that are no UTF-8"},
 		{"CR in data", head + "data: a\rb\n\n", true, "line ends: 1 lines end with CR alone, 2 with LF"},
-		{"an unknown field", head + "message: a\n\n", true, `fields: 1 line with an unknown field: "message"`},
+		{"an unknown field", head + "message: a\n\n", true, `fields: nothing but 1 line with an unknown field: "message"`},
 		{"a lost space", head + "data: a\n\ndata:b\n\n", true, "space: 1 data lines have a space behind the colon, 1 have none"},
 		{"no data", head + "event: ping\n\n", true, "blocks: 1 block with an event type and no data line"},
 		{"an ID alone", head + "id: 1\n\n", true, "blocks: 1 block with an ID and no data line"},
