@@ -328,3 +328,25 @@ func (h hearing) want(t *testing.T, words ...string) {
 		}
 	}
 }
+
+// wantAll waits for all of these words. One that is missing has a gap before what comes
+// next; what nobody knows of may come as well.
+func (h hearing) wantAll(t *testing.T, words []string) {
+	t.Helper()
+	gap := false
+	for limit := time.After(patience); len(words) > 0; {
+		select {
+		case word := <-h:
+			switch i := slices.Index(words, word); {
+			case word == "GAP":
+				gap = true
+			case i > 0 && !gap:
+				t.Fatalf("%q and %d others did not come before %q", words[0], i-1, word)
+			case i >= 0:
+				words, gap = words[i+1:], false
+			}
+		case <-limit:
+			t.Fatalf("waited in vain for %q", words)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,8 @@ type server struct {
 	args []string
 	run  *exec.Cmd
 	gone chan struct{} // closed when it has ended
+
+	config string // a file, which only a sentinel needs
 }
 
 // durable has a server keep all that it has answered.
@@ -82,7 +85,12 @@ var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
 func serve(t testing.TB, args ...string) *server {
 	t.Helper()
 	testenv.Program(t, "redis-server")
-	s := &server{t: t, dir: t.TempDir(), args: args}
+	return (&server{t: t, dir: t.TempDir(), args: args}).serve()
+}
+
+func (s *server) serve() *server {
+	t := s.t
+	t.Helper()
 	t.Cleanup(func() {
 		if s.run != nil {
 			s.kill()
@@ -112,7 +120,13 @@ func (s *server) log() string {
 func (s *server) start() bool {
 	s.t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
-	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--logfile", "log", "--save", ""}, s.args...)
+	args := []string{"--bind", "127.0.0.1", "--port", port, "--dir", s.dir, "--logfile", "log"}
+	if s.config != "" {
+		args = slices.Insert(args, 0, s.config)
+	} else {
+		args = append(args, "--save", "")
+	}
+	args = append(args, s.args...)
 	run := exec.Command("redis-server", args...) //nolint:noctx // it ends with the test
 	dieTogether(run)
 	started, gone := make(chan error, 1), make(chan struct{})
