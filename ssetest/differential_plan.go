@@ -3,6 +3,7 @@ package ssetest
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -204,8 +205,8 @@ func (p *plan) surround(r *rand.Rand) {
 		p.Wrapped = r.IntN(2) == 0
 		// It counts for other answers too, for the handshake of TLS, and with HTTP/2 from
 		// before the handler.
-		if p.Protocol == HTTP1 && p.Client.Method == "GET" && !p.Client.wordy() && !p.Client.Pre && p.Refuse == "" {
-			p.ServerTimeout = oneOf(r, 10*time.Millisecond, 10*time.Millisecond, time.Hour)
+		if p.Protocol == HTTP1 && p.Client.Method == http.MethodGet && !p.Client.wordy() && !p.Client.Pre && p.Refuse == "" {
+			p.ServerTimeout = oneOf(r, time.Millisecond, 10*time.Millisecond, time.Hour)
 		}
 	}
 }
