@@ -32,7 +32,7 @@ func Handler(view View, opts ...core.Option) gin.HandlerFunc {
 				c.Writer = ended{c.Writer}
 			}
 		}()
-		err := nethttpsse.Serve(writer{c.Writer}, r, func(r *http.Request) (core.Stream, error) {
+		err := nethttpsse.Serve(newWriter(c.Writer), r, func(r *http.Request) (core.Stream, error) {
 			if view == nil {
 				return nil, core.ErrNilView
 			}
