@@ -94,9 +94,8 @@ const answerTimeout = 5 * time.Second
 // headers, since the connection is closed after the response, and not when the
 // handler has returned, since every read fails. The client gets the response all
 // the same.
-func leaveBody(w http.ResponseWriter) {
+func leaveBody(w, server http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
-	server := last(chainOf(w))
 	control := http.NewResponseController(server)
 	_ = control.SetReadDeadline(time.Unix(1, 0))
 	_ = control.SetWriteDeadline(time.Now().Add(answerTimeout))

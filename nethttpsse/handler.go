@@ -86,8 +86,8 @@ func Serve(
 		if refused.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(refused.RetryAfter.Seconds())))
 		}
-		if hasBody(last(chainOf(w)), r) {
-			leaveBody(w)
+		if server := last(chainOf(w)); hasBody(server, r) {
+			leaveBody(w, server)
 		}
 	}
 	return err
