@@ -233,7 +233,60 @@ func testConnectionsOfTabs(t *testing.T, b browser.Profile) {
 	first.hears("Bob: Is there room for us both?")
 	first.say("", "There is.")
 	second.hears("Ada: There is.")
+	for _, p := range []*page{first, second} {
+		if meter := p.Text(`document.querySelector("#meter").textContent`); !fiveAtMost(meter) {
+			t.Errorf("the meter says %q, want five connections at most", meter)
+		}
+	}
 	if got := strings.Count(first.Text(`[...document.querySelectorAll(".why")].map((w) => w.textContent).join()`), "Closed to leave its connection"); got != 2 {
 		t.Errorf("got %d streams closed for the chat, want 2", got)
 	}
+}
+
+func fiveAtMost(meter string) bool {
+	var here, others int
+	// The second number is missing where there is none.
+	_, _ = fmt.Sscanf(meter, "%d of 6 connections in use, and %d in other tabs", &here, &others)
+	return here+others <= 5
+}
+
+// Two windows that open a stream at the same moment hold six connections together,
+// and no request would get through. One of them gives its stream back, and it is the
+// same one for both.
+func TestConnectionsTakenAtOnce(t *testing.T) { browsertest.Run(t, testConnectionsTakenAtOnce) }
+
+func testConnectionsTakenAtOnce(t *testing.T, b browser.Profile) {
+	t.Helper()
+	d := startDemo(t, "1s", "HTTP/1.1")
+	p := open(t, b, d.urls["gin"])
+	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
+		p.show(id)
+		p.state(id, "open")
+	}
+	// other is another tab's word: its name, how many connections it holds, and how
+	// many of them nobody has asked for.
+	other := func(name string, count, spare int) {
+		p.Text(fmt.Sprintf(`(() => {
+			const channel = new BroadcastChannel("connections");
+			channel.postMessage({ from: %q, type: "count", origin: location.origin, count: %d, spare: %d });
+			channel.close();
+			return "";
+		})()`, name, count, spare))
+	}
+	queued := func(n int) {
+		t.Helper()
+		p.Wait(fmt.Sprintf(`document.querySelectorAll(".card[data-state=queued]").length === %d`, n))
+	}
+
+	other("~", 1, 1) // it comes last, so that it gives back
+	p.Wait(`document.querySelector("#meter").textContent === "5 of 6 connections in use, and 1 in other tabs"`)
+	queued(0)
+	other("~", 0, 0)
+	other("!", 1, 1) // it comes first
+	queued(1)
+	p.Wait(`document.querySelector("#meter").textContent === "4 of 6 connections in use, and 1 in other tabs"`)
+	other("!", 0, 0)
+	queued(0)
+	other("~", 1, 0) // it comes last, and all that it has was asked for
+	queued(1)
 }

@@ -1,4 +1,4 @@
-import { $, FetchCard, LiveCard, makeRoom, openNext, page, post, refusal, showMeter } from "./card.js";
+import { $, FetchCard, LiveCard, makeRoom, page, post, refusal, share, showMeter } from "./card.js";
 import { ChatCard } from "./chat.js";
 import { listen } from "./connections.js";
 import { TickerCard } from "./market.js";
@@ -153,7 +153,7 @@ function setUpCards() {
 
 setUpTheme();
 setUpCards();
-listen(() => { showMeter(); openNext(); }, (origin) => origin === page.site.origin && makeRoom());
+listen(() => { showMeter(); share(); }, (origin) => origin === page.site.origin && makeRoom());
 try {
   const info = await (await fetch("info")).json();
   page.sources = info.sources;

@@ -1,4 +1,4 @@
-import { ask, elsewhere, recount, tell } from "./connections.js";
+import { ask, elsewhere, myTurn, recount, tell } from "./connections.js";
 import { events } from "./reader.js";
 
 // The sixth connection to a host is left for requests.
@@ -308,7 +308,9 @@ export function post(path, body) {
 }
 
 const busy = () => page.cards.filter((c) => BUSY.has(c.state)).length;
-const free = () => busy() + elsewhere(page.site.origin) < MOST_STREAMS;
+const spare = () => page.cards.filter((c) => BUSY.has(c.state) && c.byItself);
+const left = () => MOST_STREAMS - busy() - elsewhere(page.site.origin);
+const free = () => left() > 0;
 
 // showMeter shows how many connections are in use, here and to the other tabs.
 export function showMeter() {
@@ -318,7 +320,7 @@ export function showMeter() {
     pip.classList.toggle("on", i < here);
     pip.classList.toggle("other", i >= here && i < here + there);
   });
-  tell(page.site.origin, here);
+  tell(page.site.origin, here, spare().length);
 }
 
 // openNext gives a connection that is free to a card that waits for one.
@@ -329,10 +331,22 @@ export function openNext() {
 // makeRoom closes a stream that the page has opened by itself, rather one that
 // cannot be seen, and says whether there was one.
 export function makeRoom() {
-  const open = page.cards.filter((c) => BUSY.has(c.state) && c.byItself);
-  const card = open.findLast((c) => !c.inView) ?? open.at(-1);
+  const card = leastWanted();
   card?.close("closed", "Closed to leave its connection to what you have opened. Open it again when you like.");
   return card !== undefined && free();
+}
+
+function leastWanted() {
+  return spare().findLast((c) => !c.inView) ?? spare().at(-1);
+}
+
+// share is for when other tabs' counts have changed: it uses a connection that is
+// free, or gives one back that two tabs have taken at once.
+export function share() {
+  if (left() < 0 && myTurn()) {
+    leastWanted()?.close("queued", "Another tab has taken the last connection. This one opens as soon as a stream ends.");
+  }
+  openNext();
 }
 
 // showSource shows the Go function that makes a stream.

@@ -3,9 +3,10 @@
 
 const channel = typeof BroadcastChannel === "function" ? new BroadcastChannel("connections") : undefined;
 const me = Math.random().toString(36).slice(2);
-const others = new Map(); // of a tab to { origin, count }
+const others = new Map(); // of a tab to { origin, count, spare }
 const heard = new Map(); // of a tab to the time of its last word
-let mine = { origin: location.origin, count: 0 };
+let mine = { origin: location.origin, count: 0, spare: 0 };
+let told = mine;
 
 const send = (message) => channel?.postMessage({ from: me, ...message });
 
@@ -16,11 +17,23 @@ export function elsewhere(origin) {
   return sum;
 }
 
-// tell tells the other tabs how many connections this one holds.
-export function tell(origin, count) {
-  if (origin === mine.origin && count === mine.count) return;
-  mine = { origin, count };
-  send({ type: "count", ...mine });
+// tell tells the other tabs how many connections this one holds, and how many of
+// them nobody has asked for. It waits until the page has done what it is doing:
+// a connection that goes from one stream to the next is never free in between.
+export function tell(origin, count, spare) {
+  mine = { origin, count, spare };
+  queueMicrotask(() => {
+    if (mine.origin === told.origin && mine.count === told.count && mine.spare === told.spare) return;
+    told = mine;
+    send({ type: "count", ...mine });
+  });
+}
+
+// myTurn says whether it is this tab that has to close a stream, when tabs have
+// opened one at the same moment and hold too many together: of those that have
+// one to spare, the tab whose name comes last.
+export function myTurn() {
+  return mine.spare > 0 && ![...others].some(([tab, o]) => o.origin === mine.origin && o.spare > 0 && tab > me);
 }
 
 // ask asks the other tabs to close a stream that nobody has asked for.
@@ -55,7 +68,7 @@ export function listen(changed, asked) {
         asked(data.origin);
     }
   });
-  addEventListener("pagehide", () => send({ type: "count", origin: mine.origin, count: 0 }));
+  addEventListener("pagehide", () => send({ type: "count", ...mine, count: 0, spare: 0 }));
   addEventListener("pageshow", () => send({ type: "count", ...mine }));
   send({ type: "hello" });
 }
