@@ -16,6 +16,9 @@ func (shutdownError) Error() string { return "hub: it has been shut down" }
 
 func (shutdownError) Is(err error) bool { return err == core.ErrShutdown }
 
+// ErrNotHeld is what [Hub.TopicOf] says of an ID that no event has that is held.
+var ErrNotHeld = errors.New("hub: no event that is held has this ID")
+
 // ErrLagged ends the stream of a subscriber that the log has overtaken, if
 // [WithGapPolicy] says so.
 var ErrLagged = errors.New("hub: the subscriber was too slow: events were dropped before it has read them")

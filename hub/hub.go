@@ -201,6 +201,53 @@ func (h *Hub) LastID() string {
 	return h.id(h.last)
 }
 
+// TopicOf returns the topic of the event that has an ID, such as the last event ID of
+// a client that does not say otherwise what it had followed. With a [Log] it asks that,
+// if this process's memory does not have the event. The error is [ErrNotHeld] if
+// nothing has, or what has kept the log from answering.
+//
+// The client chooses the ID. Whether it may read that topic is for the view to check.
+func (h *Hub) TopicOf(ctx context.Context, id string) (string, error) {
+	if topic := h.topicOf(id); topic != "" {
+		return topic, nil
+	}
+	if h.follower != nil {
+		if _, err := h.follower.log.Compare(id, id); err == nil { // or it is none of its IDs
+			topic, err := h.follower.log.TopicOf(ctx, id)
+			if err != nil || topic != "" {
+				return topic, err
+			}
+		}
+	}
+	return "", ErrNotHeld
+}
+
+// topicOf is TopicOf for what is in the memory.
+func (h *Hub) topicOf(id string) string {
+	h.lock()
+	defer h.mu.Unlock()
+	var number uint64
+	if f := h.follower; f != nil {
+		var err error
+		if number, err = f.find(id); err != nil {
+			return ""
+		}
+		if i := h.ids.find(number); i < 0 || h.ids.items[i].id != id {
+			return ""
+		}
+	} else {
+		epoch, n, ok := parseID(id)
+		if !ok || epoch != h.epoch {
+			return ""
+		}
+		number = n
+	}
+	if i := h.order.find(number); i >= 0 {
+		return h.order.items[i].topic.name
+	}
+	return ""
+}
+
 // Len returns how many subscriptions run in this process that have named this topic
 // or pattern.
 func (h *Hub) Len(topic string) int {

@@ -32,6 +32,10 @@ type Log interface {
 	// are, after a position in front of them.
 	Range(ctx context.Context, after string, n int) ([]Entry, error)
 
+	// TopicOf returns the topic of the entry that has an ID. It is empty if the log
+	// does not hold one, or not any more.
+	TopicOf(ctx context.Context, id string) (topic string, err error)
+
 	// Follow yields entries after an ID, as they come, or after the last one if
 	// that is empty; then the first thing that it yields is a position. It yields a
 	// Gap where the log has dropped some, or has begun anew. While there is

@@ -396,3 +396,41 @@ func checkRefused(f *fixture) {
 	f.publish(h, "a", "only")
 	c.want("only")
 }
+
+// An ID leads to its event's topic, as long as that is held anywhere.
+func checkTopicOf(f *fixture) {
+	hubs := f.three(hub.WithMaxEvents(2))
+	begin := hubs[0].LastID()
+	topics := []string{"a", "b.1", "c d", "\u00e9.%20", "a"}
+	ids := make([]string, len(topics))
+	for i, topic := range topics {
+		ids[i] = f.publish(hubs[0], topic, "")
+	}
+	f.caughtUp(ids[4], hubs...)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	want := func(h *hub.Hub, id, topic string) {
+		got, err := h.TopicOf(ctx, id)
+		if got != topic || topic == "" && !errors.Is(err, hub.ErrNotHeld) || topic != "" && err != nil {
+			f.Errorf("the topic of %q: got %q, %v, want %q", id, got, err, topic)
+		}
+	}
+	gone := 0
+	if f.plain != nil {
+		gone = len(ids) - 2 //nolint:mnd // a plain hub has what its memory holds
+	} else if f.server.Trim != nil {
+		gone = 2
+		f.server.Trim(len(ids) - gone)
+	}
+	for _, h := range hubs {
+		for _, id := range ids[:gone] {
+			want(h, id, "")
+		}
+		for i, id := range ids[gone:] {
+			want(h, id, topics[gone+i])
+		}
+		for _, id := range []string{"", "rubbish", begin, "aaaaaaaa-1", ids[4] + "0"} {
+			want(h, id, "")
+		}
+	}
+}

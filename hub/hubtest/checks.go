@@ -11,6 +11,7 @@ var checks = []struct {
 	{"resume after what is trimmed", checkResumeTrimmed, false},
 	{"resume ahead of the hub", checkAhead, false},
 	{"patterns", checkPatterns, false},
+	{"the topic of an ID", checkTopicOf, false},
 	{"resume not too far back", checkMaxReplay, false},
 	{"keys", checkKeys, false},
 	{"idempotency", checkIdempotency, false},

@@ -128,6 +128,24 @@ func (l *MemoryLog) Range(_ context.Context, after string, n int) ([]hub.Entry, 
 	return l.after(after, n)
 }
 
+// TopicOf implements [hub.Log].
+func (l *MemoryLog) TopicOf(_ context.Context, id string) (string, error) {
+	l.lock()
+	defer l.mu.Unlock()
+	number, err := l.parse(id)
+	switch {
+	case l.err != nil:
+		return "", l.err
+	case errors.Is(err, hub.ErrOtherEpoch):
+		return "", nil
+	case err != nil:
+		return "", err
+	case number < l.first || number >= l.first+len(l.entries):
+		return "", nil
+	}
+	return l.entries[number-l.first].Topic, nil
+}
+
 func (l *MemoryLog) after(after string, n int) ([]hub.Entry, error) {
 	front := hub.Entry{ID: l.id(l.first - 1)}
 	if after == "" {

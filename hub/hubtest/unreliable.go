@@ -93,6 +93,14 @@ func (l *unreliable) Range(ctx context.Context, after string, n int) ([]hub.Entr
 	return l.Log.Range(ctx, after, n)
 }
 
+// TopicOf implements [hub.Log].
+func (l *unreliable) TopicOf(ctx context.Context, id string) (string, error) {
+	if err := l.reads(ctx); err != nil {
+		return "", err
+	}
+	return l.Log.TopicOf(ctx, id)
+}
+
 // reads fails or hangs if it is to.
 func (l *unreliable) reads(ctx context.Context) error {
 	for {

@@ -53,6 +53,10 @@ func (l *Log) encode(e hub.Entry) *nats.Msg {
 	return m
 }
 
+func (l *Log) topic(subject string) string {
+	return topicOf.Replace(strings.TrimPrefix(subject, l.stream+"."))
+}
+
 // decode undoes encode. What another program has published is data, if nothing
 // says otherwise. What the server itself has put there, to mark that messages are
 // gone, is no event but a position.
@@ -68,7 +72,7 @@ func (l *Log) decode(subject string, m *nats.Msg) hub.Entry {
 		return value
 	}
 	e := hub.Entry{
-		Topic: topicOf.Replace(strings.TrimPrefix(subject, l.stream+".")),
+		Topic: l.topic(subject),
 		Event: core.Event{Data: string(m.Data)},
 	}
 	if len(m.Header) > 0 {

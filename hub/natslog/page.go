@@ -84,27 +84,62 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 // gone reports whether all messages from a number on are gone that there were at a
 // state. The stream's leader knows.
 func (l *Log) gone(ctx context.Context, s state, from uint64) (bool, error) {
-	answer, err := within(ctx, l, l.reads, func(ctx context.Context) (*nats.Msg, error) {
-		request := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":">","no_hdr":true}`, from)
-		return l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, request)
-	})
-	if err != nil {
+	subject, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"next_by_subj":">","no_hdr":true}`, from))
+	if subject != "" || err != nil {
 		return false, err
 	}
+	now, err := l.ask(ctx, l.reads) // the leader may be a new one that does not have them yet
+	return err == nil && now.epoch == s.epoch && now.last >= s.last, err
+}
+
+// find asks the stream's leader for a message, and returns its subject. It is empty if
+// there is none.
+func (l *Log) find(ctx context.Context, request string) (subject string, err error) {
+	answer, err := within(ctx, l, l.reads, func(ctx context.Context) (*nats.Msg, error) {
+		return l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, []byte(request))
+	})
+	if err != nil {
+		return "", err
+	}
 	var reply struct {
-		Error *jetstream.APIError `json:"error"`
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Subject string `json:"subject"`
+		} `json:"message"`
 	}
 	if err := json.Unmarshal(answer.Data, &reply); err != nil {
-		return false, fmt.Errorf("the server's answer: %w", err)
+		return "", fmt.Errorf("the server's answer: %w", err)
 	}
 	switch {
 	case reply.Error == nil:
-		return false, nil
+		return reply.Message.Subject, nil
 	case reply.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
-		now, err := l.ask(ctx, l.reads) // the leader may be a new one that does not have them yet
-		return err == nil && now.epoch == s.epoch && now.last >= s.last, err
+		return "", nil
 	}
-	return false, reply.Error
+	return "", reply.Error
+}
+
+// TopicOf implements [hub.Log].
+func (l *Log) TopicOf(ctx context.Context, id string) (string, error) {
+	epoch, sequence, err := parseID(id)
+	if err != nil {
+		return "", err
+	}
+	if sequence == 0 {
+		return "", nil // before all
+	}
+	subject, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, sequence))
+	if err != nil {
+		return "", l.fail("read", err)
+	}
+	s, err := l.look(ctx, l.reads)
+	if err != nil {
+		return "", l.fail("read", err)
+	}
+	if epoch != s.epoch || subject == "" {
+		return "", nil
+	}
+	return l.topic(subject), nil
 }
 
 var errNoAccess = errors.New("the stream does not allow direct access: set its allow_direct")

@@ -188,6 +188,19 @@ func (l *Log) Range(ctx context.Context, after string, n int) ([]hub.Entry, erro
 	return s.run(), nil
 }
 
+// TopicOf implements [hub.Log].
+func (l *Log) TopicOf(ctx context.Context, id string) (string, error) {
+	epoch, p, err := parseID(id)
+	if err != nil {
+		return "", err
+	}
+	s, err := l.read(ctx, p, 1)
+	if err != nil || epoch != s.epoch || s.held == nil {
+		return "", err
+	}
+	return s.held.Topic, nil
+}
+
 // front returns the position in front of the entries, if it is known.
 func (s *state) front() (position, bool) {
 	if len(s.records) == 0 {
