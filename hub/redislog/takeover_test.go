@@ -1,6 +1,7 @@
 package redislog_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
 )
 
 // serveShards starts a cluster of three primaries, and a replica of the one that has
@@ -75,7 +77,14 @@ func online(t *testing.T, primary *server, n int) {
 func serveSentinel(t *testing.T) (primary *server, sentinel string) {
 	t.Helper()
 	primary = serve(t, "--repl-diskless-sync-delay", "0")
-	host, port, _ := net.SplitHostPort(primary.addr)
+	return primary, watchedBySentinel(t, primary, primary.addr)
+}
+
+// watchedBySentinel starts two replicas and a sentinel, all of which find the primary
+// under an address. It returns the sentinel's.
+func watchedBySentinel(t *testing.T, primary *server, addr string) (sentinel string) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(addr)
 	for range 2 {
 		serve(t, "--replicaof", host+" "+port)
 	}
@@ -90,7 +99,7 @@ func serveSentinel(t *testing.T) (primary *server, sentinel string) {
 	until(t, "the sentinel to know the replicas", func() bool {
 		return strings.Contains(c.Info(soon(t), "sentinel").Val(), "slaves=2")
 	})
-	return primary, s.addr
+	return s.addr
 }
 
 // The primary dies, and a replica takes over. A hub that only follows and one that
@@ -140,4 +149,61 @@ func TestFailover(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A primary is cut off with one of the publishing processes, and the sentinel has a
+// replica take over. That process is refused as soon as the server has waited in vain for
+// a replica. When they are back, what the server had acknowledged until then is lost, and
+// everybody is told.
+func TestSplitBrain(t *testing.T) {
+	t.Parallel()
+	primary := serve(t, "--repl-diskless-sync-delay", "0", "--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
+	toPrimary := hubtest.NewProxy(t, primary.addr) // for all but that process
+	sentinel := watchedBySentinel(t, primary, toPrimary.Addr)
+	toSentinel := hubtest.NewProxy(t, sentinel) // for that process
+	cut := func(is bool) {
+		toPrimary.Stall(is, is)
+		toSentinel.Stall(is, is)
+	}
+
+	h, own := openHub(t, openWith(t, &redis.UniversalOptions{
+		Addrs: []string{toSentinel.Addr}, MasterName: "events",
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr == toPrimary.Addr {
+				addr = primary.addr
+			}
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+	}))
+	other, others := openHub(t, openWith(t, &redis.UniversalOptions{Addrs: []string{sentinel}, MasterName: "events"}))
+	publish(t, h, "before")
+	own.want(t, "before")
+	others.want(t, "before")
+
+	cut(true)
+	acknowledged := 0
+	var err error
+	until(t, "the server to refuse events", func() bool {
+		_, err = h.Publish(soon(t), "a", core.Event{Data: "lost"})
+		if err == nil {
+			acknowledged++
+		}
+		return err != nil
+	})
+	if acknowledged == 0 || !strings.Contains(err.Error(), "NOREPLICAS") {
+		t.Fatalf("the server acknowledged %d events and then said %v, want some and NOREPLICAS", acknowledged, err)
+	}
+	for range acknowledged {
+		own.want(t, "lost")
+	}
+	publish(t, other, "meanwhile") // as soon as the replica has taken over
+	others.want(t, "meanwhile")
+
+	cut(false)
+	publish(t, h, "after")
+	own.want(t, "GAP")
+	others.want(t, "GAP")
+	publish(t, h, "then")
+	own.want(t, "then")
+	others.want(t, "then")
 }
