@@ -57,6 +57,7 @@ type FollowStats struct {
 	Lag        time.Duration // how old the last event was when it came: the two machines' clocks count
 	Reconnects int64         // how often following has failed and begun again
 	Gaps       int64         // how often the log had dropped what was to come
+	Skipped    int64         // entries of other programs that no client is sent, because Publish would refuse them
 }
 
 // FollowStats returns how the hub follows its Log. Without one it is zero.
@@ -171,7 +172,8 @@ func (f *follower) take(e Entry) {
 		var err error
 		p := publication{key: e.Key, keyed: e.Keyed, time: f.timeOf(e, now)}
 		if off, err = h.add(e.Topic, e.Event, p, off); err != nil {
-			break // no hub has published it, and none sends it
+			f.stats.Skipped++ // no hub has published it
+			break
 		}
 		f.stats.Events++
 		f.stats.Bytes = h.written

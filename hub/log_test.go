@@ -723,9 +723,9 @@ func TestNoPlaceInMemory(t *testing.T) {
 	})
 }
 
-// What other programs write under no topic that there can be is left out, live and
-// later.
-func TestNoTopic(t *testing.T) {
+// What other programs write and no hub would publish is left out, live and later, and
+// is counted.
+func TestSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)
 		h := over(t, l)
@@ -735,9 +735,15 @@ func TestNoTopic(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if _, err := l.Append(t.Context(), hub.Entry{Topic: "good", Event: core.Event{Type: "a\nb", Data: "y"}}); err != nil {
+			t.Fatal(err)
+		}
 		publish(t, h, "a", "end")
 		live.want("x end")
 		listen(t, over(t, l), hub.Oldest, ">").want("x end")
+		if got := h.FollowStats().Skipped; got != 4 {
+			t.Errorf("got %d entries skipped, want 4", got)
+		}
 	})
 }
 

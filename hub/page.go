@@ -74,7 +74,7 @@ func (s *subscription) page(frames *[][]byte) error {
 		e.Event.ID = e.ID
 		frame, err := e.Event.AppendText(nil)
 		if err != nil {
-			continue // as the follower does
+			continue // as the follower does, which counts it
 		}
 		*frames = append(*frames, frame)
 		size += len(frame)

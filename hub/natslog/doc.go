@@ -13,8 +13,9 @@
 // The stream is made when it is first used, if it is missing. An event of the topic
 // "orders.eu" is a message of the subject "events.orders.eu": its data is the
 // payload, and what else it has is in headers. So other programs can read it, and
-// what they publish there is an event too. A blank in a topic is "%20" in the
-// subject, and "%" is "%25".
+// what they publish there is an event too, unless the hub's Publish would refuse it:
+// such a message is left out and counted, see [hub.FollowStats]. A blank in a topic is
+// "%20" in the subject, and "%" is "%25".
 //
 // It needs NATS 2.11 or later. How safe an event is once Publish has returned is
 // the stream's to say: with three replicas ([WithReplicas]) it survives the death of
