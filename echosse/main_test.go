@@ -3,7 +3,11 @@ package echosse_test
 import (
 	"testing"
 
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-func TestMain(m *testing.M) { ssetest.Main(m) }
+func TestMain(m *testing.M) {
+	testenv.Parallel()
+	ssetest.Main(m)
+}

@@ -3,6 +3,7 @@ package fibersse_test
 import (
 	"testing"
 
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -13,4 +14,7 @@ var longLived = []string{
 	"utils.StartTimeStampUpdater",
 }
 
-func TestMain(m *testing.M) { ssetest.Main(m, longLived...) }
+func TestMain(m *testing.M) {
+	testenv.Parallel()
+	ssetest.Main(m, longLived...)
+}

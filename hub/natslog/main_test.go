@@ -3,7 +3,6 @@ package natslog_test
 import (
 	"bufio"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/yieldsse/yieldsse/hub/natslog"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -30,10 +30,7 @@ func TestMain(m *testing.M) {
 		serve(value)
 		return
 	}
-	// Most tests wait for their server, so more run at once than there are cores.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
+	testenv.Parallel()
 	ssetest.Main(m)
 }
 

@@ -3,7 +3,6 @@ package redislog_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -26,10 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logged)
-	// Most tests wait for their server, so more run at once than there are cores.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
-	}
+	testenv.Parallel()
 	ssetest.Main(m)
 }
 

@@ -4,6 +4,7 @@
 package testenv
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,4 +47,12 @@ func Find(names ...string) (paths []string) {
 		}
 	}
 	return paths
+}
+
+// Parallel has up to 8 tests of a package that call t.Parallel run at once, because
+// they wait for most of their time. It is for TestMain.
+func Parallel() {
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 }
