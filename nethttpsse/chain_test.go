@@ -279,6 +279,28 @@ func TestUnderWriters(t *testing.T) {
 	}
 }
 
+// An appender appends to what it is given, as a cache of responses may do long after.
+type appender struct {
+	logger
+	t *testing.T
+}
+
+func (a appender) Write(p []byte) (int, error) {
+	if more := append(p, '!'); &more[0] == &p[0] { //nolint:gocritic,staticcheck // as some do
+		a.t.Errorf("what is appended to %q goes where the next stream's bytes will be", p)
+	}
+	return a.ResponseWriter.Write(p)
+}
+
+func TestAppendingWriter(t *testing.T) {
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	nethttpsse.Handler(view).ServeHTTP(appender{logger{w}, t}, r)
+	if got, want := w.Body.String(), twoEvents; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 const writeTimeout = 300 * time.Millisecond
 
 // On a connection without deadlines a response cannot be broken.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -131,7 +132,7 @@ func (c *conn) begin(srv *http.Server) error {
 
 // Send implements [core.Conn].
 func (c *conn) Send(f core.Frames) error {
-	p := f.Bytes()
+	p := slices.Clip(f.Bytes()) // a middleware may append to it, which is then a copy
 	n, err := c.w.Write(p)
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
