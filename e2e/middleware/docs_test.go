@@ -1,0 +1,76 @@
+package middleware_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/middlewares.md")
+
+const docsFile = "../../docs/middlewares.md"
+
+const docsHead = `# Middlewares
+
+This page is made from the tests in [e2e/middleware](../e2e/middleware), which run each of these with real servers and clients: on HTTP/1.1 and, except on fiber,
+HTTP/2, with the handler and with ` + "`core.WithDetach`" + `. ` + "`go test -run TestDocs -update`" + ` there writes it.
+
+- **flows**: the headers arrive at once and each event before the next one is made, also beyond the server's ` + "`WriteTimeout`" + `. The body is what was
+  sent and ends cleanly. A failure breaks it. The client's leaving is noticed, and a shutdown ends it.
+- **flows, compressed**: the same, compressed. Such a stream is not detached.
+- **refused**: the client gets 500 with an error that names the writer. Take the route out of the middleware.
+- **broken**: the middleware holds the stream back when its headers are out already. The response is broken with the first flush that brings nothing, which
+  is an event's or a heartbeat's, and the server's log or the framework's errors name the writer.
+- **kept**: the first stream flows, and later requests get what has come of it, at once and as if it were whole, until the cache forgets it. No view runs
+  for them.
+
+A middleware that is not here is one of these as well. Most that count, log or trace flow, and so do compressors that heed ` + "`Flush`" + `. What
+gathers the response is refused or broken.
+
+**Do not put a response cache before a stream.** A writer that keeps a copy for later looks like one that keeps it for a log, so it cannot be refused. These
+caches do not heed ` + "`Cache-Control`" + ` either. Register the route outside of them.
+`
+
+func TestDocs(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(docsHead)
+	for _, table := range []struct {
+		title string
+		rows  []row
+	}{
+		{"net/http", netHTTP}, {"gin", ginRows}, {"echo", echoRows}, {"fiber", fiberRows}, {"Listeners", listeners},
+	} {
+		fmt.Fprintf(&b, "\n## %s\n\n| with | what happens | |\n| --- | --- | --- |\n", table.title)
+		for _, r := range table.rows {
+			if strings.HasSuffix(r.name, ": nothing") {
+				continue
+			}
+			what := map[outcome]string{flows: "flows", zips: "flows, compressed", refused: "refused", breaks: "broken", keeps: "kept"}[r.want]
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", r.name, what, r.note)
+		}
+	}
+	b.WriteString(docsLambda)
+	if *update {
+		if err := os.WriteFile(docsFile, []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(docsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != b.String() {
+		t.Errorf("%s is not what the tables say: run go test -run TestDocs -update", docsFile)
+	}
+}
+
+const docsLambda = `
+## AWS Lambda
+
+| with | what happens | |
+| --- | --- | --- |
+| aws-lambda-go: lambdaurl | flows | its handlers write to a pipe, which a failure closes with an error |
+| aws-lambda-go-api-proxy | refused | it sends whole responses only |
+`

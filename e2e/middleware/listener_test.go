@@ -1,0 +1,63 @@
+package middleware_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/pires/go-proxyproto"
+	"github.com/soheilhy/cmux"
+	"golang.org/x/net/netutil"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/fibersse"
+)
+
+// Listeners wrap the connections, from which a detached session takes its socket.
+var listeners = []row{
+	{name: "golang.org/x/net: netutil.LimitListener", use: func(_ *testing.T, ln net.Listener) net.Listener {
+		return netutil.LimitListener(ln, 100)
+	}},
+	{name: "pires/go-proxyproto", use: func(_ *testing.T, ln net.Listener) net.Listener {
+		return &proxyproto.Listener{Listener: ln}
+	}},
+	{name: "soheilhy/cmux", use: func(t *testing.T, ln net.Listener) net.Listener {
+		mux := cmux.New(ln)
+		all := mux.Match(cmux.Any())
+		go func() { _ = mux.Serve() }()
+		t.Cleanup(mux.Close)
+		return all
+	}},
+}
+
+func listen(t *testing.T, ln net.Listener, r row) net.Listener {
+	t.Helper()
+	return r.use.(func(*testing.T, net.Listener) net.Listener)(t, ln)
+}
+
+func TestListenersOfNetHTTP(t *testing.T) {
+	t.Parallel()
+	run(t, listeners, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
+		t.Helper()
+		mux := http.NewServeMux()
+		mux.Handle("/", streams(s))
+		mux.HandleFunc("/plain", plain)
+		return serveHTTP(t, listen(t, ln, r), s, mux)
+	}, modes[:2]...)
+}
+
+func TestListenersOfFiber(t *testing.T) {
+	t.Parallel()
+	run(t, listeners, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
+		t.Helper()
+		app := fiber.New(fiber.Config{DisableStartupMessage: true})
+		for _, path := range paths {
+			app.Get(path, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) { return s.stream(c.UserContext(), path), nil }, s.opts...))
+		}
+		app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
+		go func() { _ = app.Listener(listen(t, ln, r)) }()
+		return app.ShutdownWithContext
+	}, modes[:2]...)
+}

@@ -1,0 +1,470 @@
+// Package middleware runs streams under the middlewares that people use. Each is to
+// let a stream flow, or to be refused with an error that names it: none may hold one
+// back in silence, or change what arrives. Only a cache of responses can, for it answers
+// later requests by itself. docs/middlewares.md is the table of them.
+package middleware_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"iter"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "200") // they wait most of the time
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	log.SetOutput(io.Discard)
+	os.Exit(m.Run())
+}
+
+const (
+	patience     = time.Minute
+	writeTimeout = 2 * time.Second // the servers'
+)
+
+// An outcome is what happens to a stream.
+type outcome int
+
+const (
+	flows   outcome = iota
+	zips            // it flows, compressed
+	refused         // with 500 and an error that has the row's text
+	breaks          // the headers are out; the log has the row's text
+	keeps           // it flows once, and later requests get what has come of it by then
+)
+
+// A row is a middleware.
+type row struct {
+	name string
+	want outcome
+	text string // of the error
+	note string // for readers
+
+	accept string // encodings, gzip if empty
+	header string // name and value, with a colon
+	cookie string // that the response sets
+
+	around func(http.Handler) http.Handler // of net/http
+	use    any                             // the framework's
+}
+
+// A mode is how streams are served.
+type mode struct {
+	name  string
+	opts  []core.Option
+	http2 bool
+}
+
+var modes = []mode{
+	{name: "HTTP1"},
+	{name: "HTTP1 detached", opts: []core.Option{core.WithDetach()}},
+	{name: "HTTP2", http2: true},
+}
+
+// A site has the streams of one server.
+type site struct {
+	opts   []core.Option
+	steps  chan struct{}
+	runs   chan struct{} // an idle stream does
+	causes chan error    // why it has ended
+
+	mu  sync.Mutex
+	log []byte // of the host's
+}
+
+func newSite(r row, m mode) *site {
+	s := &site{opts: slices.Clip(m.opts), steps: make(chan struct{}), runs: make(chan struct{}, 10), causes: make(chan error, 10)}
+	if r.want == breaks {
+		s.opts = append(s.opts, core.WithHeartbeat(50*time.Millisecond)) // for streams without events
+	}
+	return s
+}
+
+// paths are those of its streams.
+var paths = []string{"/flow", "/fail", "/idle"}
+
+func (s *site) stream(ctx context.Context, path string) core.Stream {
+	switch path {
+	case "/flow":
+		return func(yield func(core.Event, error) bool) {
+			n := 0
+			for range core.Receive(ctx, s.steps) {
+				if n++; !yield(core.Event{Data: fmt.Sprint("event ", n)}, nil) || n == 3 {
+					return
+				}
+			}
+		}
+	case "/fail":
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "before"}, nil) {
+				yield(core.Event{}, errors.New("no more"))
+			}
+		}
+	default:
+		return func(func(core.Event, error) bool) {
+			s.runs <- struct{}{}
+			<-ctx.Done()
+			s.causes <- context.Cause(ctx)
+		}
+	}
+}
+
+// A serve function serves the site under a row's middleware until shutdown is called.
+type serve func(t *testing.T, ln net.Listener, s *site, r row) (shutdown func(context.Context) error)
+
+// serveHTTP serves a handler of net/http.
+func serveHTTP(t *testing.T, ln net.Listener, s *site, h http.Handler) (shutdown func(context.Context) error) {
+	t.Helper()
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: patience, WriteTimeout: writeTimeout, Protocols: new(http.Protocols)}
+	srv.ErrorLog = log.New(s, "", 0)
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	go func() { _ = srv.Serve(ln) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return srv.Shutdown
+}
+
+// run tries each row in each mode.
+func run(t *testing.T, rows []row, serve serve, modes ...mode) {
+	t.Helper()
+	for _, r := range rows {
+		for _, m := range modes {
+			t.Run(r.name+"/"+m.name, func(t *testing.T) {
+				t.Parallel()
+				ln, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := newSite(r, m)
+				c := &client{T: t, row: r, url: "http://" + ln.Addr().String(), site: s}
+				transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
+				transport.Protocols.SetHTTP1(!m.http2)
+				transport.Protocols.SetUnencryptedHTTP2(m.http2)
+				c.http = &http.Client{Transport: transport, Timeout: patience}
+				defer transport.CloseIdleConnections()
+				c.try(serve(t, ln, s, r))
+			})
+		}
+	}
+}
+
+type client struct {
+	*testing.T
+
+	row  row
+	site *site
+	url  string
+	http *http.Client
+}
+
+func (c *client) try(shutdown func(context.Context) error) {
+	switch c.row.want {
+	case refused:
+		c.isRefused()
+	case breaks:
+		c.isBroken()
+	case keeps:
+		c.flow()
+		c.isKept()
+	case flows, zips:
+		c.flow()
+		c.fail()
+		c.leave()
+		c.plain()
+		c.shutDown(shutdown)
+	}
+}
+
+func (c *client) get(ctx context.Context, path string) *http.Response {
+	c.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
+	if err != nil {
+		c.Fatal(err)
+	}
+	r.Header.Set("Accept-Encoding", "gzip")
+	if c.row.accept != "" {
+		r.Header.Set("Accept-Encoding", c.row.accept)
+	}
+	r.Header.Set("Origin", "http://example.com")
+	if name, value, ok := strings.Cut(c.row.header, ": "); ok {
+		r.Header.Set(name, value)
+	}
+	res, err := c.http.Do(r)
+	if err != nil {
+		c.Fatalf("%s: %v", path, err)
+	}
+	c.Cleanup(func() { _ = res.Body.Close() })
+	return res
+}
+
+// A body is a response's, as it is on the wire and unzipped.
+type body struct {
+	io.Reader
+
+	raw  io.Reader
+	text bytes.Buffer
+	err  error // how the response ended
+}
+
+func (b *body) readRaw(p []byte) (int, error) {
+	n, err := b.raw.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err = err
+	}
+	return n, err
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// unzip makes a compressed body readable as it comes.
+func (c *client) unzip(res *http.Response) *body {
+	c.Helper()
+	b := &body{raw: res.Body}
+	raw := readerFunc(b.readRaw)
+	zipped := io.Reader(raw)
+	var err error
+	encoding := res.Header.Get("Content-Encoding")
+	switch encoding {
+	case "":
+	case "gzip":
+		zipped, err = gzip.NewReader(raw)
+	case "br":
+		zipped = brotli.NewReader(raw)
+	case "zstd":
+		zipped, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1))
+	case "deflate":
+		zipped = flate.NewReader(raw) // without the zlib around it, as most servers do
+	default:
+		c.Fatalf("got content encoding %q", encoding)
+	}
+	if err != nil {
+		c.Fatalf("begin of a body in %s: %v", encoding, err)
+	}
+	b.Reader = io.TeeReader(zipped, &b.text)
+	return b
+}
+
+// events returns the lines of a body that are not comments.
+func (b *body) events() string {
+	var lines []string
+	for block := range strings.SplitSeq(b.text.String(), "\n\n") {
+		if block != "" && !strings.HasPrefix(block, ":") {
+			lines = append(lines, block)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// flow wants each event before the next one is made, one of them beyond the server's
+// write timeout, and a clean end.
+func (c *client) flow() {
+	c.Helper()
+	res := c.get(c.Context(), "/flow")
+	c.isStream(res)
+	b := c.unzip(res)
+	next, stop := iter.Pull2(core.Read(b))
+	defer stop()
+	for n := range 3 {
+		if n == 2 {
+			<-time.After(writeTimeout + writeTimeout/4)
+		}
+		c.step()
+		e, err, ok := next()
+		if want := fmt.Sprint("event ", n+1); !ok || err != nil || e.Data != want {
+			c.Fatalf("got %+v, %v, %t, want %s; body %q", e, err, ok, want, b.text.String())
+		}
+	}
+	if e, err, ok := next(); ok {
+		c.Errorf("got %+v, %v, want an end", e, err)
+	}
+	c.ends(b)
+	if got, want := b.events(), "data: event 1\ndata: event 2\ndata: event 3"; got != want {
+		c.Errorf("got body %q, want %q", got, want)
+	}
+}
+
+func (c *client) isStream(res *http.Response) {
+	c.Helper()
+	if got := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || !strings.HasPrefix(got, "text/event-stream") {
+		text, _ := io.ReadAll(res.Body)
+		c.Fatalf("got %d %q: %.300q", res.StatusCode, got, text)
+	}
+	if got := res.Header.Get("Content-Encoding"); (got != "") != (c.row.want == zips) {
+		c.Errorf("got content encoding %q", got)
+	}
+	if want := c.row.cookie; want != "" && !strings.HasPrefix(res.Header.Get("Set-Cookie"), want+"=") {
+		c.Errorf("got cookies %q, want %s", res.Header.Values("Set-Cookie"), want)
+	}
+}
+
+// ends wants the clean end of a response.
+func (c *client) ends(b *body) {
+	c.Helper()
+	if _, err := io.Copy(io.Discard, b); err != nil || b.err != nil {
+		c.Errorf("got %v, %v, want a clean end", err, b.err)
+	}
+	if rest, err := io.ReadAll(b.raw); err != nil || len(rest) > 0 {
+		c.Errorf("got %q, %v behind the end", rest, err)
+	}
+}
+
+func (c *client) step() {
+	c.Helper()
+	select {
+	case c.site.steps <- struct{}{}:
+	case <-time.After(patience):
+		c.Fatal("the stream does not run")
+	}
+}
+
+// fail wants the event before a failure, and no clean end.
+func (c *client) fail() {
+	c.Helper()
+	b := c.unzip(c.get(c.Context(), "/fail"))
+	_, _ = io.Copy(io.Discard, b)
+	_, _ = io.Copy(io.Discard, readerFunc(b.readRaw))
+	if got, want := b.events(), "data: before"; got != want || b.err == nil {
+		c.Errorf("got %q and the end %v, want %q and a broken end", got, b.err, want)
+	}
+}
+
+func (c *client) leave() {
+	c.Helper()
+	ctx, cancel := context.WithCancel(c.Context())
+	res := c.get(ctx, "/idle")
+	c.runs()
+	cancel()
+	_ = res.Body.Close()
+	c.cause(core.ErrClientGone)
+}
+
+func (c *client) runs() {
+	c.Helper()
+	select {
+	case <-c.site.runs:
+	case <-time.After(patience):
+		c.Fatal("the stream does not run")
+	}
+}
+
+func (c *client) cause(want error) {
+	c.Helper()
+	select {
+	case got := <-c.site.causes:
+		if !errors.Is(got, want) {
+			c.Errorf("got cause %v, want %v", got, want)
+		}
+	case <-time.After(patience):
+		c.Errorf("the stream has not ended with %v", want)
+	}
+}
+
+func (c *client) plain() {
+	c.Helper()
+	res := c.get(c.Context(), "/plain")
+	r := io.Reader(res.Body)
+	if res.Header.Get("Content-Encoding") != "" {
+		r = c.unzip(res)
+	}
+	text, err := io.ReadAll(r)
+	if string(text) != "plain" || res.StatusCode != http.StatusOK || err != nil {
+		c.Errorf("got %d %q, %v, want 200 and plain", res.StatusCode, text, err)
+	}
+}
+
+func (c *client) shutDown(shutdown func(context.Context) error) {
+	c.Helper()
+	b := c.unzip(c.get(c.Context(), "/idle"))
+	c.runs()
+	end := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		end <- shutdown(ctx)
+	}()
+	c.ends(b)
+	c.cause(core.ErrShutdown)
+	if err := <-end; err != nil {
+		c.Errorf("shutdown: %v", err)
+	}
+}
+
+// isRefused wants an answer that names the middleware, for each stream and each time.
+func (c *client) isRefused() {
+	c.Helper()
+	for _, path := range append(paths, paths...) {
+		res := c.get(c.Context(), path)
+		text, err := io.ReadAll(res.Body)
+		if res.StatusCode != http.StatusInternalServerError || !strings.Contains(string(text), c.row.text) ||
+			strings.Contains(string(text), "data:") || err != nil {
+			c.Errorf("%s: got %d %q, %v, want 500 %q", path, res.StatusCode, text, err, c.row.text)
+		}
+	}
+}
+
+// isBroken wants a broken response, and the reason where the host tells it.
+func (c *client) isBroken() {
+	c.Helper()
+	for _, path := range paths {
+		res := c.get(c.Context(), path)
+		if text, err := io.ReadAll(res.Body); err == nil {
+			c.Errorf("%s: got %d %q and a clean end, want a broken one", path, res.StatusCode, text)
+		}
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		if c.site.told(c.row.text) {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.Fatalf("the host was not told of %q", c.row.text)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+// isKept wants a whole response to a later request, for which no stream has run.
+func (c *client) isKept() {
+	c.Helper()
+	res := c.get(c.Context(), "/flow")
+	c.isStream(res)
+	c.ends(c.unzip(res))
+}
+
+// Write is for a host's log.
+func (s *site) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log = append(s.log, p...)
+	return len(p), nil
+}
+
+func (s *site) told(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Contains(s.log, []byte(text))
+}
