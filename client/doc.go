@@ -16,7 +16,8 @@
 // [core.Decode] reads its data as values. A view that relays a stream so does not
 // relay its end: after a 204 or a 404 of the other server the browser's response,
 // which has begun, is broken off, and the browser comes back. A retry field
-// passes if it came with an event; one that came alone does so only with
+// passes if it came with an event, as that of [core.WithRetry] does: set Retry to 0
+// if it is not for the view's clients. One that came alone passes only with
 // [WithComments]. An ID that moves without an event passes only with
 // [WithPositions], and the other server's reset of the ID does not pass at all,
 // because an event without an ID leaves the browser the one it has. The relay in

@@ -52,7 +52,9 @@ func (s *Session) tick() {
 	case wire != nil && wire.served.Load():
 		wire.beat(now)
 	default:
-		s.send(heartbeat)
+		b := s.buffer()
+		*b = s.appendOwn(*b, s.beats.heartbeat)
+		s.flush(now)
 	}
 }
 

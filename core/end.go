@@ -91,7 +91,8 @@ func (s *Session) settle() bool {
 		return false
 	}
 	if retry := s.retryAtEnd.Load(); retry > 0 && s.failure == nil && errors.Is(s.cause, ErrShutdown) {
-		_ = s.gather(&Event{Retry: time.Duration(retry)}) // nothing in it can be wrong
+		b := s.buffer()
+		*b = appendRetry(*b, time.Duration(retry)) // with no blank line, which some clients take for an event
 	}
 	return s.flush(s.now()) && !s.abandoned()
 }

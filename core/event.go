@@ -87,12 +87,10 @@ func (e *Event) appendTo(b []byte) ([]byte, error) {
 		b = append(b, '\n')
 	}
 	if e.Retry != 0 {
-		b = append(b, "retry: "...)
-		b = strconv.AppendInt(b, int64((e.Retry-1)/time.Millisecond)+1, 10)
-		b = append(b, '\n')
+		b = appendRetry(b, e.Retry)
 	}
-	if e.Data == "" && e.ID == "" && e.Type == "" && (e.Comment != "" || e.Retry != 0) {
-		return append(b, '\n'), nil // nothing for a client to dispatch
+	if silent(e) {
+		return append(b, '\n'), nil
 	}
 	if plain(e.Data) { // by far the most common
 		b = append(b, "data: "...)
@@ -148,6 +146,19 @@ func (e *Event) UnmarshalText(text []byte) error {
 	got.Data = validUTF8(string(data))
 	*e = got
 	return nil
+}
+
+// silent reports whether e is nothing for a client to dispatch.
+func silent(e *Event) bool {
+	return e.Data == "" && e.ID == "" && e.Type == "" && (e.Comment != "" || e.Retry != 0)
+}
+
+// appendRetry appends the line that sets a reconnection time, which holds as soon as it
+// is read.
+func appendRetry(b []byte, d time.Duration) []byte {
+	b = append(b, "retry: "...)
+	b = strconv.AppendInt(b, int64((d-1)/time.Millisecond)+1, 10)
+	return append(b, '\n')
 }
 
 // check returns an error that names the field which cannot be written.

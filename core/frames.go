@@ -13,7 +13,8 @@ const headroom = 10
 const LastChunk = "0\r\n\r\n"
 
 // Frames is what [Conn.Send] is given: whole frames, or a part of a large one. Only
-// a session makes them, and never empty ones. They are borrowed until Send returns.
+// a session makes them, and at most the first is empty. They are borrowed until Send
+// returns.
 type Frames struct {
 	p []byte // with headroom in front of the frames
 }

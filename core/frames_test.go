@@ -176,7 +176,7 @@ func TestShutdownWithinLargeEvent(t *testing.T) {
 			cancel() // nothing is to be waited for yet
 			_ = group.Shutdown(ctx)
 			rest, err := io.ReadAll(body)
-			if want := large[1:] + "\n\nretry: 1000\n\n"; string(rest) != want || err != nil {
+			if want := large[1:] + "\n\nretry: 1000\n"; string(rest) != want || err != nil {
 				t.Errorf("got %d bytes and the end %v, want %d and a clean end", len(rest), err, len(want))
 			}
 		})

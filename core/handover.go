@@ -128,7 +128,7 @@ func (w *wire) beat(now time.Duration) {
 	}
 	b := getBuffer()
 	defer putBuffer(b)
-	*b, _ = heartbeat.appendTo(*b) // nothing in it can be wrong
+	*b = w.session.appendOwn(*b, w.session.beats.heartbeat)
 	w.send(now, Frames{*b}, nil, false)
 }
 

@@ -13,6 +13,7 @@ type Option func(*config)
 
 type config struct {
 	heartbeat    time.Duration
+	beats        *beats
 	retry        time.Duration
 	writeTimeout time.Duration
 	flushWindow  time.Duration
@@ -27,6 +28,7 @@ type config struct {
 func newConfig(opts []Option) config {
 	c := config{
 		heartbeat:    15 * time.Second,
+		beats:        &comments,
 		writeTimeout: 30 * time.Second,
 		flushWindow:  time.Millisecond,
 	}
@@ -48,13 +50,32 @@ const forever = math.MaxInt64 / 4
 // proxies keep the connection and a client that has vanished is noticed. The
 // default is 15 s, as section 9.2.7 of the WHATWG HTML standard advises. Zero or
 // less sends none.
+//
+// With heartbeats a response to GET begins with a comment as well, because Firefox
+// tells its page of a response only when the body begins. Any other response does so
+// only if a middleware may hold it back, to find out.
 func WithHeartbeat(d time.Duration) Option {
 	return func(c *config) { c.heartbeat = d }
 }
 
+// WithHeartbeatEvent sends e wherever a session would send a comment by itself: as a
+// heartbeat, and at the beginning of a response. It is for clients that take a comment
+// for an empty event, which docs/clients.md lists, and for pages that watch for
+// silence, because an EventSource shows no comments:
+//
+//	core.WithHeartbeatEvent(core.Event{Type: "ping", Data: "{}"})
+//
+// If e cannot be encoded, or has an ID, requests are refused with 500.
+func WithHeartbeatEvent(e Event) Option {
+	b := beatsOf(e)
+	return func(c *config) { c.beats = b }
+}
+
 // WithRetry tells the client at the start how long to wait before it
 // reconnects, in whole milliseconds. Zero or less, the default, leaves it to the
-// client (browsers take 3 to 5 s).
+// client (browsers take 3 to 5 s). It is sent at once, as the first line of the first
+// event's block, so a [Parser] yields that event with its Retry. A hand-written reader
+// that takes only blocks which begin with data misses the event.
 func WithRetry(d time.Duration) Option {
 	return func(c *config) { c.retry = max(d, 0) }
 }

@@ -13,9 +13,12 @@ import (
 const maxLastEventID = 1 << 10
 
 // SetHeaders sets the headers of an event stream. A Cache-Control that the view
-// has set stays.
+// has set stays, and so does a Content-Type of an event stream.
 func SetHeaders(get func(name string) string, set func(name, value string)) {
-	set("Content-Type", "text/event-stream")
+	mediaType, _, _ := strings.Cut(get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream") {
+		set("Content-Type", "text/event-stream; charset=utf-8") // or Python's requests would read Latin-1
+	}
 	set("X-Accel-Buffering", "no") // nginx would gather events
 	if get("Cache-Control") == "" {
 		set("Cache-Control", "no-cache")

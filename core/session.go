@@ -12,7 +12,8 @@ import (
 
 // A Conn is the host's side of a session: where its bytes go.
 type Conn interface {
-	// Send writes f and pushes it to the client: all of it, or an error.
+	// Send writes f and pushes it to the client: all of it, or an error. The first f
+	// may be empty, to push the headers alone.
 	Send(f Frames) error
 
 	// End ends the response cleanly, as far as that is not left to the handler's
@@ -33,12 +34,6 @@ const (
 	// grace is how long a write may last once the session has ended.
 	grace = time.Second
 )
-
-// What the session sends by itself: the first frame, and comments on a silent
-// stream.
-const openComment = "open"
-
-var heartbeat = Event{Comment: "heartbeat"}
 
 // A Session is one client's connection, from before the view runs until the
 // stream has ended. An adapter makes one with [NewSession], runs the view under
@@ -68,6 +63,7 @@ type Session struct {
 	armed   bool          // the flusher will fire
 	closed  bool          // nothing may be written any more
 	failed  bool          // the failure has ended the context
+	bare    bool          // see Direct
 	waiting *[]byte       // frames that wait to be flushed; nil if none do
 	flusher *time.Timer   // flushes what waits, or wakes who was handed over; nil until something has to
 	flushed time.Duration // when events were last flushed, since begin: the flush window
@@ -95,9 +91,13 @@ type Session struct {
 // ends when the client leaves; lastEventID is the value of its Last-Event-ID
 // header. An ID with a control character, or of over 1 KiB, counts as none.
 //
-// The error is a *[RefusedError]: a group is full or shuts down.
+// The error is a *[RefusedError]: a group is full or shuts down, or
+// [WithHeartbeatEvent] has been given what cannot be one.
 func NewSession(ctx context.Context, lastEventID string, opts ...Option) (*Session, error) {
 	s := &Session{config: newConfig(opts), lastEventID: cleanID(lastEventID)}
+	if err := s.beats.err; err != nil {
+		return nil, &RefusedError{Status: 500, Err: err}
+	}
 	values := ctx
 	if s.config.detach {
 		values = valuesOf(ctx)
@@ -192,6 +192,13 @@ func (s *Session) Serve(conn Conn, stream Stream) error {
 	return s.failure
 }
 
+// Direct tells the session, before Serve, that nothing between it and the client may hold
+// the headers back, so that no comment is needed to find out. Then only a response to
+// GET begins with one, and only if there are heartbeats: some clients and proxies keep a
+// response to themselves until its body begins, and pages that GET wait for it. method is
+// the request's.
+func (s *Session) Direct(method string) { s.bare = method != "GET" || s.heartbeat <= 0 }
+
 // start begins the response, and reports whether it can go on.
 func (s *Session) start(conn Conn) bool {
 	s.conn, s.begin = conn, time.Now()
@@ -205,16 +212,23 @@ func (s *Session) start(conn Conn) bool {
 	return ok
 }
 
-// greet sends the first frame at once, so that the client knows that it is
-// connected and a proxy forwards the headers. The timer runs from here on, to
-// watch this write too, but finds the lock taken, so that no heartbeat comes first.
+// greet sends the headers at once, so that the client knows that it is connected, and
+// what else there is to say. The timer runs from here on, to watch this write too,
+// but finds the lock taken, so that no heartbeat comes first.
 func (s *Session) greet() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.timerMu.Lock()
 	s.timer = time.AfterFunc(s.due(0), s.tick)
 	s.timerMu.Unlock()
-	return s.send(Event{Comment: openComment, Retry: s.retry})
+	b := s.buffer()
+	if s.retry > 0 {
+		*b = appendRetry(*b, s.retry)
+	}
+	if !s.bare {
+		*b = s.appendOwn(*b, s.beats.greeting)
+	}
+	return s.flush(s.now())
 }
 
 // yield takes one element of the stream.
@@ -325,11 +339,6 @@ func (s *Session) hurry() {
 	if s.timer != nil && !s.stopped {
 		s.timer.Reset(s.patience())
 	}
-}
-
-// send flushes an event of the session's own.
-func (s *Session) send(e Event) bool {
-	return s.gather(&e) == nil && s.flush(s.now())
 }
 
 // flushAfter has what waits flushed after d. To arm a timer costs more than an

@@ -58,7 +58,7 @@ func TestEndFromOutside(t *testing.T) {
 		{
 			"a shutdown",
 			func(_ *core.Session, g *core.Group, _ context.CancelCauseFunc) { _ = g.Shutdown(context.Background()) },
-			[]string{`5s "data: b\n\nretry: 1000\n\n"`, "5s End"},
+			[]string{`5s "data: b\n\nretry: 1000\n"`, "5s End"},
 			core.ErrShutdown,
 		},
 	} {
@@ -125,7 +125,7 @@ func TestEndBeforeServe(t *testing.T) {
 			synctest.Wait()
 			isError(t, tr.serve(play(forever, at{0, "a"})), nil)
 			isError(t, <-done, nil)
-			equal(t, tr.log, []string{open, `0s "retry: 1000\n\n"`, "0s End"})
+			equal(t, tr.log, []string{open, `0s "retry: 1000\n"`, "0s End"})
 			isError(t, tr.sum.Cause, core.ErrShutdown)
 		})
 	})
@@ -152,7 +152,7 @@ func TestSlowToEnd(t *testing.T) {
 		tr := newTrial(t.Context(), t, core.WithGroup(&g))
 		time.AfterFunc(time.Second, func() { _ = g.Shutdown(context.WithoutCancel(t.Context())) })
 		isError(t, tr.serve(func(context.Context, func(core.Event, error) bool) { <-time.After(time.Minute) }), nil)
-		equal(t, tr.log, []string{open, `1m0s "retry: 1000\n\n"`, "1m0s End"})
+		equal(t, tr.log, []string{open, `1m0s "retry: 1000\n"`, "1m0s End"})
 	})
 }
 
@@ -195,16 +195,16 @@ func TestStuckAtTheEnd(t *testing.T) {
 		{
 			"the last frame", 30 * time.Second, func(h *host) { h.stuckAt("1000") },
 			play(forever),
-			[]string{open, `7s "retry: 1000\n\n"`, "8s Abort"},
+			[]string{open, `7s "retry: 1000\n"`, "8s Abort"},
 		},
 		{
 			"the last frame, late", 30 * time.Second, func(h *host) { h.stuckAt("1000") },
 			func(context.Context, func(core.Event, error) bool) { <-time.After(12500 * time.Millisecond) },
-			[]string{open, `12.5s "retry: 1000\n\n"`, "13.5s Abort"},
+			[]string{open, `12.5s "retry: 1000\n"`, "13.5s Abort"},
 		},
 		{
 			"the end", 30 * time.Second, stuckEnd, play(forever),
-			[]string{open, `7s "retry: 1000\n\n"`, "7s End", "8s Abort"},
+			[]string{open, `7s "retry: 1000\n"`, "7s End", "8s Abort"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -409,7 +409,7 @@ func TestErrorAfterTheEnd(t *testing.T) {
 						t.Error("yield said yes after the end")
 					}
 				}), nil)
-				equal(t, tr.log, []string{open, `1s "retry: 1000\n\n"`, "1s End"})
+				equal(t, tr.log, []string{open, `1s "retry: 1000\n"`, "1s End"})
 				isError(t, tr.sum.Cause, core.ErrShutdown)
 				if tr.sum.Err != tt.want {
 					t.Errorf("got the error %v, want %v", tr.sum.Err, tt.want)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,15 +58,18 @@ func (h *host) enter() (leave func()) {
 	return func() { h.busy.Store(false) }
 }
 
+// A line that sets the reconnection time needs no blank line, and leaves the block open.
+var wholeFrames = regexp.MustCompile(`(^|\n\n|(^|\n)retry: \d+\n|(^|\n): (open|heartbeat)\n)$`)
+
 func (h *host) Send(f core.Frames) error {
 	defer h.enter()()
 	frames := string(f.Bytes())
 	h.note(strconv.Quote(frames))
-	if !strings.HasSuffix(frames, "\n\n") && len(frames) < 128<<10 {
+	if !wholeFrames.MatchString(frames) && len(frames) < 128<<10 {
 		h.t.Errorf("not whole frames: %q", frames)
 	}
-	if f.Chunk() == nil { // which uses what is in front and behind
-		h.t.Error("an empty Send")
+	if chunk := f.Chunk(); (chunk == nil) != (frames == "") { // which uses what is in front and behind
+		h.t.Errorf("got the chunk %q of %q", chunk, frames)
 	}
 	if h.send == nil {
 		return nil
@@ -205,7 +210,24 @@ func TestSessionTimeline(t *testing.T) {
 		{
 			"and tells when to reconnect",
 			[]core.Option{core.WithRetry(1500 * time.Millisecond)}, play(0),
-			[]string{`0s ": open\nretry: 1500\n\n"`, "0s End"},
+			[]string{`0s "retry: 1500\n: open\n"`, "0s End"},
+		},
+		{
+			"which leaves the first event's block open, with heartbeats in it",
+			[]core.Option{core.WithRetry(time.Second)}, play(50*time.Second, at{40 * time.Second, "a"}),
+			[]string{
+				`0s "retry: 1000\n: open\n"`, `15s ": heartbeat\n"`, `30s ": heartbeat\n"`, `40s "data: a\n\n"`, "50s End",
+			},
+		},
+		{
+			"heartbeats that are events",
+			[]core.Option{core.WithRetry(time.Second), core.WithHeartbeatEvent(core.Event{Type: "ping"})}, play(20 * time.Second),
+			[]string{`0s "retry: 1000\nevent: ping\ndata: \n\n"`, `15s "event: ping\ndata: \n\n"`, "20s End"},
+		},
+		{
+			"heartbeats that are comments",
+			[]core.Option{core.WithHeartbeatEvent(core.Event{Comment: "a\nb"})}, play(20 * time.Second),
+			[]string{`0s ": a\n: b\n\n"`, `15s ": a\n: b\n\n"`, "20s End"},
 		},
 		{
 			"no reconnection time",
@@ -524,17 +546,76 @@ func TestSessionContext(t *testing.T) {
 }
 
 func TestSetHeaders(t *testing.T) {
-	for _, tt := range []struct{ name, cache, want string }{
-		{"by default", "", "no-cache"},
-		{"the view's own", "no-store", "no-store"},
+	const stream = "text/event-stream; charset=utf-8"
+	for _, tt := range []struct{ name, kind, cache, wantKind, wantCache string }{
+		{"by default", "", "", stream, "no-cache"},
+		{"the view's own", "Text/Event-Stream ;charset=UTF-8;v=1", "no-store", "Text/Event-Stream ;charset=UTF-8;v=1", "no-store"},
+		{"the view's own, without a charset", "text/event-stream", "", "text/event-stream", "no-cache"},
+		{"the host's", "text/plain; charset=utf-8", "", stream, "no-cache"},
+		{"another that begins alike", "text/event-streams", "", stream, "no-cache"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := map[string]string{"Cache-Control": tt.cache}
+			h := map[string]string{"Cache-Control": tt.cache, "Content-Type": tt.kind}
 			core.SetHeaders(func(name string) string { return h[name] }, func(name, value string) { h[name] = value })
-			got := fmt.Sprint(h)
-			want := "map[Cache-Control:" + tt.want + " Content-Type:text/event-stream X-Accel-Buffering:no]"
-			if got != want {
-				t.Errorf("got %s, want %s", got, want)
+			want := map[string]string{"Cache-Control": tt.wantCache, "Content-Type": tt.wantKind, "X-Accel-Buffering": "no"}
+			if !maps.Equal(h, want) {
+				t.Errorf("got %v, want %v", h, want)
+			}
+		})
+	}
+}
+
+// Where the headers go out by themselves a stream begins with a frame only if somebody
+// may wait for it.
+func TestDirect(t *testing.T) {
+	for _, tt := range []struct {
+		name, method string
+		opts         []core.Option
+		want         string
+	}{
+		{"GET", "GET", nil, `": open\n\n"`},
+		{"GET without heartbeats", "GET", []core.Option{core.WithHeartbeat(0)}, `""`},
+		{"POST", "POST", nil, `""`},
+		{"POST with a reconnection time", "POST", []core.Option{core.WithRetry(time.Second)}, `"retry: 1000\n"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := newTrial(t.Context(), t, tt.opts...)
+				tr.Direct(tt.method)
+				isError(t, tr.serve(play(time.Second, at{time.Second, "a"})), nil)
+				equal(t, tr.log, []string{"0s " + tt.want, `1s "data: a\n\n"`, "1s End"})
+				if got, want := tr.sum.Bytes, int64(len(strings.Join(sent(tr.log), ""))); got != want {
+					t.Errorf("got %d bytes, want %d", got, want)
+				}
+			})
+		})
+	}
+}
+
+// sent are the frames of a host's log.
+func sent(log []string) (all []string) {
+	for _, line := range log {
+		_, what, _ := strings.Cut(line, " ")
+		if frame, err := strconv.Unquote(what); err == nil {
+			all = append(all, frame)
+		}
+	}
+	return all
+}
+
+func TestHeartbeatEventThatCannotBe(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		event      core.Event
+	}{
+		{"an ID", "has an ID", core.Event{ID: "1"}},
+		{"what cannot be encoded", "heartbeat event: core: event Type holds", core.Event{Type: "a\nb"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := core.NewSession(t.Context(), "", core.WithHeartbeatEvent(tt.event))
+			var refused *core.RefusedError
+			if !errors.As(err, &refused) || refused.Status != 500 || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got error %v, want a refusal with 500 that says %q", err, tt.want)
 			}
 		})
 	}
@@ -737,7 +818,7 @@ func TestRaceEnd(t *testing.T) {
 		if got := g.Len(); got != 0 {
 			t.Errorf("got %d sessions in the group, want 0", got)
 		}
-		body, retry, clean := strings.Cut(wire.String(), "retry: 1000\n\n")
+		body, retry, clean := strings.Cut(wire.String(), "retry: 1000\n")
 		if clean != (i%4 == 2) || retry != "" {
 			t.Errorf("got the retry %v with %q behind, want %v", clean, retry, i%4 == 2)
 		}

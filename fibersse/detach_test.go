@@ -171,7 +171,7 @@ func TestDetach(t *testing.T) {
 			if _, err := io.WriteString(conn, test.request); err != nil {
 				t.Fatal(err)
 			}
-			readUntil(t, conn, ": open\n\n")
+			readUntil(t, conn, "\r\n\r\n")
 			if !test.stays {
 				receive(t, returned, "the handler's return")
 			}

@@ -310,7 +310,7 @@ func TestHalfClose(t *testing.T) {
 		for _, detach := range []bool{false, true} {
 			t.Run(fmt.Sprintf("HTTP %s, detached %t", version, detach), func(t *testing.T) {
 				ends := make(chan error, 1)
-				opts := []core.Option{core.WithHeartbeat(0)}
+				opts := []core.Option{core.WithHeartbeat(time.Hour)}
 				if detach {
 					opts = append(opts, core.WithDetach())
 				}

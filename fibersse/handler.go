@@ -85,6 +85,7 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	if c.Method() == fiber.MethodHead {
 		return nil
 	}
+	s.Direct(c.Method())
 	conn := takeOver(c)
 	if served = all && s.Detaches() && conn.allowDetach(c, s, stream); !served {
 		served = true

@@ -289,7 +289,7 @@ func TestTLS(t *testing.T) {
 			<-ctx.Done()
 			causes <- context.Cause(ctx)
 		}, nil
-	}, core.WithHeartbeat(0)))
+	}, core.WithHeartbeat(time.Hour)))
 	app.Get("/", fibersse.Handler(view))
 	serveOn(t, app, tls.NewListener(ln, &tls.Config{Certificates: template.TLS.Certificates}))
 	client := template.Client()
@@ -329,7 +329,7 @@ func TestClientTalks(t *testing.T) {
 			}
 			causes <- context.Cause(ctx)
 		}, nil
-	}, core.WithHeartbeat(0)))
+	}, core.WithHeartbeat(time.Hour)))
 	c, in := say(t, serve(t, app), "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	until(t, in, ": open")
 	for range 20 {

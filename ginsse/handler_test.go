@@ -225,7 +225,7 @@ func TestCalledInPlace(t *testing.T) {
 		ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Events(word) }, core.WithRetry(time.Second))(c)
 	})
 	got := hosttest.Get(t, hosttest.Serve(t, r)+"/hello")
-	if want := ": open\nretry: 1000\n\ndata: hello\n\n"; got.Body != want {
+	if want := "retry: 1000\n: open\ndata: hello\n\n"; got.Body != want {
 		t.Errorf("got %q, want %q", got.Body, want)
 	}
 }

@@ -94,7 +94,7 @@ func TestDetachedDeliveryAllocations(t *testing.T) {
 	h := hub.New()
 	conns := crowd(t, h, serve(t, h, core.WithHeartbeat(0)), "a", subscribers)
 	for _, conn := range conns {
-		readUntil(t, conn, ": open\n\n")
+		readUntil(t, conn, "\r\n\r\n")
 	}
 	event := core.Event{Data: strings.Repeat("x", 200)}
 	buf := make([]byte, 64<<10)

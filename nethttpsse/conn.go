@@ -158,7 +158,7 @@ func (c *conn) measure(n int) error {
 	had := c.had
 	c.had = c.meter.bytes()
 	c.whole = c.whole && c.had-had == int64(n)
-	if c.had > had {
+	if c.had > had || n == 0 {
 		return nil
 	}
 	c.held = fmt.Errorf("nethttpsse: %s holds the stream back: take the route out of the middleware that made it",
@@ -169,6 +169,10 @@ func (c *conn) measure(n int) error {
 	}
 	return c.held
 }
+
+// direct reports whether nothing is between the handler and the server that might hold
+// the headers back.
+func (c *conn) direct() bool { return between(c.chain) == "" }
 
 // between names the writers of middlewares.
 func between(chain []http.ResponseWriter) string {

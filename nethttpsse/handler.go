@@ -141,6 +141,9 @@ func serve(
 	if drained && s.Detaches() {
 		c.allowDetach(r)
 	}
+	if c.direct() {
+		s.Direct(r.Method)
+	}
 	w.WriteHeader(http.StatusOK)
 	served = true
 	return c.serve(s, r, stream)

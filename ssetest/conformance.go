@@ -168,8 +168,9 @@ var checks = []check{
 	{"the server's timeouts do not cut a stream", false, checkTimeouts}, // the longest one first
 
 	{"the headers are exact", false, checkHeaders},
-	{"a Cache-Control of the view's own stays", false, checkCacheControl},
+	{"a Cache-Control and a Content-Type of the view's own stay", false, checkOwnHeaders},
 	{"the headers and a comment come before the first event exists", false, checkOpening},
+	{"in answer to POST the headers come alone before the first event exists", false, checkOpeningPost},
 	{"HEAD gets the headers and runs no generator", false, checkHead},
 	{"a view can read the body of a POST", false, checkBody},
 	{"a body that is not read or does not come is refused", false, checkUnreadBodies},
@@ -181,7 +182,7 @@ var checks = []check{
 	{"a view sees the Last-Event-ID of a clean one only", false, checkLastEventID},
 	{"a view sees the ID of the query if it is asked for", false, checkQueryID},
 	{"the encoder's bytes arrive", false, checkWire},
-	{"a retry is in the first frame", false, checkRetry},
+	{"a retry is in the first event's block", false, checkRetry},
 
 	{"each event comes before the next one is made", false, checkEachEvent},
 	{"each event comes before the next one is made on HTTP 1.0", false, checkEachEventHTTP10},

@@ -14,19 +14,17 @@ import (
 // those that were tried. For a hub it finds out which those are, and says what is
 // wrong with them.
 func (r *trial) expected(got []byte) (body, rest []byte, told string) {
-	if r.Retry > 0 {
-		body = encode(core.Event{Retry: r.Retry})
-	}
+	body = bytes.Clone(r.strip.start)
 	if r.Source == generator {
-		taken := 0
+		start, taken := len(body), 0
 		for _, e := range r.trace {
 			switch {
 			case e.ok:
-				body = append(body, encode(e.event)...)
+				body = append(body, behind(start, len(body), e.event)...)
 				taken++
 			case e.bad || e.err != nil || r.throws(e):
 			case e.before == nil && taken < r.ended[0].Events: // the end came when it had been taken
-				body = append(body, encode(e.event)...)
+				body = append(body, behind(start, len(body), e.event)...)
 				taken++
 			default:
 				rest = append(rest, encode(e.event)...)
@@ -54,7 +52,7 @@ func (r *trial) expectedOfHub(start, got []byte) (body, rest []byte, told string
 			frame = got[at : at+len(frame)+2]
 		}
 		if next < len(r.trace) {
-			if want := encode(r.trace[next].event); bytes.HasPrefix(got[at:], want) {
+			if want := behind(len(start), at, r.trace[next].event); bytes.HasPrefix(got[at:], want) {
 				at, next = at+len(want), next+1
 				continue
 			} else if bytes.HasPrefix(want, got[at:]) { // the last one, in part
@@ -86,4 +84,13 @@ func (r *trial) expectedOfHub(start, got []byte) (body, rest []byte, told string
 // published returns which event of a hub's a frame is, or -1.
 func (r *trial) published(frame []byte) int {
 	return slices.IndexFunc(r.trace, func(e element) bool { return bytes.Equal(encode(e.event), frame) })
+}
+
+// behind is the wire form of an event of which the bytes before at have come. The start, a
+// reconnection time, is in the first event's block, which may have nothing else.
+func behind(start, at int, e core.Event) []byte {
+	if wire := encode(e); len(wire) > 0 || start == 0 || at > start {
+		return wire
+	}
+	return []byte("\n")
 }

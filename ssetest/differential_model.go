@@ -274,7 +274,7 @@ func (r *trial) checkLate(end core.Summary, wrong func(string, ...any)) {
 	}
 }
 
-var retryAtEnd = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n\n$`)
+var retryAtEnd = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n$`)
 
 // An ending is how a response is to end.
 type ending struct {
@@ -311,15 +311,18 @@ func (r *trial) ending(end core.Summary) ending {
 // checkBody checks what the client has seen.
 func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
 	got := r.strip.all()
-	if r.strip.first != nil && r.strip.first[0] != ':' {
-		wrong("the stream begins with %q, want a comment", r.strip.first)
-	}
 	body, rest, told := r.expected(got)
 	if told != "" {
 		wrong("%s", told)
 		return
 	}
 	want := r.ending(end)
+	switch {
+	case r.strip.odd != "":
+		wrong("the client has %s", r.strip.odd)
+	case r.strip.opened != r.opens() && (r.strip.begun() || r.whole(end, want)):
+		wrong("the stream begins with a comment: %t, want %t", r.strip.opened, r.opens())
+	}
 	switch {
 	case want.any, r.end == gone, r.end == want.kind:
 	case r.end == clean && errors.Is(end.Cause, core.ErrSlowClient) && r.cameToEnd(got, body):
@@ -348,6 +351,12 @@ func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
 	if r.end == clean && r.bytes != end.Bytes {
 		wrong("the client has %d bytes, and the summary %d", r.bytes, end.Bytes)
 	}
+}
+
+// opens reports whether the stream begins with a comment: for somebody who waits for it, or
+// to try a middleware.
+func (r *trial) opens() bool {
+	return r.Client.Method == http.MethodGet && r.Heartbeat > 0 || r.Wrapped
 }
 
 // mayReset reports whether the host may reset a connection on which it has left

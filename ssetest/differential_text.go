@@ -2,6 +2,7 @@ package ssetest
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -68,14 +69,18 @@ func decodeUTF8(s string) string {
 	return b.String()
 }
 
-// A stripper takes the comments out of a stream, and blocks that have nothing else.
+// A stripper takes the comments out of a stream, and blocks that have nothing else. It
+// looks whether those that are a session's own are where they may be.
 type stripper struct {
-	whole []byte // blocks that have come to their end
-	block []byte // lines of the next one
-	line  []byte // the start of its next line
-	beats int    // comments that stood alone, except the first
-	first []byte // the first line
-	empty bool   // a comment, and nothing else, is in the block
+	start []byte // the line that sets the reconnection time, if there is one
+
+	whole  []byte // blocks that have come to their end
+	block  []byte // lines of the next one
+	line   []byte // the start of its next line
+	lines  int
+	last   []byte // the line before, if it is a comment
+	opened bool   // the first line behind start is the opening
+	odd    string // a session's own comment in a wrong place
 }
 
 func (s *stripper) write(p []byte) {
@@ -87,24 +92,41 @@ func (s *stripper) write(p []byte) {
 		}
 		s.line = append(s.line, p[:end+1]...)
 		p = p[end+1:]
-		if s.first == nil {
-			s.first = bytes.Clone(s.line)
-		}
-		switch {
-		case s.line[0] == ':':
-			s.empty = true
-		case len(s.line) > 1:
-			s.block = append(s.block, s.line...)
-		case len(s.block) > 0:
-			s.whole = append(append(s.whole, s.block...), '\n')
-			s.block, s.empty = s.block[:0], false
-		case s.empty:
-			s.beats++
-			s.empty = false
-		}
+		s.take()
 		s.line = s.line[:0]
 	}
 }
+
+const opening, heartbeat = ": open\n", ": heartbeat\n"
+
+// take takes a line.
+func (s *stripper) take() {
+	line, last := string(s.line), string(s.last)
+	own := line == opening || line == heartbeat
+	starting := len(s.whole) == 0 && bytes.Equal(s.block, s.start) // no event has begun
+	first := starting && s.lines == bytes.Count(s.start, []byte("\n"))
+	switch {
+	case (line == opening) && !first, own && !starting && len(s.block) > 0:
+		s.odd = fmt.Sprintf("%q in line %d", line, s.lines+1)
+	case (last == opening || last == heartbeat) && len(s.block) == 0 && line != "\n":
+		s.odd = fmt.Sprintf("%q and no blank line, before line %d", last, s.lines+1)
+	}
+	s.opened = s.opened || first && line == opening
+	s.lines++
+	s.last = s.last[:0]
+	switch {
+	case line[0] == ':':
+		s.last = append(s.last, line...)
+	case line != "\n":
+		s.block = append(s.block, line...)
+	case len(s.block) > 0:
+		s.whole = append(append(s.whole, s.block...), '\n')
+		s.block = s.block[:0]
+	}
+}
+
+// begun reports whether the line has come that may be the opening.
+func (s *stripper) begun() bool { return s.lines > bytes.Count(s.start, []byte("\n")) }
 
 // all is what has come so far.
 func (s *stripper) all() []byte {

@@ -142,6 +142,9 @@ func (r *trial) spawn(f func()) { r.spawned.Go(f) }
 // try carries the plan out, and returns what was wrong.
 func (p *plan) try(t testing.TB, mount Mount) []string {
 	r := &trial{plan: p, asked: p, mount: mount, limit: mount.timeout, changed: make(chan struct{}), kicked: -1}
+	if p.Retry > 0 { // a line of the first event's block
+		r.strip.start = []byte("retry: " + milliseconds(p.Retry) + "\n")
+	}
 	tcp := &listener{Listener: listen(t), hurried: p.stalls()}
 	if p.Client.Reads == readsNone {
 		tcp.sendBuffer = 16 << 10

@@ -208,7 +208,7 @@ func TestInterruptedProcess(t *testing.T) {
 	_, _ = io.Copy(io.Discard, stdout)
 	_ = cmd.Wait()
 	equal(t, "status", cmd.ProcessState.ExitCode(), statusInterrupted)
-	equal(t, "stderr", stderr.String(), "* connected: 200 OK, HTTP/1.1, text/event-stream\n")
+	equal(t, "stderr", stderr.String(), connectedOwn)
 }
 
 // A reader that leaves, such as head, ends the program and makes no noise.
@@ -220,7 +220,7 @@ func TestClosedPipe(t *testing.T) {
 			}
 		}
 	}
-	const connected = "* connected: 200 OK, HTTP/1.1, text/event-stream\n"
+	const connected = connectedOwn
 
 	t.Run("of a process", func(t *testing.T) {
 		cmd, stdout, stderr := program(t, "tail", serve(t, flood))

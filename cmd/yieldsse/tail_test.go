@@ -23,7 +23,11 @@ import (
 
 var discard = log.New(io.Discard, "", 0)
 
-const connected = "* connected: 200 OK, HTTP/1.1, text/event-stream\n"
+// What is told of a server in a few lines, and of this project's own.
+const (
+	connected    = "* connected: 200 OK, HTTP/1.1, text/event-stream\n"
+	connectedOwn = "* connected: 200 OK, HTTP/1.1, text/event-stream; charset=utf-8\n"
+)
 
 // raw serves one body, as it is, to every request.
 func raw(t *testing.T, body string) string {
@@ -238,21 +242,25 @@ func TestTailReconnects(t *testing.T) {
 	stdout, stderr, status := try(t, "tail", "-n", "8", serve(t, counting, core.WithRetry(time.Millisecond)))
 	want := ""
 	for i := range 8 {
-		want += fmt.Sprintf("+1.000s  message  id %d\n  x\n", i+1)
+		retry := ""
+		if i%3 == 0 { // the first of a connection
+			retry = "  retry 1ms"
+		}
+		want += fmt.Sprintf("+1.000s  message  id %d%s\n  x\n", i+1, retry)
 	}
 	equal(t, "stdout", stdout, want)
-	equal(t, "stderr", waits.ReplaceAllString(stderr, "again in a while"), connected+
+	equal(t, "stderr", waits.ReplaceAllString(stderr, "again in a while"), connectedOwn+
 		"* the connection broke in the middle of the response; connecting again in a while\n"+
-		"* connected again after the ID 3: 200 OK, HTTP/1.1, text/event-stream\n"+
+		"* connected again after the ID 3: 200 OK, HTTP/1.1, text/event-stream; charset=utf-8\n"+
 		"* the response has ended; connecting again in a while\n"+
-		"* connected again after the ID 6: 200 OK, HTTP/1.1, text/event-stream\n")
+		"* connected again after the ID 6: 200 OK, HTTP/1.1, text/event-stream; charset=utf-8\n")
 	equal(t, "status", status, statusOK)
 }
 
 func TestTailLastEventID(t *testing.T) {
 	stdout, stderr, _ := try(t, "tail", "-n", "1", "-last-event-id", "41", serve(t, counting))
 	equal(t, "stdout", stdout, "+1.000s  message  id 42\n  x\n")
-	equal(t, "stderr", stderr, "* connected after the ID 41: 200 OK, HTTP/1.1, text/event-stream\n")
+	equal(t, "stderr", stderr, "* connected after the ID 41: 200 OK, HTTP/1.1, text/event-stream; charset=utf-8\n")
 }
 
 func TestTailEnds(t *testing.T) {
@@ -456,7 +464,7 @@ func TestTailInterrupted(t *testing.T) {
 	defer cancel()
 	stdout, stderr := cancelling{cancel: cancel}, bytes.Buffer{}
 	status := run(ctx, []string{"tail", serve(t, endless(core.Event{Data: "a"}))}, nil, &stdout, &stderr)
-	equal(t, "stderr", stderr.String(), connected)
+	equal(t, "stderr", stderr.String(), connectedOwn)
 	equal(t, "status", status, statusInterrupted)
 }
 

@@ -29,7 +29,7 @@ func TestProxies(t *testing.T) {
 		for _, framework := range hosts.Frameworks() {
 			t.Run(p.name+"/"+framework, func(t *testing.T) {
 				t.Parallel()
-				srv := hosts.Serve(t, framework, core.WithHeartbeat(250*time.Millisecond))
+				srv := serve(t, framework, core.WithHeartbeat(250*time.Millisecond))
 				gate := p.start(t, srv.Addr)
 				var idle []*ssetest.Stream
 				clients := make(map[string]through)
@@ -92,7 +92,7 @@ func TestProxiesCompress(t *testing.T) {
 		for _, framework := range hosts.Frameworks() {
 			t.Run(p.name+"/"+framework, func(t *testing.T) {
 				t.Parallel()
-				srv := hosts.Serve(t, framework)
+				srv := serve(t, framework)
 				gate := p.start(t, srv.Addr)
 				for _, protocol := range p.protocols {
 					t.Run(protocol, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestProxyCaddyEncodes(t *testing.T) {
 	p := proxies[slices.IndexFunc(proxies, func(p proxy) bool { return p.name == "Caddy" })]
 	encode := strings.Replace(blockOf(t, "caddyfile", 1), "gzip", "gzip\nminimum_length 1", 1)
 	p.edits = slices.Concat(p.edits, []string{"\ttls ", encode + "\n\ttls "})
-	srv := hosts.Serve(t, "net/http")
+	srv := serve(t, "net/http")
 	gate := p.start(t, srv.Addr)
 	for _, protocol := range p.protocols {
 		t.Run(protocol, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestProxiesWithoutHeartbeats(t *testing.T) {
 		for _, framework := range hosts.Frameworks() {
 			t.Run(p.name+"/"+framework, func(t *testing.T) {
 				t.Parallel()
-				srv := hosts.Serve(t, framework, core.WithHeartbeat(0))
+				srv := serve(t, framework, core.WithHeartbeat(0))
 				gate := p.start(t, srv.Addr)
 				for _, protocol := range p.protocols {
 					t.Run(protocol, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestProxiesHeartbeats(t *testing.T) {
 				if watch := unwatched[p.name]; watch != "" {
 					p.edits = slices.Concat(p.edits, []string{watch, ""})
 				}
-				srv := hosts.Serve(t, framework, core.WithHeartbeat(heartbeat))
+				srv := serve(t, framework, core.WithHeartbeat(heartbeat))
 				gate := p.start(t, srv.Addr)
 				through{srv, gate.url, programs.Client(t, gate.cert, tt.protocol)}.leavesBy(t, tt.heartbeats)
 			})
@@ -233,6 +233,13 @@ func TestProxyNginxGathers(t *testing.T) {
 			})
 		}
 	}
+}
+
+// serve serves streams without a reconnection time, which would come with the first
+// event of each.
+func serve(t *testing.T, framework string, opts ...core.Option) *hosts.Server {
+	t.Helper()
+	return hosts.Serve(t, framework, append(opts, core.WithRetry(0))...)
 }
 
 // through is a way through a proxy.

@@ -173,8 +173,7 @@ var differences = []struct {
 }
 
 // A port says what keeps proxies and caches from holding the stream. Flask does
-// not, so its users have to; the Django apps do it by hand. The charset parameter
-// has no meaning: a stream is UTF-8.
+// not, so its users have to; the Django apps do it by hand.
 func originalHeaders(t *testing.T, s *migrated) {
 	h := ssetest.Open(t, s.url+"/events").Header
 	want := http.Header{"Content-Type": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "X-Accel-Buffering": {"no"}}
@@ -186,7 +185,7 @@ func originalHeaders(t *testing.T, s *migrated) {
 
 func portHeaders(t *testing.T, s *migrated) {
 	h := ssetest.Open(t, s.url+"/events").Header
-	wantHeader(t, h, http.Header{"Content-Type": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "X-Accel-Buffering": {"no"}})
+	wantHeader(t, h, http.Header{"Content-Type": {"text/event-stream; charset=utf-8"}, "Cache-Control": {"no-cache"}, "X-Accel-Buffering": {"no"}})
 }
 
 func wantHeader(t *testing.T, got, want http.Header) {

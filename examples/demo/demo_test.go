@@ -143,20 +143,34 @@ func events(t *testing.T, base string, r request, n int) ([]core.Event, error) {
 	if got, want := res.StatusCode, http.StatusOK; got != want {
 		t.Fatalf("%s: got status %d, want %d", r.path, got, want)
 	}
-	if got, want := res.Header.Get("Content-Type"), "text/event-stream"; got != want {
+	if got, want := res.Header.Get("Content-Type"), "text/event-stream; charset=utf-8"; got != want {
 		t.Fatalf("%s: got content type %q, want %q", r.path, got, want)
 	}
 	var got []core.Event
 	for e, err := range core.Read(res.Body) {
 		if err != nil {
-			return got, err
+			return withoutRetry(t, got), err
 		}
 		if got = append(got, e); len(got) == n {
 			break
 		}
 	}
 	_ = res.Body.Close()
-	return got, nil
+	return withoutRetry(t, got), nil
+}
+
+// withoutRetry takes the reconnection time out of what has come in a response. It has to
+// be in the first event's block.
+func withoutRetry(t *testing.T, got []core.Event) []core.Event {
+	t.Helper()
+	if len(got) == 0 {
+		return nil
+	}
+	if got[0].Retry == 0 {
+		t.Errorf("got %+v first, want it with a reconnection time", got[0])
+	}
+	got[0].Retry = 0
+	return got
 }
 
 // all reads a whole stream that must end cleanly.

@@ -1,0 +1,278 @@
+package clients_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	launchdarkly "github.com/launchdarkly/eventsource"
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+	r3labs "github.com/r3labs/sse/v2"
+	tmaxmax "github.com/tmaxmax/go-sse"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/testenv"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// A form is a way to send two events, and something that is no event.
+type form struct {
+	name        string // as docs/clients.md has it
+	body        string
+	contentType string // text/event-stream; charset=utf-8 if empty
+}
+
+// The data is JSON, as some clients read nothing else.
+const one, two = "data: 1\n\n", "data: \"☃\"\n\n"
+
+var bothData = []string{"1", "\"☃\""}
+
+// forms are the ways that there are. To a reader that conforms to the standard all
+// mean the same.
+var forms = []form{
+	{name: "no charset", body: one + two, contentType: "text/event-stream"},
+	{name: "a comment and a blank line", body: ": x\n\n" + one + ": x\n\n" + two},
+	{name: "a comment", body: ": x\n" + one + ": x\n" + two},
+	{name: "at first `retry` and a blank line", body: "retry: 50\n\n" + one + two},
+	{name: "at first `retry`", body: "retry: 50\n" + one + two},
+	{name: "at last `retry` and a blank line", body: one + two + "retry: 50\n\n"},
+	{name: "at last `retry`", body: one + two + "retry: 50\n"},
+	{name: "an event `ping`", body: one + "event: ping\ndata: {}\n\n" + two},
+}
+
+// What a client makes of a form.
+const (
+	right = "right"
+	empty = "an empty event"
+	wrong = "**wrong text**"
+	loses = "**loses an event**"
+	fails = "**fails**"
+)
+
+// serveForms serves each form under its number.
+func serveForms(t *testing.T) (url string) {
+	t.Helper()
+	return ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
+		if err != nil || n >= len(forms) {
+			http.NotFound(w, r)
+			return
+		}
+		body := forms[n].body
+		// What is in front of the first event's data, for those who need something there.
+		body = strings.Replace(body, one, r.FormValue("first")+one, 1)
+		w.Header().Set("Content-Type", cmp.Or(forms[n].contentType, "text/event-stream; charset=utf-8"))
+		_, _ = io.WriteString(w, body)
+	}))
+}
+
+// A reader reads a body and returns the data of the events that its users are given.
+type reader func(ctx context.Context, url string) (got []string, err error)
+
+// readers are the clients in Go. The readers by hand are what people write.
+var readers = map[string]reader{
+	"tmaxmax/go-sse":                   readTmaxmax,
+	"launchdarkly/eventsource":         readLaunchDarkly,
+	"r3labs/sse":                       readR3labs,
+	"modelcontextprotocol/go-sdk, SSE": connectMCP,
+	"yieldsse": func(ctx context.Context, url string) (got []string, err error) {
+		res, err := get(ctx, url)
+		if err != nil {
+			return nil, err
+		}
+		defer res.Body.Close()
+		for e, err := range core.Read(res.Body) {
+			if err != nil {
+				return got, err
+			}
+			got = append(got, e.Data)
+		}
+		return got, nil
+	},
+	"by hand: splits at blank lines, takes blocks that begin with `data:`": byHand(func(body string) (got []string) {
+		for block := range strings.SplitSeq(body, "\n\n") {
+			if data, ok := strings.CutPrefix(block, "data: "); ok {
+				got = append(got, data)
+			}
+		}
+		return got
+	}),
+	"by hand: by lines, an event at each blank line": byHand(func(body string) (got []string) {
+		data := ""
+		for line := range strings.Lines(body) {
+			if value, ok := strings.CutPrefix(line, "data: "); ok {
+				data += strings.TrimSuffix(value, "\n")
+			} else if line == "\n" {
+				got, data = append(got, data), ""
+			}
+		}
+		return got
+	}),
+	"by hand: by lines, an event for each line of data": byHand(func(body string) (got []string) {
+		for line := range strings.Lines(body) {
+			if value, ok := strings.CutPrefix(line, "data: "); ok {
+				got = append(got, strings.TrimSuffix(value, "\n"))
+			}
+		}
+		return got
+	}),
+}
+
+func byHand(read func(body string) []string) reader {
+	return func(ctx context.Context, url string) ([]string, error) {
+		res, err := get(ctx, url)
+		if err != nil {
+			return nil, err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		return read(string(body)), err
+	}
+}
+
+func get(ctx context.Context, url string) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	return http.DefaultClient.Do(r)
+}
+
+func readTmaxmax(ctx context.Context, url string) (got []string, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	c := (&tmaxmax.Client{Backoff: tmaxmax.Backoff{MaxRetries: -1}}).NewConnection(r)
+	c.SubscribeToAll(func(e tmaxmax.Event) { got = append(got, e.Data) })
+	if err = c.Connect(); errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return got, err
+}
+
+func readLaunchDarkly(ctx context.Context, url string) (got []string, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	s, err := launchdarkly.SubscribeWithRequestAndOptions(r, launchdarkly.StreamOptionInitialRetry(time.Hour))
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	for {
+		select {
+		case e := <-s.Events:
+			got = append(got, e.Data())
+		case <-s.Errors: //nolint:errcheck // the end, of which it has two kinds
+			return got, nil
+		case <-ctx.Done():
+			return got, ctx.Err()
+		}
+	}
+}
+
+// readR3labs reads events with an ID, as most are that come back, because what it makes of
+// a block depends on whether there has been one.
+func readR3labs(ctx context.Context, url string) (got []string, err error) {
+	err = r3labs.NewClient(url+"?first=id:1%0A").SubscribeRawWithContext(ctx, func(e *r3labs.Event) { got = append(got, string(e.Data)) })
+	return got, err
+}
+
+// connectMCP connects, and reads no more.
+func connectMCP(ctx context.Context, url string) (got []string, err error) {
+	c, err := (&mcp.SSEClientTransport{Endpoint: url + "?first=event:endpoint%0A"}).Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return bothData, c.Close()
+}
+
+// outcome says what a client has made of a form.
+func outcome(got []string, err error) string {
+	got = slices.DeleteFunc(slices.Clone(got), func(data string) bool { return data == "{}" }) // of ping
+	switch {
+	case err != nil:
+		return fails
+	case slices.Equal(got, bothData):
+		return right
+	case slices.Contains(got, ""):
+		return empty
+	case len(got) < 2:
+		return loses
+	case len(got) == 2:
+		return wrong
+	}
+	return fmt.Sprintf("%q", got)
+}
+
+// What is no event must not look like one. The table of the document is what this finds
+// out, and the reason for what a session sends by itself.
+func TestFrames(t *testing.T) {
+	document, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := serveForms(t)
+	check := func(t *testing.T, client string, made []string) {
+		t.Helper()
+		if row := "| " + client + " | " + strings.Join(made, " | ") + " |"; !strings.Contains(string(document), row+"\n") {
+			t.Errorf("docs/clients.md has not the row\n%s", row)
+		}
+	}
+	t.Run("head", func(t *testing.T) {
+		var names []string
+		for _, f := range forms {
+			names = append(names, f.name)
+		}
+		check(t, "client", names)
+	})
+	for client, read := range readers {
+		t.Run(client, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			var made []string
+			for i := range forms {
+				made = append(made, outcome(read(ctx, fmt.Sprintf("%s/%d", url, i))))
+			}
+			check(t, client, made)
+		})
+	}
+	run := func(t *testing.T, dir string, args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), args[0], append(args[1:], url, strconv.Itoa(len(forms)))...)
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(out)) {
+			var all struct {
+				Client string     `json:"client"`
+				Got    [][]string `json:"got"`
+			}
+			if err := json.Unmarshal([]byte(line), &all); err != nil {
+				t.Fatalf("%v in %q", err, line)
+			}
+			var made []string
+			for _, got := range all.Got {
+				made = append(made, outcome(got, nil))
+			}
+			check(t, all.Client, made)
+		}
+	}
+	t.Run("npm", func(t *testing.T) { run(t, npm(t), testenv.Program(t, "node"), "forms.js") })
+	t.Run("Python", func(t *testing.T) { run(t, "testdata", withRequests(t), "forms.py") })
+}
