@@ -204,7 +204,7 @@ func (r *trial) request() (head string, body []string) {
 	size := map[string]int{bodyWhole: 1000, bodyLate: 5000, bodyLong: 1_200_000, bodyStalls: stallSize}[r.Client.Body]
 	switch {
 	case r.Client.Method != http.MethodPost:
-	case r.Client.Chunked && !r.HTTP10:
+	case r.chunked():
 		b.WriteString("Transfer-Encoding: chunked\r\n")
 		for part := range 5 {
 			end := ""
@@ -233,7 +233,7 @@ func (r *trial) send(c *wireEnd, front string) error {
 	if r.Client.Body != bodyLate && r.Client.Body != bodyLong && len(tail) < 10_000 {
 		all := strings.Join(body, "")
 		if r.stalls() {
-			all = all[:r.Client.Cut]
+			all = all[:r.cut()]
 		}
 		_, err := io.WriteString(c, front+head+all+tail)
 		if r.stalls() {

@@ -218,6 +218,18 @@ func (p *plan) hurriedAtEnd() bool { return 0 < p.ServerTimeout && p.ServerTimeo
 // stalls reports whether the response waits for a body that does not come.
 func (p *plan) stalls() bool { return p.Client.Body == bodyStalls && !p.http2() }
 
+// chunked reports whether the request's body is.
+func (p *plan) chunked() bool { return p.Client.Chunked && !p.HTTP10 }
+
+// cut returns how many bytes of its body a client sends that stalls. Of one that is not
+// chunked, fasthttp reads the first 8 KiB before it runs a handler.
+func (p *plan) cut() int {
+	if p.chunked() {
+		return p.Client.Cut
+	}
+	return max(p.Client.Cut, stallSize/2)
+}
+
 // phrases are steps that seldom come together by chance.
 var phrases = [][]string{
 	{doYield, doYield, doSeen},
@@ -253,9 +265,6 @@ func newClient(r *rand.Rand, protocol Protocol) client {
 		if c.Body == bodyStalls {
 			c.ViewRead = false // that is its own affair
 			c.Cut = 1 + r.IntN(stallSize-1)
-			if !c.Chunked { // fasthttp reads the first 8 KiB before it runs a handler
-				c.Cut = max(c.Cut, stallSize/2)
-			}
 		}
 	}
 	if r.IntN(4) == 0 {
