@@ -4,20 +4,34 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"time"
 )
 
-// fail ends the session with the stream's failure, of which the first one counts.
-// The session's mu is held.
+// fail ends the session with what its stream has failed with. If something else ends it at
+// the same moment, that is the cause, and the error came late. A panic never does. The
+// session's mu is held.
 func (s *Session) fail(err error) {
-	if s.failure == nil {
-		s.failure = err
-	}
-	s.failed = s.failed || s.ctx.Err() == nil
+	alive := s.ctx.Err() == nil
 	s.end(err)
+	_, panicked := err.(*PanicError) //nolint:errorlint // the very one
+	switch {
+	case alive && identical(context.Cause(s.ctx), err):
+		s.failure, s.failed = err, true
+	case s.failure != nil:
+	case panicked:
+		s.failure = err
+	default:
+		s.late = err
+	}
 }
 
-// panicked is fail for a panic, which counts even when the context has ended.
+func identical(a, b error) bool {
+	v := reflect.ValueOf(a)
+	return v.Type() == reflect.TypeOf(b) && (!v.Comparable() || a == b) //nolint:errorlint // the very one
+}
+
+// panicked is fail for a panic.
 func (s *Session) panicked(err *PanicError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -70,7 +70,7 @@ type Session struct {
 	lost    error         // what the last write failed with
 	failure error         // the generator's
 	cause   error         // what had ended the context when the generator was done; nil if nothing or the failure had
-	late    error         // what the generator failed with once the context had ended
+	late    error         // what the generator failed with once something else had ended the context
 	events  int
 	sent    int64
 

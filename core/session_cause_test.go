@@ -247,3 +247,39 @@ func TestWindowLongerThanHeartbeat(t *testing.T) {
 		})
 	})
 }
+
+// Something else ends the session while its stream fails. One of them is the cause, to
+// the context as to the observer, and only the failure breaks the response.
+func TestFailureAndAnotherEnd(t *testing.T) {
+	const tries = 20_000
+	failures := 0
+	for range tries {
+		var end core.Summary
+		var cause error
+		s, err := core.NewSession(t.Context(), "", core.WithHeartbeat(0), core.WithObserver(core.Observer{
+			Closed: func(ctx context.Context, sum core.Summary) { end, cause = sum, context.Cause(ctx) },
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			<-begun
+			s.ClientGone()
+		}()
+		err = s.Serve(nowhere{}, func(yield func(core.Event, error) bool) {
+			close(begun)
+			yield(core.Event{}, errGenerator)
+		})
+		<-ended
+		switch {
+		case err == errGenerator && end.Err == err && end.Cause == nil && cause == err:
+			failures++
+		case err == nil && end.Cause == core.ErrClientGone && cause == end.Cause: // the failure came late
+		default:
+			t.Fatalf("got the error %v, the cause %v, and the context's cause %v from a Serve that returned %v", end.Err, end.Cause, cause, err)
+		}
+	}
+	t.Logf("the failure came first in %d of %d", failures, tries)
+}
