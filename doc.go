@@ -1,14 +1,33 @@
-// Package yieldsse is the top of a module for Server-Sent Events: a view returns
-// a generator, and each event that it yields reaches the client at once.
+// Package yieldsse is the root of a module for Server-Sent Events: a handler
+// returns a generator, and each event that it yields goes to the client at once.
 //
-// There is no code here. The packages below are one for each host, with the same
-// two names, and the one that they share:
+// The package itself is empty. To send a stream, import core and the package of
+// your framework:
 //
-//   - [github.com/yieldsse/yieldsse/ginsse] for gin
-//   - [github.com/yieldsse/yieldsse/echosse] for echo
-//   - [github.com/yieldsse/yieldsse/fibersse] for fiber
-//   - [github.com/yieldsse/yieldsse/nethttpsse] for net/http and all that builds
-//     on it
-//   - [github.com/yieldsse/yieldsse/core]: events, streams, options, groups
-//   - [github.com/yieldsse/yieldsse/ssetest]: tests of streams
+//   - [github.com/yieldsse/yieldsse/core]: events, streams, options, groups, and the
+//     parser
+//   - [github.com/yieldsse/yieldsse/ginsse]: views and handlers for gin
+//   - [github.com/yieldsse/yieldsse/echosse]: for echo v4
+//   - [github.com/yieldsse/yieldsse/fibersse]: for fiber v2
+//   - [github.com/yieldsse/yieldsse/nethttpsse]: for net/http, and for frameworks that
+//     build on it
+//
+// To send events to many clients:
+//
+//   - [github.com/yieldsse/yieldsse/hub]: topics, with replay for clients that come
+//     back
+//   - [github.com/yieldsse/yieldsse/hub/redislog]: a hub on many machines, with Redis;
+//     a separate module
+//   - [github.com/yieldsse/yieldsse/hub/natslog]: the same with NATS; a separate module
+//   - [github.com/yieldsse/yieldsse/hub/hubtest]: the test suite for authors of logs
+//
+// To read streams and to test them:
+//
+//   - [github.com/yieldsse/yieldsse/client]: an EventSource for Go
+//   - [github.com/yieldsse/yieldsse/cmd/yieldsse]: a command that shows a stream, finds
+//     out what is wrong with it, and measures it
+//   - [github.com/yieldsse/yieldsse/ssetest]: tests of your streams, and the test suite
+//     for authors of adapters
+//
+// The README and the pages in docs describe all of it by subject.
 package yieldsse

@@ -42,19 +42,20 @@ import (
 //   - An HTML comment that begins with "<!-- go" is a block that readers do not
 //     see: it declares what the others need and do not say.
 var imports = map[string]string{
-	"context": "context",
-	"errors":  "errors",
-	"fmt":     "fmt",
-	"http":    "net/http",
-	"iter":    "iter",
-	"log":     "log",
-	"net":     "net",
-	"os":      "os",
-	"slog":    "log/slog",
-	"strconv": "strconv",
-	"syscall": "syscall",
-	"testing": "testing",
-	"time":    "time",
+	"context":  "context",
+	"errors":   "errors",
+	"fmt":      "fmt",
+	"http":     "net/http",
+	"iter":     "iter",
+	"log":      "log",
+	"net":      "net",
+	"os":       "os",
+	"slog":     "log/slog",
+	"strconv":  "strconv",
+	"syscall":  "syscall",
+	"synctest": "testing/synctest",
+	"testing":  "testing",
+	"time":     "time",
 
 	"echo":  "github.com/labstack/echo/v4",
 	"fiber": "github.com/gofiber/fiber/v2",
@@ -80,20 +81,36 @@ var imports = map[string]string{
 
 const module = "github.com/yieldsse/yieldsse"
 
-// documents returns the texts of the documents, by their paths.
+// documents returns the texts of all documents of the repository, by their paths.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	docs := map[string]string{}
-	for _, pattern := range []string{"*.md", "docs/*.md"} {
-		names, err := fs.Glob(repository(t).FS(), pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range names {
-			docs[name] = read(t, name)
-		}
+	for _, name := range files(t, ".md") {
+		docs[name] = read(t, name)
 	}
 	return docs
+}
+
+// files returns the paths of the repository's files whose names end with suffix.
+func files(t *testing.T, suffix string) []string {
+	t.Helper()
+	var names []string
+	err := fs.WalkDir(repository(t).FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		base := path.Base(name)
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (base == "node_modules" || base == "testdata" || strings.HasPrefix(base, ".") && name != "."):
+			return fs.SkipDir
+		case !entry.IsDir() && strings.HasSuffix(name, suffix):
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
 
 func read(t *testing.T, name string) string {
@@ -302,20 +319,102 @@ func exportsFor(ctx context.Context, files []*ast.File) (func(path string) (io.R
 	}, nil
 }
 
-// Links between the files of the repository lead somewhere.
+// Links between the files of the repository lead somewhere, and so do those to a
+// heading.
 func TestLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)|(?:src|href)="([^"#]+)`)
-	for doc, text := range documents(t) {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			target := m[1] + m[2]
-			if strings.Contains(target, "://") {
-				continue
-			}
-			if _, err := repository(t).Stat(path.Join(path.Dir(doc), target)); err != nil {
-				t.Errorf("%s: link to %s: %v", doc, target, err)
-			}
+	docs := documents(t)
+	for doc, text := range docs {
+		for _, fault := range brokenLinks(doc, text, docs, func(name string) error {
+			_, err := repository(t).Stat(name)
+			return err
+		}) {
+			t.Error(fault)
 		}
 	}
+}
+
+func TestLinkCheckFindsFaults(t *testing.T) {
+	docs := map[string]string{"docs/a.md": "# One's `x.y`\n\n```sh\n# no heading\n```\n\n## Two, three\n"}
+	stat := func(name string) error {
+		if docs[name] == "" {
+			return fs.ErrNotExist
+		}
+		return nil
+	}
+	tests := []struct{ link, want string }{
+		{"[a](docs/a.md)", ""},
+		{"[a](docs/a.md#ones-xy)", ""},
+		{"[a](docs/a.md#two-three)", ""},
+		{`<img src="docs/a.md">`, ""},
+		{"[a](https://example.com/b.md#c)", ""},
+		{"[a](#here)", "README.md: link to #here: README.md has no such heading"},
+		{"[a](docs/b.md)", "README.md: link to docs/b.md: file does not exist"},
+		{`<img src="docs/b.svg">`, "README.md: link to docs/b.svg: file does not exist"},
+		{"[a](docs/a.md#no-heading)", "README.md: link to docs/a.md#no-heading: docs/a.md has no such heading"},
+	}
+	for _, tt := range tests {
+		got := ""
+		if err := errors.Join(brokenLinks("README.md", tt.link, docs, stat)...); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("faults of %s: got %q, want %q", tt.link, got, tt.want)
+		}
+	}
+}
+
+var linkTarget = regexp.MustCompile(`\]\(([^)\s]+)[^)]*\)|(?:src|srcset|href)="([^"]+)`)
+
+func brokenLinks(doc, text string, docs map[string]string, stat func(name string) error) []error {
+	var faults []error
+	for _, m := range linkTarget.FindAllStringSubmatch(strings.Join(prose(text), "\n"), -1) {
+		link := m[1] + m[2]
+		if strings.Contains(link, "://") {
+			continue
+		}
+		target, heading, hasHeading := strings.Cut(link, "#")
+		name := doc
+		if target != "" {
+			name = path.Join(path.Dir(doc), target)
+			if err := stat(name); err != nil {
+				faults = append(faults, fmt.Errorf("%s: link to %s: %w", doc, link, err))
+				continue
+			}
+		}
+		if hasHeading && !slices.Contains(headings(docs[name]), heading) {
+			faults = append(faults, fmt.Errorf("%s: link to %s: %s has no such heading", doc, link, name))
+		}
+	}
+	return faults
+}
+
+// headings returns the names by which links lead to the headings of a document.
+func headings(text string) []string {
+	dropped := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	var names []string
+	for _, line := range prose(text) {
+		if title := strings.TrimLeft(line, "#"); title != line && strings.HasPrefix(title, " ") {
+			name := dropped.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), "")
+			names = append(names, strings.ReplaceAll(name, " ", "-"))
+		}
+	}
+	return names
+}
+
+// prose returns the lines of a document, with those of its blocks of code empty.
+func prose(text string) []string {
+	lines := strings.Split(text, "\n")
+	code := false
+	for i, line := range lines {
+		fence := strings.HasPrefix(strings.TrimSpace(line), "```")
+		if fence {
+			code = !code
+		}
+		if code || fence {
+			lines[i] = ""
+		}
+	}
+	return lines
 }
 
 // No document has a placeholder left: a line of its own, in capitals, where text
@@ -323,12 +422,8 @@ func TestLinks(t *testing.T) {
 func TestPlaceholders(t *testing.T) {
 	left := regexp.MustCompile(`^\s*[A-Z][A-Z_]+\s*$`)
 	for doc, text := range documents(t) {
-		code := false
-		for i, line := range strings.Split(text, "\n") {
-			if strings.HasPrefix(strings.TrimSpace(line), "```") {
-				code = !code
-			}
-			if !code && left.MatchString(line) {
+		for i, line := range prose(text) {
+			if left.MatchString(line) {
 				t.Errorf("%s:%d: %q is a placeholder", doc, i+1, line)
 			}
 		}
@@ -336,20 +431,103 @@ func TestPlaceholders(t *testing.T) {
 }
 
 // The tables of options have a row for each option that there is, and no other.
-func TestOptionsTable(t *testing.T) {
-	names := func(re, text string) []string {
-		var all []string
-		for _, m := range regexp.MustCompile(re).FindAllStringSubmatch(text, -1) {
-			all = append(all, m[1])
-		}
-		slices.Sort(all)
-		return all
-	}
-	for _, pkg := range []string{"client", "core", "hub"} {
-		got := names("(?m)^\\| `"+pkg+"\\.(With\\w+)\\(", read(t, "README.md"))
-		want := names(`(?m)^func (With\w+)\(.*\) Option \{$`, read(t, pkg+"/options.go"))
+func TestOptionsTables(t *testing.T) {
+	for pkg, doc := range map[string]string{
+		"core":         "docs/options.md",
+		"hub":          "docs/hub.md",
+		"client":       "docs/reading.md",
+		"hub/redislog": "docs/cluster.md",
+		"hub/natslog":  "docs/cluster.md",
+	} {
+		got := matches("(?m)^\\| `"+path.Base(pkg)+"\\.(With\\w+)\\(", read(t, doc))
+		want := matches(`(?m)^func (With\w+)\(.*\) Option \{$`, read(t, pkg+"/options.go"))
 		if len(want) == 0 || !slices.Equal(got, want) {
-			t.Errorf("options of %s in README.md: got %q, want %q", pkg, got, want)
+			t.Errorf("options of %s in %s: got %q, want %q", pkg, doc, got, want)
 		}
 	}
+}
+
+// matches returns what the group of re matches, in order of the alphabet.
+func matches(re, text string) []string {
+	var all []string
+	for _, m := range regexp.MustCompile(re).FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
+	slices.Sort(all)
+	return all
+}
+
+// The README is short, because the rest has pages of its own, and the index of
+// these pages has all of them.
+func TestFrontPages(t *testing.T) {
+	const most = 200
+	if n := strings.Count(read(t, "README.md"), "\n"); n > most {
+		t.Errorf("README.md has %d lines: move some to a page in docs, so that it has %d or fewer", n, most)
+	}
+	got := matches(`\]\((\w+\.md)\)`, read(t, "docs/README.md"))
+	var want []string
+	for _, name := range files(t, ".md") {
+		if page := path.Base(name); path.Dir(name) == "docs" && page != "README.md" {
+			want = append(want, page)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("pages in docs/README.md: got %q, want %q", got, want)
+	}
+}
+
+// The README and the package documentation at the top name each package and command
+// that is there for users.
+func TestPackagesAreNamed(t *testing.T) {
+	readme, doc := read(t, "README.md"), read(t, "doc.go")
+	var dirs []string
+	for _, name := range files(t, ".go") {
+		dir := path.Dir(name)
+		top, _, _ := strings.Cut(dir, "/")
+		if dir == "." || strings.HasSuffix(name, "_test.go") || strings.Contains("/"+dir+"/", "/internal/") ||
+			slices.Contains([]string{"bench", "e2e", "examples"}, top) {
+			continue
+		}
+		dirs = append(dirs, dir)
+	}
+	for _, dir := range slices.Compact(dirs) {
+		if !strings.Contains(readme, "]("+dir+")") {
+			t.Errorf("README.md has no link to the package %s: add it to the table", dir)
+		}
+		if !strings.Contains(doc, "["+module+"/"+dir+"]") {
+			t.Errorf("doc.go has no link to the package %s: add it to the list", dir)
+		}
+	}
+	if len(dirs) == 0 {
+		t.Error("found no package")
+	}
+}
+
+// The README's numbers are those of the tables that they link to.
+func TestNumbers(t *testing.T) {
+	const nonbreaking = "\u00a0"
+	performance := strings.ReplaceAll(read(t, "docs/performance.md"), nonbreaking, " ")
+	rows := regexp.MustCompile(`(?m)^\| \[.*\]\(docs/performance\.md#(.*)\) \| (.*) \| (.*) \|$`).FindAllStringSubmatch(read(t, "README.md"), -1)
+	if len(rows) == 0 {
+		t.Fatal("README.md has no row with numbers and a link to docs/performance.md")
+	}
+	for _, row := range rows {
+		table := section(performance, row[1])
+		for side, number := range map[string]string{"yieldsse hub, detached": row[2], "tutorial hub": row[3]} {
+			if want := "| " + side + " | " + number + " |"; !strings.Contains(table, want) {
+				t.Errorf("docs/performance.md, #%s: no row begins with %q, as README.md says", row[1], want)
+			}
+		}
+	}
+}
+
+// section returns the part of a document that is below a heading.
+func section(text, heading string) string {
+	_, text, _ = strings.Cut(text, "\n")
+	for _, part := range regexp.MustCompile(`(?m)^#+ `).Split(text, -1) {
+		if slices.Equal(headings("# " + part)[:1], []string{heading}) {
+			return part
+		}
+	}
+	return ""
 }
