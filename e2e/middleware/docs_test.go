@@ -14,23 +14,23 @@ const docsFile = "../../docs/middlewares.md"
 
 const docsHead = `# Middlewares
 
-This page is made from the tests in [e2e/middleware](../e2e/middleware), which run each of these with real servers and clients: on HTTP/1.1 and, except on fiber,
-HTTP/2, with the handler and with ` + "`core.WithDetach`" + `. ` + "`go test -run TestDocs -update`" + ` there writes it.
+This page is made from the tests in [e2e/middleware](../e2e/middleware). They run each of these set-ups with real servers and clients: on HTTP/1.1 and,
+except on fiber, on HTTP/2; in the handler and with ` + "`core.WithDetach`" + `. To write the page again, run ` + "`go test -run TestDocs -update`" + ` there.
 
-- **flows**: the headers arrive at once and each event before the next one is made, also beyond the server's ` + "`WriteTimeout`" + `. The body is what was
-  sent and ends cleanly. A failure breaks it. The client's leaving is noticed, and a shutdown ends it.
+- **flows**: the headers arrive at once, and each event before the next one is made, also beyond the server's ` + "`WriteTimeout`" + `. The body is what was
+  sent, and ends cleanly. A failure breaks it off. The server notices when the client leaves, and a shutdown ends the stream.
 - **flows, compressed**: the same, compressed. Such a stream is not detached.
-- **refused**: the client gets 500 with an error that names the writer. Take the route out of the middleware.
-- **broken**: the middleware holds the stream back when its headers are out already. The response is broken with the first flush that brings nothing, which
-  is an event's or a heartbeat's, and the server's log or the framework's errors name the writer.
-- **kept**: the first stream flows, and later requests get what has come of it, at once and as if it were whole, until the cache forgets it. No view runs
+- **refused**: the client gets 500, with an error that names the writer. Move the route out of the middleware.
+- **broken**: the middleware holds the stream back after its headers have been sent. The first flush that sends nothing, of an event or a heartbeat,
+  breaks the response, and the server's log or the framework's errors name the writer.
+- **kept**: the first stream flows. Later requests get what it has sent so far, at once and as if it were whole, until the cache forgets it. No view runs
   for them.
 
-A middleware that is not here is one of these as well. Most that count, log or trace flow, and so do compressors that heed ` + "`Flush`" + `. What
-gathers the response is refused or broken.
+A middleware that is not listed does one of these too. Most of those that count, log or trace flow, and so do compressors that obey ` + "`Flush`" + `. A middleware
+that buffers the response is refused or broken.
 
-**Do not put a response cache before a stream.** A writer that keeps a copy for later looks like one that keeps it for a log, so it cannot be refused. These
-caches do not heed ` + "`Cache-Control`" + ` either. Register the route outside of them.
+**Do not put a response cache in front of a stream.** A writer that keeps a copy for later looks like one that keeps it for a log, so it cannot be refused. These
+caches ignore ` + "`Cache-Control`" + ` as well. Register the route outside of them.
 `
 
 func TestDocs(t *testing.T) {
