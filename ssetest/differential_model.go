@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -360,9 +361,11 @@ func (r *trial) opens() bool {
 }
 
 // mayReset reports whether the host may reset a connection on which it has left
-// something unread: net/http does when it shuts down.
+// something unread: net/http does when it shuts down, and on HTTP/2 if the client goes on
+// for more than a second.
 func (r *trial) mayReset() bool {
-	return r.Client.wordy() && r.has(doShutdownServer) && !r.mount.HoldsAnswers && !r.leavesHandler()
+	wordy := r.Client.wordy() && !r.leavesHandler() || r.http2() && errors.Is(r.how, syscall.ECONNRESET)
+	return wordy && r.has(doShutdownServer) && !r.mount.HoldsAnswers
 }
 
 // cameToEnd reports whether the program has, and the client has all of it.
