@@ -1,6 +1,7 @@
 package nethttpsse_test
 
 import (
+	"bufio"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -73,6 +74,43 @@ func (p private) Header() http.Header         { return p.below.Header() }
 func (p private) WriteHeader(status int)      { p.below.WriteHeader(status) }
 func (p private) Write(b []byte) (int, error) { return p.below.Write(b) }
 func (p private) Flush()                      { p.below.(http.Flusher).Flush() }
+
+// A tail keeps the end of what it gets, which may be the begin of what it looks for.
+type tail struct {
+	http.ResponseWriter
+
+	kept []byte
+}
+
+func (t *tail) Unwrap() http.ResponseWriter { return t.ResponseWriter }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if n := len(t.kept) - len("</body"); n > 0 {
+		if _, err := t.ResponseWriter.Write(t.kept[:n]); err != nil {
+			return 0, err
+		}
+		t.kept = append(t.kept[:0], t.kept[n:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) Flush() { t.ResponseWriter.(http.Flusher).Flush() }
+
+// A buffered gathers what it gets in front of a compressor, and flushes that alone.
+type buffered struct {
+	http.ResponseWriter
+
+	buf *bufio.Writer
+	zip *gzip.Writer
+}
+
+func (b *buffered) Write(p []byte) (int, error) { return b.buf.Write(p) }
+
+func (b *buffered) Flush() {
+	_ = b.zip.Flush()
+	b.ResponseWriter.(http.Flusher).Flush()
+}
 
 // A lazy says that it has flushed.
 type lazy struct{ logger }
@@ -149,6 +187,9 @@ func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.
 	})
 }
 
+// What a middleware says of the body that it makes is not so of a refusal.
+var announced = []string{"Content-Encoding", "Trailer", "Etag"}
+
 // If this fails with a new release of Go, the fields of the servers' writers have other
 // names than meterOf knows, and nobody notices a writer that holds a stream back.
 //
@@ -163,6 +204,13 @@ func TestHeldBack(t *testing.T) {
 		names   string
 	}{
 		{"a Flush that does nothing", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			k := &keeper{ResponseWriter: w}
+			return k, k.finish
+		}, refused, "a *nethttpsse_test.keeper holds the stream back"},
+		{"and what it has announced", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			for _, name := range announced {
+				w.Header().Set(name, "gzip")
+			}
 			k := &keeper{ResponseWriter: w}
 			return k, k.finish
 		}, refused, "a *nethttpsse_test.keeper holds the stream back"},
@@ -182,6 +230,16 @@ func TestHeldBack(t *testing.T) {
 			e := &early{keeper{ResponseWriter: w}}
 			return e, e.finish
 		}, broken, "a *nethttpsse_test.early holds the stream back"},
+		{"the end of each event", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			k := &tail{ResponseWriter: w}
+			return k, func() { _, _ = w.Write(k.kept) }
+		}, broken, "a *nethttpsse_test.tail holds the stream back"},
+		{"in front of a compressor", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+			w.Header().Set("Content-Encoding", "gzip")
+			zip := gzip.NewWriter(w)
+			b := &buffered{w, bufio.NewWriter(zip), zip}
+			return b, func() { _, _ = b.buf.Flush(), zip.Close() }
+		}, broken, "a *nethttpsse_test.buffered holds the stream back"},
 		{"the first bytes are out", func(w http.ResponseWriter) (http.ResponseWriter, func()) {
 			w.Header().Set("Content-Encoding", "gzip")
 			zip := gzip.NewWriter(w)
@@ -202,6 +260,11 @@ func TestHeldBack(t *testing.T) {
 						if got := got.Header.Get("Content-Type"); got != "text/plain; charset=utf-8" {
 							t.Errorf("got content type %q of a refusal", got)
 						}
+						for _, name := range announced {
+							if got := got.Header.Get(name); got != "" {
+								t.Errorf("got %s %q of a refusal", name, got)
+							}
+						}
 						return
 					}
 					if !got.Broken {
@@ -215,6 +278,56 @@ func TestHeldBack(t *testing.T) {
 }
 
 // The observer is told what has ended the stream, and that no event was sent.
+// A compressor makes little of an event that it has had before, and that is enough.
+func TestCompressedAgain(t *testing.T) {
+	for _, level := range []int{gzip.NoCompression, gzip.BestSpeed, gzip.DefaultCompression, gzip.BestCompression, gzip.HuffmanOnly} {
+		t.Run(fmt.Sprint("level ", level), func(t *testing.T) {
+			const events = 300
+			compressor := func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+				w.Header().Set("Content-Encoding", "gzip")
+				zip, err := gzip.NewWriterLevel(w, level)
+				if err != nil {
+					t.Error(err)
+				}
+				return &zipped{w, zip}, func() { _ = zip.Close() }
+			}
+			handler := nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
+				return func(yield func(core.Event, error) bool) {
+					for range events {
+						if !yield(core.Event{Data: "x"}, nil) {
+							return
+						}
+					}
+				}
+			}, core.WithFlushWindow(0))
+			askEach(t, wrapping(compressor).around(handler), func(t *testing.T, got hosttest.Answer, log *logbook) {
+				zip, err := gzip.NewReader(strings.NewReader(got.Body))
+				if err != nil {
+					t.Fatalf("%v, and the log says %s", err, log)
+				}
+				text, err := io.ReadAll(zip)
+				if n := strings.Count(string(text), "data: x\n\n"); n != events || err != nil || got.Broken {
+					t.Errorf("got %d events, %v, broken %t, want %d, and the log says %s", n, err, got.Broken, events, log)
+				}
+			})
+		})
+	}
+}
+
+// A zipped flushes its compressor, and the writer below.
+type zipped struct {
+	http.ResponseWriter
+
+	zip *gzip.Writer
+}
+
+func (z *zipped) Write(p []byte) (int, error) { return z.zip.Write(p) } //nolint:wrapcheck // as it is
+
+func (z *zipped) Flush() {
+	_ = z.zip.Flush()
+	z.ResponseWriter.(http.Flusher).Flush()
+}
+
 func TestHeldBackIsObserved(t *testing.T) {
 	ends := make(chan core.Summary, 1)
 	observer := core.Observer{Closed: func(_ context.Context, end core.Summary) { ends <- end }}
