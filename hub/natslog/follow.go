@@ -132,6 +132,13 @@ func (f *follower) run(ctx context.Context) error {
 		return err
 	}
 	defer l.release(c.subscription, c.lost)
+	// While begin looked, or since, the server may have come back with another stream.
+	switch s, err := l.look(ctx, l.follows); {
+	case err != nil:
+		return err
+	case s.epoch != f.epoch:
+		return errBegunAnew
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	clock := time.NewTicker(beat)

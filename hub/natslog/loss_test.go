@@ -322,3 +322,32 @@ func TestPublishToAnotherStream(t *testing.T) {
 		t.Errorf("got the ID %q, want one of the epoch of %q, and not of %q", id, anew[0], before[0])
 	}
 }
+
+// The stream is replaced when the follower has looked at it, and before it has a consumer.
+func TestReplacedBeforeFollowed(t *testing.T) {
+	t.Parallel()
+	url, s := run(t, server.Options{JetStream: true}).ClientURL(), new(sieve)
+	js := connect(t, url)
+	l := natslog.New(connect(t, url, nats.SetCustomDialer(s)), "events")
+	ids := publish(t, l, 1, 3)
+	replaced := false
+	s.mu.Lock()
+	s.drops = func(message []byte) bool {
+		if !replaced && bytes.Contains(message, []byte("stream_info_response")) {
+			replaced = true
+			if err := js.DeleteStream(within(t, patience), "events"); err != nil {
+				t.Error(err)
+			}
+			last(t, natslog.New(js, "events")) // makes another one
+		}
+		return false
+	}
+	s.mu.Unlock()
+	if err := follow(t, l, ids[2]).fails(); err == nil || !strings.Contains(err.Error(), "the stream has begun anew") {
+		t.Errorf("got %v, want that the stream has begun anew", err)
+	}
+	f := follow(t, l, ids[2])
+	f.want("gap")
+	publish(t, l, 4, 4)
+	f.want("4")
+}
