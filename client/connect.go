@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/mediatype"
 )
 
 const (
 	lastEventID = "Last-Event-ID"
-	mediaType   = "text/event-stream"
 
 	// A connection that has lasted so long is a healthy one, whatever it brought.
 	healthyAge = 30 * time.Second
@@ -93,7 +93,7 @@ func (s *stream) request(ctx context.Context, body io.ReadCloser) *http.Request 
 		req.Header = http.Header{}
 	}
 	for _, h := range [][2]string{
-		{"Accept", mediaType},
+		{"Accept", mediatype.EventStream},
 		{"Accept-Encoding", "identity"}, // a compressor would hold events back
 		{"Cache-Control", "no-cache"},
 	} {
@@ -113,12 +113,6 @@ func legal(value string) bool {
 	return !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F })
 }
 
-// token reports whether s can be a method or the name of a header.
-func token(s string) bool {
-	const chars = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	return s != "" && strings.Trim(s, chars) == ""
-}
-
 // inspect returns what keeps a response from being a stream.
 func inspect(res *http.Response) error {
 	if res.StatusCode == http.StatusNoContent {
@@ -127,7 +121,7 @@ func inspect(res *http.Response) error {
 	if res.StatusCode != http.StatusOK {
 		return refuse(res, ErrStatus, "%s", status(res))
 	}
-	if !isEventStream(res.Header) {
+	if kind, _ := mediatype.Of(res.Header.Values("Content-Type")); kind != mediatype.EventStream {
 		return refuse(res, ErrMediaType, "Content-Type is %q", strings.Join(res.Header.Values("Content-Type"), ", "))
 	}
 	if coding := res.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
@@ -138,20 +132,6 @@ func inspect(res *http.Response) error {
 
 func status(res *http.Response) string {
 	return fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))
-}
-
-// isEventStream reports whether the last Content-Type that is one is that of event
-// streams: as Fetch has it, several fields, or values in one, are one list.
-func isEventStream(h http.Header) bool {
-	last := ""
-	for value := range strings.SplitSeq(strings.Join(h.Values("Content-Type"), ","), ",") {
-		name, _, _ := strings.Cut(value, ";")
-		name = strings.TrimSpace(name)
-		if kind, sub, ok := strings.Cut(name, "/"); ok && token(kind) && token(sub) && name != "*/*" {
-			last = name
-		}
-	}
-	return strings.EqualFold(last, mediaType)
 }
 
 // rest reads the body of a refusal, which may be slow, or have no end.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/mediatype"
 )
 
 // Stream sends req and yields the events of the response, and those of the
@@ -82,7 +83,7 @@ func check(req *http.Request, c *config) error {
 		return errors.New("client: the request has a Body and no GetBody, so it cannot be sent again: set GetBody, or use WithOnce")
 	case !legal(c.lastEventID):
 		return fmt.Errorf("client: the last event ID %q holds control characters, which no header can carry", c.lastEventID)
-	case req.Method != "" && !token(req.Method):
+	case req.Method != "" && !mediatype.Token(req.Method):
 		return fmt.Errorf("client: the request's method %q is not a valid one", req.Method)
 	case !legal(strings.ReplaceAll(req.URL.RequestURI(), "\t", "\n")): // no tab either
 		return errors.New("client: the request's URL holds control characters: escape them")
@@ -97,7 +98,7 @@ func check(req *http.Request, c *config) error {
 // may be a secret.
 func checkFields(kind string, fields http.Header) error {
 	for name, values := range fields {
-		if !token(name) {
+		if !mediatype.Token(name) {
 			return fmt.Errorf("client: the request's %s name %q is not a valid one", kind, name)
 		}
 		if slices.ContainsFunc(values, func(v string) bool { return !legal(v) }) {

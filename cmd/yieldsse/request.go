@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/yieldsse/yieldsse/client"
+	"github.com/yieldsse/yieldsse/internal/mediatype"
 )
 
 // requestFlags say what to send. All commands have them.
@@ -71,7 +72,7 @@ func (f *requestFlags) request(ctx context.Context, address string) (*http.Reque
 	hasBody := f.flags.Changed("data") // even if it is empty
 	method := f.method
 	switch {
-	case method != "" && !token(method):
+	case method != "" && !mediatype.Token(method):
 		return nil, usageError("-X %q is no method: it must be like GET or POST", method)
 	case method != "":
 	case hasBody:
@@ -135,7 +136,7 @@ func (f *requestFlags) setHeaders(req *http.Request) error {
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, ":")
 		value = strings.TrimSpace(value)
-		if !ok || !token(name) || strings.ContainsFunc(value, control) {
+		if !ok || !mediatype.Token(name) || strings.ContainsFunc(value, control) {
 			return usageError("-H %q is no header: it must be like \"Name: value\"", h)
 		}
 		if strings.EqualFold(name, "Host") {
@@ -146,13 +147,6 @@ func (f *requestFlags) setHeaders(req *http.Request) error {
 	}
 	maps.Copy(req.Header, seen)
 	return nil
-}
-
-// token reports whether s can be the name of a header.
-func token(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r >= 0x7F || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
 }
 
 func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }

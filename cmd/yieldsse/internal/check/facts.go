@@ -2,10 +2,11 @@ package check
 
 import (
 	"hash/maphash"
-	"mime"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/yieldsse/yieldsse/internal/mediatype"
 )
 
 // Facts are what was seen. The subjects judge them.
@@ -152,21 +153,8 @@ func (e *Exchange) isStream() bool {
 }
 
 func isEventStream(h http.Header) bool {
-	kind, _ := mediaTypeOf(h)
-	return kind == "text/event-stream"
-}
-
-// mediaTypeOf returns the last Content-Type that is one, as Fetch has it, and how
-// many there are.
-func mediaTypeOf(h http.Header) (kind string, n int) {
-	for value := range strings.SplitSeq(strings.Join(h.Values("Content-Type"), ","), ",") {
-		parsed, _, err := mime.ParseMediaType(value)
-		if (err == nil || parsed != "") && strings.Contains(parsed, "/") && parsed != "*/*" {
-			kind = parsed
-			n++
-		}
-	}
-	return kind, n
+	kind, _ := mediatype.Of(h.Values("Content-Type"))
+	return kind == mediatype.EventStream
 }
 
 func compressed(h http.Header) bool {

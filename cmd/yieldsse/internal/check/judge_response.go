@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
+	"github.com/yieldsse/yieldsse/internal/mediatype"
 )
 
 func reachable(f *Facts) []Finding {
@@ -70,7 +71,7 @@ func mediaType(f *Facts) []Finding {
 		return nil
 	}
 	kind := strings.Join(e.Header.Values("Content-Type"), ", ")
-	_, n := mediaTypeOf(e.Header)
+	_, n := mediatype.Of(e.Header.Values("Content-Type"))
 	switch {
 	case isEventStream(e.Header) && n > 1:
 		return one(Warning, kind, "a browser takes the last of several types, other clients the first",
