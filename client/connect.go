@@ -89,6 +89,7 @@ func (s *stream) exchange(ctx context.Context, req *http.Request, cancel context
 func (s *stream) request(ctx context.Context, body io.ReadCloser) *http.Request {
 	req := s.req.Clone(ctx)
 	req.Body = body
+	req.Close = req.Close || s.dead // whatever is around the transport, it uses that connection no more
 	if req.Header == nil {
 		req.Header = http.Header{}
 	}

@@ -137,6 +137,9 @@ func TestIdleTimeoutLeavesConnection(t *testing.T) {
 		{"a client whose transport is hidden", func(tr *http.Transport) []client.Option {
 			return []client.Option{client.WithHTTPClient(&http.Client{Transport: hidden{tr}})}
 		}},
+		{"a client whose transport can only do requests", func(tr *http.Transport) []client.Option {
+			return []client.Option{client.WithHTTPClient(&http.Client{Transport: only{tr}})}
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ssetest.NoLeaks(t)
@@ -176,6 +179,9 @@ func TestIdleTimeoutLeavesConnection(t *testing.T) {
 		})
 	}
 }
+
+// only is a transport as one around another is, for traces or logs.
+type only struct{ http.RoundTripper }
 
 // hidden is a transport of which only the methods are known.
 type hidden struct{ http.RoundTripper }

@@ -129,9 +129,10 @@ func WithOnce(done string) Option {
 //
 // A client of [WithHTTPClient] may have an HTTP/2 connection that other requests
 // share. Giving up a request does not close it. So before the next try the idle
-// connections of that client are closed, and this one among them if nobody else
-// uses it. To leave a dead connection that many streams share, have the transport
-// send pings, which close it for all of them:
+// connections of that client are closed, and the next request has Close set, so that
+// the one after it gets another connection in any case. To leave a dead connection at
+// once that many streams share, have the transport send pings, which close it for all
+// of them:
 //
 //	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second}
 func WithIdleTimeout(d time.Duration) Option {

@@ -159,6 +159,7 @@ type stream struct {
 	yield  func(core.Event, error) bool
 
 	healthy bool // the connection has shown that the server works
+	dead    bool // the last one has not
 }
 
 // errBroken means that nothing more is yielded: yield said false, or all is there.
@@ -199,7 +200,7 @@ func (s *stream) run(ctx context.Context) error {
 			s.disconnected(err, wait)
 		}
 		sleep(ctx, wait)
-		if errors.Is(err, ErrIdle) {
+		if s.dead = errors.Is(err, ErrIdle); s.dead {
 			s.client.CloseIdleConnections() // HTTP/2 would send the next request to the same dead end
 		}
 	}
