@@ -869,3 +869,57 @@ func TestShutdownWaitsForFollower(t *testing.T) {
 		}
 	})
 }
+
+// Who is kicked is at the last event that it is to get, whatever has come since: a break
+// in the log that it meets there is told from that event on.
+func TestBreakAfterAKick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(hubtest.MemoryLog)
+		h := over(t, l)
+		s, err := core.NewSession(t.Context(), "", core.WithFlushWindow(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := &stopping{at: []string{"data: 0\n", "data: 2\n"}, goOn: make(chan struct{})}
+		ended := make(chan error, 1)
+		go func() { ended <- s.Serve(conn, h.SubscribeFrom(s.Context(), hub.Now, "a")) }()
+		synctest.Wait()
+		publish(t, h, "a", "0")
+		synctest.Wait()
+		publish(t, h, "a", "1")
+		last := publish(t, h, "a", "2")
+		h.Kick("a")
+		publishAll(t, h, "a", "3 4")
+		conn.goOn <- struct{}{}
+		synctest.Wait()
+		l.Restart()
+		sleep(3 * time.Second)
+		conn.goOn <- struct{}{}
+		if err := <-ended; err != nil {
+			t.Errorf("the session ended with %v", err)
+		}
+		_, rest, _ := strings.Cut(conn.text, "data: 2\n\n")
+		if want := fmt.Sprintf(`"after":%q`, last); !strings.Contains(rest, want) {
+			t.Errorf("got %q after the last event, want a gap with %s", rest, want)
+		}
+	})
+}
+
+// A stopping is a Conn that stops with some lines, until it is to go on.
+type stopping struct {
+	at   []string
+	goOn chan struct{}
+	text string
+}
+
+func (s *stopping) Send(f core.Frames) error {
+	s.text += string(f.Bytes())
+	if len(s.at) > 0 && strings.Contains(s.text, s.at[0]) {
+		s.at = s.at[1:]
+		<-s.goOn
+	}
+	return nil
+}
+
+func (*stopping) End() error { return nil }
+func (*stopping) Abort()     {}

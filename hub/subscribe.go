@@ -307,7 +307,7 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	toCome := s.toCome()
 	more = s.takeHeld(frames, most)
 	if s.reach != nil {
-		s.moved(!more)
+		s.moved(!more && !s.ending) // or only to where it ends
 	}
 	switch {
 	case more:
