@@ -206,6 +206,10 @@ func (h *Hub) LastID() string {
 // if this process's memory does not have the event. The error is [ErrNotHeld] if
 // nothing has, or what has kept the log from answering.
 //
+// An ID that only says where a stream stands, such as that of [Hub.LastID] or of a gap,
+// may be that of another topic's event. The ID of an event that a later one of its key has
+// replaced is held by nobody.
+//
 // The client chooses the ID. Whether it may read that topic is for the view to check.
 func (h *Hub) TopicOf(ctx context.Context, id string) (string, error) {
 	if topic := h.topicOf(id); topic != "" {
