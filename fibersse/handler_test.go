@@ -125,11 +125,16 @@ func TestRefused(t *testing.T) {
 		return view(c)
 	}
 	encrypt := encryptcookie.New(encryptcookie.Config{Key: encryptcookie.GenerateKey()})
+	far := []fiber.Handler{timeout.New(func(c *fiber.Ctx) error { return c.Next() }, time.Minute)} //nolint:staticcheck // this is why
+	for range 200 {
+		far = append(far, func(c *fiber.Ctx) error { return c.Next() })
+	}
 	tests := []struct {
 		name     string
 		handlers []fiber.Handler
 		want     string
 	}{
+		{"timeout.New very far out", append(far, fibersse.Handler(view)), "use timeout.NewWithContext"},
 		{"a cookie under an encryptcookie of a handler's own", []fiber.Handler{
 			func(c *fiber.Ctx) error { return encrypt(c) }, fibersse.Handler(cookie),
 		}, "encryptcookie comes too late"},

@@ -22,8 +22,12 @@ type middlewares struct {
 // middlewaresAbove returns those that have called the handler.
 func middlewaresAbove() (above middlewares) {
 	const middleware = "github.com/gofiber/fiber/v2/middleware/"
-	pcs := make([]uintptr, 100)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	pcs, n := make([]uintptr, 50), 0
+	for n == 0 || n == len(pcs) { // or there may be more
+		pcs = make([]uintptr, 2*len(pcs))
+		n = runtime.Callers(1, pcs)
+	}
+	frames := runtime.CallersFrames(pcs[:n])
 	for more := true; more; {
 		var frame runtime.Frame
 		frame, more = frames.Next()
