@@ -33,7 +33,7 @@ var ErrGroupFull = errors.New("core: the group is full")
 var ErrEventTooLarge = errors.New("core: event too large")
 
 // ErrNotStream is the end of a response that was not an event stream, whatever its
-// media type said: it had bytes, and no line that an event stream can have.
+// media type said: it had lines that are neither fields nor comments, and no field.
 var ErrNotStream = errors.New("core: not an event stream")
 
 // A RefusedError says that a stream could not begin. Nothing has been written:

@@ -146,8 +146,8 @@ func foreign(wire string) bool {
 	for i, line := range lines {
 		name, _, colon := strings.Cut(line, ":")
 		switch {
-		case line == "":
-		case name == "" || name == "data" || name == "event" || name == "id" || name == "retry":
+		case line == "" || name == "":
+		case name == "data" || name == "event" || name == "id" || name == "retry":
 			if i < len(lines)-1 || !some {
 				return false
 			}

@@ -54,7 +54,7 @@ type Parser struct {
 
 // Read parses r to its end. The stream is for one use, by one goroutine. A read
 // error other than [io.EOF] is its last element; an event that no blank line
-// ended is discarded. If r ends and had no line that an event stream can have,
+// ended is discarded. If r ends and had lines, but no field and not only comments,
 // [ErrNotStream] is the last element.
 //
 // Type is as it was sent: empty where the DOM says "message". Invalid UTF-8
@@ -235,6 +235,7 @@ func (b *block) line(line []byte) error {
 		if b.parser.Comments && !b.yield(Event{Comment: comment(validUTF8(string(value)))}, nil) {
 			return errStopped
 		}
+		return nil // a proxy may send some in front of whatever comes
 	default:
 		if b.other == "" {
 			b.other = string(line[:min(len(line), excerptSize)])
@@ -276,7 +277,7 @@ func (b *block) end(rest []byte) error {
 			}
 		}
 	}
-	return fmt.Errorf("%w: it begins with the line %.100q", ErrNotStream, other)
+	return fmt.Errorf("%w: it has the line %.100q", ErrNotStream, other)
 }
 
 func (b *block) tooLarge() error {
