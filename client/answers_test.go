@@ -517,6 +517,27 @@ func TestPositions(t *testing.T) {
 }
 
 // One response is read, and nothing is sent again.
+// A stream whose request's body can be sent again can be read again, once each time.
+func TestOnceAgain(t *testing.T) {
+	s := serve(t, ok+frames(1, 2), ok+frames(1, 2))
+	stream := client.Stream(within(t), request(t, http.MethodPost, s.url, strings.NewReader("hello")), client.WithOnce(""))
+	for range 2 {
+		events := 0
+		for _, err := range stream {
+			if err != nil {
+				t.Fatal(err)
+			}
+			events++
+		}
+		if events != 2 {
+			t.Errorf("got %d events, want 2", events)
+		}
+	}
+	if got, want := s.bodies, []string{"hello", "hello"}; !slices.Equal(got, want) {
+		t.Errorf("got requests with bodies %q, want %q", got, want)
+	}
+}
+
 func TestOnce(t *testing.T) {
 	done := "data: [DONE]\n\n"
 	for _, tt := range []struct {

@@ -657,6 +657,9 @@ func TestParserMaxEventSize(t *testing.T) {
 						if err != nil && limit >= tt.fits {
 							t.Fatalf("limit %d, in parts of %d: got %v, want none from %d on", limit, n, err, tt.fits)
 						}
+						if err == nil && limit < tt.fits {
+							t.Fatalf("limit %d, in parts of %d: got no error, want %v below %d", limit, n, core.ErrEventTooLarge, tt.fits)
+						}
 						outcomes[err == nil] = append(outcomes[err == nil], fmt.Sprint(n))
 					}
 					if len(outcomes) != 1 {
