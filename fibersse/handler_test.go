@@ -193,6 +193,39 @@ func TestEncryptCookie(t *testing.T) {
 	}
 }
 
+// Each group's encryptcookie encrypts what is its own, and none stands in for another.
+func TestEncryptCookieOfGroups(t *testing.T) {
+	app := newApp()
+	encrypt := func() fiber.Handler { return encryptcookie.New(encryptcookie.Config{Key: encryptcookie.GenerateKey()}) }
+	wrapped := encrypt()
+	stream := fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		c.Cookie(&fiber.Cookie{Name: "secret", Value: "hidden"})
+		return view(c)
+	})
+	read := func(c *fiber.Ctx) error { return c.SendString(c.Cookies("secret")) }
+	for _, path := range []string{"/a", "/b/:id"} {
+		group := app.Group(path, encrypt())
+		group.Get("/stream", stream)
+		group.Get("/read", read)
+	}
+	app.Get("/c", encrypt(), stream)
+	app.Get("/d", func(c *fiber.Ctx) error { return wrapped(c) }, stream)
+	url := "http://" + serve(t, app)
+	for _, path := range []string{"/a", "/b/1"} {
+		got := hosttest.Get(t, url+path+"/stream")
+		value, _, _ := strings.Cut(got.Header.Get("Set-Cookie"), ";")
+		if text := hosttest.Get(t, url+path+"/read", "Cookie", value).Body; got.Body != twoEvents || strings.Contains(value, "hidden") || text != "hidden" {
+			t.Errorf("%s: got %d %q, and %q of the cookie %q, want a stream and %q", path, got.Status, got.Body, text, value, "hidden")
+		}
+	}
+	if got := hosttest.Get(t, url+"/c"); got.Body != twoEvents || strings.Contains(got.Header.Get("Set-Cookie"), "hidden") {
+		t.Errorf("a route's own: got %+v, want a stream and an encrypted cookie", got)
+	}
+	if got := hosttest.Get(t, url+"/d"); got.Status != 500 || !strings.Contains(got.Body, "encryptcookie comes too late") {
+		t.Errorf("one that cannot be found: got %+v, want 500", got)
+	}
+}
+
 func TestConnectionHeader(t *testing.T) {
 	app := newApp()
 	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {

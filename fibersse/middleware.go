@@ -109,11 +109,11 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 func newLike[T any](*T) *T { return new(T) }
 
 // encrypters returns the handlers of encryptcookie that the app has for the request's
-// method.
+// method and path.
 func encrypters(c *fiber.Ctx) (all []fiber.Handler) {
 	for _, routes := range c.App().Stack() {
 		for _, route := range routes {
-			if route.Method != c.Method() {
+			if route.Method != c.Method() || !leadsTo(route, c.Path()) {
 				continue
 			}
 			for _, h := range route.Handlers {
@@ -125,6 +125,12 @@ func encrypters(c *fiber.Ctx) (all []fiber.Handler) {
 		}
 	}
 	return all
+}
+
+// leadsTo reports whether a route, or what is below it, has a path.
+func leadsTo(route *fiber.Route, path string) bool {
+	below := strings.TrimSuffix(route.Path, "/") + "/*"
+	return fiber.RoutePatternMatch(path, route.Path) || fiber.RoutePatternMatch(path, below)
 }
 
 func refuse(why string) error {
