@@ -163,8 +163,7 @@ func (c *conn) measure(n int) error {
 	c.sent += int64(n)
 	grown := c.grown()
 	c.whole = c.whole && grown == int64(n)
-	encoded := last(c.chain).Header().Get("Content-Encoding") != ""
-	if n == 0 || grown > c.idle && (encoded || c.had >= c.sent) {
+	if n == 0 || grown > c.idle && (c.had >= c.sent || c.encoded()) {
 		if first && !c.whole && c.pass != nil {
 			err := c.pass()
 			c.idle = c.grown()
@@ -187,6 +186,8 @@ func (c *conn) grown() int64 {
 	c.had = c.meter.bytes()
 	return c.had - had
 }
+
+func (c *conn) encoded() bool { return last(c.chain).Header().Get("Content-Encoding") != "" }
 
 // direct reports whether nothing is between the handler and the server that might hold
 // the headers back.
