@@ -461,6 +461,15 @@ func testSwitch(t *testing.T, b browser.Profile) {
 	}
 }
 
+// openFive has the page open as many streams as it opens by itself.
+func (p *page) openFive() {
+	p.Helper()
+	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
+		p.show(id)
+		p.state(id, "open")
+	}
+}
+
 // With more streams than a browser has connections, nothing gets stuck.
 func TestConnections(t *testing.T) { browsertest.Run(t, testConnections) }
 
@@ -468,10 +477,7 @@ func testConnections(t *testing.T, b browser.Profile) {
 	t.Helper()
 	d := startDemo(t, "30s", "HTTP/1.1")
 	p := open(t, b, d.urls["net/http"])
-	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
-		p.show(id)
-		p.state(id, "open")
-	}
+	p.openFive()
 	p.Wait(`document.querySelector("#meter").textContent === "5 of 6 connections in use"`)
 
 	// What a person opens goes before what the page has opened.

@@ -220,10 +220,7 @@ func testConnectionsOfTabs(t *testing.T, b browser.Profile) {
 	t.Helper()
 	d := startDemo(t, "1s", "HTTP/1.1")
 	first := open(t, b, d.urls["gin"])
-	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
-		first.show(id)
-		first.state(id, "open")
-	}
+	first.openFive()
 	second := open(t, b, d.urls["gin"])
 	second.Wait(`document.querySelector("#meter").textContent.endsWith(", and 5 in other tabs")`)
 	second.join("Bob")
@@ -259,10 +256,7 @@ func testConnectionsTakenAtOnce(t *testing.T, b browser.Profile) {
 	t.Helper()
 	d := startDemo(t, "1s", "HTTP/1.1")
 	p := open(t, b, d.urls["gin"])
-	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
-		p.show(id)
-		p.state(id, "open")
-	}
+	p.openFive()
 	// other is another tab's word: its name, how many connections it holds, and how
 	// many of them nobody has asked for.
 	other := func(name string, count, spare int) {

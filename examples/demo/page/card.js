@@ -337,7 +337,8 @@ export function makeRoom() {
 }
 
 function leastWanted() {
-  return spare().findLast((c) => !c.inView) ?? spare().at(-1);
+  const cards = spare();
+  return cards.findLast((c) => !c.inView) ?? cards.at(-1);
 }
 
 // share is for when other tabs' counts have changed: it uses a connection that is
