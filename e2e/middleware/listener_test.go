@@ -3,7 +3,6 @@ package middleware_test
 import (
 	"context"
 	"net"
-	"net/http"
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
@@ -41,10 +40,7 @@ func TestListenersOfNetHTTP(t *testing.T) {
 	t.Parallel()
 	run(t, listeners, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
 		t.Helper()
-		mux := http.NewServeMux()
-		mux.Handle("/", streams(s))
-		mux.HandleFunc("/plain", plain)
-		return serveHTTP(t, listen(t, ln, r), s, mux)
+		return serveHTTP(t, listen(t, ln, r), s, streams(s))
 	}, modes[:2]...)
 }
 

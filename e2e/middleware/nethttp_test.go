@@ -269,7 +269,7 @@ func (quiet) Print(...any)          {}
 func (quiet) Println(...any)        {}
 func (quiet) Printf(string, ...any) {}
 
-// streams serves the site's.
+// streams serves the site's, and a response that is not one.
 func streams(s *site) http.Handler {
 	mux := http.NewServeMux()
 	for _, path := range paths {
@@ -277,18 +277,14 @@ func streams(s *site) http.Handler {
 			return s.stream(r.Context(), path)
 		}, s.opts...))
 	}
+	mux.HandleFunc("/plain", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "plain") })
 	return mux
 }
-
-func plain(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "plain") }
 
 func TestNetHTTP(t *testing.T) {
 	t.Parallel()
 	run(t, netHTTP, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
 		t.Helper()
-		mux := http.NewServeMux()
-		mux.Handle("/", streams(s))
-		mux.HandleFunc("/plain", plain)
-		return serveHTTP(t, ln, s, r.around(mux))
+		return serveHTTP(t, ln, s, r.around(streams(s)))
 	}, modes...)
 }
