@@ -89,7 +89,7 @@ func (s *stream) exchange(ctx context.Context, req *http.Request, cancel context
 func (s *stream) request(ctx context.Context, body io.ReadCloser) *http.Request {
 	req := s.req.Clone(ctx)
 	req.Body = body
-	req.Close = req.Close || s.dead // whatever is around the transport, it uses that connection no more
+	req.Close = req.Close || s.dead // so that the transport does not use that connection again, whatever is around it
 	if req.Header == nil {
 		req.Header = http.Header{}
 	}

@@ -26,7 +26,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// A form is a way to send two events, and something that is no event.
+// A form is a way to send two events, and something that is not an event.
 type form struct {
 	name        string // as docs/clients.md has it
 	body        string
@@ -218,7 +218,7 @@ func outcome(got []string, err error) string {
 	return fmt.Sprintf("%q", got)
 }
 
-// What is no event must not look like one. The table of the document is what this finds
+// What is not an event must not look like one. The table of the document is what this finds
 // out, and the reason for what a session sends by itself.
 func TestFrames(t *testing.T) {
 	document, err := os.ReadFile("../../docs/clients.md")
