@@ -1,13 +1,13 @@
 package core
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"os"
 	"runtime/debug"
 	"sync/atomic"
-	"time"
+
+	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
 // A Detacher is a Conn whose connection the session can take from its host. It
@@ -35,27 +35,13 @@ func (s *Session) Detaches() bool {
 // that a stream is written as ever, and stands in a writer's queue if the stream was
 // handed over.
 type wire struct {
-	socket // the line, if that is plain; below TLS only its fd counts
 	handed
 
+	line      netpoll.Conn
 	session   *Session
 	report    func(error)
-	line      line
-	waits     bool         // the line's try waits for the client
-	listening bool         // the poller has started listenOn
-	hungUp    atomic.Bool  // the poller has seen that nothing goes through any more
-	heard     atomic.Int32 // bytes of input
-	lingering atomic.Bool  // it is closed when the client has closed it
-}
-
-// A line is what a wire goes through. Its methods may be called by any goroutine,
-// but for one Write or try at a time.
-type line interface {
-	Write(p []byte) (int, error) // all of p, or an error
-	try(p []byte) (int, error)   // what there is room for, or an error
-	interrupt()                  // has both return with os.ErrDeadlineExceeded, now and later
-	closeWrite()                 // tells the client that nothing more will come
-	close(drop bool)             // forgets what is under way if drop; once
+	waits     bool        // the line's TryWrite waits for the client
+	lingering atomic.Bool // it is closed when the client has closed it
 }
 
 // detach takes the connection from the host, if that can be done.
@@ -72,13 +58,8 @@ func (s *Session) detach(conn Conn) bool {
 	}
 	s.Outlive() // the request's context, which ends when the handler returns
 	w := &wire{session: s, report: report}
-	if !w.takeSocket(c) {
-		w.waits = true
-		if !w.watchSocket(c) {
-			w.line = netLine{c}
-			go w.listenOn(c)
-		}
-	}
+	w.waits = w.line.Take(c, w)
+	w.line.KeepUnsent(8 * pieceSize) // less costs a generator at full speed more wake-ups; see begin
 	s.timerMu.Lock()
 	s.conn, s.wire = w, w
 	s.timerMu.Unlock()
@@ -130,7 +111,7 @@ func (w *wire) End() error {
 
 // Abort implements Conn. What is broken is broken by hangUp, which sends no last
 // chunk.
-func (w *wire) Abort() { w.line.interrupt() }
+func (w *wire) Abort() { w.line.Interrupt() }
 
 // hangUp closes the connection of a session that has ended: at once if its client
 // has gone or does not read, and otherwise when the client has closed it too.
@@ -138,67 +119,26 @@ func (w *wire) hangUp() {
 	s := w.session
 	slow := s.aborted || errors.Is(s.lost, os.ErrDeadlineExceeded)
 	if slow || s.lost != nil || s.gone.Load() { // if slow, the kernel is not to keep what it has not read
-		w.line.close(slow)
+		w.line.Close(slow)
 		return
 	}
 	w.lingering.Store(true)
-	w.line.closeWrite()
+	w.line.CloseWrite()
 	theLobby.enter(w)
 }
 
 // part closes a connection that was left to its client to close.
 func (w *wire) part() {
 	if w.lingering.CompareAndSwap(true, false) {
-		w.line.close(false)
+		w.line.Close(false)
 	}
 }
 
-// left is called when the client has closed its side.
-func (w *wire) left() {
+// Left implements [netpoll.Handler].
+func (w *wire) Left() {
 	w.part()
 	w.session.ClientGone() // which means nothing to one that has ended
 }
 
-// mostHeard is how many bytes of input are read and dropped. A client has nothing
-// to say while the stream lasts; one that says more is not watched any more.
-const mostHeard = 64 << 10
-
-// A netLine is a connection of the net package's, or of a host's.
-type netLine struct{ net.Conn }
-
-func (l netLine) try(p []byte) (int, error) { return l.Write(p) }
-
-func (l netLine) interrupt() { _ = l.SetWriteDeadline(time.Unix(1, 0)) }
-
-// withoutTLS is the connection below TLS, whose own end might have to be waited for.
-func withoutTLS(c net.Conn) net.Conn {
-	if c, ok := c.(*tls.Conn); ok {
-		return c.NetConn()
-	}
-	return c
-}
-
-func (l netLine) closeWrite() { closeWrite(l.Conn) }
-
-func (l netLine) close(drop bool) {
-	if drop {
-		Reset(l.Conn)
-	}
-	_ = withoutTLS(l.Conn).Close()
-}
-
-// listenOn notices that the client leaves, where no poller does by itself.
-func (w *wire) listenOn(c net.Conn) {
-	var buf [64]byte
-	for w.heard.Load() < mostHeard {
-		n, err := c.Read(buf[:])
-		if err != nil {
-			w.left()
-			return
-		}
-		w.heard.Add(int32(n)) //nolint:gosec // it fits
-	}
-	if w.hungUp.Load() {
-		w.left()
-	}
-}
+// Room implements [netpoll.Handler].
+func (w *wire) Room() bool { return w.session.sending.Load() == 0 || w.wake() }

@@ -96,9 +96,7 @@ func (w *wire) begin() bool {
 	if w.pump == nil {
 		return false
 	}
-	if _, hidden := w.line.(netLine); !hidden {
-		w.keepUnsent(pieceSize)
-	}
+	w.line.KeepUnsent(pieceSize)
 	s := w.session
 	s.mu.Lock() // a heartbeat may be under way that waits for the client
 	if s.open() {
@@ -155,7 +153,7 @@ func (w *wire) send(now time.Duration, f Frames, frames [][]byte, part bool) {
 
 // write writes what the client takes of p now, and returns the rest.
 func (w *wire) write(p []byte) (rest []byte) {
-	n, err := w.line.try(p)
+	n, err := w.line.TryWrite(p)
 	if err != nil {
 		w.session.sending.Store(0)
 		w.session.written(err)

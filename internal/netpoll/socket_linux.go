@@ -1,4 +1,4 @@
-package core
+package netpoll
 
 import (
 	"net"
@@ -8,50 +8,45 @@ import (
 )
 
 // A socket is a line that is a plain connection, without what the net package adds
-// to it: that is a kilobyte, and the session has its own poller and deadlines.
+// to it: that is a kilobyte, and the Conn has its own poller and deadlines.
 type socket struct {
-	fd int
-
-	mu     sync.Mutex // held over each call for fd, so that it is not closed meanwhile
-	room   chan struct{}
-	broken bool
-	closed bool
+	mu        sync.Mutex // held over each call for fd, so that it is not closed meanwhile
+	room      chan struct{}
+	fd        int32
+	broken    bool
+	closed    bool
+	listening bool // the poller has started listenOn
 }
 
 // takeSocket takes the connection from the net package, if it is plain, and has
 // the poller watch it.
-func (w *wire) takeSocket(c net.Conn) bool {
+func (c *Conn) takeSocket(from net.Conn) bool {
 	var err error
-	if !control(c, func(fd uintptr) { err = w.socket.dup(fd) }) || err != nil {
+	if !control(from, func(fd uintptr) { err = c.dup(fd) }) || err != nil {
 		return false
 	}
-	w.keepUnsent(8 * pieceSize) // which is less for a stream that is handed over
-	w.line = &w.socket          // the poller may call at once
-	if thePoller.add(w, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP) != nil {
-		_ = syscall.Close(w.fd)
+	c.line = &c.socket // the poller may call at once
+	if thePoller.add(c, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP) != nil {
+		_ = syscall.Close(int(c.fd))
 		return false
 	}
-	_ = c.Close() // of the descriptor that was copied; the connection stays
+	_ = from.Close() // of the descriptor that was copied; the connection stays
 	return true
 }
 
 // watchSocket has the poller watch the connection for input if it is plain below
 // TLS. The connection stays with the net package.
-func (w *wire) watchSocket(c net.Conn) bool {
-	if !control(withoutTLS(c), func(fd uintptr) { w.fd = int(fd) }) {
+func (c *Conn) watchSocket(from net.Conn) bool {
+	if !control(withoutTLS(from), func(fd uintptr) { c.fd = int32(fd) }) { //nolint:gosec // it fits
 		return false
 	}
-	w.keepUnsent(8 * pieceSize) // which is less for a stream that is handed over
-	w.line = watched{netLine{c}, w.fd}
-	return thePoller.add(w, syscall.EPOLLIN|syscall.EPOLLRDHUP) == nil
+	c.line = watched{netLine{from}, c.fd}
+	return thePoller.add(c, syscall.EPOLLIN|syscall.EPOLLRDHUP) == nil
 }
 
-// keepUnsent has the kernel keep no more than about n bytes that it cannot send yet.
-// Otherwise it gathers up to 4 MB for a client that does not read. Less than this
-// costs a generator at full speed more wake-ups.
 func (s *socket) keepUnsent(n int) {
 	const notsentLowat = 25 // TCP_NOTSENT_LOWAT, tcp(7)
-	_ = syscall.SetsockoptInt(s.fd, syscall.IPPROTO_TCP, notsentLowat, n)
+	_ = syscall.SetsockoptInt(int(s.fd), syscall.IPPROTO_TCP, notsentLowat, n)
 }
 
 // A watched line is one that the poller watches, and that can be written to through
@@ -59,7 +54,7 @@ func (s *socket) keepUnsent(n int) {
 type watched struct {
 	netLine
 
-	fd int
+	fd int32
 }
 
 func (l watched) close(drop bool) {
@@ -83,7 +78,7 @@ func (s *socket) dup(fd uintptr) error {
 	if errno != 0 {
 		return errno
 	}
-	s.fd = int(copied)
+	s.fd = int32(copied) //nolint:gosec // it fits
 	return nil
 }
 
@@ -96,7 +91,7 @@ func (s *socket) try(p []byte) (n int, err error) {
 		if s.broken || s.closed {
 			return n, os.ErrDeadlineExceeded
 		}
-		m, err := syscall.Write(s.fd, p[n:])
+		m, err := syscall.Write(int(s.fd), p[n:])
 		switch {
 		case m > 0:
 			n += m
@@ -145,7 +140,7 @@ func (s *socket) read(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for !s.closed {
-		n, err := syscall.Read(s.fd, p)
+		n, err := syscall.Read(int(s.fd), p)
 		switch {
 		case n > 0:
 			return n, nil
@@ -173,7 +168,7 @@ func (s *socket) closeWrite() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		_ = syscall.Shutdown(s.fd, syscall.SHUT_WR)
+		_ = syscall.Shutdown(int(s.fd), syscall.SHUT_WR)
 	}
 }
 
@@ -187,40 +182,40 @@ func (s *socket) close(drop bool) {
 	s.closed = true
 	thePoller.remove(s.fd)
 	if drop {
-		_ = syscall.SetsockoptLinger(s.fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+		_ = syscall.SetsockoptLinger(int(s.fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
 	}
-	_ = syscall.Close(s.fd)
+	_ = syscall.Close(int(s.fd))
 }
 
 // hint says what may have happened.
-func (w *wire) hint(events uint32) {
-	switch l, under := w.line.(watched); {
+func (c *Conn) hint(events uint32) {
+	switch l, under := c.line.(watched); {
 	case !under && events&^syscall.EPOLLOUT != 0:
-		w.listen()
-	case under && !w.listening: // what has come is for TLS to tell
-		w.listening = true
-		go w.listenOn(l.Conn)
+		c.listen()
+	case under && !c.listening: // what has come is for TLS to tell
+		c.listening = true
+		go c.listenOn(l.Conn)
 	}
 	if events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 {
-		w.hungUp.Store(true)
-		if w.heard.Load() >= mostHeard {
-			w.left() // input that is not read any more may hide the end
+		c.hungUp.Store(true)
+		if c.heard.Load() >= mostHeard {
+			c.handler.Left() // input that is not read any more may hide the end
 		}
 	}
-	if w.session.sending.Load() != 0 && !w.wake() {
-		w.ready()
+	if !c.handler.Room() {
+		c.ready()
 	}
 }
 
 // listen reads what there is of input, and notices its end.
-func (w *wire) listen() {
+func (c *Conn) listen() {
 	var buf [512]byte
-	for w.heard.Load() < mostHeard {
-		n, err := w.read(buf[:])
-		w.heard.Add(int32(n)) //nolint:gosec // it fits
+	for c.heard.Load() < mostHeard {
+		n, err := c.read(buf[:])
+		c.heard.Add(int32(n)) //nolint:gosec // it fits
 		switch {
 		case err != nil:
-			w.left()
+			c.handler.Left()
 			return
 		case n == 0:
 			return

@@ -1,4 +1,4 @@
-package core
+package netpoll
 
 import (
 	"os"
@@ -21,14 +21,14 @@ type poller struct {
 	mu    sync.Mutex
 	file  *os.File // the epoll instance; nil while there is nothing to watch
 	fd    int
-	wires []*wire // by file descriptors
+	conns []*Conn // by file descriptors
 	count int
 }
 
 // edges has each event come once.
 const edges = 1 << 31
 
-func (p *poller) add(w *wire, events uint32) error {
+func (p *poller) add(c *Conn, events uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.count == 0 {
@@ -36,32 +36,32 @@ func (p *poller) add(w *wire, events uint32) error {
 			return err
 		}
 	}
-	for len(p.wires) <= w.fd {
-		p.wires = append(p.wires, nil)
+	for len(p.conns) <= int(c.fd) {
+		p.conns = append(p.conns, nil)
 	}
-	p.wires[w.fd] = w
+	p.conns[c.fd] = c
 	p.count++
-	event := syscall.EpollEvent{Events: events | edges, Fd: int32(w.fd)} //nolint:gosec // it fits
-	err := syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, w.fd, &event)
+	event := syscall.EpollEvent{Events: events | edges, Fd: c.fd}
+	err := syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, int(c.fd), &event)
 	if err != nil {
-		p.drop(w.fd)
+		p.drop(c.fd)
 	}
 	return err
 }
 
 // remove comes before the file descriptor is closed, which takes it out of epoll.
-func (p *poller) remove(fd int) {
+func (p *poller) remove(fd int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.drop(fd)
 }
 
-func (p *poller) drop(fd int) {
-	p.wires[fd] = nil
+func (p *poller) drop(fd int32) {
+	p.conns[fd] = nil
 	p.count--
 	if p.count == 0 {
 		_ = p.file.SetReadDeadline(time.Unix(1, 0)) // ends the goroutine, which closes it
-		p.file, p.wires = nil, nil
+		p.file, p.conns = nil, nil
 	}
 }
 
@@ -91,7 +91,7 @@ func (p *poller) run(file *os.File) {
 	}
 	var (
 		room  [128]syscall.EpollEvent
-		wires [len(room)]*wire
+		conns [len(room)]*Conn
 	)
 	_ = raw.Read(func(fd uintptr) (done bool) {
 		for {
@@ -104,17 +104,17 @@ func (p *poller) run(file *os.File) {
 			}
 			p.mu.Lock()
 			for i, e := range room[:n] {
-				if wires[i] = nil; p.file == file && int(e.Fd) < len(p.wires) {
-					wires[i] = p.wires[e.Fd]
+				if conns[i] = nil; p.file == file && int(e.Fd) < len(p.conns) {
+					conns[i] = p.conns[e.Fd]
 				}
 			}
 			p.mu.Unlock()
 			for i, e := range room[:n] {
-				if wires[i] != nil {
-					wires[i].hint(e.Events)
+				if conns[i] != nil {
+					conns[i].hint(e.Events)
 				}
 			}
-			clear(wires[:n])
+			clear(conns[:n])
 		}
 	})
 }

@@ -1,0 +1,15 @@
+//go:build !linux
+
+package netpoll
+
+import "net"
+
+// A socket is never taken: nothing but a goroutine would notice that the client
+// leaves.
+type socket struct{}
+
+func (*Conn) takeSocket(net.Conn) bool { return false }
+
+func (*Conn) watchSocket(net.Conn) bool { return false }
+
+func (*socket) keepUnsent(int) {}
