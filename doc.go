@@ -12,6 +12,11 @@
 //   - [github.com/yieldsse/yieldsse/nethttpsse]: for net/http, and for frameworks that
 //     build on it
 //
+// To write an adapter for another framework:
+//
+//   - [github.com/yieldsse/yieldsse/core/host]: sessions, which carry a stream to one
+//     client on any host
+//
 // To send events to many clients:
 //
 //   - [github.com/yieldsse/yieldsse/hub]: topics, with replay for clients that come

@@ -69,6 +69,7 @@ var imports = map[string]string{
 
 	"client":     module + "/client",
 	"core":       module + "/core",
+	"host":       module + "/core/host",
 	"echosse":    module + "/echosse",
 	"fibersse":   module + "/fibersse",
 	"ginsse":     module + "/ginsse",
@@ -500,6 +501,24 @@ func TestPackagesAreNamed(t *testing.T) {
 	}
 	if len(dirs) == 0 {
 		t.Error("found no package")
+	}
+}
+
+// What only reads streams, or only publishes, does not link what carries a stream to a
+// client.
+func TestSessionsAreNotLinked(t *testing.T) {
+	const sessions = module + "/core/host"
+	for pkg, want := range map[string]bool{
+		"core": false, "client": false, "cmd/yieldsse": false, "hub": false, "hub/redislog": false, "hub/natslog": false,
+		"nethttpsse": true, // or this test would prove nothing
+	} {
+		deps, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"/"+pkg).Output()
+		if err != nil {
+			t.Fatalf("go list -deps %s: %v", pkg, err)
+		}
+		if got := slices.Contains(strings.Fields(string(deps)), sessions); got != want {
+			t.Errorf("%s links %s: got %v, want %v", pkg, sessions, got, want)
+		}
 	}
 }
 

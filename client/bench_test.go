@@ -9,6 +9,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/client"
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // frame is an event of 200 bytes.
@@ -121,7 +122,7 @@ func TestConstantMemory(t *testing.T) {
 // parsing them costs, and nothing for writing.
 func TestRelayAllocs(t *testing.T) {
 	relay := func(n int) {
-		s, err := core.NewSession(t.Context(), "")
+		s, err := host.NewSession(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,6 +140,6 @@ func TestRelayAllocs(t *testing.T) {
 // nowhere is a host that takes everything.
 type nowhere struct{}
 
-func (nowhere) Send(core.Frames) error { return nil }
+func (nowhere) Send(host.Frames) error { return nil }
 func (nowhere) End() error             { return nil }
 func (nowhere) Abort()                 {}

@@ -1,5 +1,5 @@
-// Package core is the framework-neutral heart of yieldsse: events and their
-// wire format, streams, and the session that carries a stream to one client.
+// Package core is what a view needs, on any framework: events and their wire format,
+// streams, and the options of the handlers that send them.
 //
 // A stream is a generator. A view returns one, and an adapter (ginsse, echosse,
 // fibersse, nethttpsse) runs it:
@@ -18,7 +18,8 @@
 // with the context and never with [time.Sleep], and take what it needs as
 // values, not as a framework's context.
 //
-// [Session], [Conn] and [NewSession] are for authors of adapters. Everybody else
-// meets a session through options and through the request's context, which ends
-// when the stream does; [context.Cause] then says why.
+// A session carries a stream to one client. Its options are here, and a view and its
+// generator meet it as the request's context, which ends when the stream does;
+// [context.Cause] then says why. Sessions themselves are in core/host, for authors of
+// adapters.
 package core

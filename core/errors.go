@@ -49,9 +49,6 @@ func (e *RefusedError) Error() string { return e.Err.Error() }
 // Unwrap returns e.Err.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// ErrNilView is the refusal of a handler that was made with a nil view.
-var ErrNilView error = &RefusedError{Status: 500, Err: errors.New("core: the handler was made with a nil view")}
-
 // A PanicError is what [WithErrorEvent] and [WithObserver] are told when a
 // generator panics, or calls runtime.Goexit. The panic itself goes on to the
 // host's recovery, if the session runs in the handler.

@@ -3,9 +3,10 @@ package core
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/yieldsse/yieldsse/internal/config"
 )
 
 // A Group holds live sessions, to limit, count and end them together. Sessions
@@ -19,17 +20,10 @@ type Group struct {
 	Limit int
 
 	mu       sync.Mutex
-	sessions map[*Session]struct{}
+	sessions map[config.Member]struct{}
 	closing  bool
 	empty    chan struct{} // not nil while somebody waits for the last session
 }
-
-// The reconnection times that a shutdown hands out, so that its clients do not
-// all come back in one instant.
-const (
-	spreadFrom = time.Second
-	spreadOver = 4 * time.Second
-)
 
 // Len returns how many sessions there are.
 func (g *Group) Len() int {
@@ -52,7 +46,7 @@ func (g *Group) Shutdown(ctx context.Context) error {
 	g.closing = true
 	n, i := len(g.sessions), 0
 	for s := range g.sessions {
-		s.shutdown(spreadFrom + spreadOver*time.Duration(i)/time.Duration(n))
+		s.Shutdown(config.ReturnFrom + config.ReturnSpread*time.Duration(i)/time.Duration(n))
 		i++
 	}
 	if g.empty == nil && n > 0 {
@@ -72,8 +66,11 @@ func (g *Group) Shutdown(ctx context.Context) error {
 	}
 }
 
-// join adds s, or says why it may not.
-func (g *Group) join(s *Session) error {
+// A membership is a Group as sessions see it.
+type membership struct{ *Group }
+
+// Join implements [config.Group].
+func (g membership) Join(m config.Member) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closing {
@@ -83,25 +80,19 @@ func (g *Group) join(s *Session) error {
 		return ErrGroupFull
 	}
 	if g.sessions == nil {
-		g.sessions = make(map[*Session]struct{})
+		g.sessions = make(map[config.Member]struct{})
 	}
-	g.sessions[s] = struct{}{}
+	g.sessions[m] = struct{}{}
 	return nil
 }
 
-func (g *Group) leave(s *Session) {
+// Leave implements [config.Group].
+func (g membership) Leave(m config.Member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.sessions, s)
+	delete(g.sessions, m)
 	if len(g.sessions) == 0 && g.empty != nil {
 		close(g.empty)
 		g.empty = nil
 	}
-}
-
-// refusal is the answer to a request that a group did not let in. It spreads the
-// clients as a shutdown does.
-func refusal(err error) *RefusedError {
-	after := spreadFrom + rand.N(spreadOver) //nolint:gosec // not a secret
-	return &RefusedError{Status: 503, Err: err, RetryAfter: after.Round(time.Second)}
 }

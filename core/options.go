@@ -2,49 +2,20 @@ package core
 
 import (
 	"context"
-	"math"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
+
+	"github.com/yieldsse/yieldsse/internal/config"
 )
 
 // An Option sets something about the sessions of a handler. A nil Option does
 // nothing.
-type Option func(*config)
+type Option func(*settings)
 
-type config struct {
-	heartbeat    time.Duration
-	beats        *beats
-	retry        time.Duration
-	writeTimeout time.Duration
-	flushWindow  time.Duration
-	maxAge       time.Duration
-	groups       []*Group
-	errorEvent   func(error) Event
-	observer     Observer
-	detach       bool
-	queryID      bool
-}
-
-func newConfig(opts []Option) config {
-	c := config{
-		heartbeat:    15 * time.Second,
-		beats:        &comments,
-		writeTimeout: 30 * time.Second,
-		flushWindow:  time.Millisecond,
-	}
-	for _, o := range opts {
-		if o != nil {
-			o(&c)
-		}
-	}
-	for _, d := range []*time.Duration{&c.heartbeat, &c.writeTimeout, &c.flushWindow, &c.maxAge} {
-		*d = min(*d, forever)
-	}
-	return c
-}
-
-// forever is a duration that can be added to another without an overflow.
-const forever = math.MaxInt64 / 4
+// settings are what options set. A session reads them.
+type settings = config.Config[Event, Observer]
 
 // WithHeartbeat sends a comment whenever nothing else was sent for d, so that
 // proxies keep the connection and a client that has vanished is noticed. The
@@ -55,7 +26,7 @@ const forever = math.MaxInt64 / 4
 // tells its page of a response only when the body begins. Any other response does so
 // only if a middleware may hold it back, to find out.
 func WithHeartbeat(d time.Duration) Option {
-	return func(c *config) { c.heartbeat = d }
+	return func(c *settings) { c.Heartbeat = d }
 }
 
 // WithHeartbeatEvent sends e wherever a session would send a comment by itself: as a
@@ -68,7 +39,18 @@ func WithHeartbeat(d time.Duration) Option {
 // If e cannot be encoded, or has an ID, requests are refused with 500.
 func WithHeartbeatEvent(e Event) Option {
 	b := beatsOf(e)
-	return func(c *config) { c.beats = b }
+	return func(c *settings) { c.Beats = b }
+}
+
+func beatsOf(e Event) *config.Beats {
+	if e.ID != "" {
+		return &config.Beats{Err: errors.New("core: heartbeat event: it has an ID, with which a client would resume after it")}
+	}
+	frame, err := e.AppendText(nil)
+	if err != nil {
+		err = fmt.Errorf("core: heartbeat event: %w", err)
+	}
+	return &config.Beats{Greeting: string(frame), Heartbeat: string(frame), Silent: silent(&e), Err: err}
 }
 
 // WithRetry tells the client at the start how long to wait before it
@@ -77,7 +59,7 @@ func WithHeartbeatEvent(e Event) Option {
 // event's block, so a [Parser] yields that event with its Retry. A hand-written reader
 // that takes only blocks which begin with data misses the event.
 func WithRetry(d time.Duration) Option {
-	return func(c *config) { c.retry = max(d, 0) }
+	return func(c *settings) { c.Retry = max(d, 0) }
 }
 
 // WithWriteTimeout ends the session with [ErrSlowClient] when the client has not
@@ -85,7 +67,7 @@ func WithRetry(d time.Duration) Option {
 // which would cut a stream that is as long as it should be. The default is 30 s.
 // With zero or less a client that does not read holds its session for ever.
 func WithWriteTimeout(d time.Duration) Option {
-	return func(c *config) { c.writeTimeout = d }
+	return func(c *settings) { c.WriteTimeout = d }
 }
 
 // WithFlushWindow lets a burst of events share its flushes: the first event after
@@ -93,7 +75,7 @@ func WithWriteTimeout(d time.Duration) Option {
 // the window's end, or for 32 KiB. The default is 1 ms. With zero or less each
 // event is flushed by itself.
 func WithFlushWindow(d time.Duration) Option {
-	return func(c *config) { c.flushWindow = d }
+	return func(c *settings) { c.FlushWindow = d }
 }
 
 // WithMaxAge ends a session cleanly after d at the most, and up to a tenth
@@ -101,15 +83,15 @@ func WithFlushWindow(d time.Duration) Option {
 // then reconnects, perhaps to another machine. Zero or less, the default, sets
 // no limit.
 func WithMaxAge(d time.Duration) Option {
-	return func(c *config) { c.maxAge = d }
+	return func(c *settings) { c.MaxAge = d }
 }
 
 // WithGroup makes sessions members of g, which can limit, count and end them. It
 // can be given several times. A nil Group is none.
 func WithGroup(g *Group) Option {
-	return func(c *config) {
-		if g != nil && !slices.Contains(c.groups, g) {
-			c.groups = append(slices.Clip(c.groups), g)
+	return func(c *settings) {
+		if m := (membership{g}); g != nil && !slices.Contains(c.Groups, config.Group(m)) {
+			c.Groups = append(slices.Clip(c.Groups), config.Group(m))
 		}
 	}
 }
@@ -119,12 +101,12 @@ func WithGroup(g *Group) Option {
 // f. If that event cannot be encoded the response is broken after all. A nil f,
 // the default, sends nothing.
 func WithErrorEvent(f func(error) Event) Option {
-	return func(c *config) { c.errorEvent = f }
+	return func(c *settings) { c.ErrorEvent = f }
 }
 
 // WithObserver tells o when sessions begin and end.
 func WithObserver(o Observer) Option {
-	return func(c *config) { c.observer = o }
+	return func(c *settings) { c.Observer = o }
 }
 
 // WithQueryID has [LastEventID] take the parameter lastEventId of the URL's query
@@ -134,7 +116,7 @@ func WithObserver(o Observer) Option {
 // by itself sends a newer ID in it to the same URL. It is off by default, since a URL
 // that is copied, or logged, begins where somebody else has been.
 func WithQueryID() Option {
-	return func(c *config) { c.queryID = true }
+	return func(c *settings) { c.QueryID = true }
 }
 
 // WithDetach has the session take the connection from the host when the view has
@@ -172,7 +154,7 @@ func WithQueryID() Option {
 // compresses the response, if the request's context has a deadline or, on fiber, is
 // made of c.Context(), or if a body has not been read to its end.
 func WithDetach() Option {
-	return func(c *config) { c.detach = true }
+	return func(c *settings) { c.Detach = true }
 }
 
 // An Observer is told of each session, for logs and metrics. Its functions are

@@ -2,122 +2,26 @@ package core
 
 import (
 	"context"
-	"errors"
-	"reflect"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/yieldsse/yieldsse/internal/config"
 )
-
-// maxLastEventID bounds a Last-Event-ID header, in bytes.
-const maxLastEventID = 1 << 10
-
-// SetHeaders sets the headers of an event stream. A Cache-Control that the view
-// has set stays, and so does a Content-Type of an event stream.
-func SetHeaders(get func(name string) string, set func(name, value string)) {
-	mediaType, _, _ := strings.Cut(get("Content-Type"), ";")
-	if !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream") {
-		set("Content-Type", "text/event-stream; charset=utf-8") // or Python's requests would read Latin-1
-	}
-	set("X-Accel-Buffering", "no") // nginx would gather events
-	if get("Cache-Control") == "" {
-		set("Cache-Control", "no-cache")
-	}
-}
-
-// A requestContext is the parent of a session's context. It gives what the
-// request's context does but its end, which the session hears of first, to say
-// why.
-type requestContext struct {
-	context.Context //nolint:containedctx // it is one itself
-	session         *Session
-}
-
-func (requestContext) Done() <-chan struct{} { return nil }
-func (requestContext) Err() error            { return nil }
-
-func (c requestContext) Value(key any) any {
-	if key == (sessionKey{}) {
-		return c.session
-	}
-	return c.Context.Value(key)
-}
-
-// valuesOf returns ctx without its outer layers that only cancel. A host's own two
-// weigh half a kilobyte, and end with the handler.
-func valuesOf(ctx context.Context) context.Context {
-	for reflect.TypeOf(ctx) == cancelType {
-		parent := reflect.ValueOf(ctx).Elem().FieldByName("Context") // embedded, so exported
-		if !parent.IsValid() || parent.Kind() != reflect.Interface {
-			break
-		}
-		ctx, _ = reflect.TypeAssert[context.Context](parent) //nolint:fatcontext // it gets less
-	}
-	return ctx
-}
-
-var cancelType = func() reflect.Type {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return reflect.TypeOf(ctx)
-}()
-
-type sessionKey struct{}
 
 // LastEventID returns the ID of the last event that the client saw before it
 // reconnected: its Last-Event-ID header, or see [WithQueryID]. It is empty if there
 // was none, and outside a view's context.
 func LastEventID(ctx context.Context) string {
-	if s, ok := ctx.Value(sessionKey{}).(*Session); ok {
-		return s.lastEventID
+	if r, ok := ctx.Value(config.RequestKey{}).(config.Request); ok {
+		return r.LastEventID()
 	}
 	return ""
 }
 
-// Query gives the session the parameters of the request's query, by name: the first
-// value, or nothing. An adapter calls it before the view runs. It is for
-// [WithQueryID]; without that, get is not called.
-func (s *Session) Query(get func(name string) string) {
-	if s.queryID && s.lastEventID == "" {
-		s.lastEventID = cleanID(get("lastEventId"))
-	}
-}
-
-// cleanID returns id, or nothing if no event of a stream can have had it.
-func cleanID(id string) string {
-	if len(id) > maxLastEventID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
-		return ""
-	}
-	return id
-}
-
 // Refuse has the session that ctx belongs to refused with err, if its response has
-// not begun. A view calls it, or what it subscribes to: an adapter asks
-// [Session.Refused]. The session's context ends with err. With any other ctx
-// Refuse does nothing.
+// not begun: the client gets 503 and a Retry-After. A view calls it, or what it
+// subscribes to. The session's context ends with a *[RefusedError] that wraps err.
+// With any other ctx Refuse does nothing.
 func Refuse(ctx context.Context, err error) {
-	s, ok := ctx.Value(sessionKey{}).(*Session)
-	if !ok {
-		return
+	if r, ok := ctx.Value(config.RequestKey{}).(config.Request); ok {
+		r.Refuse(err)
 	}
-	s.timerMu.Lock()
-	defer s.timerMu.Unlock()
-	if s.timer == nil {
-		s.cancel(refusal(err))
-	}
-}
-
-// Refused returns why the response is not to begin, or nil: the view, or what it
-// subscribes to, has called [Refuse], or a shutdown has ended the session. The error
-// is a *[RefusedError]. An adapter asks when the view has returned a stream, before
-// it sends anything.
-func (s *Session) Refused() error {
-	cause := context.Cause(s.ctx)
-	if r, ok := cause.(*RefusedError); ok { //nolint:errorlint // the very one
-		return r
-	}
-	if errors.Is(cause, ErrShutdown) {
-		return refusal(ErrShutdown)
-	}
-	return nil
 }

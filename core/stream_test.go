@@ -16,6 +16,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
+var errSource = errors.New("the source is gone")
+
 // pairs is a sequence of values of which the last may come with an error. It
 // fails the test if it is asked for more than it has said.
 func pairs[T any](t *testing.T, err error, values ...T) iter.Seq2[T, error] {
@@ -53,7 +55,7 @@ func TestValues(t *testing.T) {
 	}{
 		{"none", pairs[price](t, nil), nil, ""},
 		{"values", pairs(t, nil, price{"A<", 1.5}, price{"\u00e9", 2}), []core.Event{one, two}, ""},
-		{"an error", pairs(t, errGenerator, price{"A<", 1.5}, price{}), []core.Event{one}, errGenerator.Error()},
+		{"an error", pairs(t, errSource, price{"A<", 1.5}, price{}), []core.Event{one}, errSource.Error()},
 		{"no JSON", pairs(t, nil, price{"A<", 1.5}, price{"B", math.NaN()}, price{"C", 3}), []core.Event{one}, "core: event data: json: unsupported value: NaN"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -82,7 +84,9 @@ func TestValuesStops(t *testing.T) {
 		for n = 1; yield(n, nil); n++ { //nolint:revive // it counts
 		}
 	}) {
-		isError(t, err, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n == 3 {
 			break
 		}
@@ -108,7 +112,7 @@ func TestDecode(t *testing.T) {
 			pairs(t, nil, core.Event{Comment: "open"}, core.Event{Retry: time.Second}, core.Event{ID: "6"}, event(`{"symbol":"A","value":1}`), event("")),
 			[]price{{"A", 1}}, "",
 		},
-		{"the stream's error", pairs(t, errGenerator, event(`{}`), event(`nonsense`)), []price{{}}, errGenerator.Error()},
+		{"the stream's error", pairs(t, errSource, event(`{}`), event(`nonsense`)), []price{{}}, errSource.Error()},
 		{
 			"no JSON", pairs(t, nil, event(`{}`), event(`{"symbol":"A",`), event(`{}`)), []price{{}},
 			`core: data of event "7" (type "price") is not a core_test.price: unexpected end of JSON input`,
@@ -155,14 +159,18 @@ func TestValuesAndDecode(t *testing.T) {
 	want := []price{{"A", 1}, {"B", 2}, {"a\r\nb\u2028", math.MaxFloat64}}
 	var got []price
 	for v, err := range core.Decode[price](core.Values("price", pairs(t, nil, want...))) {
-		isError(t, err, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		got = append(got, v)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	for _, err := range core.Decode[price](core.Values("price", pairs(t, nil, want...))) {
-		isError(t, err, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		break
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
@@ -35,7 +36,7 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 		defer func() { c.SetRequest(r); res.Writer = w }()
 		err := nethttpsse.Serve(writer{res}, r, func(r *http.Request) (core.Stream, error) {
 			if view == nil {
-				return nil, core.ErrNilView
+				return nil, host.ErrNilView
 			}
 			c.SetRequest(r)
 			stream, err := view(c)

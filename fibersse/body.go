@@ -10,7 +10,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // A body is a request's body that comes as a stream. It knows where it ends, which
@@ -68,13 +68,13 @@ func (b *body) short() bool {
 
 // drain reads what the view has left of the body. It reports whether nothing of it
 // is to come any more: something may if the view has closed the body.
-func (b *body) drain(s *core.Session) (all bool, err error) {
+func (b *body) drain(s *host.Session) (all bool, err error) {
 	switch {
 	case b == nil:
 		return true, nil
 	case b.c.Request().BodyStream() != nil:
 		conn := b.c.Context().Conn()
-		if err := core.DrainBody(s.Context(), b, conn.SetReadDeadline); err != nil {
+		if err := host.DrainBody(s.Context(), b, conn.SetReadDeadline); err != nil {
 			return false, err
 		}
 		return true, conn.SetReadDeadline(time.Time{})
@@ -104,6 +104,6 @@ func leaveBody(c *fiber.Ctx) {
 		if ctx.Response.Write(w) != nil || w.Flush() != nil {
 			return
 		}
-		core.Linger(conn)
+		host.Linger(conn)
 	})
 }

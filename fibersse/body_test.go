@@ -18,6 +18,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/fibersse"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
@@ -130,8 +131,8 @@ func TestBody(t *testing.T) {
 // is closed when the client has the answer.
 func TestBodyRefused(t *testing.T) {
 	ssetest.NoLeaks(t, longLived...)
-	head, long := framings["a length"](core.MaxBody + 100<<10)
-	chunked, longChunks := framings["chunks"](core.MaxBody + 100<<10)
+	head, long := framings["a length"](host.MaxBody + 100<<10)
+	chunked, longChunks := framings["chunks"](host.MaxBody + 100<<10)
 	for _, transport := range transports {
 		for _, test := range []struct {
 			name, request string
@@ -228,7 +229,7 @@ func TestBodyStops(t *testing.T) {
 							t.Fatal(err)
 						}
 						synctest.Wait()
-						status, takes := http.StatusRequestTimeout, core.BodyTimeout
+						status, takes := http.StatusRequestTimeout, host.BodyTimeout
 						if shutdown {
 							status, takes = http.StatusServiceUnavailable, 0
 							if err := group.Shutdown(context.Background()); err != nil {

@@ -12,9 +12,10 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A conn is a core.Conn on fasthttp's connection. It writes the response by
+// A conn is a host.Conn on fasthttp's connection. It writes the response by
 // itself, in chunks, or plainly to a client of HTTP/1.0.
 type conn struct {
 	net.Conn
@@ -71,7 +72,7 @@ func takeOver(c *fiber.Ctx) *conn {
 	} else {
 		h.SetContentLength(-2) // until the connection closes
 		h.Del(fiber.HeaderTransferEncoding)
-		_ = core.ResetOnClose(ctx.Conn(), true)
+		_ = host.ResetOnClose(ctx.Conn(), true)
 	}
 	h.Del(fiber.HeaderConnection) // a view's own
 	h.SetConnectionClose()
@@ -85,7 +86,7 @@ func takeOver(c *fiber.Ctx) *conn {
 // own, because runtime.Goexit would end one of fasthttp's workers for good, and close
 // nothing. The handler's goroutine listens to the client meanwhile. A panic goes on
 // in that one; where it was is told to fiber's log.
-func (s *conn) serve(c *fiber.Ctx, session *core.Session, stream core.Stream) error {
+func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) error {
 	var (
 		ended    = make(chan struct{})
 		err      error
@@ -147,8 +148,8 @@ func (s *conn) listen(most int, gone func()) {
 	}
 }
 
-// Send implements core.Conn.
-func (s *conn) Send(f core.Frames) error {
+// Send implements host.Conn.
+func (s *conn) Send(f host.Frames) error {
 	p := f.Bytes()
 	if s.chunked {
 		p = f.Chunk()
@@ -166,18 +167,18 @@ func (s *conn) write(p []byte) error {
 	return err
 }
 
-// End implements core.Conn.
+// End implements host.Conn.
 func (s *conn) End() (err error) {
 	if s.chunked {
-		err = s.write([]byte(core.LastChunk))
+		err = s.write([]byte(host.LastChunk))
 	} else {
-		err = core.ResetOnClose(s.Conn, false)
+		err = host.ResetOnClose(s.Conn, false)
 	}
 	s.whole = err == nil
 	return err //nolint:wrapcheck // like that of a write
 }
 
-// Abort implements core.Conn. It ends what is under way. That the response is
+// Abort implements host.Conn. It ends what is under way. That the response is
 // broken is seen by the last chunk that is missing, and see hangUp.
 func (s *conn) Abort() { _ = s.SetWriteDeadline(time.Unix(1, 0)) }
 
@@ -189,8 +190,8 @@ func (s *conn) Abort() { _ = s.SetWriteDeadline(time.Unix(1, 0)) }
 func (s *conn) hangUp() {
 	switch {
 	case s.whole && hasPeer(s.Conn):
-		core.Linger(s.Conn)
+		host.Linger(s.Conn)
 	case !s.whole && (!s.chunked || s.slow):
-		core.Reset(s.Conn)
+		host.Reset(s.Conn)
 	}
 }

@@ -13,12 +13,13 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // allowDetach has fasthttp start the session when the handler has returned, or
 // reports that the session has to stay in it. fasthttp has sent by then what it may
 // still hold of its answers to earlier requests (RFC 9112, section 9.3.2).
-func (s *conn) allowDetach(c *fiber.Ctx, session *core.Session, stream core.Stream) bool {
+func (s *conn) allowDetach(c *fiber.Ctx, session *host.Session, stream core.Stream) bool {
 	if !s.chunked || ends(c) {
 		return false
 	}
@@ -61,7 +62,7 @@ func (s *conn) refuseLate(why error) {
 	_ = s.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 %d %s\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
 		refused.Status, utils.StatusMessage(refused.Status), int(refused.RetryAfter.Seconds()))
-	core.Linger(s.Conn)
+	host.Linger(s.Conn)
 }
 
 // ends reports whether the request's context has values that fasthttp reuses when
@@ -74,7 +75,7 @@ func ends(c *fiber.Ctx) bool {
 }
 
 // begin serves the session, which leaves in the course of it.
-func (s *conn) begin(session *core.Session, stream core.Stream) {
+func (s *conn) begin(session *host.Session, stream core.Stream) {
 	returned := false
 	defer func() {
 		if s.own != nil { // nobody was there to stream to
@@ -96,7 +97,7 @@ func (s *conn) begin(session *core.Session, stream core.Stream) {
 	returned = true
 }
 
-// Detach implements [core.Detacher].
+// Detach implements [host.Detacher].
 func (s *conn) Detach() (own net.Conn, report func(error), ok bool) {
 	own, s.own = s.own, nil
 	return own, s.report, own != nil

@@ -28,7 +28,7 @@
 // there with 500: use nethttpsse in that place.
 //
 // With StreamRequestBody, what the view has left of a body is read before the stream
-// begins, see [core.DrainBody]. fasthttp waits for a body's first bytes, or for all of it
+// begins, see [host.DrainBody]. fasthttp waits for a body's first bytes, or for all of it
 // without that setting, before it runs a handler, and only fiber's ReadTimeout ends that
 // wait. With HTTP/1.0 a stream that fails ends with a reset of
 // the connection, because the client takes a proper close for a whole response; a

@@ -8,6 +8,7 @@ import (
 	"github.com/gofiber/fiber/v2/utils"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // A View is an ordinary fiber handler that returns the stream to send. It returns
@@ -46,7 +47,7 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 
 func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	if view == nil {
-		return core.ErrNilView
+		return host.ErrNilView
 	}
 	if done := c.Context().Done(); done != nil {
 		group, release := groupOf(done)
@@ -54,7 +55,7 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 		opts = append(slices.Clip(opts), core.WithGroup(group))
 	}
 	before := c.UserContext()
-	s, err := core.NewSession(before, utils.CopyString(c.Get("Last-Event-ID")), opts...)
+	s, err := host.NewSession(before, utils.CopyString(c.Get("Last-Event-ID")), opts...)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	if err != nil {
 		return err
 	}
-	core.SetHeaders(func(name string) string { return c.GetRespHeader(name) }, c.Set)
+	host.SetHeaders(func(name string) string { return c.GetRespHeader(name) }, c.Set)
 	c.Status(fiber.StatusOK)
 	if c.Method() == fiber.MethodHead {
 		return nil

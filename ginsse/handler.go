@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
@@ -34,7 +35,7 @@ func Handler(view View, opts ...core.Option) gin.HandlerFunc {
 		}()
 		err := nethttpsse.Serve(newWriter(c.Writer), r, func(r *http.Request) (core.Stream, error) {
 			if view == nil {
-				return nil, core.ErrNilView
+				return nil, host.ErrNilView
 			}
 			c.Request = r
 			stream := view(c)

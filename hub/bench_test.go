@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 )
@@ -39,7 +40,7 @@ type countingConn struct {
 	enough       chan<- struct{}
 }
 
-func (c *countingConn) Send(f core.Frames) error {
+func (c *countingConn) Send(f host.Frames) error {
 	c.sends.Add(1)
 	if n := c.bytes.Add(int64(len(f.Bytes()))); n >= c.most && n-int64(len(f.Bytes())) < c.most {
 		c.enough <- struct{}{}
@@ -50,12 +51,12 @@ func (*countingConn) End() error { return nil }
 func (*countingConn) Abort()     {}
 
 // sessions runs n sessions in memory that follow what names says.
-func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) core.Conn) (stop func()) {
+func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) host.Conn) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for i := range n {
-		s, err := core.NewSession(ctx, "", core.WithHeartbeat(0), core.WithWriteTimeout(0), core.WithFlushWindow(0))
+		s, err := host.NewSession(ctx, "", core.WithHeartbeat(0), core.WithWriteTimeout(0), core.WithFlushWindow(0))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -82,7 +83,7 @@ func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
 		h := hub.New()
 		sent := make(chan struct{}, n) // for the greetings
 		conns := make([]signalConn, n)
-		stop = sessions(b, h, n, strconv.Itoa, func(i int) core.Conn {
+		stop = sessions(b, h, n, strconv.Itoa, func(i int) host.Conn {
 			conns[i].sent = sent
 			return &conns[i]
 		})
@@ -128,7 +129,7 @@ func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
 // A signalConn tells of each Send.
 type signalConn struct{ sent chan<- struct{} }
 
-func (c *signalConn) Send(core.Frames) error { c.sent <- struct{}{}; return nil }
+func (c *signalConn) Send(host.Frames) error { c.sent <- struct{}{}; return nil }
 func (*signalConn) End() error               { return nil }
 func (*signalConn) Abort()                   {}
 
@@ -154,7 +155,7 @@ func BenchmarkReplay(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ctx, cancel := context.WithCancel(context.Background())
-		s, err := core.NewSession(ctx, last, core.WithFlushWindow(0)) // so that the time is all work
+		s, err := host.NewSession(ctx, last, core.WithFlushWindow(0)) // so that the time is all work
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -179,7 +180,7 @@ func BenchmarkFanOut(b *testing.B) {
 	const clients = 1_000
 	h := hub.New()
 	sent := make(chan struct{}, clients)
-	stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) core.Conn { return &signalConn{sent} })
+	stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) host.Conn { return &signalConn{sent} })
 	defer stop()
 	for range clients {
 		<-sent

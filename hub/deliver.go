@@ -5,14 +5,15 @@ import (
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
 // forward gives the session the frames as they are.
-func (s *subscription) forward(feed core.Feed) error {
+func (s *subscription) forward(f feed.Feed) error {
 	for {
 		frames := batches.Get().(*[][]byte) //nolint:forcetypeassert // the pool's only type
 		more, err := s.take(frames, batchSize)
-		ok := feed.Forward(*frames)
+		ok := f.Forward(*frames)
 		clear(*frames) // for they hold parts of the log
 		*frames = (*frames)[:0]
 		batches.Put(frames)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
@@ -82,7 +83,7 @@ func TestReplayGathers(t *testing.T) {
 		publish(t, h, "a", strings.Repeat("x", 200))
 	}
 	ctx, cancel := context.WithCancel(soon(t))
-	s, err := core.NewSession(ctx, idOf(h, 0))
+	s, err := host.NewSession(ctx, idOf(h, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 )
@@ -876,7 +877,7 @@ func TestBreakAfterAKick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)
 		h := over(t, l)
-		s, err := core.NewSession(t.Context(), "", core.WithFlushWindow(0))
+		s, err := host.NewSession(t.Context(), "", core.WithFlushWindow(0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -912,7 +913,7 @@ type stopping struct {
 	text string
 }
 
-func (s *stopping) Send(f core.Frames) error {
+func (s *stopping) Send(f host.Frames) error {
 	s.text += string(f.Bytes())
 	if len(s.at) > 0 && strings.Contains(s.text, s.at[0]) {
 		s.at = s.at[1:]

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 )
 
@@ -40,7 +41,7 @@ type stuckConn struct {
 	free  <-chan struct{}
 }
 
-func (c *stuckConn) Send(core.Frames) error {
+func (c *stuckConn) Send(host.Frames) error {
 	if c.sent++; c.sent == 2 {
 		c.stuck <- struct{}{}
 		<-c.free
@@ -72,7 +73,7 @@ func TestMemoryOfStalledClients(t *testing.T) {
 			publish(t, h, "rare", strings.Repeat("r", 100))
 			roll(t, h, 0)
 		}
-		s, err := core.NewSession(ctx, "", core.WithWriteTimeout(0))
+		s, err := host.NewSession(ctx, "", core.WithWriteTimeout(0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,7 @@ package hub
 import (
 	"context"
 
-	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
 // An errand is what Wait does for Take.
@@ -14,7 +14,7 @@ type errand struct {
 	err    error
 }
 
-// Take implements [core.Pump]. A gap is told, and the log is read, elsewhere: others
+// Take implements [feed.Pump]. A gap is told, and the log is read, elsewhere: others
 // wait for the writer.
 func (s *subscription) Take(frames *[][]byte) (more bool, err error) {
 	if e := s.errand; e != nil && e.done && s.ctx.Err() == nil {
@@ -27,12 +27,12 @@ func (s *subscription) Take(frames *[][]byte) (more bool, err error) {
 	gap, more, err := s.read(frames, batchSize)
 	if gap != nil || err == errPage { //nolint:errorlint // the very one
 		s.errand = &errand{gap: gap}
-		return false, core.ErrWait
+		return false, feed.ErrWait
 	}
 	return more, err
 }
 
-// Wait implements [core.Pump].
+// Wait implements [feed.Pump].
 func (s *subscription) Wait() {
 	e := s.errand
 	if e.gap != nil {
@@ -43,7 +43,7 @@ func (s *subscription) Wait() {
 	e.done = true
 }
 
-// Leave implements [core.Pump], and ends any subscription.
+// Leave implements [feed.Pump], and ends any subscription.
 func (s *subscription) Leave() {
 	if s.unwatch != nil {
 		s.unwatch()

@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
 // Where a subscription may begin, beside after an event ID.
@@ -162,7 +163,7 @@ type subscription struct {
 
 	// What is told that there may be something to do.
 	wake    chan struct{} // its goroutine; nil if it never has one
-	feed    core.Feed     // of the session that the stream was handed over to, if it was
+	feed    feed.Feed     // of the session that the stream was handed over to, if it was
 	joined  int           // of links, those that the join hook was told of
 	unwatch func() bool   // ends the watch over ctx; nil if there is none
 }
@@ -179,14 +180,14 @@ type link struct {
 
 // wakeToEnd is wakeUp for a subscription that is to end, or whose context has ended.
 func (s *subscription) wakeToEnd() {
-	if s.feed != (core.Feed{}) {
+	if s.feed != nil {
 		s.feed.WakeToEnd()
 	}
 	s.wakeUp()
 }
 
 func (s *subscription) wakeUp() {
-	if s.feed != (core.Feed{}) {
+	if s.feed != nil {
 		s.feed.Wake()
 	}
 	select {
@@ -200,13 +201,13 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	if s.ctx.Err() != nil {
 		return nil
 	}
-	feed, own := core.FeedOf(yield)
-	if own && feed.Handover(stream, s) {
-		s.feed = feed
+	f, own := feed.Of(yield)
+	if own && f.Handover(stream, s) {
+		s.feed = f
 	} else {
 		defer s.Leave()
 	}
-	if s.feed == (core.Feed{}) || s.hub.follower != nil { // which is to be asked now and then
+	if s.feed == nil || s.hub.follower != nil { // which is to be asked now and then
 		s.wake = make(chan struct{}, 1)
 	}
 	if s.hub.follower != nil {
@@ -219,7 +220,7 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		s.over = true // as for those who were there before
 		return ignoreEnd(err)
 	}
-	if s.feed == (core.Feed{}) || s.ctx != feed.Context() {
+	if s.feed == nil || s.ctx != f.Context() {
 		s.unwatch = context.AfterFunc(s.ctx, s.wakeToEnd) // one thing to wait for is cheaper than two
 	}
 	for i := range s.links { // of a link only the source can be read without the lock
@@ -229,10 +230,10 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		}
 	}
 	switch {
-	case s.feed != (core.Feed{}):
+	case s.feed != nil:
 		return nil
 	case own:
-		return s.forward(feed)
+		return s.forward(f)
 	default:
 		return s.decode(yield)
 	}

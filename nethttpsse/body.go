@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // hasBody reports whether the response might have to wait for r's body. On HTTP/2
@@ -50,13 +51,13 @@ func unreadBody(server http.ResponseWriter) (unread, ok bool) {
 // for it before it sends the headers, and notices that the client leaves only when
 // the body has been read to its end. It reports whether it has: not if the view has
 // closed the body.
-func (c *conn) drain(s *core.Session, r *http.Request) (all bool, err error) {
+func (c *conn) drain(s *host.Session, r *http.Request) (all bool, err error) {
 	server := last(c.chain)
 	if !hasBody(server, r) {
 		return true, nil
 	}
 	if r.Body != nil {
-		err = core.DrainBody(s.Context(), r.Body, c.server.SetReadDeadline)
+		err = host.DrainBody(s.Context(), r.Body, c.server.SetReadDeadline)
 	}
 	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
 		return false, &core.RefusedError{

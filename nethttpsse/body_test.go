@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
@@ -122,7 +123,7 @@ func TestBodyBehindAnotherIsLong(t *testing.T) {
 // come.
 func TestRefusalBeforeBody(t *testing.T) {
 	full := &core.Group{Limit: 1}
-	first, err := core.NewSession(t.Context(), "", core.WithGroup(full))
+	first, err := host.NewSession(t.Context(), "", core.WithGroup(full))
 	if err != nil {
 		t.Fatal(err)
 	}

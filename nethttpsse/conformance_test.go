@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
@@ -61,7 +62,7 @@ func TestConformanceHandedOver(t *testing.T) {
 // A pump has what a generator in a goroutine of its own has made.
 type pump struct {
 	ctx   context.Context //nolint:containedctx // it ends the generator
-	feed  core.Feed
+	feed  feed.Feed
 	taken chan struct{} // there is room again
 
 	mu     sync.Mutex
@@ -76,7 +77,7 @@ func handedOver(ctx context.Context, stream core.Stream, handovers *atomic.Int64
 	}
 	var self core.Stream
 	self = func(yield func(core.Event, error) bool) {
-		feed, _ := core.FeedOf(yield)
+		feed, _ := feed.Of(yield)
 		p := &pump{ctx: ctx, feed: feed, taken: make(chan struct{}, 1)}
 		if !feed.Handover(self, p) {
 			stream(yield) // on HTTP/1.0, for one

@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A conn is a core.Conn on a ResponseWriter. Bytes go through the writer that the
+// A conn is a host.Conn on a ResponseWriter. Bytes go through the writer that the
 // host gave, and so does the flush. Deadlines are those of the server's own writer,
 // since a middleware's may do nothing.
 type conn struct {
@@ -25,7 +26,7 @@ type conn struct {
 	flush  func() error             // of the server's own
 	server *http.ResponseController // of the server's own writer
 
-	session *core.Session
+	session *host.Session
 
 	meter *meter // nil if there is nothing between, or it does not show
 	sent  int64  // bytes that were written
@@ -132,8 +133,8 @@ func (c *conn) begin(srv *http.Server) error {
 	return nil
 }
 
-// Send implements [core.Conn].
-func (c *conn) Send(f core.Frames) error {
+// Send implements [host.Conn].
+func (c *conn) Send(f host.Frames) error {
 	p := slices.Clip(f.Bytes()) // a middleware may append to it, which is then a copy
 	n, err := c.w.Write(p)
 	if err == nil && n < len(p) {
@@ -221,10 +222,10 @@ func (c *conn) answer(text string) {
 	w.WriteHeader(http.StatusInternalServerError)
 	_, _ = io.WriteString(w, text+"\n")
 	c.answered.Store(http.NewResponseController(w).Flush() == nil)
-	_ = core.ResetOnClose(c.line, false)
+	_ = host.ResetOnClose(c.line, false)
 }
 
-// Abort implements [core.Conn].
+// Abort implements [host.Conn].
 func (c *conn) Abort() {
 	if c.answered.Load() {
 		return
@@ -240,17 +241,17 @@ func (c *conn) Abort() {
 	}
 }
 
-// End implements [core.Conn]. The server ends the response when the handler has
+// End implements [host.Conn]. The server ends the response when the handler has
 // returned; it gets its own patience for that, if it has one.
 func (c *conn) End() error {
 	if c.writeTimeout > 0 {
 		_ = c.server.SetWriteDeadline(time.Now().Add(c.writeTimeout))
 	}
-	return core.ResetOnClose(c.line, false) //nolint:wrapcheck // like that of a write
+	return host.ResetOnClose(c.line, false) //nolint:wrapcheck // like that of a write
 }
 
 // serve runs the session, and sees to it that a response which is to be broken is.
-func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err error) {
+func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err error) {
 	defer func() {
 		if c.detached {
 			return
@@ -272,7 +273,7 @@ func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err 
 	c.session = s
 	if !r.ProtoAtLeast(1, 1) { // net/http closes the connection by itself as soon as a write fails
 		c.line = connOf(last(c.chain))
-		_ = core.ResetOnClose(c.line, true)
+		_ = host.ResetOnClose(c.line, true)
 	}
 	err = s.Serve(c, stream)
 	if c.held != nil {
@@ -284,7 +285,7 @@ func (c *conn) serve(s *core.Session, r *http.Request, stream core.Stream) (err 
 // reset breaks a response of HTTP/1.0, whose end is that of the connection.
 func (c *conn) reset() {
 	if conn, _, err := c.server.Hijack(); err == nil {
-		core.Reset(conn)
+		host.Reset(conn)
 		_ = conn.Close()
 	}
 }

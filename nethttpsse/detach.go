@@ -24,7 +24,7 @@ func (c *conn) allowDetach(r *http.Request) {
 // send something else.
 const responseType = "*http.response"
 
-// Detach implements [core.Detacher]. By now the first frame has gone through the
+// Detach implements [host.Detacher]. By now the first frame has gone through the
 // middlewares, so what they do to a response shows in its headers.
 func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
 	if c.hijacker == nil || !c.whole {

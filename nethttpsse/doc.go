@@ -13,6 +13,6 @@
 // that were detached from their handlers (see [core.WithDetach]).
 //
 // What a view leaves of the request's body is read before the response begins: see
-// [core.DrainBody]. A view that reads the body itself may wait for it as long as the
+// [host.DrainBody]. A view that reads the body itself may wait for it as long as the
 // server lets it, also while the server shuts down.
 package nethttpsse

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // A View is an ordinary handler that returns the stream to send. It returns nil
@@ -24,7 +25,7 @@ func Handler(view View, opts ...core.Option) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := Serve(w, r, func(r *http.Request) (core.Stream, error) {
 			if view == nil {
-				return nil, core.ErrNilView
+				return nil, host.ErrNilView
 			}
 			return view(w, r), nil
 		}, opts...)
@@ -101,7 +102,7 @@ func serve(
 	if srv != nil {
 		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
 	}
-	s, err := core.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
+	s, err := host.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func serve(
 		return err
 	}
 	h := w.Header()
-	core.SetHeaders(h.Get, h.Set)
+	host.SetHeaders(h.Get, h.Set)
 	h.Del("Content-Length")
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // A requestBody is how a client sends one.
@@ -34,7 +35,7 @@ var requestBodies = []requestBody{
 	{name: "whole", header: "Content-Length: 4", body: "some", status: 200},
 	{name: "whole, in chunks", header: "Transfer-Encoding: chunked", body: "4\r\nsome\r\n0\r\n\r\n", status: 200},
 	{name: "with a trailer", header: "Transfer-Encoding: chunked\r\nTrailer: A", body: "4\r\nsome\r\n0\r\nA: b\r\n\r\n", status: 200},
-	{name: "as long as it may be", header: "Content-Length: " + strconv.Itoa(core.MaxBody), body: kilobytes(1024), status: 200},
+	{name: "as long as it may be", header: "Content-Length: " + strconv.Itoa(host.MaxBody), body: kilobytes(1024), status: 200},
 	{name: "waited for", header: "Content-Length: 4\r\nExpect: 100-continue", body: "some", status: 200},
 
 	{name: "stalled", header: "Content-Length: 100", body: "some", status: 408},
@@ -60,7 +61,7 @@ var requestBodies = []requestBody{
 }
 
 // bodies are those that come as far as a view.
-func (h host) bodies() []requestBody {
+func (h mounted) bodies() []requestBody {
 	return slices.DeleteFunc(slices.Clone(requestBodies), func(b requestBody) bool {
 		return h.BodyBegins && b.body == "" && !b.drip && strings.Contains(b.header, "Content-Length")
 	})
@@ -95,7 +96,7 @@ func (b requestBody) ask(conn net.Conn) (*http.Response, *bufio.Reader, error) {
 		stop := make(chan struct{})
 		var done sync.WaitGroup
 		done.Go(func() {
-			tick := time.NewTicker(core.BodyTimeout / 50)
+			tick := time.NewTicker(host.BodyTimeout / 50)
 			defer tick.Stop()
 			for {
 				select {
@@ -149,7 +150,7 @@ func (b requestBody) try(s *server) error {
 	return nil
 }
 
-func checkUnreadBodies(t testing.TB, h host) {
+func checkUnreadBodies(t testing.TB, h mounted) {
 	if h.WholeBodies || h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for hosts that give a view the body as it comes, on HTTP/1")
 	}
@@ -172,7 +173,7 @@ func checkUnreadBodies(t testing.TB, h host) {
 }
 
 // A shutdown waits for no body.
-func checkShutdownWithBodies(t testing.TB, h host) {
+func checkShutdownWithBodies(t testing.TB, h mounted) {
 	if h.WholeBodies || h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for hosts that give a view the body as it comes, on HTTP/1")
 	}
@@ -216,7 +217,7 @@ func checkShutdownWithBodies(t testing.TB, h host) {
 }
 
 // A view that has closed the body has said that it wants no more of it.
-func checkClosedBody(t testing.TB, h host) {
+func checkClosedBody(t testing.TB, h mounted) {
 	if h.WholeBodies || h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for hosts that give a view the body as it comes, on HTTP/1")
 	}

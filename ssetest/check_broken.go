@@ -26,7 +26,7 @@ func closeWrite(conn net.Conn) error {
 
 // A client that closes its half of the connection is taken for one that has gone,
 // and so it does not see half of a stream as a whole one.
-func checkHalfClose(t testing.TB, h host) {
+func checkHalfClose(t testing.TB, h mounted) {
 	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for HTTP/1 only")
 	}
@@ -102,7 +102,7 @@ const never = -2
 
 // On HTTP/1.0 a response ends with its connection. So the proper end of one means
 // that the stream is whole, and a stream that failed ends with a reset.
-func checkEndsHTTP10(t testing.TB, h host) {
+func checkEndsHTTP10(t testing.TB, h mounted) {
 	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for HTTP/1 only")
 	}
@@ -128,7 +128,7 @@ func checkEndsHTTP10(t testing.TB, h host) {
 }
 
 // So does one that the client has not read in time.
-func checkSlowHTTP10(t testing.TB, h host) {
+func checkSlowHTTP10(t testing.TB, h mounted) {
 	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for HTTP/1 only")
 	}

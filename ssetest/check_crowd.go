@@ -16,7 +16,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-func checkCrowd(t testing.TB, h host) {
+func checkCrowd(t testing.TB, h mounted) {
 	noLeaks(t, h.timeout, h.Ignore)
 	const (
 		workers  = 20

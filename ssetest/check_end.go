@@ -35,7 +35,7 @@ func wantCause(t testing.TB, got, want error) {
 	}
 }
 
-func checkLeaving(t testing.TB, h host) {
+func checkLeaving(t testing.TB, h mounted) {
 	noLeaks(t, h.timeout, h.Ignore)
 	causes, running := make(chan error, 1), make(chan struct{}, 1)
 	s := h.serve(t, map[string]View{"/": func(ctx context.Context, x Exchange) core.Stream {
@@ -77,7 +77,7 @@ func checkLeaving(t testing.TB, h host) {
 	}
 }
 
-func checkLeavingBusy(t testing.TB, h host) {
+func checkLeavingBusy(t testing.TB, h mounted) {
 	noLeaks(t, h.timeout, h.Ignore)
 	causes := make(chan error, 1)
 	s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
@@ -99,7 +99,7 @@ func checkLeavingBusy(t testing.TB, h host) {
 	}
 }
 
-func checkSlowClient(t testing.TB, h host) {
+func checkSlowClient(t testing.TB, h mounted) {
 	// On a machine that is busy the others may be late by themselves.
 	for _, patience := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
 		if sparesOthers(t, h, patience) {
@@ -111,7 +111,7 @@ func checkSlowClient(t testing.TB, h host) {
 
 // sparesOthers has a client that does not read, and reports whether events of
 // another session came while the server was stuck with it.
-func sparesOthers(t testing.TB, h host, patience time.Duration) bool {
+func sparesOthers(t testing.TB, h mounted, patience time.Duration) bool {
 	t.Helper()
 	goAhead := make(chan struct{})
 	causes := make(chan error, 1)
@@ -244,7 +244,7 @@ func failing() map[string]View {
 	return views
 }
 
-func checkFailure(t testing.TB, h host) {
+func checkFailure(t testing.TB, h mounted) {
 	s := h.serve(t, failing())
 	for _, f := range failures {
 		got, err := s.open("/" + f.name).Rest()
@@ -260,7 +260,7 @@ func checkFailure(t testing.TB, h host) {
 	}
 }
 
-func checkErrorEvent(t testing.TB, h host) {
+func checkErrorEvent(t testing.TB, h mounted) {
 	told := make(chan error, 1)
 	s := h.serve(t, failing(), core.WithErrorEvent(func(err error) core.Event {
 		told <- err
@@ -280,7 +280,7 @@ func checkErrorEvent(t testing.TB, h host) {
 	}
 }
 
-func checkMaxAge(t testing.TB, h host) {
+func checkMaxAge(t testing.TB, h mounted) {
 	causes := make(chan error, 1)
 	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxAge(100*time.Millisecond))
 	Equal(t, s.open("/").All(), nil)
@@ -288,7 +288,7 @@ func checkMaxAge(t testing.TB, h host) {
 	wantCause(t, s.end().Cause, core.ErrMaxAge)
 }
 
-func checkShutdown(t testing.TB, h host) {
+func checkShutdown(t testing.TB, h mounted) {
 	noLeaks(t, h.timeout, h.Ignore)
 	const size = 100
 	causes := make(chan error, size)
@@ -341,7 +341,7 @@ func (s *server) wantRefusal(path string) {
 	st.Body()
 }
 
-func checkGroupLimit(t testing.TB, h host) {
+func checkGroupLimit(t testing.TB, h mounted) {
 	group := &core.Group{Limit: 2}
 	causes, views := make(chan error, 10), make(chan struct{}, 10)
 	view := idle(causes)
@@ -365,7 +365,7 @@ func checkGroupLimit(t testing.TB, h host) {
 }
 
 // A stream that ends before its response begins is refused, whoever ends it.
-func checkRefusals(t testing.TB, h host) {
+func checkRefusals(t testing.TB, h mounted) {
 	group, runs := new(core.Group), new(atomic.Int32)
 	never := func(func(core.Event, error) bool) { runs.Add(1) }
 	s := h.serve(t, map[string]View{
@@ -390,7 +390,7 @@ func checkRefusals(t testing.TB, h host) {
 	eventually(t, h.timeout, "the group is empty", func() bool { return group.Len() == 0 })
 }
 
-func checkGroupShutdown(t testing.TB, h host) {
+func checkGroupShutdown(t testing.TB, h mounted) {
 	const size = 10
 	group := new(core.Group)
 	causes := make(chan error, size)

@@ -11,13 +11,13 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-func checkEachEvent(t testing.TB, h host) {
+func checkEachEvent(t testing.TB, h mounted) {
 	goAhead := make(chan struct{})
 	s := h.serve(t, map[string]View{"/": steps(goAhead)})
 	s.follow(s.open("/"), goAhead, 1, 20)
 }
 
-func checkEachEventHTTP10(t testing.TB, h host) {
+func checkEachEventHTTP10(t testing.TB, h mounted) {
 	if h.protocol != HTTP1 {
 		t.Skip("for HTTP/1 only")
 	}
@@ -41,7 +41,7 @@ func (s *server) follow(st *Stream, goAhead chan<- struct{}, first, last int) {
 	}
 }
 
-func checkBurst(t testing.TB, h host) {
+func checkBurst(t testing.TB, h mounted) {
 	const size = 1000
 	goAhead := make(chan struct{})
 	s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
@@ -64,7 +64,7 @@ func checkBurst(t testing.TB, h host) {
 	}
 }
 
-func checkHeartbeat(t testing.TB, h host) {
+func checkHeartbeat(t testing.TB, h mounted) {
 	goAhead := make(chan struct{})
 	s := h.serve(t, map[string]View{"/": steps(goAhead)}, core.WithHeartbeat(10*time.Millisecond), core.WithRetry(time.Second))
 	st := s.open("/")
@@ -88,7 +88,7 @@ func checkHeartbeat(t testing.TB, h host) {
 	}
 }
 
-func checkNoHeartbeat(t testing.TB, h host) {
+func checkNoHeartbeat(t testing.TB, h mounted) {
 	const heartbeat = 400 * time.Millisecond
 	for range 3 {
 		gap := make(chan time.Duration, 1) // the longest time without traffic
@@ -125,7 +125,7 @@ func checkNoHeartbeat(t testing.TB, h host) {
 	t.Skip("the machine is too slow to tell")
 }
 
-func checkHeartbeatAtFullSpeed(t testing.TB, h host) {
+func checkHeartbeatAtFullSpeed(t testing.TB, h mounted) {
 	const size = 5000
 	for _, window := range []time.Duration{0, time.Millisecond} {
 		s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
@@ -155,7 +155,7 @@ func checkHeartbeatAtFullSpeed(t testing.TB, h host) {
 	}
 }
 
-func checkTimeouts(t testing.TB, h host) {
+func checkTimeouts(t testing.TB, h mounted) {
 	const size = 4 // which take twice the timeout
 	s := h.serveSite(t, &Site{Timeout: time.Second, Views: map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
 		return func(yield func(core.Event, error) bool) {

@@ -41,7 +41,7 @@ func wantNoStream(t testing.TB, s *Stream) {
 	}
 }
 
-func checkHeaders(t testing.TB, h host) {
+func checkHeaders(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/works": works})
 	st := s.request("/works").Open(t)
 	if st.Status != http.StatusOK {
@@ -81,7 +81,7 @@ func checkHeaders(t testing.TB, h host) {
 	}
 }
 
-func checkOwnHeaders(t testing.TB, h host) {
+func checkOwnHeaders(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/": func(_ context.Context, x Exchange) core.Stream {
 		x.SetHeader("Content-Type", "text/event-stream;v=1")
 		x.SetHeader("Cache-Control", "private, max-age=0")
@@ -95,7 +95,7 @@ func checkOwnHeaders(t testing.TB, h host) {
 	opened(st).All()
 }
 
-func checkOpening(t testing.TB, h host) {
+func checkOpening(t testing.TB, h mounted) {
 	goAhead := make(chan struct{})
 	s := h.serve(t, map[string]View{"/": steps(goAhead)})
 	st := s.open("/")
@@ -105,7 +105,7 @@ func checkOpening(t testing.TB, h host) {
 
 // Some clients take a comment for an event, and of those that send a body nobody waits
 // for one.
-func checkOpeningPost(t testing.TB, h host) {
+func checkOpeningPost(t testing.TB, h mounted) {
 	goAhead := make(chan struct{})
 	s := h.serve(t, map[string]View{"/": steps(goAhead)}, core.WithRetry(time.Second))
 	r := s.request("/")
@@ -115,7 +115,7 @@ func checkOpeningPost(t testing.TB, h host) {
 	Equal(t, st.Collect(1), []core.Event{{ID: "1", Retry: time.Second}})
 }
 
-func checkHead(t testing.TB, h host) {
+func checkHead(t testing.TB, h mounted) {
 	var views, runs atomic.Int32
 	group := new(core.Group)
 	s := h.serve(t, map[string]View{"/": func(context.Context, Exchange) core.Stream {
@@ -142,7 +142,7 @@ func checkHead(t testing.TB, h host) {
 	}
 }
 
-func checkBody(t testing.TB, h host) {
+func checkBody(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/": func(_ context.Context, x Exchange) core.Stream {
 		b, err := io.ReadAll(x.Body)
 		return func(yield func(core.Event, error) bool) { yield(core.Event{Data: string(b)}, err) }
@@ -156,7 +156,7 @@ func checkBody(t testing.TB, h host) {
 	}
 }
 
-func checkAnswers(t testing.TB, h host) {
+func checkAnswers(t testing.TB, h mounted) {
 	status := map[string]int{"forbidden": 403, "json": 200, "redirect": 303, "no-content": 204}
 	s := h.serve(t, nil)
 	for _, name := range Answers {
@@ -180,7 +180,7 @@ func checkAnswers(t testing.TB, h host) {
 	}
 }
 
-func checkNilView(t testing.TB, h host) {
+func checkNilView(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/nil": nil, "/works": works})
 	st := s.request("/nil").Open(t)
 	if st.Status != http.StatusInternalServerError {
@@ -196,7 +196,7 @@ func checkNilView(t testing.TB, h host) {
 	s.works()
 }
 
-func checkBadOptions(t testing.TB, h host) {
+func checkBadOptions(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/works": works},
 		nil, core.WithGroup(nil), core.WithErrorEvent(nil),
 		core.WithHeartbeat(-time.Second), core.WithRetry(-time.Second), core.WithWriteTimeout(-time.Second),
@@ -206,7 +206,7 @@ func checkBadOptions(t testing.TB, h host) {
 	}
 }
 
-func checkQueryID(t testing.TB, h host) {
+func checkQueryID(t testing.TB, h mounted) {
 	view := func(ctx context.Context, _ Exchange) core.Stream {
 		return give(core.Event{Data: core.LastEventID(ctx)})
 	}
@@ -242,7 +242,7 @@ func checkQueryID(t testing.TB, h host) {
 	}
 }
 
-func checkLastEventID(t testing.TB, h host) {
+func checkLastEventID(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
 		return give(core.Event{Data: core.LastEventID(ctx)})
 	}})
@@ -282,7 +282,7 @@ func checkLastEventID(t testing.TB, h host) {
 	}
 }
 
-func checkWire(t testing.TB, h host) {
+func checkWire(t testing.TB, h mounted) {
 	tests := []struct {
 		event core.Event
 		wire  string
@@ -337,7 +337,7 @@ func checkWire(t testing.TB, h host) {
 	}
 }
 
-func checkRetry(t testing.TB, h host) {
+func checkRetry(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/works": works}, core.WithRetry(1234*time.Millisecond))
 	Equal(t, s.open("/works").All(), []core.Event{{Data: "yes", Retry: 1234 * time.Millisecond}})
 }

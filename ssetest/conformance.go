@@ -137,7 +137,7 @@ func Conformance(t *testing.T, mount Mount) {
 	NoLeaks(t, mount.Ignore...)
 	for _, p := range mount.Protocols {
 		t.Run(string(p), func(t *testing.T) {
-			h := host{mount, p}
+			h := mounted{mount, p}
 			for _, c := range checks {
 				if c.alone {
 					t.Run(c.name, func(t *testing.T) { c.run(t, h) })
@@ -161,7 +161,7 @@ func Conformance(t *testing.T, mount Mount) {
 type check struct {
 	name  string
 	alone bool // it looks at all goroutines, or at the clock
-	run   func(t testing.TB, h host)
+	run   func(t testing.TB, h mounted)
 }
 
 var checks = []check{

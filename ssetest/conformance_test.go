@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // The suite passes for a host that is in order.
@@ -37,7 +38,7 @@ func TestConformanceFails(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		flaw  sample
-		check func(t testing.TB, h host)
+		check func(t testing.TB, h mounted)
 		wait  time.Duration
 		want  string
 	}{
@@ -95,7 +96,7 @@ func TestConformanceFails(t *testing.T) {
 			if !alone {
 				t.Parallel()
 			}
-			h := host{Mount{Serve: test.flaw.serve, timeout: test.wait}, HTTP1}
+			h := mounted{Mount{Serve: test.flaw.serve, timeout: test.wait}, HTTP1}
 			got := failed(t, func(t testing.TB) { test.check(t, h) })
 			if strings.Contains(got, "skipped: ") {
 				t.Skip(got)
@@ -203,7 +204,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	if f.eatBody {
 		_, _ = new(bytes.Buffer).ReadFrom(r.Body)
 	}
-	s, err := core.NewSession(ctx, id, opts...)
+	s, err := host.NewSession(ctx, id, opts...)
 	if err != nil {
 		f.refuse(w, err)
 		return
@@ -217,7 +218,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	}()
 	h, control := w.Header(), http.NewResponseController(w)
 	if f.early {
-		core.SetHeaders(h.Get, h.Set)
+		host.SetHeaders(h.Get, h.Set)
 	}
 	stream := view(w, r.WithContext(s.Context()))
 	if stream == nil {
@@ -235,7 +236,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		return
 	}
 	if !f.noHeaders {
-		core.SetHeaders(h.Get, h.Set)
+		host.SetHeaders(h.Get, h.Set)
 	}
 	if f.ownCaching {
 		h.Set("Cache-Control", "no-cache")
@@ -277,7 +278,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	}
 }
 
-func (f *sample) drain(s *core.Session, r *http.Request, control *http.ResponseController) error {
+func (f *sample) drain(s *host.Session, r *http.Request, control *http.ResponseController) error {
 	if f.waitForBody {
 		_, _ = new(bytes.Buffer).ReadFrom(r.Body)
 		return nil
@@ -285,7 +286,7 @@ func (f *sample) drain(s *core.Session, r *http.Request, control *http.ResponseC
 	if r.ProtoMajor != 1 {
 		return nil
 	}
-	err := core.DrainBody(s.Context(), r.Body, control.SetReadDeadline)
+	err := host.DrainBody(s.Context(), r.Body, control.SetReadDeadline)
 	if errors.Is(err, http.ErrBodyReadAfterClose) && !f.wantBody {
 		return nil
 	}
@@ -318,7 +319,7 @@ type sampleConn struct {
 
 type connKey struct{}
 
-func (c *sampleConn) Send(f core.Frames) error {
+func (c *sampleConn) Send(f host.Frames) error {
 	if c.flaw.flushOnce && c.sent {
 		return nil // it waits for more
 	}
@@ -335,7 +336,7 @@ func (c *sampleConn) Send(f core.Frames) error {
 }
 
 func (c *sampleConn) End() error {
-	return core.ResetOnClose(c.line, false) //nolint:wrapcheck // it is as a host's
+	return host.ResetOnClose(c.line, false) //nolint:wrapcheck // it is as a host's
 }
 
 func (c *sampleConn) Abort() {
@@ -348,7 +349,7 @@ func (c *sampleConn) Abort() {
 func (c *sampleConn) resetOnClose(r *http.Request) {
 	if !r.ProtoAtLeast(1, 1) && !c.flaw.properEnd {
 		c.line, _ = r.Context().Value(connKey{}).(net.Conn)
-		_ = core.ResetOnClose(c.line, true)
+		_ = host.ResetOnClose(c.line, true)
 	}
 }
 
@@ -357,7 +358,7 @@ func (c *sampleConn) reset() {
 		return
 	}
 	if conn, _, err := c.control.Hijack(); err == nil {
-		core.Reset(conn)
+		host.Reset(conn)
 		_ = conn.Close()
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 )
 
@@ -240,7 +241,7 @@ func (r *trial) crowd() (release func()) {
 		r.shutdownGroup()
 	case "full":
 		r.group.Limit = 1
-		if s, err := core.NewSession(context.Background(), "", core.WithGroup(&r.group)); err == nil {
+		if s, err := host.NewSession(context.Background(), "", core.WithGroup(&r.group)); err == nil {
 			return s.Close
 		}
 	}

@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A host is a mount over one protocol.
-type host struct {
+// A mounted is a Mount over one protocol.
+type mounted struct {
 	Mount
 
 	protocol Protocol
@@ -26,7 +27,7 @@ type host struct {
 // A server is one of a host's that runs, for one check.
 type server struct {
 	t        testing.TB
-	host     host
+	host     mounted
 	addr     string
 	url      string
 	client   *http.Client // follows no redirect
@@ -39,12 +40,12 @@ type server struct {
 const unheard = time.Hour
 
 // serve starts a server for views, without heartbeats if opts do not say more.
-func (h host) serve(t testing.TB, views map[string]View, opts ...core.Option) *server {
+func (h mounted) serve(t testing.TB, views map[string]View, opts ...core.Option) *server {
 	t.Helper()
 	return h.serveSite(t, &Site{Views: views, Options: opts})
 }
 
-func (h host) serveSite(t testing.TB, site *Site) *server {
+func (h mounted) serveSite(t testing.TB, site *Site) *server {
 	t.Helper()
 	tcp := &listener{Listener: listen(t), sendBuffer: site.sendBuffer}
 	transport := &http.Transport{Protocols: new(http.Protocols)}
@@ -145,7 +146,7 @@ func (s *server) tryDial() (net.Conn, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the caller shows it
 	}
-	_ = conn.SetDeadline(time.Now().Add(core.BodyTimeout + s.host.timeout))
+	_ = conn.SetDeadline(time.Now().Add(host.BodyTimeout + s.host.timeout))
 	if s.host.protocol == HTTP1TLS {
 		config := certificates().client.Clone()
 		config.ServerName, _, _ = net.SplitHostPort(s.addr)
@@ -315,7 +316,7 @@ func (l *listener) Accept() (net.Conn, error) {
 type hurried struct{ net.Conn }
 
 func (c hurried) SetReadDeadline(t time.Time) error {
-	if d := time.Until(t); core.BodyTimeout/2 < d && d <= core.BodyTimeout {
+	if d := time.Until(t); host.BodyTimeout/2 < d && d <= host.BodyTimeout {
 		t = time.Now().Add(d / 100)
 	}
 	return c.Conn.SetReadDeadline(t) //nolint:wrapcheck // a server looks at it

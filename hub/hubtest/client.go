@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 )
 
@@ -52,7 +53,7 @@ func (c *client) connect(h *hub.Hub, from string) {
 	c.leave()
 	c.conns++
 	ctx, cancel := context.WithCancel(context.Background())
-	session, err := core.NewSession(ctx, c.cursor, core.WithHeartbeat(0), core.WithWriteTimeout(0))
+	session, err := host.NewSession(ctx, c.cursor, core.WithHeartbeat(0), core.WithWriteTimeout(0))
 	if err != nil {
 		cancel()
 		c.f.Errorf("connect: %v", err)
@@ -104,7 +105,7 @@ func (c *client) connect(h *hub.Hub, from string) {
 // A pipe is a session's way to its client.
 type pipe struct{ w *io.PipeWriter }
 
-func (p pipe) Send(f core.Frames) error {
+func (p pipe) Send(f host.Frames) error {
 	_, err := p.w.Write(f.Bytes())
 	return err
 }

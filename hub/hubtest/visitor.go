@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 )
 
@@ -121,7 +122,7 @@ func (w *world) visit(v *visit) error {
 	if v.way >= handedOver {
 		opts = append(opts, core.WithDetach())
 	}
-	session, err := core.NewSession(ctx, v.sent, opts...)
+	session, err := host.NewSession(ctx, v.sent, opts...)
 	if err != nil {
 		cancel()
 		return err
@@ -139,7 +140,7 @@ func (w *world) visit(v *visit) error {
 			inner(func(e core.Event, err error) bool { return yield(e, err) })
 		}
 	}
-	var conn core.Conn
+	var conn host.Conn
 	in := &gatedReader{gate: &v.gate}
 	if v.way < handedOver {
 		r, to := io.Pipe()
@@ -216,13 +217,13 @@ func (v *visit) isOver() bool {
 // A line is a host's connection that a session can take.
 type line struct{ net.Conn }
 
-func (l line) Send(f core.Frames) error {
+func (l line) Send(f host.Frames) error {
 	_, err := l.Write(f.Chunk())
 	return err
 }
 
 func (l line) End() error {
-	_, err := io.WriteString(l.Conn, core.LastChunk)
+	_, err := io.WriteString(l.Conn, host.LastChunk)
 	_ = l.Close()
 	return err
 }

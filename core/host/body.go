@@ -1,0 +1,103 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// What an adapter reads of the part of a request's body that its view has not
+// read: see [DrainBody].
+const (
+	MaxBody     = 1 << 20         // bytes
+	BodyTimeout = 5 * time.Second // for all of them
+)
+
+// DrainBody reads the rest of a request's body, which must be done before the
+// response begins: a host that has not read a body to its end may wait for it
+// before it sends the headers, or not notice that the client leaves. ctx is the
+// session's; setDeadline sets the host's deadline for reads. An adapter that goes
+// on lifts the deadline.
+//
+// The error is a *[core.RefusedError] of status 413 if there is more than [MaxBody], 408
+// if the end has not come within [BodyTimeout], 503 if a shutdown came first, and
+// 400 if the body cannot be read. Then the adapter closes the connection after its
+// answer, and reads no more.
+func DrainBody(ctx context.Context, body io.Reader, setDeadline func(time.Time) error) error {
+	deadline := time.Now().Add(BodyTimeout)
+	if err := setDeadline(deadline); err != nil {
+		return bodyRefusal(ctx, discardBeside(ctx, body))
+	}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		_ = setDeadline(time.Unix(1, 0))
+	})
+	err := discard(body)
+	if !stop() {
+		<-stopped // because the connection is not ours anymore when the handler has returned
+	}
+	if err != nil && !errors.Is(err, errBodyTooLarge) && !time.Now().Before(deadline) {
+		err = os.ErrDeadlineExceeded // which a reader may have put in other words
+	}
+	return bodyRefusal(ctx, err)
+}
+
+var errBodyTooLarge = fmt.Errorf("host: the view has left more than %d MiB of the request's body: let it read the body", MaxBody>>20)
+
+// discard reads body to its end, or says why it could not.
+func discard(body io.Reader) error {
+	_, err := io.CopyN(io.Discard, body, MaxBody+1)
+	switch {
+	case err == nil:
+		return errBodyTooLarge
+	case errors.Is(err, io.EOF):
+		return nil
+	default:
+		return err
+	}
+}
+
+// discardBeside is discard where no deadline can end a read: a goroutine reads,
+// and may be left behind until the host ends the read.
+func discardBeside(ctx context.Context, body io.Reader) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New("host: the reader panicked")
+		defer func() {
+			_ = recover() // nobody above recovers it
+			done <- err
+		}()
+		err = discard(body)
+	}()
+	timer := time.NewTimer(BodyTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return os.ErrDeadlineExceeded
+}
+
+// bodyRefusal is the answer to a request whose body was not read to its end.
+func bodyRefusal(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errBodyTooLarge):
+		return &core.RefusedError{Status: 413, Err: err}
+	case errors.Is(context.Cause(ctx), core.ErrShutdown):
+		return refusal(core.ErrShutdown)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &core.RefusedError{Status: 408, Err: fmt.Errorf("host: the request's body has not come to its end within %v", BodyTimeout)}
+	default:
+		return &core.RefusedError{Status: 400, Err: fmt.Errorf("host: read the request's body: %w", err)}
+	}
+}

@@ -1,0 +1,33 @@
+package host
+
+import (
+	"math"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/config"
+)
+
+// settings are what core's options set.
+type settings = config.Config[core.Event, core.Observer]
+
+func newSettings(opts []core.Option) settings {
+	c := settings{
+		Heartbeat:    15 * time.Second,
+		Beats:        &comments,
+		WriteTimeout: 30 * time.Second,
+		FlushWindow:  time.Millisecond,
+	}
+	for _, o := range opts {
+		if o != nil {
+			o(&c)
+		}
+	}
+	for _, d := range []*time.Duration{&c.Heartbeat, &c.WriteTimeout, &c.FlushWindow, &c.MaxAge} {
+		*d = min(*d, forever)
+	}
+	return c
+}
+
+// forever is a duration that can be added to another without an overflow.
+const forever = math.MaxInt64 / 4

@@ -1,0 +1,25 @@
+// Package host is for authors of adapters: it carries a stream to one client, on
+// whatever host the client is connected to. Those who write views do not need it. It
+// may change when a host needs something new.
+//
+// A [Session] is one client's connection. An adapter makes one before it runs the
+// view, gives the view the session's context, and then calls [Session.Serve] with a
+// [Conn], which is all that a session knows of its host:
+//
+//	s, err := host.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
+//	if err != nil {
+//		return err // a *core.RefusedError, with the status to answer
+//	}
+//	stream := view(r.WithContext(s.Context()))
+//	if stream == nil {
+//		s.Close() // the view has answered
+//		return nil
+//	}
+//	host.SetHeaders(h.Get, h.Set)
+//	return s.Serve(conn, stream)
+//
+// The session does the rest: it encodes events, flushes and gathers them, sends
+// heartbeats, notices a client that has gone or does not read, and ends the response
+// so that a stream that has failed never looks whole. The test suite of
+// ssetest says whether an adapter does its part.
+package host

@@ -1,0 +1,172 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"os"
+	"reflect"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// fail ends the session with what its stream has failed with. If something else ends it at
+// the same moment, that is the cause, and the error came late. A panic never does. The
+// session's mu is held.
+func (s *Session) fail(err error) {
+	alive := s.ctx.Err() == nil
+	s.end(err)
+	_, panicked := err.(*core.PanicError) //nolint:errorlint // the very one
+	switch {
+	case alive && identical(context.Cause(s.ctx), err):
+		s.failure, s.failed = err, true
+	case s.failure != nil:
+	case panicked:
+		s.failure = err
+	default:
+		s.late = err
+	}
+}
+
+func identical(a, b error) bool {
+	v := reflect.ValueOf(a)
+	return v.Type() == reflect.TypeOf(b) && (!v.Comparable() || a == b) //nolint:errorlint // the very one
+}
+
+// panicked is fail for a panic.
+func (s *Session) panicked(err *core.PanicError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail(err)
+}
+
+// A cut is when and why a host cuts the response off by itself.
+type cut struct {
+	at    time.Time
+	cause error
+}
+
+// CutAt tells the session that its host will cut the response off at this time,
+// which the adapter cannot prevent. If the request's context is cancelled, or a
+// write fails, at that time or later, the cause is this one and not
+// [core.ErrClientGone]. It may be called by any goroutine, at any time.
+func (s *Session) CutAt(at time.Time, cause error) { s.cut.Store(&cut{at, cause}) }
+
+// whyGone is why the host has given the response up.
+func (s *Session) whyGone() error {
+	if c := s.cut.Load(); c != nil && !time.Now().Before(c.at) {
+		return c.cause
+	}
+	return core.ErrClientGone
+}
+
+// written takes note of what came of a write.
+func (s *Session) written(err error) bool {
+	s.lost = err
+	if err != nil {
+		s.cancel(s.whyLost(err))
+	}
+	return err == nil
+}
+
+// whyLost is what a write that failed with err says of the client.
+func (s *Session) whyLost(err error) error {
+	cause := s.whyGone()
+	if cause == core.ErrClientGone && errors.Is(err, os.ErrDeadlineExceeded) { //nolint:errorlint // the very one
+		return core.ErrSlowClient
+	}
+	return cause
+}
+
+// finish ends the response when the generator is done, and gives back all that
+// the session holds.
+func (s *Session) finish() {
+	broken := true // also if the error event's function panics
+	defer func() { s.release(broken) }()
+	if !s.settle() {
+		return
+	}
+	if s.failure == nil {
+		broken = !s.conclude(nil)
+	} else if s.config.ErrorEvent != nil { // without one it is broken: nobody is to take half an answer for a whole one
+		last := s.config.ErrorEvent(s.failure) // outside of the lock, since it is the application's
+		broken = !s.conclude(&last)
+	}
+}
+
+// settle sends what waits when the generator is done, and a shutdown's
+// reconnection time. It reports whether the response can still end cleanly.
+func (s *Session) settle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if !s.failed {
+		s.cause = context.Cause(s.ctx)
+	}
+	if s.lost != nil || s.gone.Load() || errors.Is(s.cause, core.ErrSlowClient) {
+		return false
+	}
+	if retry := s.retryAtEnd.Load(); retry > 0 && s.failure == nil && errors.Is(s.cause, core.ErrShutdown) {
+		b := s.buffer()
+		*b = appendRetry(*b, time.Duration(retry)) // with no blank line, which some clients take for an event
+	}
+	return s.flush(s.now()) && !s.abandoned()
+}
+
+// abandoned reports whether the host has given the response up. Whether anybody
+// still reads it cannot be known then: a client that has closed its half of the
+// connection is one that has gone.
+func (s *Session) abandoned() bool {
+	c := s.cut.Load()
+	return errors.Is(s.cause, core.ErrClientGone) || c != nil && s.cause == c.cause //nolint:errorlint // the very one
+}
+
+// conclude writes the last event, if there is one, and the response's end. It
+// reports whether that is clean.
+func (s *Session) conclude(last *core.Event) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last != nil && (s.gather(last) != nil || !s.flush(s.now())) {
+		return false
+	}
+	s.beginSend(s.now())
+	err := s.conn.End()
+	s.endSend(false)
+	return s.written(err)
+}
+
+func (s *Session) release(broken bool) {
+	defer s.leave()
+	// First, because to abort may end the request's context, as if the client had left.
+	s.letGo()
+	s.timerMu.Lock()
+	s.stopped = true
+	s.timer.Stop()
+	if broken && !s.aborted {
+		s.conn.Abort()
+	}
+	s.timerMu.Unlock()
+	if s.flusher != nil {
+		s.flusher.Stop()
+	}
+	end := s.summary()
+	s.cancel(s.failure)
+	if s.wire != nil {
+		s.wire.hangUp()
+	}
+	if s.config.Observer.Closed != nil {
+		s.config.Observer.Closed(s.ctx, end)
+	}
+}
+
+// summary says how it went, when all is over.
+func (s *Session) summary() core.Summary {
+	end := core.Summary{Cause: s.cause, Err: s.failure, Events: s.events, Bytes: s.sent, Duration: s.now()}
+	if end.Cause == nil && s.failure == nil && (s.lost != nil || s.aborted) { // at the very end
+		end.Cause = context.Cause(s.ctx)
+	}
+	if end.Err == nil && s.late != nil && !errors.Is(s.late, context.Canceled) && !errors.Is(s.late, end.Cause) {
+		end.Err = s.late
+	}
+	return end
+}

@@ -1,0 +1,70 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/config"
+	"github.com/yieldsse/yieldsse/internal/feed"
+)
+
+// A guest is what a stream gets hold of: its session, without what would end it.
+type guest Session
+
+var (
+	_ config.Request = (*guest)(nil)
+	_ feed.Feed      = (*guest)(nil)
+
+	_ = feed.Register((*Session)(nil).yield)
+)
+
+// answer reports whether err asks whose yield this is, and says so.
+func (s *Session) answer(err error) bool {
+	q, ok := err.(*feed.QuestionError) //nolint:errorlint // nobody wraps it
+	if ok {
+		q.Answer = (*guest)(s)
+	}
+	return ok
+}
+
+// LastEventID implements [config.Request].
+func (g *guest) LastEventID() string { return g.lastEventID }
+
+// Refuse implements [config.Request].
+func (g *guest) Refuse(err error) {
+	g.timerMu.Lock()
+	defer g.timerMu.Unlock()
+	if g.timer == nil {
+		g.cancel(refusal(err))
+	}
+}
+
+// Context implements [feed.Feed].
+func (g *guest) Context() context.Context { return g.ctx }
+
+// Forward implements [feed.Feed].
+func (g *guest) Forward(frames [][]byte) bool { return (*Session)(g).forward(frames) }
+
+// Handover implements [feed.Feed].
+func (g *guest) Handover(stream core.Stream, p feed.Pump) bool {
+	return g.wire != nil && g.wire.handover(stream, p)
+}
+
+// Wake implements [feed.Feed].
+func (g *guest) Wake() { g.wire.wake() }
+
+// WakeToEnd implements [feed.Feed].
+func (g *guest) WakeToEnd() {
+	g.wire.ending.Store(true)
+	g.wire.wake()
+}
+
+// A member is what a group gets hold of.
+type member Session
+
+// Shutdown implements [config.Member].
+func (m *member) Shutdown(retry time.Duration) {
+	m.retryAtEnd.Store(int64(retry))
+	(*Session)(m).end(core.ErrShutdown)
+}

@@ -1,0 +1,40 @@
+package host_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain fails if goroutines of this package outlive its tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if left := leaked(); code == 0 && len(left) > 0 {
+		fmt.Fprintf(os.Stderr, "%d goroutines have not ended:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leaked returns the stacks of what is left after up to 5 s.
+func leaked() []string {
+	var left []string
+	for range 500 {
+		left = nil
+		buf := make([]byte, 1<<20)
+		stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+		for _, stack := range stacks[1:] { // the first is the caller's
+			if strings.Contains(stack, "yieldsse/core") {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	return left
+}

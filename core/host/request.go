@@ -1,0 +1,98 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/config"
+)
+
+// maxLastEventID bounds a Last-Event-ID header, in bytes.
+const maxLastEventID = 1 << 10
+
+// SetHeaders sets the headers of an event stream. A Cache-Control that the view
+// has set stays, and so does a Content-Type of an event stream.
+func SetHeaders(get func(name string) string, set func(name, value string)) {
+	mediaType, _, _ := strings.Cut(get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream") {
+		set("Content-Type", "text/event-stream; charset=utf-8") // or Python's requests would read Latin-1
+	}
+	set("X-Accel-Buffering", "no") // nginx would gather events
+	if get("Cache-Control") == "" {
+		set("Cache-Control", "no-cache")
+	}
+}
+
+// A requestContext is the parent of a session's context. It gives what the
+// request's context does but its end, which the session hears of first, to say
+// why.
+type requestContext struct {
+	context.Context //nolint:containedctx // it is one itself
+	session         *Session
+}
+
+func (requestContext) Done() <-chan struct{} { return nil }
+func (requestContext) Err() error            { return nil }
+
+func (c requestContext) Value(key any) any {
+	if key == (config.RequestKey{}) {
+		return (*guest)(c.session)
+	}
+	return c.Context.Value(key)
+}
+
+// valuesOf returns ctx without its outer layers that only cancel. A host's own two
+// weigh half a kilobyte, and end with the handler.
+func valuesOf(ctx context.Context) context.Context {
+	for reflect.TypeOf(ctx) == cancelType {
+		parent := reflect.ValueOf(ctx).Elem().FieldByName("Context") // embedded, so exported
+		if !parent.IsValid() || parent.Kind() != reflect.Interface {
+			break
+		}
+		ctx, _ = reflect.TypeAssert[context.Context](parent) //nolint:fatcontext // it gets less
+	}
+	return ctx
+}
+
+var cancelType = func() reflect.Type {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return reflect.TypeOf(ctx)
+}()
+
+// Query gives the session the parameters of the request's query, by name: the first
+// value, or nothing. An adapter calls it before the view runs. It is for
+// [core.WithQueryID]; without that, get is not called.
+func (s *Session) Query(get func(name string) string) {
+	if s.config.QueryID && s.lastEventID == "" {
+		s.lastEventID = cleanID(get("lastEventId"))
+	}
+}
+
+// cleanID returns id, or nothing if no event of a stream can have had it.
+func cleanID(id string) string {
+	if len(id) > maxLastEventID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
+		return ""
+	}
+	return id
+}
+
+// Refused returns why the response is not to begin, or nil: the view, or what it
+// subscribes to, has called [core.Refuse], or a shutdown has ended the session. The error
+// is a *[core.RefusedError]. An adapter asks when the view has returned a stream, before
+// it sends anything.
+func (s *Session) Refused() error {
+	cause := context.Cause(s.ctx)
+	if r, ok := cause.(*core.RefusedError); ok { //nolint:errorlint // the very one
+		return r
+	}
+	if errors.Is(cause, core.ErrShutdown) {
+		return refusal(core.ErrShutdown)
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package host_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// A resetter is a host whose request context ends with its Abort, as a stream of
+// HTTP/2 does when it is reset.
+type resetter struct {
+	*fakeHost
+
+	reset context.CancelFunc
+}
+
+func (r resetter) Abort() {
+	r.fakeHost.Abort()
+	r.reset()
+	synctest.Wait()
+}
+
+// What an abort does to the request's context is not the client's leaving.
+func TestAbortEndsTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		tr := newTrial(ctx, t)
+		err := tr.Serve(resetter{tr.fakeHost, cancel}, func(yield func(core.Event, error) bool) {
+			yield(core.Event{}, errBroken)
+		})
+		if got, want := err, errBroken; got != want {
+			t.Errorf("got error %v, want %v", got, want)
+		}
+		if got := tr.sum; got.Cause != nil || got.Err != errBroken {
+			t.Errorf("got %+v, want no cause and the error", got)
+		}
+		if got, want := context.Cause(tr.Context()), errBroken; got != want {
+			t.Errorf("got cause %v, want %v", got, want)
+		}
+	})
+}

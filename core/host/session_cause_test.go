@@ -1,0 +1,286 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
+)
+
+// A failure ends the context like every other end, so that a generator returns which
+// looks at that alone.
+func TestFailureEndsTheContext(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		fail func(yield func(core.Event, error) bool)
+		err  string
+	}{
+		{"an error", func(yield func(core.Event, error) bool) { yield(core.Event{}, errGenerator) }, errGenerator.Error()},
+		{
+			"an event that cannot be encoded", func(yield func(core.Event, error) bool) { yield(core.Event{Type: "a\x00"}, nil) },
+			`core: event Type holds '\x00' at byte 1: an ID and a Type are one line, without CR, LF or NUL`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var g core.Group
+				tr := newTrial(t.Context(), t, core.WithGroup(&g))
+				err := tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
+					yield(core.Event{Data: "a"}, nil)
+					tt.fail(yield)
+					<-ctx.Done()
+					if got := fmt.Sprint(context.Cause(ctx)); got != tt.err {
+						t.Errorf("got the cause %q, want %q", got, tt.err)
+					}
+					go func() { _ = g.Shutdown(context.WithoutCancel(ctx)) }() // comes behind it
+					<-time.After(time.Second)
+					yield(core.Event{}, errors.New("another one"))
+				})
+				equal(t, tr.log, []string{open, `0s "data: a\n\n"`, "1s Abort"})
+				if got := fmt.Sprint(err); got != tt.err {
+					t.Errorf("got %q from Serve, want %q", got, tt.err)
+				}
+				isError(t, tr.sum.Err, err)
+				isError(t, tr.sum.Cause, nil)
+			})
+		})
+	}
+}
+
+// The first failure is the one that counts, and the panic behind it goes on.
+func TestPanicAfterAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrial(t.Context(), t)
+		defer func() {
+			if got := recover(); got != "second" {
+				t.Errorf("got a panic with %v, want %q", got, "second")
+			}
+			isError(t, tr.sum.Err, errGenerator)
+		}()
+		_ = tr.serve(func(_ context.Context, yield func(core.Event, error) bool) {
+			yield(core.Event{}, errGenerator)
+			panic("second")
+		})
+	})
+}
+
+// The cause is what has ended the stream: not what came when it was over.
+func TestFirstCauseCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g core.Group
+		tr := newTrial(t.Context(), t, core.WithGroup(&g), core.WithFlushWindow(time.Minute))
+		tr.send = func(frames string) error {
+			if frames == "data: b\n\n" { // the generator has returned
+				go func() { _ = g.Shutdown(context.WithoutCancel(t.Context())) }()
+				<-time.After(time.Second / 2)
+			}
+			return nil
+		}
+		isError(t, tr.serve(func(_ context.Context, yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "a"}, nil)
+			yield(core.Event{Data: "b"}, nil)
+		}), nil)
+		equal(t, tr.log, []string{open, `0s "data: a\n\n"`, `0s "data: b\n\n"`, "500ms End"})
+		isError(t, tr.sum.Cause, nil)
+	})
+}
+
+var errCut = errors.New("the host's own limit")
+
+// A host that cuts the response off is not a client that has gone.
+func TestCutAt(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		at   time.Duration
+		want error
+	}{
+		{"before", 4 * time.Second, errCut},
+		{"at that very time", 5 * time.Second, errCut},
+		{"after", 6 * time.Second, core.ErrClientGone},
+	} {
+		t.Run(tt.name+", the request's context", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				parent, cancel := context.WithCancel(t.Context())
+				tr := newTrial(parent, t)
+				tr.CutAt(time.Now().Add(tt.at), errCut)
+				time.AfterFunc(5*time.Second, cancel)
+				isError(t, tr.serve(play(forever)), nil)
+				isError(t, tr.sum.Cause, tt.want)
+				equal(t, tr.log, []string{open, "5s Abort"})
+			})
+		})
+		for _, err := range []error{errBroken, os.ErrDeadlineExceeded} {
+			t.Run(tt.name+", a write: "+err.Error(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					tr := newTrial(t.Context(), t)
+					tr.CutAt(time.Now().Add(tt.at), errCut)
+					tr.send = func(frames string) error {
+						if frames == "data: a\n\n" {
+							return err
+						}
+						return nil
+					}
+					want := tt.want
+					if want != errCut && err != errBroken {
+						want = core.ErrSlowClient
+					}
+					isError(t, tr.serve(play(forever, at{5 * time.Second, "a"})), nil)
+					isError(t, tr.sum.Cause, want)
+				})
+			})
+		}
+	}
+}
+
+// A view, or what it subscribes to, refuses the session before it begins and not
+// after.
+func TestRefuse(t *testing.T) {
+	refused := func(t *testing.T, s *host.Session) {
+		t.Helper()
+		var r *core.RefusedError
+		if err := s.Refused(); !errors.As(err, &r) || r.Status != 503 || r.RetryAfter < time.Second || !errors.Is(err, core.ErrShutdown) {
+			t.Errorf("got the refusal %+v, want one with 503 and a Retry-After", err)
+		}
+	}
+	t.Run("before", func(t *testing.T) {
+		s, err := host.NewSession(t.Context(), "")
+		isError(t, err, nil)
+		defer s.Close()
+		isError(t, s.Refused(), nil)
+		core.Refuse(s.Context(), core.ErrShutdown)
+		refused(t, s)
+		isError(t, context.Cause(s.Context()), core.ErrShutdown)
+	})
+	t.Run("by a context that is made of it", func(t *testing.T) {
+		s, err := host.NewSession(t.Context(), "")
+		isError(t, err, nil)
+		defer s.Close()
+		ctx, cancel := context.WithCancel(s.Context())
+		defer cancel()
+		core.Refuse(ctx, core.ErrShutdown)
+		refused(t, s)
+	})
+	t.Run("by a shutdown while the view is at work", func(t *testing.T) {
+		var g core.Group
+		s, err := host.NewSession(t.Context(), "", core.WithGroup(&g))
+		isError(t, err, nil)
+		defer s.Close()
+		done := make(chan struct{})
+		go func() { defer close(done); _ = g.Shutdown(t.Context()) }()
+		<-s.Context().Done()
+		refused(t, s)
+		s.Close()
+		<-done
+	})
+	t.Run("another end", func(t *testing.T) {
+		s, err := host.NewSession(t.Context(), "")
+		isError(t, err, nil)
+		defer s.Close()
+		s.ClientGone()
+		isError(t, s.Refused(), nil)
+	})
+	t.Run("after", func(t *testing.T) {
+		tr := newTrial(t.Context(), t)
+		isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
+			core.Refuse(ctx, core.ErrShutdown)
+			if !yield(core.Event{Data: "a"}, nil) {
+				t.Error("a stream that runs was refused")
+			}
+		}), nil)
+		isError(t, tr.sum.Cause, nil)
+	})
+	core.Refuse(t.Context(), core.ErrShutdown) // which is of no session
+}
+
+// No stream closes its session, whatever it gets hold of.
+func TestCloseOfARunningSession(t *testing.T) {
+	var g core.Group
+	tr := newTrial(t.Context(), t, core.WithGroup(&g))
+	isError(t, tr.serve(func(ctx context.Context, _ func(core.Event, error) bool) {
+		tr.Close()
+		isError(t, ctx.Err(), nil)
+		if got, want := g.Len(), 1; got != want {
+			t.Errorf("got %d sessions in the group, want %d", got, want)
+		}
+	}), nil)
+	if got, want := g.Len(), 0; got != want {
+		t.Errorf("got %d sessions in the group afterwards, want %d", got, want)
+	}
+}
+
+// The error event's function is the application's: it is called outside of the lock,
+// with everything that was accepted sent.
+func TestErrorEventOutsideOfTheLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tr *trial
+		yields := make(chan func(core.Event, error) bool, 1)
+		tr = newTrial(t.Context(), t, core.WithFlushWindow(time.Hour), core.WithErrorEvent(func(error) core.Event {
+			equal(t, tr.log, []string{open, `0s "data: a\n\n"`, `0s "data: b\n\n"`})
+			if (<-yields)(core.Event{Data: "c"}, nil) { // takes the lock
+				t.Error("yield said yes after the end")
+			}
+			return core.Event{Data: "sorry"}
+		}))
+		isError(t, tr.serve(func(_ context.Context, yield func(core.Event, error) bool) {
+			yields <- yield
+			yield(core.Event{Data: "a"}, nil)
+			yield(core.Event{Data: "b"}, nil)
+			yield(core.Event{}, errGenerator)
+		}), errGenerator)
+		equal(t, tr.log[3:], []string{`0s "data: sorry\n\n"`, "0s End"})
+	})
+}
+
+// What waits for a window that is longer than the heartbeat goes out in the
+// heartbeat's place, so that a client that has vanished is noticed.
+func TestWindowLongerThanHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTrial(t.Context(), t, core.WithFlushWindow(time.Hour), core.WithHeartbeat(time.Second))
+		isError(t, tr.serve(play(3500*time.Millisecond, at{0, "a"}, at{500 * time.Millisecond, "b"})), nil)
+		equal(t, tr.log, []string{
+			open, `0s "data: a\n\n"`, `1s "data: b\n\n"`, "2s " + heartbeat, "3s " + heartbeat, "3.5s End",
+		})
+	})
+}
+
+// Something else ends the session while its stream fails. One of them is the cause, to
+// the context as to the observer, and only the failure breaks the response.
+func TestFailureAndAnotherEnd(t *testing.T) {
+	const tries = 20_000
+	failures := 0
+	for range tries {
+		var end core.Summary
+		var cause error
+		s, err := host.NewSession(t.Context(), "", core.WithHeartbeat(0), core.WithObserver(core.Observer{
+			Closed: func(ctx context.Context, sum core.Summary) { end, cause = sum, context.Cause(ctx) },
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			<-begun
+			s.ClientGone()
+		}()
+		err = s.Serve(nowhere{}, func(yield func(core.Event, error) bool) {
+			close(begun)
+			yield(core.Event{}, errGenerator)
+		})
+		<-ended
+		switch {
+		case err == errGenerator && end.Err == err && end.Cause == nil && cause == err:
+			failures++
+		case err == nil && end.Cause == core.ErrClientGone && cause == end.Cause: // the failure came late
+		default:
+			t.Fatalf("got the error %v, the cause %v, and the context's cause %v from a Serve that returned %v", end.Err, end.Cause, cause, err)
+		}
+	}
+	t.Logf("the failure came first in %d of %d", failures, tries)
+}

@@ -1,0 +1,81 @@
+package host_test
+
+import (
+	"errors"
+	"net"
+	"net/http/httputil"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
+)
+
+// The kernel keeps 1 MiB that it cannot send yet for a generator, and 128 KiB for a
+// stream that is handed over.
+func TestKernelKeepsLittle(t *testing.T) {
+	defer func() { put = plain }()
+	generator := func(s *host.Session) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "1"}, nil) {
+				<-s.Context().Done()
+			}
+		}
+	}
+	for _, line := range []struct {
+		name string
+		put  func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn)
+	}{{"plain", plain}, {"TLS", underTLS}} {
+		for _, test := range []struct {
+			name   string
+			stream func(*host.Session) core.Stream
+			want   int
+		}{
+			{"generator", generator, 1 << 20},
+			{"handed over", handedOver(t, &pump{take: list(nil, "1")}), 128 << 10},
+		} {
+			t.Run(line.name+"/"+test.name, func(t *testing.T) {
+				var socket *os.File // which stays, wherever the session takes the connection
+				put = func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
+					t.Helper()
+					var err error
+					if socket, err = server.(*net.TCPConn).File(); err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { _ = socket.Close() })
+					return line.put(t, server, client)
+				}
+				g := detached(t, test.stream)
+				for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+					if err != nil || e.Data != "1" {
+						t.Fatalf("got %+v, %v", e, err)
+					}
+					break
+				}
+				if got := unsent(t, socket); got != test.want {
+					t.Errorf("got %d bytes, want %d", got, test.want)
+				}
+				_ = g.client.Close()
+				soon(t, g.sums, "the end")
+			})
+		}
+	}
+}
+
+// unsent returns how much the kernel keeps for a socket that it cannot send yet.
+func unsent(t *testing.T, socket *os.File) (n int) {
+	t.Helper()
+	const notsentLowat = 25 // TCP_NOTSENT_LOWAT, tcp(7)
+	var failure error
+	raw, err := socket.SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			n, failure = syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, notsentLowat)
+		})
+	}
+	if err := errors.Join(err, failure); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,35 @@
+package config
+
+import "time"
+
+// A Group is what a session sees of a core.Group.
+type Group interface {
+	// Join adds m, or says why it may not.
+	Join(m Member) error
+
+	Leave(m Member)
+}
+
+// A Member is what a core.Group sees of a session.
+type Member interface {
+	// Shutdown ends the session, and tells its client when to come back.
+	Shutdown(retry time.Duration)
+}
+
+// Clients that are sent away are told to come back between ReturnFrom and that plus
+// ReturnSpread, so that they do not all come in one instant.
+const (
+	ReturnFrom   = time.Second
+	ReturnSpread = 4 * time.Second
+)
+
+// A RequestKey is the key of a Request in the context of a session.
+type RequestKey struct{}
+
+// A Request is what core sees of the session that a context belongs to.
+type Request interface {
+	LastEventID() string
+
+	// Refuse has the session refused with err, if its response has not begun.
+	Refuse(err error)
+}
