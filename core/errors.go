@@ -49,6 +49,30 @@ func (e *RefusedError) Error() string { return e.Err.Error() }
 // Unwrap returns e.Err.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
+// A StreamError says that a stream has failed after its response had begun, so that
+// there is nothing to answer any more. Every other error is from before that. Look for a
+// StreamError first, because what a stream fails with may wrap a [RefusedError] of
+// somebody else's:
+//
+//	var (
+//		failed  *core.StreamError
+//		refused *core.RefusedError
+//	)
+//	switch {
+//	case errors.As(err, &failed):
+//		log.Print(err)
+//	case errors.As(err, &refused):
+//		http.Error(w, refused.Error(), refused.Status)
+//	}
+type StreamError struct {
+	Err error // what the generator has yielded, or what is wrong with the host's writer
+}
+
+func (e *StreamError) Error() string { return e.Err.Error() }
+
+// Unwrap returns e.Err.
+func (e *StreamError) Unwrap() error { return e.Err }
+
 // A PanicError is what [WithErrorEvent] and [WithObserver] are told when a
 // generator panics, or calls runtime.Goexit. The panic itself goes on to the
 // host's recovery, if the session runs in the handler.

@@ -32,7 +32,6 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, res := c.Request(), c.Response()
 		w := res.Writer
-		streaming := false
 		defer func() { c.SetRequest(r); res.Writer = w }()
 		err := nethttpsse.Serve(writer{res}, r, func(r *http.Request) (core.Stream, error) {
 			if view == nil {
@@ -44,21 +43,27 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 				return nil, errors.New("echosse: the view has answered, and returned a stream as well")
 			}
 			if stream != nil && err == nil {
-				res.Writer, streaming = past(w), true
+				res.Writer = past(w)
 			}
 			return stream, err
 		}, opts...)
+		if err == nil {
+			return nil
+		}
 
-		if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
+		var (
+			failed  *core.StreamError
+			refused *core.RefusedError
+		)
+		switch {
+		case errors.As(err, &failed):
+			c.Logger().Error(err)
+			return nil
+		case errors.As(err, &refused):
 			err = echo.NewHTTPError(refused.Status, refused.Error()).SetInternal(err)
 			if res.Status == 0 { // echo.WrapMiddleware has made it, whose middleware answers before the error arrives
 				c.Error(err)
 			}
-			return err
-		}
-		if err != nil && streaming {
-			c.Logger().Error(err)
-			return nil
 		}
 		return err
 	}

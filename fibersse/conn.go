@@ -113,7 +113,7 @@ func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) er
 	if panicked.Value != nil {
 		panic(panicked.Value)
 	}
-	return panicked
+	return &core.StreamError{Err: panicked}
 }
 
 // hasPeer reports whether there is somebody who can leave. The connection of

@@ -2,6 +2,7 @@ package fibersse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -55,8 +56,8 @@ func (s *conn) allowDetach(c *fiber.Ctx, session *host.Session, stream core.Stre
 
 // refuseLate answers a client whose session has been refused before it began.
 func (s *conn) refuseLate(why error) {
-	refused, ok := why.(*core.RefusedError) //nolint:errorlint // the session's own
-	if !ok {
+	var refused *core.RefusedError
+	if !errors.As(why, &refused) {
 		return // the client has gone
 	}
 	_ = s.SetWriteDeadline(time.Now().Add(time.Second))
@@ -108,7 +109,8 @@ func (s *conn) Detach() (own net.Conn, report func(error), ok bool) {
 func reporter(c *fiber.Ctx) func(error) {
 	request := c.Method() + " " + c.Path() // a copy, of what the client has made up
 	return func(err error) {
-		if p, ok := err.(*core.PanicError); ok { //nolint:errorlint // the session's own
+		var p *core.PanicError
+		if errors.As(err, &p) {
 			log.Errorf("fibersse: stream of %q: %v\n%s", request, err, p.Stack)
 			return
 		}

@@ -1,6 +1,7 @@
 package fibersse
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 
@@ -29,8 +30,14 @@ type View func(c *fiber.Ctx) (core.Stream, error)
 func Handler(view View, opts ...core.Option) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		err := serve(c, view, opts)
-		refused, ok := err.(*core.RefusedError) //nolint:errorlint // a stream's failure may wrap one
-		if !ok {
+		if err == nil {
+			return nil
+		}
+		var (
+			failed  *core.StreamError
+			refused *core.RefusedError
+		)
+		if errors.As(err, &failed) || !errors.As(err, &refused) {
 			return err
 		}
 		if refused.RetryAfter > 0 {

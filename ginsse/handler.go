@@ -49,7 +49,11 @@ func Handler(view View, opts ...core.Option) gin.HandlerFunc {
 			return
 		}
 		_ = c.Error(err)
-		if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
+		var (
+			failed  *core.StreamError
+			refused *core.RefusedError
+		)
+		if !errors.As(err, &failed) && errors.As(err, &refused) {
 			streaming = false
 			c.Abort()
 			c.String(refused.Status, "%s\n", refused)

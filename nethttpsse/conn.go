@@ -277,7 +277,7 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 	}
 	err = s.Serve(c, stream)
 	if c.held != nil {
-		err = c.held
+		err = &core.StreamError{Err: c.held}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package nethttpsse
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -43,9 +44,9 @@ func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
 // reportDetached also tells where a panic was, which no recovery will tell, and
 // keeps quiet about one that net/http keeps quiet about.
 func (r reporter) reportDetached(err error) {
-	p, ok := err.(*core.PanicError) //nolint:errorlint // the session's own
+	var p *core.PanicError
 	switch {
-	case !ok:
+	case !errors.As(err, &p):
 		r.report(err)
 	case p.Value == http.ErrAbortHandler: //nolint:errorlint // as net/http has it
 	default:

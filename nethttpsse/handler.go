@@ -1,6 +1,7 @@
 package nethttpsse
 
 import (
+	"errors"
 	"log"
 	"net/http"
 	"slices"
@@ -29,10 +30,18 @@ func Handler(view View, opts ...core.Option) http.Handler {
 			}
 			return view(w, r), nil
 		}, opts...)
-		if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
-			http.Error(w, refused.Error(), refused.Status)
-		} else if err != nil {
+		if err == nil {
+			return
+		}
+		var (
+			failed  *core.StreamError
+			refused *core.RefusedError
+		)
+		switch {
+		case errors.As(err, &failed):
 			logError(r, err)
+		case errors.As(err, &refused):
+			http.Error(w, refused.Error(), refused.Status)
 		}
 	})
 }
@@ -62,10 +71,10 @@ func (r reporter) report(err error) {
 // of frameworks that build on net/http.
 //
 // A nil stream means that view has answered. An error of view's comes back as it
-// is, before anything was written. An error that is a *[core.RefusedError], and
-// does not only wrap one, says that the stream could not begin: the caller answers
-// with its status. Any other error is the generator's, or tells of a writer that holds
-// the stream back; by then the response has been sent.
+// is, before anything was written. A *[core.RefusedError] says that the stream could not
+// begin: the caller answers with its status. A *[core.StreamError], which the caller
+// looks for first, says that the stream has failed, or that a writer holds it back; by
+// then the response has been sent.
 //
 // w may be wrapped in writers of middlewares, as long as the server's own can be found:
 // by their Unwrap methods, as [http.ResponseController] wants it, or among the fields of
@@ -83,13 +92,21 @@ func Serve(
 	view func(r *http.Request) (core.Stream, error), opts ...core.Option,
 ) error {
 	err := serve(w, r, view, opts)
-	if refused, ok := err.(*core.RefusedError); ok { //nolint:errorlint // a stream's failure may wrap one
-		if refused.RetryAfter > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(refused.RetryAfter.Seconds())))
-		}
-		if server := last(chainOf(w)); hasBody(server, r) {
-			leaveBody(w, server)
-		}
+	if err == nil {
+		return nil
+	}
+	var (
+		failed  *core.StreamError
+		refused *core.RefusedError
+	)
+	if errors.As(err, &failed) || !errors.As(err, &refused) {
+		return err
+	}
+	if refused.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(refused.RetryAfter.Seconds())))
+	}
+	if server := last(chainOf(w)); hasBody(server, r) {
+		leaveBody(w, server)
 	}
 	return err
 }

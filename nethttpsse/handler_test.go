@@ -270,6 +270,60 @@ func TestFailureWithARefusal(t *testing.T) {
 	}
 }
 
+// Serve's errors say which moment they are from.
+func TestServeErrors(t *testing.T) {
+	inner := errors.New("inner")
+	refused := &core.RefusedError{Status: 418, Err: inner}
+	for _, tt := range []struct {
+		name          string
+		view          func(r *http.Request) (core.Stream, error)
+		opts          []core.Option
+		begun, answer bool // a *core.StreamError, a *core.RefusedError
+	}{
+		{name: "the view has failed", view: func(*http.Request) (core.Stream, error) { return nil, inner }},
+		{
+			name:   "the view refuses",
+			view:   func(*http.Request) (core.Stream, error) { return nil, fmt.Errorf("busy: %w", refused) },
+			answer: true,
+		},
+		{
+			name:   "an option refuses",
+			view:   func(*http.Request) (core.Stream, error) { return hosttest.Fail(inner), nil },
+			opts:   []core.Option{core.WithHeartbeatEvent(core.Event{ID: "1"})},
+			answer: true,
+		},
+		{
+			name:  "the stream has failed",
+			view:  func(*http.Request) (core.Stream, error) { return hosttest.Fail(inner), nil },
+			begun: true,
+		},
+		{
+			name:   "the stream has failed with a refusal",
+			view:   func(*http.Request) (core.Stream, error) { return hosttest.Fail(refused), nil },
+			begun:  true,
+			answer: true,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+			err := nethttpsse.Serve(w, r, tt.view, tt.opts...)
+			var (
+				failed  *core.StreamError
+				refused *core.RefusedError
+			)
+			if got := errors.As(err, &failed); got != tt.begun {
+				t.Errorf("%v is a *core.StreamError: got %t, want %t", err, got, tt.begun)
+			}
+			if got := errors.As(err, &refused); got != tt.answer {
+				t.Errorf("%v is a *core.RefusedError: got %t, want %t", err, got, tt.answer)
+			}
+			if len(tt.opts) == 0 && !errors.Is(err, inner) {
+				t.Errorf("got %v, want what wraps %v", err, inner)
+			}
+		})
+	}
+}
+
 // A server whose base context is cancelled loses no event. The response is broken
 // nevertheless, because a client that has gone looks the same.
 func TestBaseContextCancelled(t *testing.T) {

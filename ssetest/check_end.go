@@ -206,6 +206,11 @@ var failures = []struct {
 		func(err error) bool { return errors.Is(err, errBoom) },
 	},
 	{
+		"refusal", "boom: a refusal", // of somebody else's: there is nothing to answer any more
+		func(yield func(core.Event, error) bool) { yield(core.Event{}, &core.RefusedError{Status: 503, Err: errRefusal}) },
+		func(err error) bool { return errors.Is(err, errRefusal) },
+	},
+	{
 		"panic", "boom: a panic",
 		func(func(core.Event, error) bool) { panic("boom: a panic") },
 		func(err error) bool {
@@ -224,7 +229,10 @@ var failures = []struct {
 	},
 }
 
-var errBoom = errors.New("boom: a failure")
+var (
+	errBoom    = errors.New("boom: a failure")
+	errRefusal = errors.New("boom: a refusal")
+)
 
 // failing has a view for each of failures, which makes three events first.
 func failing() map[string]View {

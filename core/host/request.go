@@ -88,8 +88,12 @@ func cleanID(id string) string {
 // it sends anything.
 func (s *Session) Refused() error {
 	cause := context.Cause(s.ctx)
-	if r, ok := cause.(*core.RefusedError); ok { //nolint:errorlint // the very one
-		return r
+	if cause == nil {
+		return nil
+	}
+	var refused *core.RefusedError
+	if errors.As(cause, &refused) {
+		return refused
 	}
 	if errors.Is(cause, core.ErrShutdown) {
 		return refusal(core.ErrShutdown)

@@ -154,9 +154,9 @@ func (s *Session) Close() {
 	s.leave()
 }
 
-// Serve runs the stream to its end and returns the generator's failure. That the
-// client leaves, that the session reaches its age or is shut down is none: then
-// it returns nil, and so it does whatever the generator yields as an error after
+// Serve runs the stream to its end and returns the generator's failure, as a
+// *[core.StreamError]. That the client leaves, that the session reaches its age or is
+// shut down is none: then it returns nil, and so it does whatever the generator yields as an error after
 // its context has ended.
 //
 // A panic of the generator's goes on when the session is in order. The response
@@ -187,10 +187,10 @@ func (s *Session) Serve(conn Conn, stream core.Stream) error {
 	}
 	returned = true
 	s.finish()
-	if _, ok := s.failure.(*core.RefusedError); ok { //nolint:errorlint // the very one would pass for a refusal
-		return fmt.Errorf("host: stream: %w", s.failure)
+	if s.failure != nil {
+		return &core.StreamError{Err: s.failure}
 	}
-	return s.failure
+	return nil
 }
 
 // Direct tells the session, before Serve, that nothing between it and the client may hold

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -31,7 +32,7 @@ func TestAbortEndsTheRequest(t *testing.T) {
 		err := tr.Serve(resetter{tr.fakeHost, cancel}, func(yield func(core.Event, error) bool) {
 			yield(core.Event{}, errBroken)
 		})
-		if got, want := err, errBroken; got != want {
+		if got, want := err, errBroken; !errors.Is(got, want) {
 			t.Errorf("got error %v, want %v", got, want)
 		}
 		if got := tr.sum; got.Cause != nil || got.Err != errBroken {

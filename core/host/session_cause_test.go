@@ -46,7 +46,7 @@ func TestFailureEndsTheContext(t *testing.T) {
 				if got := fmt.Sprint(err); got != tt.err {
 					t.Errorf("got %q from Serve, want %q", got, tt.err)
 				}
-				isError(t, tr.sum.Err, err)
+				isError(t, err, tr.sum.Err)
 				isError(t, tr.sum.Cause, nil)
 			})
 		})
@@ -275,7 +275,7 @@ func TestFailureAndAnotherEnd(t *testing.T) {
 		})
 		<-ended
 		switch {
-		case err == errGenerator && end.Err == err && end.Cause == nil && cause == err:
+		case errors.Is(err, errGenerator) && end.Err == errGenerator && end.Cause == nil && cause == errGenerator:
 			failures++
 		case err == nil && end.Cause == core.ErrClientGone && cause == end.Cause: // the failure came late
 		default:

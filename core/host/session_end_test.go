@@ -299,8 +299,9 @@ func TestGeneratorFails(t *testing.T) {
 				if got := fmt.Sprint(tr.sum.Err); got != tt.err {
 					t.Errorf("got the error %q, want %q", got, tt.err)
 				}
-				if tt.panicked == nil && err != tr.sum.Err {
-					t.Errorf("got %v from Serve, want %v", err, tr.sum.Err)
+				var failed *core.StreamError
+				if tt.panicked == nil && (!errors.As(err, &failed) || failed.Err != tr.sum.Err) {
+					t.Errorf("got %#v from Serve, want a *StreamError of %v", err, tr.sum.Err)
 				}
 				var pe *core.PanicError
 				if got, want := errors.As(tr.sum.Err, &pe), tt.panicked != nil; got != want {
