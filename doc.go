@@ -16,6 +16,8 @@
 //
 //   - [github.com/yieldsse/yieldsse/core/host]: sessions, which carry a stream to one
 //     client on any host
+//   - [github.com/yieldsse/yieldsse/ssetest/adaptertest]: the test suites that every
+//     adapter passes
 //
 // To send events to many clients:
 //
@@ -31,8 +33,7 @@
 //   - [github.com/yieldsse/yieldsse/client]: an EventSource for Go
 //   - [github.com/yieldsse/yieldsse/cmd/yieldsse]: a command that shows a stream, finds
 //     out what is wrong with it, and measures it
-//   - [github.com/yieldsse/yieldsse/ssetest]: tests of your streams, and the test suite
-//     for authors of adapters
+//   - [github.com/yieldsse/yieldsse/ssetest]: tests of your streams
 //
 // The README and the pages in docs describe all of it by subject.
 package yieldsse

@@ -11,27 +11,27 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/echosse"
-	"github.com/yieldsse/yieldsse/ssetest"
+	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 func TestConformance(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{
+	adaptertest.Conformance(t, adaptertest.Mount{
 		Serve:     serveSite,
-		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP2, ssetest.H2C},
+		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP2, adaptertest.H2C},
 	})
 }
 
 func TestConformanceDetached(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{
-		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+	adaptertest.Conformance(t, adaptertest.Mount{
+		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)
 		},
-		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS, ssetest.HTTP2, ssetest.H2C},
+		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
 	})
 }
 
-func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+func serveSite(_ testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetOutput(site.Log)
@@ -52,13 +52,13 @@ func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context)
 	return e.Shutdown
 }
 
-func siteView(view ssetest.View) echosse.View {
+func siteView(view adaptertest.View) echosse.View {
 	if view == nil {
 		return nil
 	}
 	return func(c echo.Context) (core.Stream, error) {
 		r := c.Request()
-		return view(r.Context(), ssetest.Exchange{Body: r.Body, SetHeader: c.Response().Header().Set}), nil
+		return view(r.Context(), adaptertest.Exchange{Body: r.Body, SetHeader: c.Response().Header().Set}), nil
 	}
 }
 

@@ -12,31 +12,31 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/fibersse"
-	"github.com/yieldsse/yieldsse/ssetest"
+	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 func TestConformance(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{Serve: serveSite, WholeBodies: true, Ignore: longLived})
+	adaptertest.Conformance(t, adaptertest.Mount{Serve: serveSite, WholeBodies: true, Ignore: longLived})
 }
 
 // A body that comes as a stream is the adapter's to read.
 func TestConformanceStreamRequestBody(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{
-		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+	adaptertest.Conformance(t, adaptertest.Mount{
+		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			return serveApp(t, site, fiber.Config{StreamRequestBody: true, BodyLimit: 1})
 		},
-		Protocols:  []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS},
+		Protocols:  []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
 		BodyBegins: true,
 		Ignore:     longLived,
 	})
 }
 
-func serveSite(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+func serveSite(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 	t.Helper()
 	return serveApp(t, site, fiber.Config{})
 }
 
-func serveApp(_ testing.TB, site *ssetest.Site, config fiber.Config) (shutdown func(context.Context) error) {
+func serveApp(_ testing.TB, site *adaptertest.Site, config fiber.Config) (shutdown func(context.Context) error) {
 	app := fiber.New(fiber.Config{
 		StreamRequestBody:     config.StreamRequestBody,
 		BodyLimit:             config.BodyLimit,
@@ -63,12 +63,12 @@ func serveApp(_ testing.TB, site *ssetest.Site, config fiber.Config) (shutdown f
 	return app.ShutdownWithContext
 }
 
-func siteView(view ssetest.View) fibersse.View {
+func siteView(view adaptertest.View) fibersse.View {
 	if view == nil {
 		return nil
 	}
 	return func(c *fiber.Ctx) (core.Stream, error) {
-		return view(c.UserContext(), ssetest.Exchange{Body: bodyOf(c), SetHeader: c.Set}), nil
+		return view(c.UserContext(), adaptertest.Exchange{Body: bodyOf(c), SetHeader: c.Set}), nil
 	}
 }
 

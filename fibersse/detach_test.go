@@ -29,6 +29,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
+	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 const patience = time.Minute
@@ -83,8 +84,8 @@ func receive[T any](t *testing.T, ch <-chan T, what string) T {
 func TestConformanceDetached(t *testing.T) {
 	all := new(logs)
 	logTo(t, all)
-	ssetest.Conformance(t, ssetest.Mount{
-		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+	adaptertest.Conformance(t, adaptertest.Mount{
+		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			all.add(site.Log)
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)

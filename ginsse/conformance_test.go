@@ -10,27 +10,27 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/ginsse"
-	"github.com/yieldsse/yieldsse/ssetest"
+	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 func TestConformance(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{
+	adaptertest.Conformance(t, adaptertest.Mount{
 		Serve:     serveSite,
-		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP2, ssetest.H2C},
+		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP2, adaptertest.H2C},
 	})
 }
 
 func TestConformanceDetached(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{
-		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+	adaptertest.Conformance(t, adaptertest.Mount{
+		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)
 		},
-		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS, ssetest.HTTP2, ssetest.H2C},
+		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
 	})
 }
 
-func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+func serveSite(_ testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 	engine := gin.New()
 	engine.Use(gin.RecoveryWithWriter(site.Log), func(c *gin.Context) {
 		c.Next()
@@ -53,12 +53,12 @@ func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context)
 	return srv.Shutdown
 }
 
-func siteView(view ssetest.View) ginsse.View {
+func siteView(view adaptertest.View) ginsse.View {
 	if view == nil {
 		return nil
 	}
 	return func(c *gin.Context) core.Stream {
-		return view(c.Request.Context(), ssetest.Exchange{Body: c.Request.Body, SetHeader: c.Header})
+		return view(c.Request.Context(), adaptertest.Exchange{Body: c.Request.Body, SetHeader: c.Header})
 	}
 }
 

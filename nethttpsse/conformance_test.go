@@ -14,23 +14,23 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/feed"
 	"github.com/yieldsse/yieldsse/nethttpsse"
-	"github.com/yieldsse/yieldsse/ssetest"
+	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 func TestConformance(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{
+	adaptertest.Conformance(t, adaptertest.Mount{
 		Serve:     serveSite,
-		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP2, ssetest.H2C},
+		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP2, adaptertest.H2C},
 	})
 }
 
 func TestConformanceDetached(t *testing.T) {
-	ssetest.Conformance(t, ssetest.Mount{
-		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+	adaptertest.Conformance(t, adaptertest.Mount{
+		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)
 		},
-		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS, ssetest.HTTP2, ssetest.H2C},
+		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
 	})
 }
 
@@ -42,20 +42,20 @@ func TestConformanceHandedOver(t *testing.T) {
 			t.Error("no stream was handed over")
 		}
 	})
-	ssetest.Conformance(t, ssetest.Mount{
-		Serve: func(t testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+	adaptertest.Conformance(t, adaptertest.Mount{
+		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			site.Options = append(site.Options, core.WithDetach())
 			for path, view := range site.Views {
 				if view == nil {
 					continue
 				}
-				site.Views[path] = func(ctx context.Context, x ssetest.Exchange) core.Stream {
+				site.Views[path] = func(ctx context.Context, x adaptertest.Exchange) core.Stream {
 					return handedOver(ctx, view(ctx, x), &handovers)
 				}
 			}
 			return serveSite(t, site)
 		},
-		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS},
+		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
 	})
 }
 
@@ -168,7 +168,7 @@ func (p *pump) Leave() {
 	}
 }
 
-func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context) error) {
+func serveSite(_ testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 	mux := http.NewServeMux()
 	for path, view := range site.Views {
 		mux.Handle(path, nethttpsse.Handler(siteView(view), site.Options...))
@@ -185,12 +185,12 @@ func serveSite(_ testing.TB, site *ssetest.Site) (shutdown func(context.Context)
 	return srv.Shutdown
 }
 
-func siteView(view ssetest.View) nethttpsse.View {
+func siteView(view adaptertest.View) nethttpsse.View {
 	if view == nil {
 		return nil
 	}
 	return func(w http.ResponseWriter, r *http.Request) core.Stream {
-		return view(r.Context(), ssetest.Exchange{Body: r.Body, SetHeader: w.Header().Set})
+		return view(r.Context(), adaptertest.Exchange{Body: r.Body, SetHeader: w.Header().Set})
 	}
 }
 

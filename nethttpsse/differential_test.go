@@ -3,12 +3,12 @@ package nethttpsse_test
 import (
 	"testing"
 
-	"github.com/yieldsse/yieldsse/ssetest"
+	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 func TestDifferential(t *testing.T) {
-	ssetest.Differential(t, ssetest.Mount{
+	adaptertest.Differential(t, adaptertest.Mount{
 		Serve:     serveSite,
-		Protocols: []ssetest.Protocol{ssetest.HTTP1, ssetest.HTTP1TLS, ssetest.HTTP2, ssetest.H2C},
+		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
 	})
 }

@@ -16,6 +16,5 @@
 //
 // No wait lasts for ever: after 10 s without what was waited for, the test fails.
 //
-// [Conformance] and [Differential] are for authors of adapters: the suites that
-// each of them passes.
+// The package adaptertest, below this one, is for authors of adapters.
 package ssetest

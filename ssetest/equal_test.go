@@ -1,10 +1,12 @@
 package ssetest
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 func TestEqual(t *testing.T) {
@@ -40,9 +42,18 @@ func TestEqual(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := failed(t, func(t testing.TB) { Equal(t, test.got, test.want) }); got != test.failure {
+			if got := hosttest.Failed(t, func(t testing.TB) { Equal(t, test.got, test.want) }); got != test.failure {
 				t.Errorf("got failure\n%s\nwant\n%s", got, test.failure)
 			}
 		})
 	}
+}
+
+// numbered are the events from first to last, with their numbers as IDs.
+func numbered(first, last int) []core.Event {
+	var events []core.Event
+	for n := first; n <= last; n++ {
+		events = append(events, core.Event{ID: strconv.Itoa(n)})
+	}
+	return events
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // stay is what a goroutine that leaks does.
@@ -44,7 +46,7 @@ func TestNoLeaks(t *testing.T) {
 		}, nil, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := failed(t, func(t testing.TB) {
+			got := hosttest.Failed(t, func(t testing.TB) {
 				noLeaks(t, test.wait, test.ignore)
 				test.run(t)
 			})

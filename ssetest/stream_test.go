@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // wire answers with a stream of these bytes, and then ends, breaks off or waits.
@@ -90,6 +91,15 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+func wantSoon(t *testing.T, ch <-chan string, what string) {
+	t.Helper()
+	select {
+	case <-ch:
+	case <-time.After(time.Second):
+		t.Fatalf("%s did not come within a second", what)
+	}
+}
+
 func TestResume(t *testing.T) {
 	NoLeaks(t)
 	gone := make(chan string, 10)
@@ -110,11 +120,11 @@ func TestResume(t *testing.T) {
 	want := []core.Event{{ID: "1", Data: "1"}, {ID: "2", Data: "2"}, {ID: "3", Data: "3"}, {ID: "4", Data: "4"}, {ID: "5", Data: "5"}}
 	Equal(t, s.Collect(2), want[:2])
 	s.Resume()
-	receive(t, gone, time.Second, "the end of the first connection")
+	wantSoon(t, gone, "the end of the first connection")
 	Equal(t, s.Collect(1), want[2:3])
 	s.Close()
 	s.Close()
-	receive(t, gone, time.Second, "the end of the second connection")
+	wantSoon(t, gone, "the end of the second connection")
 	s.Resume()
 	Equal(t, s.Collect(2), want[3:])
 	s.Resume()
@@ -151,7 +161,7 @@ func TestFailures(t *testing.T) {
 			if strings.HasSuffix(test.name, "in vain") {
 				r.Timeout = time.Second
 			}
-			got := failed(t, func(t testing.TB) { test.run(r.Open(t)) })
+			got := hosttest.Failed(t, func(t testing.TB) { test.run(r.Open(t)) })
 			for _, want := range test.want {
 				if !strings.Contains(got, want) {
 					t.Errorf("got failure %q, want %q in it", got, want)
@@ -171,7 +181,7 @@ func TestOpenFails(t *testing.T) {
 		{"no URL", ":", "missing protocol scheme"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := failed(t, func(t testing.TB) { Open(t, test.url) }); !strings.Contains(got, test.want) {
+			if got := hosttest.Failed(t, func(t testing.TB) { Open(t, test.url) }); !strings.Contains(got, test.want) {
 				t.Errorf("got failure %q, want %q in it", got, test.want)
 			}
 		})
@@ -180,7 +190,7 @@ func TestOpenFails(t *testing.T) {
 
 func TestServeEndsWithOpenStreams(t *testing.T) {
 	NoLeaks(t)
-	got := failed(t, func(t testing.TB) {
+	got := hosttest.Failed(t, func(t testing.TB) {
 		url := serve(t, wire("data: a\n\n", "wait"), 5*time.Second)
 		for range 20 {
 			Open(t, url).Next()
@@ -195,7 +205,7 @@ func TestServeTellsOfAHandlerThatStays(t *testing.T) {
 	NoLeaks(t)
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
-	got := failed(t, func(t testing.TB) {
+	got := hosttest.Failed(t, func(t testing.TB) {
 		url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			wire("data: a\n\n", "").ServeHTTP(w, r)
 			<-release

@@ -20,6 +20,7 @@
 //
 // The session does the rest: it encodes events, flushes and gathers them, sends
 // heartbeats, notices a client that has gone or does not read, and ends the response
-// so that a stream that has failed never looks whole. The test suite of
-// ssetest says whether an adapter does its part.
+// so that a stream that has failed never looks whole. The suites of
+// [github.com/yieldsse/yieldsse/ssetest/adaptertest] say whether an adapter does its
+// part.
 package host

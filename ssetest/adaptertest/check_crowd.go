@@ -1,4 +1,4 @@
-package ssetest
+package adaptertest
 
 import (
 	"context"
@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 func checkCrowd(t testing.TB, h mounted) {
-	noLeaks(t, h.timeout, h.Ignore)
+	ssetest.NoLeaks(t, h.Ignore...)
 	const (
 		workers  = 20
 		sessions = 15 // of each worker

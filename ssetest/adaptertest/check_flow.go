@@ -1,4 +1,4 @@
-package ssetest
+package adaptertest
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 func checkEachEvent(t testing.TB, h mounted) {
@@ -28,16 +29,16 @@ func checkEachEventHTTP10(t testing.TB, h mounted) {
 	if st.Header["Transfer-Encoding"] != nil || st.Header["Content-Length"] != nil {
 		t.Errorf("got headers %v, want neither a Transfer-Encoding nor a Content-Length on HTTP/1.0", st.Header)
 	}
-	s.follow(opened(st), goAhead, 1, 20)
+	s.follow(opened(t, st), goAhead, 1, 20)
 }
 
 // follow lets each event from first to last be made only when the one before has
 // come.
-func (s *server) follow(st *Stream, goAhead chan<- struct{}, first, last int) {
+func (s *server) follow(st *ssetest.Stream, goAhead chan<- struct{}, first, last int) {
 	s.t.Helper()
 	for n := first; n <= last; n++ {
 		s.pass(goAhead)
-		Equal(s.t, st.Collect(1), numbered(n, n))
+		ssetest.Equal(s.t, st.Collect(1), numbered(n, n))
 	}
 }
 
@@ -60,7 +61,7 @@ func checkBurst(t testing.TB, h mounted) {
 	st := s.open("/")
 	for i := range 3 {
 		s.pass(goAhead)
-		Equal(t, st.Collect(size), numbered(i*size+1, (i+1)*size))
+		ssetest.Equal(t, st.Collect(size), numbered(i*size+1, (i+1)*size))
 	}
 }
 
@@ -84,7 +85,7 @@ func checkHeartbeat(t testing.TB, h mounted) {
 			}
 			e = st.Next()
 		}
-		Equal(t, []core.Event{e}, []core.Event{want})
+		ssetest.Equal(t, []core.Event{e}, []core.Event{want})
 	}
 }
 
@@ -151,7 +152,7 @@ func checkHeartbeatAtFullSpeed(t testing.TB, h mounted) {
 				events = append(events, e)
 			}
 		}
-		Equal(t, events, numbered(1, size))
+		ssetest.Equal(t, events, numbered(1, size))
 	}
 }
 
@@ -170,7 +171,7 @@ func checkTimeouts(t testing.TB, h mounted) {
 	}}})
 	posted := s.request("/")
 	posted.Method, posted.Body = http.MethodPost, strings.Repeat("x", 1<<10)
-	post := opened(posted.Open(t))
-	Equal(t, s.open("/").All(), numbered(1, size))
-	Equal(t, post.All(), numbered(1, size))
+	post := openStream(t, posted)
+	ssetest.Equal(t, s.open("/").All(), numbered(1, size))
+	ssetest.Equal(t, post.All(), numbered(1, size))
 }

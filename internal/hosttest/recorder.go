@@ -1,4 +1,4 @@
-package ssetest
+package hosttest
 
 import (
 	"fmt"
@@ -18,9 +18,9 @@ type recorder struct {
 	cleanups []func()
 }
 
-// failed runs a test to its end, cleanups included, and returns what it failed
+// Failed runs a test to its end, cleanups included, and returns what it failed
 // with.
-func failed(t testing.TB, test func(t testing.TB)) string {
+func Failed(t testing.TB, test func(t testing.TB)) string {
 	t.Helper()
 	r := &recorder{TB: t}
 	r.run(func() { test(r) })

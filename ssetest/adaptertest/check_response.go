@@ -1,4 +1,4 @@
-package ssetest
+package adaptertest
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 // streamHeaders are those of every stream.
@@ -31,7 +32,7 @@ func wantHeaders(t testing.TB, got http.Header, want map[string]string) {
 	}
 }
 
-func wantNoStream(t testing.TB, s *Stream) {
+func wantNoStream(t testing.TB, s *ssetest.Stream) {
 	t.Helper()
 	if kind := s.Header.Get("Content-Type"); strings.HasPrefix(kind, "text/event-stream") {
 		t.Errorf("got Content-Type %q in an answer that is no stream", kind)
@@ -53,7 +54,7 @@ func checkHeaders(t testing.TB, h mounted) {
 			t.Errorf("got %s %q, want none", name, values)
 		}
 	}
-	Equal(t, opened(st).All(), []core.Event{{Data: "yes"}})
+	ssetest.Equal(t, opened(t, st).All(), []core.Event{{Data: "yes"}})
 	if h.protocol == HTTP1 || h.protocol == HTTP1TLS {
 		return
 	}
@@ -92,7 +93,7 @@ func checkOwnHeaders(t testing.TB, h mounted) {
 	wantHeaders(t, st.Header, map[string]string{
 		"Content-Type": "text/event-stream;v=1", "Cache-Control": "private, max-age=0", "X-Own": "kept",
 	})
-	opened(st).All()
+	opened(t, st).All()
 }
 
 func checkOpening(t testing.TB, h mounted) {
@@ -100,7 +101,7 @@ func checkOpening(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/": steps(goAhead)})
 	st := s.open("/")
 	s.pass(goAhead)
-	Equal(t, st.Collect(1), []core.Event{{ID: "1"}})
+	ssetest.Equal(t, st.Collect(1), []core.Event{{ID: "1"}})
 }
 
 // Some clients take a comment for an event, and of those that send a body nobody waits
@@ -112,7 +113,7 @@ func checkOpeningPost(t testing.TB, h mounted) {
 	r.Method, r.Body = http.MethodPost, "prompt"
 	st := r.Open(t)
 	s.pass(goAhead)
-	Equal(t, st.Collect(1), []core.Event{{ID: "1", Retry: time.Second}})
+	ssetest.Equal(t, st.Collect(1), []core.Event{{ID: "1", Retry: time.Second}})
 }
 
 func checkHead(t testing.TB, h mounted) {
@@ -150,7 +151,7 @@ func checkBody(t testing.TB, h mounted) {
 	for _, body := range []string{"prompt", strings.Repeat("0123456789abcdef", 32<<10)} {
 		r := s.request("/")
 		r.Method, r.Body = http.MethodPost, body
-		if got := opened(r.Open(t)).Next().Data; got != body {
+		if got := openStream(t, r).Next().Data; got != body {
 			t.Errorf("the view read %d bytes of a body of %d: %.20q", len(got), len(body), got)
 		}
 	}
@@ -235,7 +236,7 @@ func checkQueryID(t testing.TB, h mounted) {
 			r.Header = http.Header{"Last-Event-Id": {test.header}}
 		}
 		st := r.Open(t)
-		if got := opened(st).Next().Data; got != test.want {
+		if got := opened(t, st).Next().Data; got != test.want {
 			t.Errorf("%s: got ID %.40q, want %.40q", test.name, got, test.want)
 		}
 		st.Close()
@@ -263,7 +264,7 @@ func checkLastEventID(t testing.TB, h mounted) {
 			r.Header = http.Header{"Last-Event-Id": {test.id}}
 		}
 		st := r.Open(t)
-		if got := opened(st).Next().Data; got != test.want {
+		if got := opened(t, st).Next().Data; got != test.want {
 			t.Errorf("%s: got ID %.40q, want %.40q", test.name, got, test.want)
 		}
 		st.Close()
@@ -276,7 +277,7 @@ func checkLastEventID(t testing.TB, h mounted) {
 		if st.Status == http.StatusBadRequest {
 			continue // the host does not even let it in
 		}
-		if got := opened(st).Next().Data; got != "" {
+		if got := opened(t, st).Next().Data; got != "" {
 			t.Errorf("got ID %q, want none", got)
 		}
 	}
@@ -339,5 +340,5 @@ func checkWire(t testing.TB, h mounted) {
 
 func checkRetry(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/works": works}, core.WithRetry(1234*time.Millisecond))
-	Equal(t, s.open("/works").All(), []core.Event{{Data: "yes", Retry: 1234 * time.Millisecond}})
+	ssetest.Equal(t, s.open("/works").All(), []core.Event{{Data: "yes", Retry: 1234 * time.Millisecond}})
 }

@@ -1,4 +1,4 @@
-package ssetest
+package adaptertest
 
 import (
 	"bytes"
@@ -16,11 +16,11 @@ import (
 )
 
 var (
-	differentialRuns   = flag.Int("ssetest.runs", 0, "how many random programs ssetest.Differential tries; 0 means 1500 (-short 200)")
-	differentialFor    = flag.Duration("ssetest.for", 0, "how long ssetest.Differential tries random programs, instead of ssetest.runs")
-	differentialSeed   = flag.Uint64("ssetest.seed", 0, "the first seed of ssetest.Differential; 0 means 1, or any with ssetest.for")
-	differentialWait   = flag.Duration("ssetest.wait", time.Minute, "how long ssetest.Differential waits for what should come at once")
-	differentialReplay = flag.Uint64("ssetest.replay", 0, "the one seed that ssetest.Differential tries, again and again")
+	differentialRuns   = flag.Int("adaptertest.runs", 0, "how many random programs Differential tries; 0 means 1500 (-short 200)")
+	differentialFor    = flag.Duration("adaptertest.for", 0, "how long Differential tries random programs, instead of -adaptertest.runs")
+	differentialSeed   = flag.Uint64("adaptertest.seed", 0, "the first seed of Differential; 0 means 1, or any with adaptertest.for")
+	differentialWait   = flag.Duration("adaptertest.wait", time.Minute, "how long Differential waits for what should come at once")
+	differentialReplay = flag.Uint64("adaptertest.replay", 0, "the one seed that Differential tries, again and again")
 )
 
 // Differential tests an adapter against a model of what this project promises. It
@@ -31,10 +31,10 @@ var (
 //
 // It tries a fixed number of programs, always the same. Flags of go test change that:
 //
-//	-ssetest.for=1h         others, for an hour
-//	-ssetest.runs=100000    so many
-//	-ssetest.seed=7         beginning with that one
-//	-ssetest.replay=7       that one only, many times
+//	-adaptertest.for=1h         others, for an hour
+//	-adaptertest.runs=100000    so many
+//	-adaptertest.seed=7         beginning with that one
+//	-adaptertest.replay=7       that one only, many times
 //
 // The seed of a program that fails is reported with the command that tries it
 // again, and with the smallest program that still fails.
@@ -153,7 +153,7 @@ func (d *differential) try(p *plan) (problems []string) {
 	return problems
 }
 
-const leakLabel = "ssetest.seed"
+const leakLabel = "adaptertest.seed"
 
 // report makes the plan smaller as long as it fails, for a time, and reports it.
 func (d *differential) report(seed uint64) {
@@ -174,7 +174,7 @@ func (d *differential) report(seed uint64) {
 		}
 	}
 	d.t.Errorf("seed %d: %s\n\nThe smallest program that fails:\n%s\n\nThe program of the seed:\n%s\n\nTry it again with:\n"+
-		"go test -race -run '^%s$' . -ssetest.replay=%d",
+		"go test -race -run '^%s$' . -adaptertest.replay=%d",
 		seed, strings.Join(problems, "\n"), p, whole, d.t.Name(), seed)
 }
 

@@ -1,4 +1,4 @@
-package ssetest
+package adaptertest
 
 import (
 	"context"
@@ -10,7 +10,11 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
+
+// defaultTimeout is how long a wait lasts if nothing else was said.
+const defaultTimeout = 10 * time.Second
 
 // A Mount is a host that [Conformance] is to test with its adapter.
 type Mount struct {
@@ -30,7 +34,7 @@ type Mount struct {
 	// its length is known, before it runs a handler.
 	BodyBegins bool
 
-	// Ignore names goroutines that outlive the host's server, for [NoLeaks].
+	// Ignore names goroutines that outlive the host's server, for [ssetest.NoLeaks].
 	Ignore []string
 
 	// HoldsAnswers says that the host keeps the answer to an earlier request back
@@ -134,7 +138,7 @@ func Conformance(t *testing.T, mount Mount) {
 	if mount.Protocols == nil {
 		mount.Protocols = []Protocol{HTTP1}
 	}
-	NoLeaks(t, mount.Ignore...)
+	ssetest.NoLeaks(t, mount.Ignore...)
 	for _, p := range mount.Protocols {
 		t.Run(string(p), func(t *testing.T) {
 			h := mounted{mount, p}

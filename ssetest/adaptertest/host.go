@@ -1,9 +1,10 @@
-package ssetest
+package adaptertest
 
 import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 // A mounted is a Mount over one protocol.
@@ -91,52 +93,57 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 
 // request returns a request for path that sees comments too, the first of which
 // is the opening.
-func (s *server) request(path string) Request {
-	return Request{URL: s.url + path, Client: s.client, Timeout: s.host.timeout, Comments: true}
+func (s *server) request(path string) ssetest.Request {
+	return ssetest.Request{URL: s.url + path, Client: s.client, Timeout: s.host.timeout, Comments: true}
 }
 
 // open opens the stream at path and takes its opening.
-func (s *server) open(path string) *Stream {
+func (s *server) open(path string) *ssetest.Stream {
 	s.t.Helper()
-	return opened(s.request(path).Open(s.t))
+	return openStream(s.t, s.request(path))
 }
 
-// opened takes the opening of a stream: a comment, before any event, in answer to GET.
-func opened(s *Stream) *Stream {
-	s.t.Helper()
-	if s.request.Method == http.MethodPost {
-		return s
+// openStream opens a stream and takes its opening, which an answer to POST has not.
+func openStream(t testing.TB, r ssetest.Request) *ssetest.Stream {
+	t.Helper()
+	if r.Method == http.MethodPost {
+		return r.Open(t)
 	}
+	return opened(t, r.Open(t))
+}
+
+// opened takes the opening of a stream: a comment, before any event.
+func opened(t testing.TB, s *ssetest.Stream) *ssetest.Stream {
+	t.Helper()
 	if e := s.Next(); e.Comment == "" || e.Data != "" || e.ID != "" || e.Type != "" {
-		s.t.Fatalf("the stream begins with %+v, want a comment", e)
+		t.Fatalf("the stream begins with %+v, want a comment", e)
 	}
 	return s
 }
 
-// openRaw sends a request over a connection of its own, for what Go's client
-// does not do. The server speaks HTTP/1.
-func (s *server) openRaw(request string) *Stream {
+// openRaw sends a request as it is, for what Go's client does not do. The server speaks
+// HTTP/1.
+func (s *server) openRaw(request string) *ssetest.Stream {
 	s.t.Helper()
-	st := &Stream{t: s.t, request: Request{Method: "raw", URL: s.url}, timeout: s.host.timeout}
-	st.parser.Comments = true
-	conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
+	r := s.request("/")
+	r.Client = &http.Client{Transport: raw{addr: s.addr, request: request}}
+	return r.Open(s.t)
+}
+
+// A raw is a transport that sends its own request, over a connection of its own.
+type raw struct{ addr, request string }
+
+// RoundTrip implements [http.RoundTripper].
+func (raw raw) RoundTrip(r *http.Request) (*http.Response, error) {
+	conn, err := new(net.Dialer).DialContext(r.Context(), "tcp", raw.addr)
 	if err != nil {
-		s.t.Fatal(err)
+		return nil, err //nolint:wrapcheck // the caller shows it
 	}
-	drop := func() { _ = conn.Close() }
-	s.t.Cleanup(drop)
-	_ = conn.SetDeadline(time.Now().Add(s.host.timeout))
-	if _, err := conn.Write([]byte(request)); err != nil {
-		s.t.Fatal(err)
+	context.AfterFunc(r.Context(), func() { _ = conn.Close() }) // the stream is dropped
+	if _, err := io.WriteString(conn, raw.request); err != nil {
+		return nil, err //nolint:wrapcheck // the caller shows it
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	_ = conn.SetDeadline(time.Time{})
-	st.begin(resp, drop)
-	s.t.Cleanup(st.Close)
-	return st
+	return http.ReadResponse(bufio.NewReader(conn), nil)
 }
 
 // tryDial opens a connection to a server that speaks HTTP/1. It is for any
@@ -176,7 +183,7 @@ func (s *server) works() {
 	s.t.Helper()
 	r := s.request("/works")
 	r.Comments = false // there may be none
-	Equal(s.t, r.Open(s.t).All(), []core.Event{{Data: "yes"}})
+	ssetest.Equal(s.t, r.Open(s.t).All(), []core.Event{{Data: "yes"}})
 	s.end()
 }
 
@@ -332,6 +339,15 @@ func (l *listener) breakConns() {
 			_ = tcp.CloseWrite()
 		}
 	}
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
 }
 
 // certificates has both sides of TLS with a certificate of httptest's.

@@ -1,4 +1,4 @@
-package ssetest
+package adaptertest
 
 import (
 	"bytes"

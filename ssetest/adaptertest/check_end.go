@@ -1,4 +1,4 @@
-package ssetest
+package adaptertest
 
 import (
 	"bufio"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 // idle is a view that waits for the end of its context and tells the cause.
@@ -36,7 +37,7 @@ func wantCause(t testing.TB, got, want error) {
 }
 
 func checkLeaving(t testing.TB, h mounted) {
-	noLeaks(t, h.timeout, h.Ignore)
+	ssetest.NoLeaks(t, h.Ignore...)
 	causes, running := make(chan error, 1), make(chan struct{}, 1)
 	s := h.serve(t, map[string]View{"/": func(ctx context.Context, x Exchange) core.Stream {
 		if core.LastEventID(ctx) == "read" {
@@ -61,7 +62,7 @@ func checkLeaving(t testing.TB, h mounted) {
 		if test.id != "" {
 			r.Header = http.Header{"Last-Event-Id": {test.id}}
 		}
-		st := opened(r.Open(t))
+		st := openStream(t, r)
 		receive(t, running, h.timeout, test.name+": the generator's start")
 		st.Close()
 		cause := receive(t, causes, time.Second, test.name+": the end of the context after the client had left")
@@ -78,7 +79,7 @@ func checkLeaving(t testing.TB, h mounted) {
 }
 
 func checkLeavingBusy(t testing.TB, h mounted) {
-	noLeaks(t, h.timeout, h.Ignore)
+	ssetest.NoLeaks(t, h.Ignore...)
 	causes := make(chan error, 1)
 	s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
 		return func(yield func(core.Event, error) bool) {
@@ -207,7 +208,9 @@ var failures = []struct {
 	},
 	{
 		"refusal", "boom: a refusal", // of somebody else's: there is nothing to answer any more
-		func(yield func(core.Event, error) bool) { yield(core.Event{}, &core.RefusedError{Status: 503, Err: errRefusal}) },
+		func(yield func(core.Event, error) bool) {
+			yield(core.Event{}, &core.RefusedError{Status: 503, Err: errRefusal})
+		},
 		func(err error) bool { return errors.Is(err, errRefusal) },
 	},
 	{
@@ -256,7 +259,7 @@ func checkFailure(t testing.TB, h mounted) {
 	s := h.serve(t, failing())
 	for _, f := range failures {
 		got, err := s.open("/" + f.name).Rest()
-		Equal(t, got, numbered(1, 3))
+		ssetest.Equal(t, got, numbered(1, 3))
 		if err == nil {
 			t.Errorf("%s: the response ended cleanly, want a broken one", f.name)
 		}
@@ -276,7 +279,7 @@ func checkErrorEvent(t testing.TB, h mounted) {
 	}))
 	for _, f := range failures {
 		got := s.open("/" + f.name).All()
-		Equal(t, got, append(numbered(1, 3), core.Event{ID: "3", Type: "error", Data: "sorry"}))
+		ssetest.Equal(t, got, append(numbered(1, 3), core.Event{ID: "3", Type: "error", Data: "sorry"}))
 		if err := receive(t, told, h.timeout, "the call for an error event"); !f.is(err) {
 			t.Errorf("%s: the error event was asked for with %v", f.name, err)
 		}
@@ -291,17 +294,17 @@ func checkErrorEvent(t testing.TB, h mounted) {
 func checkMaxAge(t testing.TB, h mounted) {
 	causes := make(chan error, 1)
 	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxAge(100*time.Millisecond))
-	Equal(t, s.open("/").All(), nil)
+	ssetest.Equal(t, s.open("/").All(), nil)
 	wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrMaxAge)
 	wantCause(t, s.end().Cause, core.ErrMaxAge)
 }
 
 func checkShutdown(t testing.TB, h mounted) {
-	noLeaks(t, h.timeout, h.Ignore)
+	ssetest.NoLeaks(t, h.Ignore...)
 	const size = 100
 	causes := make(chan error, size)
 	s := h.serve(t, map[string]View{"/": idle(causes)})
-	streams := make([]*Stream, size)
+	streams := make([]*ssetest.Stream, size)
 	for i := range streams {
 		streams[i] = s.open("/")
 	}
@@ -323,7 +326,7 @@ func checkShutdown(t testing.TB, h mounted) {
 
 // wantFarewell reads a stream to its clean end, before which a reconnection time
 // from 1 to 5 s comes.
-func wantFarewell(t testing.TB, s *Stream) (retry time.Duration) {
+func wantFarewell(t testing.TB, s *ssetest.Stream) (retry time.Duration) {
 	t.Helper()
 	got := s.All()
 	if len(got) != 1 || got[0] != (core.Event{Retry: got[0].Retry}) {
@@ -403,7 +406,7 @@ func checkGroupShutdown(t testing.TB, h mounted) {
 	group := new(core.Group)
 	causes := make(chan error, size)
 	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithGroup(group))
-	var streams []*Stream
+	var streams []*ssetest.Stream
 	for range size {
 		streams = append(streams, s.open("/"))
 	}

@@ -1,4 +1,4 @@
-package ssetest
+package adaptertest
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // The suite passes for a host that is in order.
@@ -97,7 +98,7 @@ func TestConformanceFails(t *testing.T) {
 				t.Parallel()
 			}
 			h := mounted{Mount{Serve: test.flaw.serve, timeout: test.wait}, HTTP1}
-			got := failed(t, func(t testing.TB) { test.check(t, h) })
+			got := hosttest.Failed(t, func(t testing.TB) { test.check(t, h) })
 			if strings.Contains(got, "skipped: ") {
 				t.Skip(got)
 			}
@@ -362,6 +363,9 @@ func (c *sampleConn) reset() {
 		_ = conn.Close()
 	}
 }
+
+// stay is what a goroutine that leaks does.
+func stay(release <-chan struct{}) { <-release }
 
 // trim takes the spaces from around data.
 func trim(stream core.Stream) core.Stream {
