@@ -1,0 +1,45 @@
+package host_test
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/config"
+	"github.com/yieldsse/yieldsse/internal/feed"
+)
+
+// Nothing that a stream can get hold of ends its session: neither what its yield
+// answers, nor what its context holds.
+func TestAStreamCannotEndItsSession(t *testing.T) {
+	allowed := []string{"Context", "Forward", "Handover", "LastEventID", "Refuse", "Wake", "WakeToEnd"}
+	tr := newTrial(t.Context(), t)
+	isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
+		// A yield between is not the session's, so this one asks by itself.
+		var q feed.QuestionError
+		if !yield(core.Event{}, &q) {
+			t.Error("to ask ended the stream")
+		}
+		for name, got := range map[string]any{"its feed": q.Answer, "its context's value": ctx.Value(config.RequestKey{})} {
+			if got == nil {
+				t.Fatalf("%s is nil", name)
+			}
+			var methods []string
+			for i := range reflect.TypeOf(got).NumMethod() {
+				methods = append(methods, reflect.TypeOf(got).Method(i).Name)
+			}
+			if !slices.Equal(methods, allowed) {
+				t.Errorf("%s has the methods %q, want %q", name, methods, allowed)
+			}
+		}
+		core.Refuse(ctx, core.ErrGroupFull) // too late to do anything
+		if !yield(core.Event{Data: "after"}, nil) {
+			t.Error("core.Refuse ended a stream that had begun")
+		}
+	}), nil)
+	if tr.sum.Cause != nil || tr.sum.Events != 1 {
+		t.Errorf("got %+v, want one event and no cause", tr.sum)
+	}
+}

@@ -1,0 +1,20 @@
+package feed_test
+
+import (
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
+)
+
+// In a program without sessions no yield is a session's, and none is asked.
+func TestOfWithoutSessions(t *testing.T) {
+	for name, yield := range map[string]func(core.Event, error) bool{
+		"nil":       nil,
+		"a literal": func(core.Event, error) bool { t.Error("was asked"); return true },
+	} {
+		if f, ok := feed.Of(yield); ok || f != nil {
+			t.Errorf("%s: got %v, want none", name, f)
+		}
+	}
+}

@@ -1,0 +1,38 @@
+package netpoll_test
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/internal/netpoll"
+)
+
+// A plain connection takes what there is room for, and tells when there is more.
+func TestTryWriteDoesNotWait(t *testing.T) {
+	server, client := pair(t)
+	c, h := new(netpoll.Conn), newHandler()
+	h.own.Store(true)
+	if c.Take(server, h) {
+		t.Fatal("TryWrite waits, want a socket that does not")
+	}
+	p := make([]byte, 64<<20)
+	sent, err := c.TryWrite(p)
+	if err != nil || sent == 0 || sent == len(p) {
+		t.Fatalf("got %d bytes of %d and %v, want some", sent, len(p), err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, client) }()
+	for sent < len(p) {
+		await(t, h.room, "Room")
+		n, err := c.TryWrite(p[sent:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent += n
+	}
+	c.Close(false)
+	if _, err := c.TryWrite(p); err == nil {
+		t.Error("got no error after Close")
+	}
+	_ = client.SetDeadline(time.Unix(1, 0))
+}
