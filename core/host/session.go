@@ -155,9 +155,9 @@ func (s *Session) Close() {
 }
 
 // Serve runs the stream to its end and returns the generator's failure, as a
-// *[core.StreamError]. That the client leaves, that the session reaches its age or is
-// shut down is none: then it returns nil, and so it does whatever the generator yields as an error after
-// its context has ended.
+// *[core.StreamError]. It returns nil if the client leaves, if the session reaches its
+// age or is shut down, and whatever the generator yields as an error after its context
+// has ended.
 //
 // A panic of the generator's goes on when the session is in order. The response
 // has been broken then, or been given its error event.
