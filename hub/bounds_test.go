@@ -177,7 +177,7 @@ func TestGapByAge(t *testing.T) {
 		publish(t, h, "a", "1")
 		sleep(2 * time.Minute)
 		publish(t, h, "a", "2")
-		a, b := read(t, h.SubscribeFrom(soon(t), id, "a")), read(t, h.SubscribeFrom(soon(t), id, "b"))
+		a, b := read(t, h.SubscribeFrom(soon(t), hub.After(id), "a")), read(t, h.SubscribeFrom(soon(t), hub.After(id), "b"))
 		a.want("GAP:dropped 2")
 		publish(t, h, "b", "3")
 		b.want("3")

@@ -43,11 +43,11 @@ func (s *subscription) arrive(topics []string) error {
 		f.hub.mu.Unlock()
 	}
 	newest := r.at
-	if s.oldest = s.request.from == Oldest; s.oldest {
-		r.at = f.horizon(s.position)
+	if s.oldest = s.request.from.oldest; s.oldest {
+		r.at = f.horizon(s.start)
 	}
-	for i, id := range []string{s.request.lastEventID, s.request.from} {
-		if id == "" || i == 1 && id == Oldest {
+	for _, id := range []string{s.request.lastEventID, s.request.from.after} {
+		if id == "" {
 			continue
 		}
 		order, err := f.log.Compare(id, newest)
@@ -72,7 +72,7 @@ func (s *subscription) arrive(topics []string) error {
 			r.at, r.began = id, id
 			return nil
 		case errors.Is(err, ErrOtherEpoch):
-			r.at, s.gap = f.horizon(s.position), &Gap{Reason: GapRestarted, After: id}
+			r.at, s.gap = f.horizon(s.start), &Gap{Reason: GapRestarted, After: id}
 			return nil
 		case s.gap == nil:
 			s.gap = &Gap{Reason: GapUnknown, After: id}
@@ -103,14 +103,14 @@ func (s *subscription) toCome() bool {
 
 // horizon returns the ID behind which somebody begins who wants all that there is. It
 // is empty unless the memory has something that is too old for them.
-func (f *follower) horizon(p position) string {
+func (f *follower) horizon(at start) string {
 	h := f.hub
 	h.lock()
 	defer h.mu.Unlock()
-	if !p.resuming {
+	if !at.resuming {
 		return ""
 	}
-	i := h.ids.after(h.before(p.horizon)) - 1
+	i := h.ids.after(h.before(at.horizon)) - 1
 	for i >= h.ids.front && h.ids.items[i] == (identity{}) {
 		i--
 	}

@@ -65,7 +65,7 @@ func TestKick(t *testing.T) {
 	if got := h.Kick("never") + h.Kick("") + h.Kick("never.*"); got != 0 {
 		t.Errorf("got %d from a kick of nobody, want 0", got)
 	}
-	again := read(t, h.SubscribeFrom(ctx, h.LastID(), "a"))
+	again := read(t, h.SubscribeFrom(ctx, hub.After(h.LastID()), "a"))
 	publish(t, h, "a", "back")
 	again.want("back")
 }
@@ -112,10 +112,10 @@ func TestGapPolicy(t *testing.T) {
 			} else if err := r.end(); !errors.Is(err, tt.err) {
 				t.Errorf("got %v, want %v", err, tt.err)
 			}
-			r = read(t, h.SubscribeFrom(ctx, idOf(h, 8), "a"))
+			r = read(t, h.SubscribeFrom(ctx, hub.After(idOf(h, 8)), "a"))
 			r.want("GAP:dropped 10 11")
-			read(t, h.SubscribeFrom(ctx, "rubbish", "a")).stop()
-			rubbish := read(t, h.SubscribeFrom(ctx, "rubbish", "a"))
+			read(t, h.SubscribeFrom(ctx, hub.After("rubbish"), "a")).stop()
+			rubbish := read(t, h.SubscribeFrom(ctx, hub.After("rubbish"), "a"))
 			rubbish.want("GAP:unknown")
 		})
 	}

@@ -140,7 +140,7 @@ func TestHooksUseTheHub(t *testing.T) {
 	second.want("leave:1")
 
 	closed := hub.New(hub.WithJoin(func(context.Context, string) { h.Kick("room") }))
-	_ = read(t, closed.SubscribeFrom(soon(t), "rubbish", "x")).event()
+	_ = read(t, closed.SubscribeFrom(soon(t), hub.After("rubbish"), "x")).event()
 	if got := second.rest(); got != "" {
 		t.Errorf("got %q, want the end", got)
 	}
@@ -187,14 +187,14 @@ func TestGapEvent(t *testing.T) {
 	begin := h.LastID()
 	publishAll(t, h, "a", "1 2")
 	want := hub.Gap{Reason: hub.GapDropped, After: begin, Through: idOf(h, 1), Topics: []string{"a"}}
-	e := read(t, h.SubscribeFrom(soon(t), begin, "b", "a")).event()
+	e := read(t, h.SubscribeFrom(soon(t), hub.After(begin), "b", "a")).event()
 	if wantEvent := (core.Event{ID: want.Through, Type: "reload", Data: "all", Comment: "beside"}); e != wantEvent {
 		t.Errorf("got %+v, want %+v", e, wantEvent)
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	read(t, h.SubscribeFrom(soon(t), "rubbish", "b", "a", "c.*")).event()
+	read(t, h.SubscribeFrom(soon(t), hub.After("rubbish"), "b", "a", "c.*")).event()
 	if got, want := got.Topics, []string{"b", "a", "c.*"}; !slices.Equal(got, want) {
 		t.Errorf("got %v as the topics, want %v", got, want)
 	}
@@ -203,7 +203,7 @@ func TestGapEvent(t *testing.T) {
 // A gap event that cannot be encoded fails the stream.
 func TestGapEventThatIsNone(t *testing.T) {
 	h := hub.New(hub.WithGapEvent(func(hub.Gap) core.Event { return core.Event{Type: "two\nlines"} }))
-	err := read(t, h.SubscribeFrom(soon(t), "rubbish", "a")).end()
+	err := read(t, h.SubscribeFrom(soon(t), hub.After("rubbish"), "a")).end()
 	if err == nil || !strings.HasPrefix(err.Error(), "hub: gap event: ") || !strings.Contains(err.Error(), "Type") {
 		t.Errorf("got %v, want an error that says what is wrong", err)
 	}

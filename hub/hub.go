@@ -184,7 +184,7 @@ func (h *Hub) wake(off []departure) {
 // LastID returns the ID of the last event that was published, or of the hub's
 // beginning. It is what a page that shows the present state resumes from:
 //
-//	h.SubscribeFrom(ctx, idOfThePage, topic)
+//	h.SubscribeFrom(ctx, hub.After(idOfThePage), topic)
 //
 // Take it before you read the state, so that an event is rather shown twice than
 // not at all.

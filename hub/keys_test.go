@@ -77,7 +77,7 @@ func TestDroppedKeyIsGap(t *testing.T) {
 	publish(t, h, "p", "k1", hub.WithKey("k"))
 	one := read(t, h.SubscribeFrom(ctx, hub.Oldest, "p"))
 	one.want("k1")
-	read := read(t, h.SubscribeFrom(ctx, begin, "p"))
+	read := read(t, h.SubscribeFrom(ctx, hub.After(begin), "p"))
 	publishAll(t, h, "q", "1 2") // k1 goes
 	publish(t, h, "p", "k2", hub.WithKey("k"))
 	publish(t, h, "p", "k3", hub.WithKey("k"))

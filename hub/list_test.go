@@ -203,7 +203,7 @@ func TestAccounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if rng.IntN(10) == 0 {
-				for _, err := range h.SubscribeFrom(ctx, h.id(rng.Uint64N(h.last)), "*.x", "t1.*", ">", "none") {
+				for _, err := range h.SubscribeFrom(ctx, After(h.id(rng.Uint64N(h.last))), "*.x", "t1.*", ">", "none") {
 					if err != nil {
 						t.Fatal(err)
 					}

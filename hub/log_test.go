@@ -127,7 +127,7 @@ type listener struct {
 }
 
 // listen subscribes, until the end of the bubble.
-func listen(t *testing.T, h *hub.Hub, from string, names ...string) *listener {
+func listen(t *testing.T, h *hub.Hub, from hub.Position, names ...string) *listener {
 	t.Helper()
 	l := &listener{t: t}
 	s := h.SubscribeFrom(t.Context(), from, names...)
@@ -249,7 +249,7 @@ func TestBeforeTheFollower(t *testing.T) {
 		l.Restart()
 		publishAll(t, one, "a", "1 2")
 		synctest.Wait()
-		c := listen(t, two, one.LastID(), "a")
+		c := listen(t, two, hub.After(one.LastID()), "a")
 		before := slow.reads.Load()
 		sleep(10 * time.Second)
 		if n := slow.reads.Load() - before; n > 15 {
@@ -279,7 +279,7 @@ func TestLostEndWhilePaging(t *testing.T) {
 	begin := h.LastID()
 	publishAll(t, writer, "a", numbered(1, n))
 	eventually(t, "all is there", func() bool { return number(t, h.LastID()) == n })
-	c := read(t, h.SubscribeFrom(soon(t), begin, "a"))
+	c := read(t, h.SubscribeFrom(soon(t), hub.After(begin), "a"))
 	c.want(numbered(1, 100))
 	g.close()
 	l.Restart()
@@ -308,11 +308,16 @@ func overReal(t *testing.T, l hub.Log, opts ...hub.Option) *hub.Hub {
 
 // The log begins anew between a client's coming and its first read.
 func TestGapAtTheBeginning(t *testing.T) {
-	for _, test := range []struct{ name, from, want string }{
-		{"an ID of nobody's", "rubbish", "GAP:unknown 1 2"},
-		{"an ID of another epoch", "maaaaaaaa-5", "GAP:restarted 1 2"},
-		{"the oldest", hub.Oldest, "1 2"},
-		{"now", hub.Now, "GAP:restarted 1 2"},
+	for _, test := range []struct {
+		name  string
+		from  hub.Position
+		want  string
+		after string // of the gap, if it is known
+	}{
+		{"an ID of nobody's", hub.After("rubbish"), "GAP:unknown 1 2", "rubbish"},
+		{"an ID of another epoch", hub.After("maaaaaaaa-5"), "GAP:restarted 1 2", "maaaaaaaa-5"},
+		{"the oldest", hub.Oldest, "1 2", ""},
+		{"now", hub.Now, "GAP:restarted 1 2", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -332,8 +337,8 @@ func TestGapAtTheBeginning(t *testing.T) {
 				c := listen(t, h, test.from, "a")
 				sleep(time.Minute)
 				c.want(test.want)
-				if test.from != hub.Oldest && test.from != hub.Now && c.first.After != test.from {
-					t.Errorf("got gap %+v, want one after %q", c.first, test.from)
+				if test.after != "" && c.first.After != test.after {
+					t.Errorf("got gap %+v, want one after %q", c.first, test.after)
 				}
 			})
 		})
@@ -362,7 +367,7 @@ func TestKickWhilePaging(t *testing.T) {
 		begin := h.LastID()
 		publishAll(t, h, "a", numbered(1, 1000))
 		synctest.Wait()
-		c := read(t, h.SubscribeFrom(t.Context(), begin, "a"))
+		c := read(t, h.SubscribeFrom(t.Context(), hub.After(begin), "a"))
 		c.want("1")
 		h.Kick("a")
 		publishAll(t, h, "a", "late "+numbered(1, 1000))
@@ -393,7 +398,7 @@ func TestEndWhileTheLogFails(t *testing.T) {
 				publishAll(t, h, "a", "0 1")
 				synctest.Wait()
 				away.Store(true)
-				lacks := listen(t, h, begin, "a")
+				lacks := listen(t, h, hub.After(begin), "a")
 				away.Store(false)
 				g.close()
 				l.Restart()
@@ -430,7 +435,7 @@ func TestEndWhileTheLogHangs(t *testing.T) {
 		publishAll(t, h, "a", "0 1")
 		synctest.Wait()
 		g.close()
-		c := listen(t, h, begin, "a")
+		c := listen(t, h, hub.After(begin), "a")
 		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 		defer cancel()
 		if err := h.Shutdown(ctx); err != nil {
@@ -510,7 +515,7 @@ func TestKickBeforeTheFollower(t *testing.T) {
 				l.Restart()
 				publishAll(t, one, "a", "1 2")
 				synctest.Wait()
-				all := map[string]*listener{"after an ID": listen(t, two, one.LastID(), "a"), "oldest": listen(t, two, hub.Oldest, "a")}
+				all := map[string]*listener{"after an ID": listen(t, two, hub.After(one.LastID()), "a"), "oldest": listen(t, two, hub.Oldest, "a")}
 				all["after an ID"].want("")
 				all["oldest"].want("1 2")
 				open := false
@@ -625,7 +630,7 @@ func TestShutdownBeforeTheBeginning(t *testing.T) {
 		l.last = func() error { return errors.New("away") }
 		l.follow = nil
 		other := over(t, l)
-		unknown := listen(t, other, other.LastID()+"9", "a")
+		unknown := listen(t, other, hub.After(other.LastID()+"9"), "a")
 		for _, h := range []*hub.Hub{h, other} {
 			if err := h.Shutdown(t.Context()); err != nil {
 				t.Error(err)
@@ -693,7 +698,7 @@ func TestUnknownWhileTheLogFails(t *testing.T) {
 		id := publish(t, h, "a", "1")
 		synctest.Wait()
 		away.Store(true)
-		c := listen(t, h, id+"999", "a")
+		c := listen(t, h, hub.After(id+"999"), "a")
 		if err := h.Healthy(); err == nil {
 			t.Error("it is healthy")
 		}
@@ -720,7 +725,7 @@ func TestNoPlaceInMemory(t *testing.T) {
 			ids = append(ids, publish(t, h, "a", fmt.Sprint(n)))
 		}
 		synctest.Wait()
-		listen(t, h, ids[4], "a").want("5 6 7 8 9")
+		listen(t, h, hub.After(ids[4]), "a").want("5 6 7 8 9")
 	})
 }
 

@@ -173,6 +173,17 @@ func gapOf(t testing.TB, e core.Event) hub.Gap {
 	return gap
 }
 
+// oldest stands for hub.Oldest in the query that serve's clients send, and nothing for
+// hub.Now.
+const oldest = "oldest"
+
+func positionOf(word string) hub.Position {
+	if word == oldest {
+		return hub.Oldest
+	}
+	return hub.After(word)
+}
+
 // serve serves h: ?topic=T&topic=U&from=ID, with &decode a stream of the view's own
 // that ranges over the hub's, and with &detach without a handler.
 func serve(t testing.TB, h *hub.Hub, opts ...core.Option) (url string) {
@@ -192,7 +203,7 @@ func serveTLS(t testing.TB, h *hub.Hub, opts ...core.Option) (url string) {
 func view(h *hub.Hub, opts ...core.Option) http.Handler {
 	view := func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		query := r.URL.Query()
-		s := h.SubscribeFrom(r.Context(), query.Get("from"), query["topic"]...)
+		s := h.SubscribeFrom(r.Context(), positionOf(query.Get("from")), query["topic"]...)
 		if then, ok := r.Context().Value(subscribed{}).(func()); ok {
 			then()
 		}

@@ -148,7 +148,7 @@ func againstModel(t *testing.T, seed uint64) {
 	defer cancel()
 
 	var readers []*modelReader
-	begin := func(names []string, from string, cursor int) {
+	begin := func(names []string, from hub.Position, cursor int) {
 		readers = append(readers, &modelReader{
 			reader: read(t, h.SubscribeFrom(ctx, from, names...)),
 			names:  names, cursor: cursor, oldest: from == hub.Oldest,
@@ -197,14 +197,14 @@ func againstModel(t *testing.T, seed uint64) {
 			case 1:
 				begin(some, hub.Oldest, 0)
 			default:
-				begin(some, epoch+strconv.Itoa(n), n)
+				begin(some, hub.After(epoch+strconv.Itoa(n)), n)
 			}
 		case len(readers) == 0:
 		case what < 66:
 			leave(rng.IntN(len(readers)))
 		case what < 72: // resumes
 			if r := leave(rng.IntN(len(readers))); r.begun {
-				begin(r.names, epoch+strconv.Itoa(r.cursor), r.cursor)
+				begin(r.names, hub.After(epoch+strconv.Itoa(r.cursor)), r.cursor)
 			}
 		default:
 			r := readers[rng.IntN(len(readers))]

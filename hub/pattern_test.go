@@ -57,14 +57,14 @@ func TestPatterns(t *testing.T) {
 			}
 			publish(t, &h, "the.last.one.of.all", "END")
 			check("live", live)
-			again := read(t, h.SubscribeFrom(ctx, begin, tt.pattern, "the.last.one.of.all"))
+			again := read(t, h.SubscribeFrom(ctx, hub.After(begin), tt.pattern, "the.last.one.of.all"))
 			check("resumed, beside another", again)
 			live.stop()
 			again.stop()
 			if got := h.Len(tt.pattern); got != 0 {
 				t.Errorf("got Len %d, want 0", got)
 			}
-			check("resumed, alone", read(t, h.SubscribeFrom(ctx, begin, tt.pattern, "the.last.one.of.all")))
+			check("resumed, alone", read(t, h.SubscribeFrom(ctx, hub.After(begin), tt.pattern, "the.last.one.of.all")))
 		})
 	}
 }
@@ -83,7 +83,7 @@ func TestOverlappingPatterns(t *testing.T) {
 	if got := h.Len("a.b"); got != 1 {
 		t.Errorf("got Len %d of a name that was named twice, want 1", got)
 	}
-	read(t, h.SubscribeFrom(ctx, idOf(&h, 1), ">", "a.*", "a.b")).want("2 3 4")
+	read(t, h.SubscribeFrom(ctx, hub.After(idOf(&h, 1)), ">", "a.*", "a.b")).want("2 3 4")
 }
 
 // Who follows a pattern gets the history of its topics, however young the pattern
@@ -100,15 +100,15 @@ func TestHistoryOfPattern(t *testing.T) {
 	young := read(t, h.Subscribe(ctx, "a.*"))
 	publish(t, h, "a.z", "new", hub.WithKey("k"))
 	young.want("new") // which makes the pattern; 1 has gone
-	read(t, h.SubscribeFrom(ctx, idOf(h, 3), "a.*")).want("4 old new")
-	read(t, h.SubscribeFrom(ctx, idOf(h, 1), "a.*")).want("2 4 old new")
+	read(t, h.SubscribeFrom(ctx, hub.After(idOf(h, 3)), "a.*")).want("4 old new")
+	read(t, h.SubscribeFrom(ctx, hub.After(idOf(h, 1)), "a.*")).want("2 4 old new")
 	read(t, h.SubscribeFrom(ctx, hub.Oldest, "a.*")).want("2 4 old new")
-	read(t, h.SubscribeFrom(ctx, begin, "a.*")).want("GAP:dropped 2 4 old new")
-	read(t, h.SubscribeFrom(ctx, begin, "b.*")).want("3")
+	read(t, h.SubscribeFrom(ctx, hub.After(begin), "a.*")).want("GAP:dropped 2 4 old new")
+	read(t, h.SubscribeFrom(ctx, hub.After(begin), "b.*")).want("3")
 	publish(t, h, "a.y", "k2", hub.WithKey("k"))
 	young.want("k2")
-	read(t, h.SubscribeFrom(ctx, idOf(h, 3), "a.*")).want("4 new k2")
-	read(t, h.SubscribeFrom(ctx, hub.New().LastID(), "a.*")).want("GAP:restarted 2 4 new k2")
+	read(t, h.SubscribeFrom(ctx, hub.After(idOf(h, 3)), "a.*")).want("4 new k2")
+	read(t, h.SubscribeFrom(ctx, hub.After(hub.New().LastID()), "a.*")).want("GAP:restarted 2 4 new k2")
 }
 
 // A pattern has a gap if one of its topics has lost something, and no other.
@@ -145,7 +145,7 @@ func TestGapOfPattern(t *testing.T) {
 		if tt.after > 0 {
 			from = idOf(h, tt.after)
 		}
-		r := read(t, h.SubscribeFrom(ctx, from, tt.names...))
+		r := read(t, h.SubscribeFrom(ctx, hub.After(from), tt.names...))
 		r.want(tt.want)
 		r.stop()
 		switch {
@@ -168,7 +168,7 @@ func TestGapIsNotForOthers(t *testing.T) {
 	for i := range 20_000 { // more topics than are remembered
 		publish(t, h, fmt.Sprint("other", i), "")
 	}
-	old := read(t, h.SubscribeFrom(soon(t), begin, "a.*"))
+	old := read(t, h.SubscribeFrom(soon(t), hub.After(begin), "a.*"))
 	old.event()
 	publish(t, h, "a.b", "3")
 	r.want("3")
@@ -184,7 +184,7 @@ func TestGapOfForgottenTopic(t *testing.T) {
 	for i := range 1_000 {
 		publish(t, h, fmt.Sprint("some", i), "")
 	}
-	quiet := read(t, h.SubscribeFrom(ctx, idOf(h, 2), "a", "some0.*"))
+	quiet := read(t, h.SubscribeFrom(ctx, hub.After(idOf(h, 2)), "a", "some0.*"))
 	publish(t, h, "a", "3")
 	quiet.want("3")
 	quiet.stop()
@@ -193,11 +193,11 @@ func TestGapOfForgottenTopic(t *testing.T) {
 	}
 	publish(t, h, "a", "4")
 	for _, name := range []string{"a", "*"} {
-		r := read(t, h.SubscribeFrom(ctx, begin, name))
+		r := read(t, h.SubscribeFrom(ctx, hub.After(begin), name))
 		gapOf(t, r.event())
 		r.stop()
 	}
 	late := h.LastID()
 	publish(t, h, "a", "5")
-	read(t, h.SubscribeFrom(ctx, late, "a")).want("5")
+	read(t, h.SubscribeFrom(ctx, hub.After(late), "a")).want("5")
 }

@@ -54,7 +54,7 @@ func TestHerd(t *testing.T) {
 				for i := range test.clients {
 					running.Go(func() {
 						next := behind - test.place(i)
-						for e, err := range h.SubscribeFrom(t.Context(), ids[next], "a") {
+						for e, err := range h.SubscribeFrom(t.Context(), hub.After(ids[next]), "a") {
 							if err != nil || e.Data != fmt.Sprint(next) {
 								t.Errorf("client %d got %+v, %v, want %d", i, e, err, next)
 								return
@@ -93,7 +93,7 @@ func TestHerdOfStrangers(t *testing.T) {
 		h := over(t, l)
 		var all []*listener
 		for range 200 {
-			all = append(all, listen(t, h, old, "a"))
+			all = append(all, listen(t, h, hub.After(old), "a"))
 		}
 		sleep(time.Second)
 		for _, c := range all {
@@ -123,7 +123,7 @@ func TestReadIsShared(t *testing.T) {
 					ctx, cancel := context.WithCancel(t.Context())
 					leavers = append(leavers, cancel)
 					running.Go(func() {
-						for e, err := range h.SubscribeFrom(ctx, from, "a") {
+						for e, err := range h.SubscribeFrom(ctx, hub.After(from), "a") {
 							if err != nil {
 								t.Error(err)
 							}
@@ -171,9 +171,9 @@ func TestReadIsFresh(t *testing.T) {
 			sleep(10 * time.Millisecond)
 			return nil
 		}
-		early := listen(t, two, from, "a")
+		early := listen(t, two, hub.After(from), "a")
 		publish(t, one, "a", "2")
-		joined := listen(t, two, from, "a")
+		joined := listen(t, two, hub.After(from), "a")
 		sleep(100 * time.Millisecond)
 		joined.want("2")
 		early.want("")

@@ -75,23 +75,27 @@ func TestMaxReplay(t *testing.T) {
 			restarted = "GAP:restarted 3 4"
 		}
 		readers := []*reader{}
-		for _, tt := range []struct{ names, from, want string }{
-			{"a.x b", begin, "GAP:expired 3 4"},
-			{"a.* b", begin, "GAP:expired 3 4"},
-			{"a.* b", first, "GAP:expired 3 4"},
-			{"a.* b", second, "3 4"}, // it has missed nothing
-			{"a.x b", first, "3 4"},
-			{"b", begin, "4"},
-			{"b.* *", begin, "GAP:expired 4"},
-			{"*.x", third, ""},
-			{"a.x b", third, "4"},
-			{"old", begin, "GAP:expired"},
-			{"none none.*", begin, ""},
+		for _, tt := range []struct {
+			names string
+			from  hub.Position
+			want  string
+		}{
+			{"a.x b", hub.After(begin), "GAP:expired 3 4"},
+			{"a.* b", hub.After(begin), "GAP:expired 3 4"},
+			{"a.* b", hub.After(first), "GAP:expired 3 4"},
+			{"a.* b", hub.After(second), "3 4"}, // it has missed nothing
+			{"a.x b", hub.After(first), "3 4"},
+			{"b", hub.After(begin), "4"},
+			{"b.* *", hub.After(begin), "GAP:expired 4"},
+			{"*.x", hub.After(third), ""},
+			{"a.x b", hub.After(third), "4"},
+			{"old", hub.After(begin), "GAP:expired"},
+			{"none none.*", hub.After(begin), ""},
 			{"a.x b", hub.Oldest, "3 4"},
 			{"a.* b", hub.Oldest, "3 4"},
 			{"old", hub.Oldest, ""},
-			{"a.x b", "rubbish", "GAP:unknown"},
-			{"a.x b", other, restarted},
+			{"a.x b", hub.After("rubbish"), "GAP:unknown"},
+			{"a.x b", hub.After(other), restarted},
 			{"a.x b", hub.Now, ""},
 		} {
 			r := read(t, h.SubscribeFrom(ctx, tt.from, append(strings.Fields(tt.names), "end")...))
@@ -120,7 +124,7 @@ func TestMaxReplayGap(t *testing.T) {
 			}
 			sleep(time.Hour)
 		}, hub.WithMaxReplay(time.Minute), hub.WithGapPolicy(hub.GapEnd))
-		r := read(t, h.SubscribeFrom(t.Context(), begin, "a", "b.*"))
+		r := read(t, h.SubscribeFrom(t.Context(), hub.After(begin), "a", "b.*"))
 		gap := gapOf(t, r.event())
 		if gap.After != begin || gap.Through != last {
 			t.Errorf("got %+v, want a gap after %s through %s", gap, begin, last)
@@ -128,7 +132,7 @@ func TestMaxReplayGap(t *testing.T) {
 		publish(t, h, "a", "new")
 		r.want("new")
 		r.stop()
-		r = read(t, h.SubscribeFrom(t.Context(), gap.Through, "a", "b.*"))
+		r = read(t, h.SubscribeFrom(t.Context(), hub.After(gap.Through), "a", "b.*"))
 		r.want("new")
 		r.stop()
 	})

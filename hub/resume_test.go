@@ -27,11 +27,11 @@ func TestResume(t *testing.T) {
 		gap            hub.Gap // with numbers in place of IDs
 	}{
 		{name: "new", want: "6"},
-		{name: "new, from the oldest", from: hub.Oldest, want: "3 4 5 6"},
+		{name: "new, from the oldest", from: oldest, want: "3 4 5 6"},
 		{name: "new, from an ID", from: "%4", want: "5 6"},
 		{name: "new, from an ID that fell off", from: "%1", want: "GAP:dropped 3 4 5 6", gap: hub.Gap{After: "%1", Through: "%2"}},
 		{name: "the newest", id: "%5", want: "6"},
-		{name: "the newest, although it would begin with the oldest", id: "%5", from: hub.Oldest, want: "6"},
+		{name: "the newest, although it would begin with the oldest", id: "%5", from: oldest, want: "6"},
 		{name: "the header goes before another ID", id: "%4", from: "%3", want: "5 6"},
 		{name: "one that is held", id: "%3", want: "4 5 6"},
 		{name: "the last that fell off", id: "%2", want: "3 4 5 6"},
@@ -56,9 +56,10 @@ func TestResume(t *testing.T) {
 		{name: "an epoch that is too short", id: "abc-5", want: "GAP:unknown 6", gap: hub.Gap{Through: "%5"}},
 		{name: "an epoch in capitals", id: "ABCDEFGH-5", want: "GAP:unknown 6", gap: hub.Gap{Through: "%5"}},
 		{name: "a number of an earlier process that is none", id: "abcdefgh-x", want: "GAP:unknown 6", gap: hub.Gap{Through: "%5"}},
-		{name: "rubbish, from the oldest", id: "rubbish", from: hub.Oldest, want: "GAP:unknown 3 4 5 6", gap: hub.Gap{Through: "%2"}},
+		{name: "rubbish, from the oldest", id: "rubbish", from: oldest, want: "GAP:unknown 3 4 5 6", gap: hub.Gap{Through: "%2"}},
 		{name: "rubbish, from an ID", id: "rubbish", from: "%4", want: "GAP:unknown 5 6", gap: hub.Gap{Through: "%4"}},
-		{name: "the word for the oldest", id: hub.Oldest, want: "GAP:unknown 6", gap: hub.Gap{Through: "%5"}},
+		{name: "new, from a pattern", from: "*", want: "GAP:unknown 6", gap: hub.Gap{After: "*", Through: "%5"}},
+		{name: "a pattern", id: "*", want: "GAP:unknown 6", gap: hub.Gap{Through: "%5"}},
 	}
 	for _, tt := range tests {
 		for way, query := range ways {
@@ -157,8 +158,8 @@ func TestLastID(t *testing.T) {
 	id := h.LastID()
 	publish(t, &h, "b", "2")
 	publish(t, &h, "a", "3")
-	read(t, h.SubscribeFrom(soon(t), begin, "a")).want("1 3")
-	read(t, h.SubscribeFrom(soon(t), id, "a", "b")).want("2 3")
+	read(t, h.SubscribeFrom(soon(t), hub.After(begin), "a")).want("1 3")
+	read(t, h.SubscribeFrom(soon(t), hub.After(id), "a", "b")).want("2 3")
 	if h.LastID()[:9] != begin[:9] {
 		t.Errorf("the epoch has changed from %q to %q", begin, h.LastID())
 	}
@@ -173,10 +174,14 @@ func TestLastID(t *testing.T) {
 // A stream may run several times, one after the other and at once; each begins
 // where the call was.
 func TestStreamRunsAgain(t *testing.T) {
-	for _, tt := range []struct{ name, from, want string }{
+	for _, tt := range []struct {
+		name string
+		from hub.Position
+		want string
+	}{
 		{"now", hub.Now, "1 2"},
 		{"oldest", hub.Oldest, "0 1 2"},
-		{"gap", "rubbish", "GAP:unknown 1 2"},
+		{"gap", hub.After("rubbish"), "GAP:unknown 1 2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var h hub.Hub

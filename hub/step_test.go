@@ -40,7 +40,7 @@ func TestStepsAreBounded(t *testing.T) {
 	}{
 		{"patterns and an old ID", nil, func(t *testing.T, h *Hub) {
 			n := 0
-			for _, err := range h.SubscribeFrom(t.Context(), h.id(0), patterns...) {
+			for _, err := range h.SubscribeFrom(t.Context(), After(h.id(0)), patterns...) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -50,7 +50,7 @@ func TestStepsAreBounded(t *testing.T) {
 			}
 		}},
 		{"a pattern that matches nothing", nil, func(t *testing.T, h *Hub) {
-			s := &subscription{hub: h, ctx: t.Context(), position: h.find("", Oldest)}
+			s := &subscription{hub: h, ctx: t.Context(), start: h.find("", Oldest)}
 			if err := s.join([]string{"none.>"}); err != nil {
 				t.Fatal(err)
 			}
@@ -69,7 +69,7 @@ func TestStepsAreBounded(t *testing.T) {
 			}
 		}},
 		{"patterns that have lost events", []Option{WithMaxEvents(topics)}, func(t *testing.T, h *Hub) {
-			for e, err := range h.SubscribeFrom(t.Context(), h.id(1), patterns...) {
+			for e, err := range h.SubscribeFrom(t.Context(), After(h.id(1)), patterns...) {
 				if err != nil || e.Type != "gap" {
 					t.Fatalf("got %v, %v, want a gap", e, err)
 				}
@@ -79,7 +79,7 @@ func TestStepsAreBounded(t *testing.T) {
 		{"deep patterns", nil, func(t *testing.T, h *Hub) {
 			ctx, cancel := context.WithCancel(t.Context())
 			h.join = func(context.Context, string) { cancel() }
-			for e, err := range h.SubscribeFrom(ctx, h.id(0), deep...) {
+			for e, err := range h.SubscribeFrom(ctx, After(h.id(0)), deep...) {
 				t.Fatalf("got %v, %v, want nothing", e, err)
 			}
 		}},

@@ -135,7 +135,7 @@ func (s *storm) follow(t *testing.T, rng *rand.Rand, overIP bool) {
 		for range 1 + rng.IntN(3) {
 			f.names = append(f.names, stormNames[rng.IntN(len(stormNames))])
 		}
-		from := []string{hub.Now, hub.Oldest}[rng.IntN(2)]
+		from := []string{"", oldest}[rng.IntN(2)]
 		low, high := 0, 0 // what was the latest around its first connection that brought something
 		for n, until := 0, 1+rng.IntN(30); !f.done(); n++ {
 			last = s.calm.Err() != nil
@@ -181,7 +181,7 @@ func (f *follower) connect(from string) (int, error) {
 		if f.cursor != "" {
 			from = f.cursor
 		}
-		s := f.hub.SubscribeFrom(ctx, from, f.names...)
+		s := f.hub.SubscribeFrom(ctx, positionOf(from), f.names...)
 		return f.latest(), f.take(s, ctx)
 	}
 	where, err := url.Parse(f.url)
@@ -284,10 +284,10 @@ func (f *follower) judge(t *testing.T, from string, low, high int) {
 	switch first := f.seen[0]; {
 	case first.after >= 0:
 		cursor = first.after
-	case from == hub.Now:
+	case from == "":
 		cursor = min(max(cursor, low), high)
 	}
-	if from == hub.Now && (cursor < low || cursor > high) {
+	if from == "" && (cursor < low || cursor > high) {
 		fail(0, "began after %d, want from %d to %d", cursor, low, high)
 	}
 	for i, seen := range f.seen {

@@ -12,15 +12,25 @@ import (
 	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
-// Where a subscription may begin, beside after an event ID.
-const (
-	// Now begins with what is published from now on.
-	Now = ""
+// A Position is where the subscription of a client begins that brings no last event
+// ID. It is [Now], [Oldest], or [After] an event.
+type Position struct {
+	after  string
+	oldest bool
+}
 
-	// Oldest begins with the oldest event that is held, or that [WithMaxReplay]
-	// lets a client have.
-	Oldest = "*"
+var (
+	// Now is the position of what is published from now on. It is the zero Position.
+	Now = Position{}
+
+	// Oldest is the position of the oldest event that is held, or that
+	// [WithMaxReplay] lets a client have.
+	Oldest = Position{oldest: true}
 )
+
+// After returns the position after the event that has this ID. An empty ID stands for
+// [Now].
+func After(id string) Position { return Position{after: id} }
 
 // A subscriber takes so many bytes of frames at once, and so many frames; fewer if
 // each has to be looked for under many names.
@@ -53,10 +63,10 @@ func (h *Hub) Subscribe(ctx context.Context, topics ...string) core.Stream {
 }
 
 // SubscribeFrom is Subscribe for clients whose first connection begins elsewhere
-// than now: with the [Oldest] event, or after an event ID that has come by
+// than now: with the [Oldest] event, or [After] an event whose ID has come by
 // another way than the Last-Event-ID header, such as that of the page. The client's
 // own, which [core.LastEventID] returns, goes first.
-func (h *Hub) SubscribeFrom(ctx context.Context, from string, topics ...string) core.Stream {
+func (h *Hub) SubscribeFrom(ctx context.Context, from Position, topics ...string) core.Stream {
 	err := Check(topics...)
 	topics = distinct(topics)
 	begin, closed := h.locate(core.LastEventID(ctx), from)
@@ -70,7 +80,7 @@ func (h *Hub) SubscribeFrom(ctx context.Context, from string, topics ...string) 
 			yield(core.Event{}, err)
 			return
 		}
-		s := &subscription{hub: h, ctx: ctx, position: begin}
+		s := &subscription{hub: h, ctx: ctx, start: begin}
 		if err := s.run(stream, topics, yield); err != nil {
 			yield(core.Event{}, err)
 		}
@@ -91,8 +101,8 @@ func distinct(names []string) []string {
 	return kept
 }
 
-// A position is where in the log a subscription stands.
-type position struct {
+// A start is where in the log a subscription begins; its cursor moves on.
+type start struct {
 	cursor   uint64   // everything up to this event has been read
 	gap      *Gap     // what is to be told first
 	oldest   bool     // it is wherever the log begins, when the stream does
@@ -103,47 +113,48 @@ type position struct {
 
 // A request is what a client has asked for, of a hub with a Log.
 type request struct {
-	lastEventID, from string
-	newest            string // the ID at the call of Subscribe; empty if the log had not answered
+	lastEventID string
+	from        Position
+	newest      string // the ID at the call of Subscribe; empty if the log had not answered
 }
 
 // locate returns where a client begins, and whether the hub is closed.
-func (h *Hub) locate(lastEventID, from string) (p position, closed bool) {
+func (h *Hub) locate(lastEventID string, from Position) (at start, closed bool) {
 	h.lock()
 	defer h.mu.Unlock()
 	if h.follower != nil {
-		p = position{cursor: h.last, request: &request{lastEventID, from, h.follower.at}}
+		at = start{cursor: h.last, request: &request{lastEventID, from, h.follower.at}}
 	} else {
-		p = h.find(lastEventID, from)
+		at = h.find(lastEventID, from)
 	}
-	p.resuming, p.horizon = h.maxReplay > 0, h.now()-int64(h.maxReplay)
-	return p, h.closed
+	at.resuming, at.horizon = h.maxReplay > 0, h.now()-int64(h.maxReplay)
+	return at, h.closed
 }
 
 // find returns where in the memory a client begins.
-func (h *Hub) find(lastEventID, from string) position {
+func (h *Hub) find(lastEventID string, from Position) start {
 	var gap *Gap
-	for i, id := range []string{lastEventID, from} {
-		if id == "" || i == 1 && id == Oldest {
+	for _, id := range []string{lastEventID, from.after} {
+		if id == "" {
 			continue
 		}
 		epoch, number, ok := parseID(id)
 		switch {
 		case ok && epoch != h.epoch:
-			return position{oldest: true, gap: &Gap{Reason: GapRestarted, After: id}}
+			return start{oldest: true, gap: &Gap{Reason: GapRestarted, After: id}}
 		case ok && number <= h.last:
-			return position{cursor: number, gap: gap}
+			return start{cursor: number, gap: gap}
 		case gap == nil:
 			gap = &Gap{Reason: GapUnknown, After: id}
 		}
 	}
-	return position{cursor: h.last, oldest: from == Oldest, gap: gap}
+	return start{cursor: h.last, oldest: from.oldest, gap: gap}
 }
 
 // A subscription is a position in the log that moves on. Its links are guarded by
 // the hub's lock, and so are ending and final; the rest belongs to the stream.
 type subscription struct {
-	position
+	start
 
 	hub    *Hub
 	ctx    context.Context //nolint:containedctx // it ends the stream

@@ -167,7 +167,7 @@ func checkCluster(t *testing.T, args ...string) {
 	}
 	id := ""
 	for _, node := range nodes {
-		id = stream(t, node, "*", "one", "two")
+		id = stream(t, node, "", "one", "two")
 	}
 	if err := post(t, nodes[0], "/kill", nil); err == nil {
 		t.Error("the node that was killed has answered")

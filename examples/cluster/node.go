@@ -121,7 +121,11 @@ func router(number int, nodes []string, h *hub.Hub) *gin.Engine {
 	// A page that comes from another node says in the query what it has: its
 	// EventSource is new, and has no Last-Event-ID yet.
 	r.GET("/stream", ginsse.Handler(func(c *gin.Context) core.Stream {
-		return h.SubscribeFrom(c.Request.Context(), c.DefaultQuery("after", hub.Oldest), topic)
+		from := hub.Oldest
+		if id := c.Query("after"); id != "" {
+			from = hub.After(id)
+		}
+		return h.SubscribeFrom(c.Request.Context(), from, topic)
 	}, core.WithRetry(time.Second)))
 
 	r.GET("/health", ginsse.Handler(func(c *gin.Context) core.Stream {

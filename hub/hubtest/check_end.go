@@ -44,7 +44,7 @@ func checkKickPaging(f *fixture) {
 	begin := h.LastID()
 	f.publishMany(h, n)
 	f.caughtUp(f.publish(h, "a", "last"), h)
-	c.connect(h, begin)
+	c.connect(h, hub.After(begin))
 	c.event()
 	h.Kick("a")
 	f.publishMany(h, n)
@@ -120,7 +120,7 @@ func checkShutdown(f *fixture) {
 	}
 	f.publish(other, "a", "2")
 	elsewhere.want("1", "2")
-	here.connect(other, "")
+	here.connect(other, hub.Now)
 	here.want("2")
 }
 

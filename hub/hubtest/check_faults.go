@@ -44,7 +44,7 @@ func checkDeath(f *fixture) {
 	h, other := f.open(), f.open()
 	s := f.brew([]*hub.Hub{h, other}, false, 4)
 	c := f.client(">")
-	c.connect(dying, s.begin)
+	c.connect(dying, hub.After(s.begin))
 	for range 100 {
 		c.event()
 	}
@@ -53,7 +53,7 @@ func checkDeath(f *fixture) {
 	for limit := time.After(500 * time.Millisecond); err == nil; { // what it still has
 		_, err = c.take(limit)
 	}
-	c.connect(other, "")
+	c.connect(other, hub.Now)
 	end := s.settle()
 	c.until(end)
 	s.clients = append(s.clients, c)
@@ -117,7 +117,7 @@ func checkEmpty(f *fixture) {
 		for decoded := range 2 {
 			c := f.client("a", "b.*")
 			c.decoded = decoded == 1
-			c.connect(h, begin)
+			c.connect(h, hub.After(begin))
 			live = append(live, c)
 		}
 	}
@@ -157,7 +157,7 @@ func checkEmpty(f *fixture) {
 	f.healthyAgain(hubs...)
 	fresh := f.open()
 	for i, c := range away {
-		c.connect(append(hubs[1:], fresh)[i], "")
+		c.connect(append(hubs[1:], fresh)[i], hub.Now)
 		c.want(append([]string{"GAP:restarted"}, words(21, 60)...)...)
 	}
 	publish(61, 70)
@@ -187,7 +187,7 @@ func checkFollowerTrimmed(f *fixture) {
 	f.server.Trim(100)
 	f.publish(h, "a", "more")
 	moves.cursor = first
-	moves.connect(slow, "")
+	moves.connect(slow, hub.Now)
 	p.Resume()
 	end := f.publish(h, "a", "end")
 	log := f.inOrder()
@@ -224,7 +224,7 @@ func checkShutdownStalled(f *fixture) {
 	f.eventually("the hub has had some", func() bool { return h.LastID() != begin })
 	p.Stall(true, true)
 	paging := f.client("a")
-	paging.connect(h, begin)
+	paging.connect(h, hub.After(begin))
 	live := f.join(h, "a")
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

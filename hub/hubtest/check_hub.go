@@ -1,6 +1,7 @@
 package hubtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ func checkOrder(f *fixture) {
 		for decoded := range 2 {
 			c := f.client("a", "b.*", "end")
 			c.decoded = decoded == 1
-			c.connect(hubs[i], h.LastID())
+			c.connect(hubs[i], hub.After(h.LastID()))
 			clients = append(clients, c)
 		}
 	}
@@ -89,7 +90,7 @@ func checkEvents(f *fixture) {
 		ids = append(ids, id)
 	}
 	fresh := f.client("a")
-	fresh.connect(f.open(), begin)
+	fresh.connect(f.open(), hub.After(begin))
 	for i, want := range events {
 		want.ID = ids[i]
 		for _, c := range []*client{live, fresh} {
@@ -124,30 +125,32 @@ func checkResume(f *fixture) {
 	f.caughtUp(ids[5], hubs...)
 	hubs = append(hubs, f.open()) // it has nothing in memory
 	for _, test := range []struct {
-		name, id, from string
-		gap            hub.GapReason
-		after          int // what comes next
+		name, id string
+		from     hub.Position
+		gap      hub.GapReason
+		after    int // what comes next
 	}{
-		{"new", "", "", "", 5},
+		{"new", "", hub.Now, "", 5},
 		{"new, from the oldest", "", hub.Oldest, "", 0},
-		{"new, from an ID", "", ids[2], "", 2},
-		{"the newest", ids[5], "", "", 5},
+		{"new, from an ID", "", hub.After(ids[2]), "", 2},
+		{"the newest", ids[5], hub.Now, "", 5},
 		{"the newest, although it would begin with the oldest", ids[5], hub.Oldest, "", 5},
-		{"one before", ids[4], "", "", 4},
-		{"one", ids[1], "", "", 1},
-		{"the beginning", ids[0], "", "", 0},
-		{"of another epoch", otherEpoch, "", hub.GapRestarted, 0},
-		{"of another epoch, though another ID is known", otherEpoch, ids[3], hub.GapRestarted, 0},
-		{"rubbish", "rubbish", "", hub.GapUnknown, 5},
-		{"rubbish that is no ASCII", "na\u00efve-5", "", hub.GapUnknown, 5},
+		{"one before", ids[4], hub.Now, "", 4},
+		{"one", ids[1], hub.Now, "", 1},
+		{"the beginning", ids[0], hub.Now, "", 0},
+		{"of another epoch", otherEpoch, hub.Now, hub.GapRestarted, 0},
+		{"of another epoch, though another ID is known", otherEpoch, hub.After(ids[3]), hub.GapRestarted, 0},
+		{"rubbish", "rubbish", hub.Now, hub.GapUnknown, 5},
+		{"rubbish that is no ASCII", "na\u00efve-5", hub.Now, hub.GapUnknown, 5},
 		{"rubbish, from the oldest", "rubbish", hub.Oldest, hub.GapUnknown, 0},
-		{"rubbish, from an ID", "rubbish", ids[2], hub.GapUnknown, 2},
-		{"the word for the oldest", hub.Oldest, "", hub.GapUnknown, 5},
-		{"a number", "5", "", hub.GapUnknown, 5},
-		{"more after it", ids[3] + "-3", "", hub.GapUnknown, 5},
-		{"a part of it", lastDigits.ReplaceAllString(ids[3], ""), "", hub.GapUnknown, 5},
-		{"beyond the newest", beyond(ids[5], "999999999999999999"), "", hub.GapUnknown, 5},
-		{"beyond 64 bits", beyond(ids[5], "99999999999999999999"), "", hub.GapUnknown, 5},
+		{"rubbish, from an ID", "rubbish", hub.After(ids[2]), hub.GapUnknown, 2},
+		{"a pattern", "*", hub.Now, hub.GapUnknown, 5},
+		{"new, from a pattern", "", hub.After("*"), hub.GapUnknown, 5},
+		{"a number", "5", hub.Now, hub.GapUnknown, 5},
+		{"more after it", ids[3] + "-3", hub.Now, hub.GapUnknown, 5},
+		{"a part of it", lastDigits.ReplaceAllString(ids[3], ""), hub.Now, hub.GapUnknown, 5},
+		{"beyond the newest", beyond(ids[5], "999999999999999999"), hub.Now, hub.GapUnknown, 5},
+		{"beyond 64 bits", beyond(ids[5], "99999999999999999999"), hub.Now, hub.GapUnknown, 5},
 	} {
 		for i, h := range hubs {
 			for decoded := range 2 {
@@ -161,7 +164,7 @@ func checkResume(f *fixture) {
 					after = last // the newest by now
 				}
 				if test.gap != "" {
-					f.wantGap(c.event(), hub.Gap{Reason: test.gap, After: test.id, Through: ids[after]})
+					f.wantGap(c.event(), hub.Gap{Reason: test.gap, After: cmp.Or(test.id, "*"), Through: ids[after]})
 				}
 				for n := after + 1; n < len(ids); n++ {
 					if e := c.event(); e.ID != ids[n] {
@@ -198,12 +201,13 @@ func checkResumeTrimmed(f *fixture) {
 	f.server.Trim(5)
 	fresh := f.open()
 	for _, test := range []struct {
-		name, id, from string
-		want           []string
+		name, id string
+		from     hub.Position
+		want     []string
 	}{
-		{"what has gone", ids[3], "", append([]string{"GAP:dropped"}, words(16, 20)...)},
-		{"the beginning", ids[0], "", append([]string{"GAP:dropped"}, words(16, 20)...)},
-		{"what is there", ids[16], "", words(17, 20)},
+		{"what has gone", ids[3], hub.Now, append([]string{"GAP:dropped"}, words(16, 20)...)},
+		{"the beginning", ids[0], hub.Now, append([]string{"GAP:dropped"}, words(16, 20)...)},
+		{"what is there", ids[16], hub.Now, words(17, 20)},
 		{"new, from the oldest", "", hub.Oldest, words(16, 20)},
 		{"rubbish, from the oldest", "rubbish", hub.Oldest, append([]string{"GAP:unknown"}, words(16, 20)...)},
 	} {
@@ -219,9 +223,9 @@ func checkResumeTrimmed(f *fixture) {
 	}
 	c := f.client("a")
 	c.cursor = ids[3]
-	c.connect(f.open(), "")
+	c.connect(f.open(), hub.Now)
 	c.want("GAP:dropped")
-	c.connect(f.open(), "") // who was told of a gap is not told again
+	c.connect(f.open(), hub.Now) // who was told of a gap is not told again
 	c.want(words(16, 20)...)
 	f.publish(h, "a", "next")
 	c.want("next")
@@ -264,7 +268,7 @@ func checkPatterns(f *fixture) {
 	for _, h := range append(hubs, f.open()) {
 		for _, of := range names {
 			c := f.client(append([]string{"end"}, of...)...)
-			c.connect(h, begin)
+			c.connect(h, hub.After(begin))
 			clients = append(clients, c)
 		}
 	}
@@ -300,7 +304,7 @@ func checkKeys(f *fixture) {
 	end := f.publish(hubs[0], "end", "")
 	f.caughtUp(end, hubs...)
 	late := f.client(">")
-	late.connect(hubs[2], begin) // in memory
+	late.connect(hubs[2], hub.After(begin)) // in memory
 	late.until(end)
 	late.leave()
 	if got, want := len(late.seen), 3+1+3+1; got != want {
@@ -311,11 +315,11 @@ func checkKeys(f *fixture) {
 		note("p", "few", 300+n)
 	}
 	few.cursor = end
-	few.connect(f.open(), "") // in one page
+	few.connect(f.open(), hub.Now) // in one page
 	few.want("304")
 	end = f.publish(hubs[0], "end", "")
 	paged := f.client(">")
-	paged.connect(f.open(), begin) // in several
+	paged.connect(f.open(), hub.After(begin)) // in several
 	log := f.inOrder()
 	for _, c := range []*client{late, live, paged} {
 		if c != late {

@@ -31,7 +31,7 @@ func checkMaxReplay(f *fixture) {
 		gap string
 	}
 	var clients []expectation
-	connect := func(h *hub.Hub, from, gap string, decoded bool, names ...string) {
+	connect := func(h *hub.Hub, from hub.Position, gap string, decoded bool, names ...string) {
 		c := f.client(names...)
 		c.decoded = decoded
 		c.connect(h, from)
@@ -39,11 +39,11 @@ func checkMaxReplay(f *fixture) {
 	}
 	for _, h := range hubs {
 		for _, decoded := range []bool{false, true} {
-			connect(h, begin, "GAP:expired", decoded, "a", "end")
-			connect(h, begin, "GAP:expired", decoded, "*")
-			connect(h, begin, "", decoded, "quiet", "quiet.*", "end")
-			connect(h, last, "", decoded, "a", "end")
-			connect(h, "no ID", "GAP:unknown", decoded, "a", "end")
+			connect(h, hub.After(begin), "GAP:expired", decoded, "a", "end")
+			connect(h, hub.After(begin), "GAP:expired", decoded, "*")
+			connect(h, hub.After(begin), "", decoded, "quiet", "quiet.*", "end")
+			connect(h, hub.After(last), "", decoded, "a", "end")
+			connect(h, hub.After("no ID"), "GAP:unknown", decoded, "a", "end")
 			connect(h, hub.Oldest, "", decoded, "a", "end")
 		}
 	}
@@ -61,7 +61,7 @@ func checkMaxReplay(f *fixture) {
 		return
 	}
 	c := f.client("a", "end") // a hub without a bound gives what it always did
-	c.connect(f.open(), begin)
+	c.connect(f.open(), hub.After(begin))
 	for range many {
 		c.event()
 	}

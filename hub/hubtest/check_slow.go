@@ -25,14 +25,10 @@ func checkPages(f *fixture) {
 	log := f.inOrder()
 	for _, h := range append(hubs, f.open(small...)) {
 		for _, names := range [][]string{{"a", "rare"}, {">"}, {"rare"}} {
-			for _, from := range []string{begin, rare, hub.Oldest} {
+			for from, after := range map[hub.Position]string{hub.After(begin): begin, hub.After(rare): rare, hub.Oldest: begin} {
 				c := f.client(names...)
 				c.connect(h, from)
 				c.until(end)
-				after := from
-				if from == hub.Oldest {
-					after = begin
-				}
 				if err := f.judge(c, log, after); err != nil {
 					f.Errorf("client of %v: %v", names, err)
 				}
@@ -50,7 +46,7 @@ func checkPagesTrimmed(f *fixture) {
 	begin := h.LastID()
 	f.publishMany(h, 3000)
 	c := f.client("a")
-	c.connect(h, begin)
+	c.connect(h, hub.After(begin))
 	for range 10 {
 		c.event()
 	}
@@ -85,7 +81,7 @@ func checkSlow(f *fixture) {
 	for i, h := range hubs {
 		c := f.client("a", "b.*", "end")
 		c.decoded = i == 0
-		c.connect(h, begin)
+		c.connect(h, hub.After(begin))
 		clients = append(clients, c)
 	}
 	f.publish(hubs[0], "a", "first")
@@ -134,7 +130,7 @@ func checkSlowEnd(f *fixture) {
 	h := f.open(append([]hub.Option{hub.WithGapPolicy(hub.GapEnd)}, small...)...)
 	begin := h.LastID()
 	c := f.client("a")
-	c.connect(h, begin)
+	c.connect(h, hub.After(begin))
 	f.publish(h, "a", "first")
 	c.want("first")
 	f.publishMany(h, 3000)

@@ -49,7 +49,7 @@ type connection struct {
 
 // connect leaves the hub where the client is and goes to another, with its last
 // event ID if it has one.
-func (c *client) connect(h *hub.Hub, from string) {
+func (c *client) connect(h *hub.Hub, from hub.Position) {
 	c.leave()
 	c.conns++
 	ctx, cancel := context.WithCancel(context.Background())

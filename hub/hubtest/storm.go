@@ -54,7 +54,7 @@ func (f *fixture) brew(hubs []*hub.Hub, faults bool, movers int) *storm {
 		for j, names := range [][]string{{">"}, {"a", "b.*", "end"}} {
 			c := f.client(names...)
 			c.decoded = (i+j)%2 == 1
-			c.connect(h, s.begin)
+			c.connect(h, hub.After(s.begin))
 			s.clients = append(s.clients, c)
 			s.watching.Go(func() { s.watch(c) })
 		}
@@ -155,7 +155,7 @@ func (s *storm) move(c *client, rng *rand.Rand) {
 			c.leave()
 			pass(time.Duration(rng.IntN(200)) * time.Millisecond)
 		}
-		c.connect(s.hubs[rng.IntN(len(s.hubs))], s.begin)
+		c.connect(s.hubs[rng.IntN(len(s.hubs))], hub.After(s.begin))
 		limit := time.After(time.Duration(20+rng.IntN(300)) * time.Millisecond)
 		if s.last.Load() != nil {
 			limit = time.After(patience)

@@ -268,8 +268,8 @@ func (j *judge) begin() {
 		if j.lossless {
 			j.due = 0
 		}
-	case j.from != hub.Now:
-		j.at, j.begun = j.from, true
+	case j.after != "":
+		j.at, j.begun = j.after, true
 	case j.visit.begin != "":
 		j.due = j.behind(j.visit.begin)
 	}

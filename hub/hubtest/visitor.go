@@ -36,7 +36,8 @@ type visit struct {
 
 	sent    string // the Last-Event-ID
 	garbage bool   // it is none
-	from    string
+	from    hub.Position
+	after   string // from is after this ID; empty if it is another position
 	floor   string // what was published before this ID was so before the visit; empty if it is not known
 	begin   string // likewise, what comes after it is the visit's
 
@@ -60,7 +61,7 @@ type visit struct {
 }
 
 func (v *visit) String() string {
-	return fmt.Sprintf("client of %v, %s, after %q from %q", v.names, wayNames[v.way], v.sent, v.from)
+	return fmt.Sprintf("client of %v, %s, after %q from %v", v.names, wayNames[v.way], v.sent, v.from)
 }
 
 // troubled reports whether what a visit that was kicked should have got is not known.

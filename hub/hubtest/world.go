@@ -348,7 +348,8 @@ func (w *world) publishBad(h *hub.Hub, n int) {
 // A subscriber subscribes again and again.
 type subscriber struct {
 	names []string
-	from  string
+	from  hub.Position
+	after string // likewise of a visit
 	visit *visit // the last one
 }
 
@@ -370,13 +371,14 @@ func (w *world) subscribe(at *slot, names, how int) {
 		c.from = hub.Oldest
 	case 2, 3:
 		if ids := w.truth.history().ids; len(ids) > 0 {
-			c.from = ids[rng.IntN(len(ids))]
+			c.after = ids[rng.IntN(len(ids))]
+			c.from = hub.After(c.after)
 		}
 	}
-	if rng.IntN(8) == 0 && (c.from == hub.Now || c.from == hub.Oldest) {
+	if rng.IntN(8) == 0 && c.after == "" {
 		v.garbage, v.sent = true, []string{"7", "garbage-", "aaaaaaa-1", "\u00e9"}[rng.IntN(4)]
 	}
-	v.from = c.from
+	v.from, v.after = c.from, c.after
 	v.gate.set(rng.IntN(4) > 0)
 	w.clients = append(w.clients, c)
 	w.enter(c, v)
@@ -406,7 +408,7 @@ func (w *world) client(c *subscriber, s step) {
 	default:
 		w.end(c.visit)
 		before := c.visit
-		v := &visit{slot: w.slots[s.b%len(w.slots)], names: c.names, way: s.c % ways, from: c.from, sent: before.cursor()}
+		v := &visit{slot: w.slots[s.b%len(w.slots)], names: c.names, way: s.c % ways, from: c.from, after: c.after, sent: before.cursor()}
 		v.garbage = before.garbage && len(before.entries()) == 0
 		v.gate.set(s.c/ways%4 > 0)
 		w.enter(c, v)

@@ -617,7 +617,7 @@ func TestMarkers(t *testing.T) {
 	if _, err := h.Publish(within(t, patience), "t", core.Event{Data: "4"}); err != nil {
 		t.Fatal(err)
 	}
-	for e, err := range h.SubscribeFrom(within(t, patience), ids[2], "t") {
+	for e, err := range h.SubscribeFrom(within(t, patience), hub.After(ids[2]), "t") {
 		if err != nil || e.Data != "4" {
 			t.Errorf("got %+v, %v, want event 4", e, err)
 		}

@@ -241,7 +241,7 @@ func TestLostEndWhilePaging(t *testing.T) {
 	events, goOn := make(chan core.Event, 3*n), make(chan struct{})
 	go func() {
 		defer close(events)
-		for e, err := range h.SubscribeFrom(ctx, begin, "t") {
+		for e, err := range h.SubscribeFrom(ctx, hub.After(begin), "t") {
 			if err != nil {
 				t.Errorf("the stream ends with %v", err)
 				return

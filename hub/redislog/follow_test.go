@@ -349,7 +349,7 @@ func TestLostEndNobodyKnows(t *testing.T) {
 	replaced := publish("3", hub.WithKey("k"))
 	publish("4", hub.WithKey("k"))
 	for id, want := range map[string]string{lost: "gap", replaced: ""} {
-		for e, err := range h.SubscribeFrom(soon(t), id, "a") {
+		for e, err := range h.SubscribeFrom(soon(t), hub.After(id), "a") {
 			if err != nil || e.Type != want {
 				t.Errorf("after %s: got %+v, %v, want an event of type %q first", id, e, err, want)
 			}

@@ -313,7 +313,7 @@ func TestForeignEntry(t *testing.T) {
 	}
 	add(t, l, "second")
 	next := 0
-	for e, err := range h.SubscribeFrom(soon(t), before, ">") {
+	for e, err := range h.SubscribeFrom(soon(t), hub.After(before), ">") {
 		want := []string{"first", "second"}[next]
 		if err != nil || e.Data != want {
 			t.Fatalf("got %+v, %v, want %s", e, err, want)
