@@ -18,8 +18,8 @@ var (
 	// ErrSlowClient means that a write took longer than [WithWriteTimeout].
 	ErrSlowClient = errors.New("core: the client does not read")
 
-	// ErrMaxAge means that the session reached [WithMaxAge].
-	ErrMaxAge = errors.New("core: the session has reached its maximum age")
+	// ErrMaxDuration means that the session reached [WithMaxDuration].
+	ErrMaxDuration = errors.New("core: the session has reached its maximum duration")
 
 	// ErrShutdown means that the server, or a [Group] of the session's, shuts
 	// down. A session that comes later is refused with it.

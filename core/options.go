@@ -78,12 +78,12 @@ func WithFlushWindow(d time.Duration) Option {
 	return func(c *settings) { c.FlushWindow = d }
 }
 
-// WithMaxAge ends a session cleanly after d at the most, and up to a tenth
+// WithMaxDuration ends a session cleanly after d at the most, and up to a tenth
 // sooner, so that clients that came together do not leave together. A browser
 // then reconnects, perhaps to another machine. Zero or less, the default, sets
 // no limit.
-func WithMaxAge(d time.Duration) Option {
-	return func(c *settings) { c.MaxAge = d }
+func WithMaxDuration(d time.Duration) Option {
+	return func(c *settings) { c.MaxDuration = d }
 }
 
 // WithGroup makes sessions members of g, which can limit, count and end them. It
@@ -174,7 +174,7 @@ type Observer struct {
 // A Summary says how a session went.
 type Summary struct {
 	// Cause is why the session ended early: ErrClientGone, ErrSlowClient,
-	// ErrMaxAge, ErrShutdown, the cause of the request's context, or what the host
+	// ErrMaxDuration, ErrShutdown, the cause of the request's context, or what the host
 	// says, as of a middleware that holds the stream back. It is nil if the generator
 	// came to its end or failed.
 	Cause error

@@ -18,8 +18,8 @@ func (s *Session) tick() {
 		return
 	}
 	now := s.now()
-	if s.config.MaxAge > 0 && now >= s.age {
-		s.cancel(core.ErrMaxAge)
+	if s.config.MaxDuration > 0 && now >= s.age {
+		s.cancel(core.ErrMaxDuration)
 	}
 	if start := s.sending.Load(); start != 0 {
 		if limit := s.patience(); limit > 0 && now-time.Duration(start-1) >= limit {

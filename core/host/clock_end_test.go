@@ -109,7 +109,7 @@ func TestGraceForAllPieces(t *testing.T) {
 		}
 		c := &sluggish{takes: takes, aborted: make(chan struct{})}
 		begin := time.Now()
-		time.AfterFunc(2*time.Second, func() { s.end(core.ErrMaxAge) })
+		time.AfterFunc(2*time.Second, func() { s.end(core.ErrMaxDuration) })
 		_ = s.Serve(c, func(yield func(core.Event, error) bool) {
 			f, _ := feed.Of(yield)
 			f.Forward([][]byte{make([]byte, 100*pieceSize)})

@@ -16,7 +16,7 @@ func TestForever(t *testing.T) {
 	const never = time.Duration(math.MaxInt64)
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrial(t.Context(), t, core.WithWriteTimeout(never), core.WithFlushWindow(never),
-			core.WithHeartbeat(4*time.Second), core.WithMaxAge(never))
+			core.WithHeartbeat(4*time.Second), core.WithMaxDuration(never))
 		time.AfterFunc(9*time.Second, tr.ClientGone)
 		isError(t, tr.serve(func(ctx context.Context, _ func(core.Event, error) bool) { <-ctx.Done() }), nil)
 		equal(t, tr.log, []string{open, `4s ": heartbeat\n\n"`, `8s ": heartbeat\n\n"`, "9s Abort"})

@@ -23,7 +23,7 @@ func newSettings(opts []core.Option) settings {
 			o(&c)
 		}
 	}
-	for _, d := range []*time.Duration{&c.Heartbeat, &c.WriteTimeout, &c.FlushWindow, &c.MaxAge} {
+	for _, d := range []*time.Duration{&c.Heartbeat, &c.WriteTimeout, &c.FlushWindow, &c.MaxDuration} {
 		*d = min(*d, forever)
 	}
 	return c

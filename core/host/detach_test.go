@@ -598,7 +598,7 @@ func TestDetachedClientThatNeverReads(t *testing.T) {
 		cause error
 	}{
 		{"write timeout", []core.Option{core.WithWriteTimeout(200 * time.Millisecond)}, core.ErrSlowClient},
-		{"maximum age", []core.Option{core.WithWriteTimeout(0), core.WithMaxAge(300 * time.Millisecond)}, core.ErrMaxAge},
+		{"maximum duration", []core.Option{core.WithWriteTimeout(0), core.WithMaxDuration(300 * time.Millisecond)}, core.ErrMaxDuration},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for what, stream := range map[string]func(*host.Session) core.Stream{
@@ -610,7 +610,7 @@ func TestDetachedClientThatNeverReads(t *testing.T) {
 					t.Errorf("%s: got summary %+v, want cause %v", what, sum, test.cause)
 				}
 				got, err := g.events()
-				if err == nil && len(got) == sum.Events && test.cause == core.ErrMaxAge {
+				if err == nil && len(got) == sum.Events && test.cause == core.ErrMaxDuration {
 					continue // the kernel had room for all, if only just
 				}
 				if !errors.Is(err, syscall.ECONNRESET) {

@@ -233,9 +233,9 @@ func TestLargeEventToSlowClientAtTheEnd(t *testing.T) {
 	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
 		*frames = append(*frames, frame(large))
 		return true, nil
-	}}), core.WithMaxAge(50*time.Millisecond), core.WithWriteTimeout(0))
-	if sum := soon(t, g.sums, "the end"); !errors.Is(sum.Cause, core.ErrMaxAge) {
-		t.Errorf("got cause %v, want %v", sum.Cause, core.ErrMaxAge)
+	}}), core.WithMaxDuration(50*time.Millisecond), core.WithWriteTimeout(0))
+	if sum := soon(t, g.sums, "the end"); !errors.Is(sum.Cause, core.ErrMaxDuration) {
+		t.Errorf("got cause %v, want %v", sum.Cause, core.ErrMaxDuration)
 	}
 	if _, err := g.events(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got the end %v, want a broken response", err)

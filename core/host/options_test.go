@@ -23,7 +23,7 @@ func TestOptionsOfNothing(t *testing.T) {
 			"negative durations",
 			[]core.Option{
 				core.WithHeartbeat(-1), core.WithRetry(-1), core.WithWriteTimeout(-1),
-				core.WithFlushWindow(-1), core.WithMaxAge(-1), core.WithErrorEvent(nil),
+				core.WithFlushWindow(-1), core.WithMaxDuration(-1), core.WithErrorEvent(nil),
 			},
 			[]string{open, `0s "data: a\n\n"`, `20s "data: b\n\n"`, "20s End"},
 		},
@@ -31,7 +31,7 @@ func TestOptionsOfNothing(t *testing.T) {
 			"zero durations",
 			[]core.Option{
 				core.WithHeartbeat(0), core.WithRetry(0), core.WithWriteTimeout(0),
-				core.WithFlushWindow(0), core.WithMaxAge(0),
+				core.WithFlushWindow(0), core.WithMaxDuration(0),
 			},
 			[]string{open, `0s "data: a\n\n"`, `20s "data: b\n\n"`, "20s End"},
 		},

@@ -203,8 +203,8 @@ func (s *Session) Direct(method string) { s.bare = method != "GET" || s.config.H
 // start begins the response, and reports whether it can go on.
 func (s *Session) start(conn Conn) bool {
 	s.conn, s.begin = conn, time.Now()
-	if s.config.MaxAge > 0 {
-		s.age = s.config.MaxAge - rand.N(s.config.MaxAge/10+1) //nolint:gosec // not a secret
+	if s.config.MaxDuration > 0 {
+		s.age = s.config.MaxDuration - rand.N(s.config.MaxDuration/10+1) //nolint:gosec // not a secret
 	}
 	ok := s.greet()
 	if s.config.Observer.Opened != nil {

@@ -327,8 +327,8 @@ func TestSessionTimeline(t *testing.T) {
 			[]string{open, `0s "data: a\n\n"`, "1s " + heartbeat, `1.005s "data: b\n\n"`, "1.5s End"},
 		},
 		{
-			"less than zero is no age and no write timeout",
-			[]core.Option{core.WithMaxAge(-time.Second), core.WithWriteTimeout(-time.Second), noHeartbeat, nil},
+			"less than zero is no maximum duration and no write timeout",
+			[]core.Option{core.WithMaxDuration(-time.Second), core.WithWriteTimeout(-time.Second), noHeartbeat, nil},
 			play(time.Hour), []string{open, "1h0m0s End"},
 		},
 	} {
@@ -448,14 +448,14 @@ func TestWriteInTime(t *testing.T) {
 	})
 }
 
-func TestMaxAge(t *testing.T) {
+func TestMaxDuration(t *testing.T) {
 	ages := map[time.Duration]bool{}
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
-			tr := newTrial(t.Context(), t, core.WithMaxAge(10*time.Minute), core.WithHeartbeat(0))
+			tr := newTrial(t.Context(), t, core.WithMaxDuration(10*time.Minute), core.WithHeartbeat(0))
 			isError(t, tr.serve(play(forever)), nil)
 			quiet()
-			isError(t, tr.sum.Cause, core.ErrMaxAge)
+			isError(t, tr.sum.Cause, core.ErrMaxDuration)
 			age := tr.sum.Duration
 			if age < 9*time.Minute || age > 10*time.Minute {
 				t.Errorf("got an age of %v, want 9 to 10 min", age)
@@ -470,11 +470,11 @@ func TestMaxAge(t *testing.T) {
 }
 
 // The shortest age there is leaves nothing to spread.
-func TestMaxAgeShortest(t *testing.T) {
+func TestMaxDurationShortest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := newTrial(t.Context(), t, core.WithMaxAge(1))
+		tr := newTrial(t.Context(), t, core.WithMaxDuration(1))
 		isError(t, tr.serve(play(forever)), nil)
-		isError(t, tr.sum.Cause, core.ErrMaxAge)
+		isError(t, tr.sum.Cause, core.ErrMaxDuration)
 		equal(t, tr.log, []string{open, "1ns End"})
 	})
 }

@@ -13,7 +13,7 @@ type Config[Event, Observer any] struct {
 	Retry        time.Duration
 	WriteTimeout time.Duration
 	FlushWindow  time.Duration
-	MaxAge       time.Duration
+	MaxDuration  time.Duration
 	Groups       []Group
 	ErrorEvent   func(error) Event
 	Observer     Observer

@@ -291,12 +291,12 @@ func checkErrorEvent(t testing.TB, h mounted) {
 	}
 }
 
-func checkMaxAge(t testing.TB, h mounted) {
+func checkMaxDuration(t testing.TB, h mounted) {
 	causes := make(chan error, 1)
-	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxAge(100*time.Millisecond))
+	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxDuration(100*time.Millisecond))
 	ssetest.Equal(t, s.open("/").All(), nil)
-	wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrMaxAge)
-	wantCause(t, s.end().Cause, core.ErrMaxAge)
+	wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrMaxDuration)
+	wantCause(t, s.end().Cause, core.ErrMaxDuration)
 }
 
 func checkShutdown(t testing.TB, h mounted) {

@@ -201,7 +201,7 @@ func checkBadOptions(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/works": works},
 		nil, core.WithGroup(nil), core.WithErrorEvent(nil),
 		core.WithHeartbeat(-time.Second), core.WithRetry(-time.Second), core.WithWriteTimeout(-time.Second),
-		core.WithFlushWindow(-time.Second), core.WithMaxAge(-time.Second), core.WithGroup(&core.Group{Limit: -1}))
+		core.WithFlushWindow(-time.Second), core.WithMaxDuration(-time.Second), core.WithGroup(&core.Group{Limit: -1}))
 	for range 3 {
 		s.works()
 	}

@@ -203,7 +203,7 @@ var checks = []check{
 	{"a client of HTTP 1.0 that does not read sees a reset", false, checkSlowHTTP10},
 	{"a client that closes its half of the connection sees a broken response", false, checkHalfClose},
 	{"an error event tells of a failure and ends cleanly", false, checkErrorEvent},
-	{"the maximum age ends a stream cleanly", false, checkMaxAge},
+	{"the maximum duration ends a stream cleanly", false, checkMaxDuration},
 	{"the host's shutdown ends streams cleanly", true, checkShutdown},
 	{"a group refuses those beyond its limit", false, checkGroupLimit},
 	{"a stream that ends before its response begins is refused", false, checkRefusals},

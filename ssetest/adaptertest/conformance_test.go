@@ -82,7 +82,7 @@ func TestConformanceFails(t *testing.T) {
 		{"ends properly for half a client", sample{noAbort: true}, checkHalfClose, long, "HTTP/1.1, after 1 events: a client that closes its half of the connection sees the end <nil>"},
 		{"hides failures", sample{quiet: true}, checkFailure, short, "the host's log says boom"},
 		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the stream is broken"},
-		{"breaks the response at the maximum age", sample{breakAll: true}, checkMaxAge, long, "the stream is broken"},
+		{"breaks the response at the maximum duration", sample{breakAll: true}, checkMaxDuration, long, "the stream is broken"},
 		{"never ends by itself", sample{deaf: true, noGroup: true}, checkShutdown, short, "the host's shutdown: context deadline exceeded"},
 		{"breaks off at a shutdown", sample{breakAll: true}, checkShutdown, long, "the stream is broken"},
 		{"runs the view of a refused request", sample{viewFirst: true}, checkGroupLimit, long, "the view ran 5 times"},

@@ -141,7 +141,7 @@ func (r *trial) legal(cause error) bool {
 		return true
 	case errors.Is(cause, core.ErrShutdown):
 		return r.has(doShutdown, doShutdownInside, doShutdownServer)
-	case errors.Is(cause, core.ErrMaxAge):
+	case errors.Is(cause, core.ErrMaxDuration):
 		return 0 < r.MaxAge && r.MaxAge < time.Minute
 	case errors.Is(cause, core.ErrClientGone):
 		return r.left

@@ -23,7 +23,7 @@ var failings = []error{
 	errors.New("boom"),
 	core.ErrShutdown,
 	core.ErrClientGone,
-	core.ErrMaxAge,
+	core.ErrMaxDuration,
 	core.ErrSlowClient,
 	io.EOF,
 	fmt.Errorf("no row: %w", context.Canceled),
@@ -284,7 +284,7 @@ func (r *trial) options() []core.Option {
 		core.WithHeartbeat(r.Heartbeat),
 		core.WithFlushWindow(r.FlushWindow),
 		core.WithWriteTimeout(r.WriteTimeout),
-		core.WithMaxAge(r.MaxAge),
+		core.WithMaxDuration(r.MaxAge),
 		core.WithRetry(r.Retry),
 		core.WithGroup(&r.group),
 		core.WithObserver(core.Observer{
