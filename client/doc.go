@@ -13,7 +13,7 @@
 //	}
 //
 // What it yields is a [core.Stream], so a view may return it as it is, and
-// [core.Decode] reads its data as values. A view that relays a stream so does not
+// [core.DecodeJSON] reads its data as values. A view that relays a stream so does not
 // relay its end: after a 204 or a 404 of the other server the browser's response,
 // which has begun, is broken off, and the browser comes back. A retry field
 // passes if it came with an event, as that of [core.WithRetry] does: set Retry to 0

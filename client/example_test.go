@@ -89,7 +89,7 @@ func ExampleStream_languageModel() {
 	answer := client.Stream(ctx, req, client.WithOnce("[DONE]"))
 
 	type token struct{ Text string }
-	for t, err := range core.Decode[token](answer) {
+	for t, err := range core.DecodeJSON[token](answer) {
 		if err != nil {
 			fmt.Println(err)
 			return

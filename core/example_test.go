@@ -89,8 +89,8 @@ func readings() iter.Seq2[reading, error] {
 	}
 }
 
-func ExampleValues() {
-	for e, err := range core.Values("reading", readings()) {
+func ExampleEncodeJSON() {
+	for e, err := range core.EncodeJSON("reading", readings()) {
 		fmt.Println(e.Type, e.Data, err)
 	}
 	// Output:
@@ -98,7 +98,7 @@ func ExampleValues() {
 	// reading {"sensor":"cellar","degree":19} <nil>
 }
 
-func ExampleDecode() {
+func ExampleDecodeJSON() {
 	body := strings.NewReader(`data: {"sensor": "roof", "degree": 20}
 
 data: {"sensor": "cellar", "degree": 19}
@@ -106,7 +106,7 @@ data: {"sensor": "cellar", "degree": 19}
 data: out of order
 
 `)
-	for r, err := range core.Decode[reading](core.Read(body)) {
+	for r, err := range core.DecodeJSON[reading](core.Read(body)) {
 		if err != nil {
 			fmt.Println(err)
 			return

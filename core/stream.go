@@ -16,10 +16,10 @@ import (
 // ends.
 type Stream = iter.Seq2[Event, error]
 
-// Values makes an event of each value of seq: its Type is typ, its Data the
+// EncodeJSON makes an event of each value of seq: its Type is typ, its Data the
 // value's JSON. The first error, the sequence's or the encoder's, ends the
 // stream.
-func Values[T any](typ string, seq iter.Seq2[T, error]) Stream {
+func EncodeJSON[T any](typ string, seq iter.Seq2[T, error]) Stream {
 	return func(yield func(Event, error) bool) {
 		for v, err := range seq {
 			var e Event
@@ -33,12 +33,12 @@ func Values[T any](typ string, seq iter.Seq2[T, error]) Stream {
 	}
 }
 
-// Decode undoes [Values]: each event's Data is read as the JSON of a T. The
+// DecodeJSON undoes [EncodeJSON]: each event's Data is read as the JSON of a T. The
 // first error, the stream's or the decoder's, is the last element. An event's
 // Type does not matter; filter the stream first if it does. An event without
 // data has no value and is passed over: a comment, say, or one that only sets an
 // ID.
-func Decode[T any](s Stream) iter.Seq2[T, error] {
+func DecodeJSON[T any](s Stream) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for e, err := range s {
 			if err == nil && e.Data == "" {

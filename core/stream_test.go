@@ -43,7 +43,7 @@ type price struct {
 	Value  float64 `json:"value"`
 }
 
-func TestValues(t *testing.T) {
+func TestEncodeJSON(t *testing.T) {
 	one := core.Event{Type: "price", Data: `{"symbol":"A<","value":1.5}`}
 	two := core.Event{Type: "price", Data: `{"symbol":"\u00e9","value":2}`}
 	two.Data = strings.ReplaceAll(two.Data, `\u00e9`, "\u00e9")
@@ -61,7 +61,7 @@ func TestValues(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []core.Event
 			text := ""
-			for e, err := range core.Values("price", tt.seq) {
+			for e, err := range core.EncodeJSON("price", tt.seq) {
 				if text != "" {
 					t.Error("the stream went on after its error")
 				}
@@ -78,9 +78,9 @@ func TestValues(t *testing.T) {
 	}
 }
 
-func TestValuesStops(t *testing.T) {
+func TestEncodeJSONStops(t *testing.T) {
 	n := 0
-	for _, err := range core.Values("n", func(yield func(int, error) bool) {
+	for _, err := range core.EncodeJSON("n", func(yield func(int, error) bool) {
 		for n = 1; yield(n, nil); n++ { //nolint:revive // it counts
 		}
 	}) {
@@ -96,7 +96,7 @@ func TestValuesStops(t *testing.T) {
 	}
 }
 
-func TestDecode(t *testing.T) {
+func TestDecodeJSON(t *testing.T) {
 	event := func(data string) core.Event { return core.Event{ID: "7", Type: "price", Data: data} }
 	for _, tt := range []struct {
 		name   string
@@ -125,7 +125,7 @@ func TestDecode(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []price
 			text := ""
-			for v, err := range core.Decode[price](tt.stream) {
+			for v, err := range core.DecodeJSON[price](tt.stream) {
 				if text != "" {
 					t.Error("the sequence went on after its error")
 				}
@@ -145,20 +145,20 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestDecodeErrorUnwraps(t *testing.T) {
+func TestDecodeJSONErrorUnwraps(t *testing.T) {
 	var syntax *json.SyntaxError
-	for _, err := range core.Decode[int](pairs(t, nil, core.Event{Data: "}"})) {
+	for _, err := range core.DecodeJSON[int](pairs(t, nil, core.Event{Data: "}"})) {
 		if !errors.As(err, &syntax) {
 			t.Errorf("got %v, want a *json.SyntaxError inside", err)
 		}
 	}
 }
 
-// Decode gives back what Values was given.
-func TestValuesAndDecode(t *testing.T) {
+// DecodeJSON gives back what EncodeJSON was given.
+func TestEncodeAndDecodeJSON(t *testing.T) {
 	want := []price{{"A", 1}, {"B", 2}, {"a\r\nb\u2028", math.MaxFloat64}}
 	var got []price
-	for v, err := range core.Decode[price](core.Values("price", pairs(t, nil, want...))) {
+	for v, err := range core.DecodeJSON[price](core.EncodeJSON("price", pairs(t, nil, want...))) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestValuesAndDecode(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	for _, err := range core.Decode[price](core.Values("price", pairs(t, nil, want...))) {
+	for _, err := range core.DecodeJSON[price](core.EncodeJSON("price", pairs(t, nil, want...))) {
 		if err != nil {
 			t.Fatal(err)
 		}
