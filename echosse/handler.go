@@ -8,7 +8,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
@@ -28,15 +27,17 @@ type View func(c echo.Context) (core.Stream, error)
 // If the stream fails, the error goes to c.Logger() and to [core.WithObserver]:
 // the response is committed, so that echo's error handler has nothing to answer.
 // A request that is refused is an [echo.HTTPError].
+//
+// It panics if view is nil.
 func Handler(view View, opts ...core.Option) echo.HandlerFunc {
+	if view == nil {
+		panic("echosse: Handler: the view is nil")
+	}
 	return func(c echo.Context) error {
 		r, res := c.Request(), c.Response()
 		w := res.Writer
 		defer func() { c.SetRequest(r); res.Writer = w }()
 		err := nethttpsse.Serve(writer{res}, r, func(r *http.Request) (core.Stream, error) {
-			if view == nil {
-				return nil, host.ErrNilView
-			}
 			c.SetRequest(r)
 			stream, err := view(c)
 			if stream != nil && err == nil && res.Committed {

@@ -27,7 +27,12 @@ type View func(c *fiber.Ctx) (core.Stream, error)
 // is not sent any more, or to fiber's log under [core.WithDetach], and to
 // [core.WithObserver]. A request that is refused is
 // a [fiber.Error].
+//
+// It panics if view is nil.
 func Handler(view View, opts ...core.Option) fiber.Handler {
+	if view == nil {
+		panic("fibersse: Handler: the view is nil")
+	}
 	return func(c *fiber.Ctx) error {
 		err := serve(c, view, opts)
 		if err == nil {
@@ -53,9 +58,6 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 }
 
 func serve(c *fiber.Ctx, view View, opts []core.Option) error {
-	if view == nil {
-		return host.ErrNilView
-	}
 	if done := c.Context().Done(); done != nil {
 		group, release := groupOf(done)
 		defer release()

@@ -7,7 +7,6 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
@@ -24,7 +23,12 @@ type View func(c *gin.Context) core.Stream
 // If the stream fails, the error is added to c.Errors and told to
 // [core.WithObserver]. A request that is refused is aborted with a plain text
 // answer.
+//
+// It panics if view is nil.
 func Handler(view View, opts ...core.Option) gin.HandlerFunc {
+	if view == nil {
+		panic("ginsse: Handler: the view is nil")
+	}
 	return func(c *gin.Context) {
 		r, streaming := c.Request, false
 		defer func() {
@@ -34,9 +38,6 @@ func Handler(view View, opts ...core.Option) gin.HandlerFunc {
 			}
 		}()
 		err := nethttpsse.Serve(newWriter(c.Writer), r, func(r *http.Request) (core.Stream, error) {
-			if view == nil {
-				return nil, host.ErrNilView
-			}
 			c.Request = r
 			stream := view(c)
 			if stream != nil && c.Writer.Written() {

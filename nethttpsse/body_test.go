@@ -138,7 +138,6 @@ func TestRefusalBeforeBody(t *testing.T) {
 	}{
 		"a full group":           {nethttpsse.Handler(view, core.WithGroup(full)), 503},
 		"a group that has ended": {nethttpsse.Handler(view, core.WithGroup(closing)), 503},
-		"no view":                {nethttpsse.Handler(nil), 500},
 		"a writer that cannot flush": {http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			nethttpsse.Handler(view).ServeHTTP(logger{bare{w}}, r)
 		}), 500},

@@ -22,12 +22,14 @@ type View func(w http.ResponseWriter, r *http.Request) core.Stream
 //
 // If the stream fails, the error goes to the server's ErrorLog and to
 // [core.WithObserver]. A request that is refused gets a plain text answer.
+//
+// It panics if view is nil.
 func Handler(view View, opts ...core.Option) http.Handler {
+	if view == nil {
+		panic("nethttpsse: Handler: the view is nil")
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := Serve(w, r, func(r *http.Request) (core.Stream, error) {
-			if view == nil {
-				return nil, host.ErrNilView
-			}
 			return view(w, r), nil
 		}, opts...)
 		if err == nil {

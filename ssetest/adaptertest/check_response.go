@@ -181,20 +181,19 @@ func checkAnswers(t testing.TB, h mounted) {
 	}
 }
 
+// The mistake shows when the program starts, and not to its first client.
 func checkNilView(t testing.TB, h mounted) {
-	s := h.serve(t, map[string]View{"/nil": nil, "/works": works})
-	st := s.request("/nil").Open(t)
-	if st.Status != http.StatusInternalServerError {
-		t.Errorf("got status %d, want 500", st.Status)
-	}
-	wantNoStream(t, st)
-	if body := st.Body(); body == "" {
-		t.Error("the answer has no body, want the host's own for an error")
-	}
-	if log := s.log.String(); strings.Contains(log, "panic") {
-		t.Errorf("the host's log tells of a panic: %s", log)
-	}
-	s.works()
+	site := &Site{Views: map[string]View{"/": nil}, Listener: listen(t), Log: new(logbook), protocol: h.protocol}
+	var shutdown func(context.Context) error
+	defer func() {
+		if recover() != nil {
+			_ = site.Listener.Close()
+			return
+		}
+		t.Error("the adapter has made a handler of a nil view, want a panic")
+		_ = shutdown(context.Background())
+	}()
+	shutdown = h.Serve(t, site)
 }
 
 func checkBadOptions(t testing.TB, h mounted) {

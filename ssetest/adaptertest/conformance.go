@@ -58,8 +58,8 @@ const (
 // A Site is what a Mount serves: each of Views with Options, by the adapter, and
 // each of [Answers]. The recovery middleware of the host's is installed.
 type Site struct {
-	// Views are by path, and for the methods GET, HEAD and POST. The adapter's
-	// handler is made of a nil view where View is nil.
+	// Views are by path, and for the methods GET, HEAD and POST. Where View is nil, so
+	// is the view that the adapter's handler is made of.
 	Views   map[string]View
 	Options []core.Option
 
@@ -181,7 +181,7 @@ var checks = []check{
 	{"a shutdown waits for no body", false, checkShutdownWithBodies},
 	{"a body that the view has closed holds nothing up", false, checkClosedBody},
 	{"an answer of the host's own is not touched", false, checkAnswers},
-	{"a nil view is an error of the server's", false, checkNilView},
+	{"a handler of a nil view cannot be made", false, checkNilView},
 	{"nil options and negative durations do no harm", false, checkBadOptions},
 	{"a view sees the Last-Event-ID of a clean one only", false, checkLastEventID},
 	{"a view sees the ID of the query if it is asked for", false, checkQueryID},
