@@ -85,7 +85,7 @@ func TestFinalAnswers(t *testing.T) {
 				answers = slices.Repeat([]string{"HTTP/1.1 302 Found\r\nLocation: /\r\nConnection: close\r\n\r\n"}, 10)
 			}
 			s := serve(t, answers...)
-			events, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			events, err := collect(t, client.Stream(get(t, s.url), soon()))
 			ssetest.Equal(t, events, nil)
 			wantErr(t, err, tt.err)
 			for _, sentinel := range []error{client.ErrStopped, client.ErrStatus, client.ErrMediaType} {
@@ -133,7 +133,7 @@ func TestRefusalWithoutEnd(t *testing.T) {
 				_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\n\r\nno entry"+more)
 				_, _ = io.Copy(io.Discard, c) // until the client leaves
 			})
-			_, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			_, err := collect(t, client.Stream(get(t, s.url), soon()))
 			wantErr(t, err, client.ErrStatus)
 			var refused *client.ResponseError
 			if want := min(len("no entry"+more), 1<<20); !asError(err, &refused) || string(refused.Body) != ("no entry" + more)[:want] {
@@ -152,7 +152,7 @@ func TestMediaTypes(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			s := serve(t, "HTTP/1.1 200 OK\r\nContent-Type: "+kind+"\r\n\r\n"+frames(1, 2))
-			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			got, err := collect(t, client.Stream(get(t, s.url), soon()))
 			wantErr(t, err, client.ErrStopped)
 			ssetest.Equal(t, got, numbered(1, 2))
 		})
@@ -167,7 +167,7 @@ func TestRetriedAnswers(t *testing.T) {
 			busy := fmt.Sprintf("HTTP/1.1 %d Busy\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nbusy", status)
 			s := serve(t, busy, busy, ok+frames(1, 2), busy, ok+frames(3, 4))
 			var failures []int
-			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(),
+			got, err := collect(t, client.Stream(get(t, s.url), soon(),
 				client.WithRetryPolicy(func(err error, n int) bool {
 					failures = append(failures, n)
 					return client.Retryable(err)
@@ -209,7 +209,7 @@ func TestRetryPolicy(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, tt.answers...)
-			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithRetryPolicy(tt.policy)))
+			got, err := collect(t, client.Stream(get(t, s.url), soon(), client.WithRetryPolicy(tt.policy)))
 			wantErr(t, err, tt.err)
 			ssetest.Equal(t, got, tt.want)
 			if got := len(s.seen()); got != tt.requests {
@@ -264,7 +264,7 @@ func TestRedirectElsewhere(t *testing.T) {
 		t.Run(place, func(t *testing.T) {
 			ssetest.NoLeaks(t)
 			s := serve(t, ok+frames(1, 1), "HTTP/1.1 302 Found\r\nLocation: "+place+"\r\nContent-Length: 0\r\n\r\n", ok+frames(2, 2))
-			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			got, err := collect(t, client.Stream(get(t, s.url), soon()))
 			ssetest.Equal(t, got, numbered(1, 1))
 			if !strings.HasPrefix(err.Error(), "client: ") || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), place) {
 				t.Errorf("got error %v, want one that says %s and names %s", err, want, place)
@@ -326,7 +326,7 @@ func TestCertificates(t *testing.T) {
 				opts = append(opts, client.WithHTTPClient(&http.Client{Transport: transport}))
 			}
 
-			_, err := collect(t, client.Stream(within(t), get(t, srv.URL), append(opts, soon(), client.WithRetryPolicy(tt.policy))...))
+			_, err := collect(t, client.Stream(get(t, srv.URL), append(opts, soon(), client.WithRetryPolicy(tt.policy))...))
 			if !strings.HasPrefix(err.Error(), "client: ") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v, want one that says %s", err, tt.want)
 			}
@@ -349,7 +349,7 @@ func TestRetryAfter(t *testing.T) {
 	ctx, cancel := context.WithCancel(within(t))
 	defer cancel()
 	var waits []time.Duration
-	_, err := collect(t, client.Stream(ctx, get(t, url), soon(), client.WithDisconnected(func(err error, wait time.Duration) {
+	_, err := collect(t, client.Stream(get(t, url).WithContext(ctx), soon(), client.WithDisconnected(func(err error, wait time.Duration) {
 		wantErr(t, err, client.ErrStatus)
 		waits = append(waits, wait)
 		cancel()
@@ -385,7 +385,7 @@ func TestSilence(t *testing.T) {
 			const limit = 50 * time.Millisecond
 			var why []error
 			start := time.Now()
-			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithIdleTimeout(limit),
+			got, err := collect(t, client.Stream(get(t, s.url), soon(), client.WithIdleTimeout(limit),
 				client.WithDisconnected(func(err error, _ time.Duration) {
 					if why = append(why, err); time.Since(start) < limit {
 						t.Errorf("the connection was given up after %v, want %v", time.Since(start), limit)
@@ -422,7 +422,7 @@ func TestRelay(t *testing.T) {
 			ssetest.NoLeaks(t)
 			upstream := serve(t, tt.answer)
 			relay := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
-				return client.Stream(r.Context(), get(t, upstream.url), append(tt.opts, soon())...)
+				return client.Stream(get(t, upstream.url).WithContext(r.Context()), append(tt.opts, soon())...)
 			}))
 			res, err := http.DefaultClient.Do(get(t, relay))
 			if err != nil {
@@ -447,7 +447,7 @@ func TestHooks(t *testing.T) {
 		ok+frames(2, 2))
 	var log []string
 	note := func(format string, args ...any) { log = append(log, fmt.Sprintf(format, args...)) }
-	for e, err := range client.Stream(within(t), get(t, s.url+"/here"),
+	for e, err := range client.Stream(get(t, s.url+"/here"),
 		client.WithBackoff(2*time.Millisecond, 0),
 		client.WithConnected(func(res *http.Response) {
 			body, err := io.ReadAll(res.Body)
@@ -487,7 +487,7 @@ func TestCommentsAtOnce(t *testing.T) {
 		}
 	})
 	n := 0
-	for e, err := range client.Stream(within(t), get(t, s.url), client.WithComments(), client.WithOnce("")) {
+	for e, err := range client.Stream(get(t, s.url), client.WithComments(), client.WithOnce("")) {
 		if n++; err != nil || e != (core.Event{Comment: "beat"}) {
 			t.Fatalf("got %+v, %v, want comment %d", e, err, n)
 		}
@@ -506,7 +506,7 @@ func TestPositions(t *testing.T) {
 		ok+"id: 7\n\ndata: a\n\nid\ndata: b\n\n",
 		ok+"id: 8\ndata: c\n\n: hb\n\nid\n\n",
 		ok+"id: 9\n")
-	got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithPositions("at")))
+	got, err := collect(t, client.Stream(get(t, s.url), soon(), client.WithPositions("at")))
 	wantErr(t, err, client.ErrStopped)
 	ssetest.Equal(t, got, []core.Event{
 		{ID: "1", Data: "event 1"}, {ID: "7", Type: "at"}, {ID: "7", Data: "a"}, {Data: "b"}, {ID: "8", Data: "c"}, {Type: "at"},
@@ -520,7 +520,7 @@ func TestPositions(t *testing.T) {
 // A stream whose request's body can be sent again can be read again, once each time.
 func TestOnceAgain(t *testing.T) {
 	s := serve(t, ok+frames(1, 2), ok+frames(1, 2))
-	stream := client.Stream(within(t), request(t, http.MethodPost, s.url, strings.NewReader("hello")), client.WithOnce(""))
+	stream := client.Stream(request(t, http.MethodPost, s.url, strings.NewReader("hello")), client.WithOnce(""))
 	for range 2 {
 		events := 0
 		for _, err := range stream {
@@ -564,7 +564,7 @@ func TestOnce(t *testing.T) {
 				s := serve(t, tt.answer)
 				var events []core.Event
 				var last error
-				for e, err := range client.Stream(within(t), request(t, http.MethodPost, s.url, body), soon(), client.WithOnce(tt.done),
+				for e, err := range client.Stream(request(t, http.MethodPost, s.url, body), soon(), client.WithOnce(tt.done),
 					client.WithRetryPolicy(func(error, int) bool { return true }),
 					client.WithDisconnected(func(err error, _ time.Duration) { t.Errorf("it was to be sent again after %v", err) })) {
 					if last = err; err == nil {
@@ -587,7 +587,7 @@ func TestOnce(t *testing.T) {
 
 func TestComments(t *testing.T) {
 	s := serve(t, ok+": open\n\nretry: 1\n\nid: 1\ndata: a\n\n:\n\n")
-	got, err := collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithComments()))
+	got, err := collect(t, client.Stream(get(t, s.url), soon(), client.WithComments()))
 	wantErr(t, err, client.ErrStopped)
 	ssetest.Equal(t, got, []core.Event{
 		{Comment: "open"}, {Retry: time.Millisecond}, {ID: "1", Data: "a"}, {Comment: " "},

@@ -48,7 +48,7 @@ func BenchmarkStream(b *testing.B) {
 		}
 	}
 	b.Run("client", func(b *testing.B) {
-		run(b, client.Stream(b.Context(), get(b, "http://example.com"), once(),
+		run(b, client.Stream(get(b, "http://example.com").WithContext(b.Context()), once(),
 			inMemory(func(*http.Request) (*http.Response, error) { return response(200, newEndless(b.N)), nil })))
 	})
 	b.Run("parser", func(b *testing.B) { run(b, core.Read(newEndless(b.N))) })
@@ -58,7 +58,7 @@ func BenchmarkStream(b *testing.B) {
 func BenchmarkReconnect(b *testing.B) {
 	b.ReportAllocs()
 	n := 0
-	got, err := count(client.Stream(b.Context(), get(b, "http://example.com"), client.WithBackoff(0, 0),
+	got, err := count(client.Stream(get(b, "http://example.com").WithContext(b.Context()), client.WithBackoff(0, 0),
 		inMemory(func(*http.Request) (*http.Response, error) {
 			if n++; n > b.N {
 				return response(204, http.NoBody), nil
@@ -85,7 +85,7 @@ func count(s core.Stream) (n int, err error) {
 func TestConstantMemory(t *testing.T) {
 	const events = 200_000
 	stream := func(n int) core.Stream {
-		return client.Stream(t.Context(), get(t, "http://example.com"), once(),
+		return client.Stream(get(t, "http://example.com").WithContext(t.Context()), once(),
 			inMemory(func(*http.Request) (*http.Response, error) { return response(200, newEndless(n)), nil }))
 	}
 	heap := func() uint64 {
@@ -126,7 +126,7 @@ func TestRelayAllocs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = s.Serve(nowhere{}, client.Stream(s.Context(), get(t, "http://example.com"), once(),
+		err = s.Serve(nowhere{}, client.Stream(get(t, "http://example.com").WithContext(s.Context()), once(),
 			inMemory(func(*http.Request) (*http.Response, error) { return response(200, newEndless(n)), nil })))
 		wantErr(t, err, client.ErrEnded)
 	}

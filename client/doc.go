@@ -1,11 +1,11 @@
 // Package client reads event streams as a browser's EventSource does: it
 // reconnects, goes on where it was, and stops when it should.
 //
-//	req, err := http.NewRequest(http.MethodGet, "https://example.com/prices", nil)
+//	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://example.com/prices", nil)
 //	if err != nil {
 //		return err
 //	}
-//	for e, err := range client.Stream(ctx, req) {
+//	for e, err := range client.Stream(req) {
 //		if err != nil {
 //			return err // says why the stream is over
 //		}

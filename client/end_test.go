@@ -82,41 +82,35 @@ func TestCancel(t *testing.T) {
 		}, 1},
 	}
 	for _, stage := range stages {
-		for _, which := range []string{"ctx", "the request's context"} {
-			t.Run(stage.name+"/"+which, func(t *testing.T) {
-				ssetest.NoLeaks(t)
-				reached := make(chan struct{}, 10)
-				url, opts := stage.setUp(reached)(t)
-				ctx, cancel := context.WithCancelCause(within(t))
-				defer cancel(nil)
-				req := get(t, url)
-				if which != "ctx" {
-					req, ctx = req.WithContext(ctx), context.Background()
+		t.Run(stage.name, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			reached := make(chan struct{}, 10)
+			url, opts := stage.setUp(reached)(t)
+			ctx, cancel := context.WithCancelCause(within(t))
+			defer cancel(nil)
+			go func() {
+				for range 1 + stage.want {
+					<-reached
 				}
-				go func() {
-					for range 1 + stage.want {
-						<-reached
+				cancel(wanted)
+			}()
+			start := time.Now()
+			events, err := collect(t, func(yield func(core.Event, error) bool) {
+				for e, err := range client.Stream(get(t, url).WithContext(ctx), opts...) {
+					reached <- struct{}{}
+					if !yield(e, err) {
+						return
 					}
-					cancel(wanted)
-				}()
-				start := time.Now()
-				events, err := collect(t, func(yield func(core.Event, error) bool) {
-					for e, err := range client.Stream(ctx, req, opts...) {
-						reached <- struct{}{}
-						if !yield(e, err) {
-							return
-						}
-					}
-				})
-				if err != wanted {
-					t.Errorf("got error %v, want the cause itself", err)
-				}
-				ssetest.Equal(t, events, numbered(1, stage.want))
-				if took := time.Since(start); took > 10*time.Second {
-					t.Errorf("it took %v to end", took)
 				}
 			})
-		}
+			if err != wanted {
+				t.Errorf("got error %v, want the cause itself", err)
+			}
+			ssetest.Equal(t, events, numbered(1, stage.want))
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("it took %v to end", took)
+			}
+		})
 	}
 }
 
@@ -129,9 +123,7 @@ func TestCancelledBefore(t *testing.T) {
 		requests++
 		return response(200, strings.NewReader(frames(1, 1))), nil
 	})
-	_, err := collect(t, client.Stream(ended, get(t, "http://example.com"), sent))
-	wantErr(t, err, context.Canceled)
-	_, err = collect(t, client.Stream(within(t), get(t, "http://example.com").WithContext(ended), sent))
+	_, err := collect(t, client.Stream(get(t, "http://example.com").WithContext(ended), sent))
 	wantErr(t, err, context.Canceled)
 	if requests != 0 {
 		t.Errorf("got %d requests, want none", requests)
@@ -146,7 +138,7 @@ func TestCancelBetweenEvents(t *testing.T) {
 	defer cancel()
 	n := 0
 	var last error
-	for _, err := range client.Stream(ctx, get(t, s.url)) {
+	for _, err := range client.Stream(get(t, s.url).WithContext(ctx)) {
 		if last = err; err == nil {
 			n++
 			cancel()
@@ -162,7 +154,7 @@ func TestDeadline(t *testing.T) {
 	s := serve(t, ok+frames(1, 1))
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	got, err := collect(t, client.Stream(ctx, get(t, s.url), client.WithBackoff(time.Hour, 0)))
+	got, err := collect(t, client.Stream(get(t, s.url).WithContext(ctx), client.WithBackoff(time.Hour, 0)))
 	wantErr(t, err, context.DeadlineExceeded)
 	if len(got) > 1 {
 		t.Errorf("got %d events, want one", len(got))
@@ -181,7 +173,7 @@ func TestBreak(t *testing.T) {
 		close(left)
 	}))
 	var got []string
-	for e, err := range client.Stream(within(t), get(t, url)) {
+	for e, err := range client.Stream(get(t, url)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +208,7 @@ func TestConnectionsAreClosed(t *testing.T) {
 		}
 	}
 	next := 0
-	stream := client.Stream(within(t), get(t, "http://example.com"), soon(),
+	stream := client.Stream(get(t, "http://example.com"), soon(),
 		client.WithRetryPolicy(func(error, int) bool { return true }),
 		inMemory(func(r *http.Request) (*http.Response, error) {
 			closed("at the next request")
@@ -261,7 +253,7 @@ func TestPanic(t *testing.T) {
 			t.Errorf("got panic %v, want boom", v)
 		}
 	}()
-	for range client.Stream(within(t), get(t, s.url)) { //nolint:errcheck // it panics
+	for range client.Stream(get(t, s.url)) { //nolint:errcheck // it panics
 		panic("boom")
 	}
 }

@@ -35,12 +35,12 @@ func Example() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequest(http.MethodGet, server.URL, nil) //nolint:noctx // Stream has the context
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for e, err := range client.Stream(ctx, req,
+	for e, err := range client.Stream(req,
 		client.WithBackoff(time.Millisecond, time.Second),
 		client.WithDisconnected(func(err error, _ time.Duration) { fmt.Println(err) }),
 	) {
@@ -80,13 +80,13 @@ func ExampleStream_languageModel() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequest(http.MethodPost, server.URL, strings.NewReader("good morning")) //nolint:noctx // Stream has the context
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader("good morning"))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	req.Header.Set("Authorization", "Bearer secret")
-	answer := client.Stream(ctx, req, client.WithOnce("[DONE]"))
+	answer := client.Stream(req, client.WithOnce("[DONE]"))
 
 	type token struct{ Text string }
 	for t, err := range core.DecodeJSON[token](answer) {
@@ -115,13 +115,13 @@ func ExampleWithPositions() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequest(http.MethodGet, server.URL, nil) //nolint:noctx // Stream has the context
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	position := ""
-	for e, err := range client.Stream(ctx, req, client.WithPositions("position"), client.WithOnce("")) {
+	for e, err := range client.Stream(req, client.WithPositions("position"), client.WithOnce("")) {
 		if err != nil {
 			fmt.Println(err)
 			return
@@ -141,12 +141,12 @@ func ExampleResponseError() {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 
-	req, err := http.NewRequest(http.MethodGet, server.URL, nil) //nolint:noctx // Stream has the context
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server.URL, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for _, err := range client.Stream(context.Background(), req) {
+	for _, err := range client.Stream(req) {
 		var refused *client.ResponseError
 		if errors.As(err, &refused) {
 			fmt.Printf("%d %s %q\n", refused.Status, refused.Header.Get("Content-Type"), refused.Body)

@@ -159,7 +159,7 @@ func TestIdleTimeoutLeavesConnection(t *testing.T) {
 
 			lost := 0
 			var got []string
-			for e, err := range client.Stream(within(t), get(t, "https://"+h.addr), append(opts,
+			for e, err := range client.Stream(get(t, "https://"+h.addr), append(opts,
 				client.WithDisconnected(func(err error, _ time.Duration) {
 					wantErr(t, err, client.ErrIdle)
 					lost++
@@ -203,7 +203,7 @@ func TestPingsLeaveSharedConnection(t *testing.T) {
 	first.Add(streams)
 	for range streams {
 		running.Go(func() {
-			for e, err := range client.Stream(within(t), get(t, "https://"+h.addr), client.WithBackoff(10*time.Millisecond, 0),
+			for e, err := range client.Stream(get(t, "https://"+h.addr), client.WithBackoff(10*time.Millisecond, 0),
 				client.WithHTTPClient(&http.Client{Transport: transport})) {
 				if err != nil {
 					t.Errorf("got the error %v", err)
@@ -252,7 +252,7 @@ func TestOwnConnections(t *testing.T) {
 			srv.StartTLS()
 			defer srv.Close()
 			trusting(t, srv)
-			got, err := collect(t, client.Stream(within(t), get(t, srv.URL), soon()))
+			got, err := collect(t, client.Stream(get(t, srv.URL), soon()))
 			wantErr(t, err, client.ErrStopped)
 			ssetest.Equal(t, got, numbered(1, requests-1))
 			if got := len(addrs); got != requests {
@@ -291,7 +291,7 @@ func TestIdleTimeoutWithBlockedWrites(t *testing.T) {
 		_ = first.Close()
 	}).Stop()
 	var got []string
-	for e, err := range client.Stream(within(t), get(t, srv.URL), soon(), client.WithIdleTimeout(100*time.Millisecond),
+	for e, err := range client.Stream(get(t, srv.URL), soon(), client.WithIdleTimeout(100*time.Millisecond),
 		client.WithDisconnected(func(err error, _ time.Duration) { wantErr(t, err, client.ErrIdle) })) {
 		if err != nil {
 			t.Fatal(err)

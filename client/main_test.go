@@ -144,7 +144,7 @@ func get(t testing.TB, url string) *http.Request {
 
 func request(t testing.TB, method, url string, body io.Reader) *http.Request {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	req, err := http.NewRequestWithContext(within(t), method, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}

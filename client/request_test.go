@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +44,7 @@ func TestRequestHeaders(t *testing.T) {
 			req := get(t, s.url)
 			req.Header = tt.header
 			before := maps.Clone(tt.header)
-			_, err := collect(t, client.Stream(within(t), req, tt.opts...))
+			_, err := collect(t, client.Stream(req, tt.opts...))
 			wantErr(t, err, client.ErrStopped)
 			for name, want := range tt.want {
 				got := "-"
@@ -69,7 +68,7 @@ func TestStartingID(t *testing.T) {
 	s := serve(t, ok+"data: a\n\n", ok+"id: 2\ndata: b\n\n", ok+"id:\ndata: c\n\n")
 	req := get(t, s.url)
 	req.Header.Set("Last-Event-ID", "1")
-	stream := client.Stream(within(t), req, soon())
+	stream := client.Stream(req, soon())
 	got, err := collect(t, stream)
 	wantErr(t, err, client.ErrStopped)
 	ssetest.Equal(t, got, []core.Event{{ID: "1", Data: "a"}, {ID: "2", Data: "b"}, {Data: "c"}})
@@ -89,7 +88,7 @@ func TestBodyIsSentAgain(t *testing.T) {
 	s := serve(t, ok+frames(1, 1), "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "", ok+frames(2, 2))
 	own := strings.NewReader("the question")
 	req := request(t, http.MethodPost, s.url, own)
-	got, err := collect(t, client.Stream(within(t), req, soon()))
+	got, err := collect(t, client.Stream(req, soon()))
 	wantErr(t, err, client.ErrStopped)
 	ssetest.Equal(t, got, numbered(1, 2))
 	if want := slices.Repeat([]string{"the question"}, 5); !slices.Equal(s.bodies, want) {
@@ -138,7 +137,7 @@ func TestRedirects(t *testing.T) {
 				if after == http.MethodGet {
 					sentAfter = `""`
 				}
-				events, err := collect(t, client.Stream(within(t), request(t, method, url+"/old", body), soon(), client.WithLastEventID("7")))
+				events, err := collect(t, client.Stream(request(t, method, url+"/old", body), soon(), client.WithLastEventID("7")))
 				wantErr(t, err, client.ErrStopped)
 				ssetest.Equal(t, events, []core.Event{numbered(2, 2)[0], numbered(4, 4)[0]})
 				want := []string{
@@ -168,7 +167,7 @@ func TestHTTPClient(t *testing.T) {
 	s := serve(t,
 		strings.Replace(ok, "\r\n\r\n", "\r\nSet-Cookie: session=5\r\n\r\n", 1)+frames(1, 1),
 		"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n")
-	_, err = collect(t, client.Stream(within(t), get(t, s.url), soon(), client.WithHTTPClient(own)))
+	_, err = collect(t, client.Stream(get(t, s.url), soon(), client.WithHTTPClient(own)))
 	wantErr(t, err, client.ErrStatus)
 	if got, want := s.seen()[1].Header.Get("Cookie"), "session=5"; got != want {
 		t.Errorf("got cookie %q, want %q", got, want)
@@ -190,7 +189,7 @@ func TestDefaultTransportIsLeftAlone(t *testing.T) {
 		_ = res.Body.Close()
 	}
 	other()
-	_, err := collect(t, client.Stream(within(t), get(t, url)))
+	_, err := collect(t, client.Stream(get(t, url)))
 	wantErr(t, err, client.ErrStopped)
 	if other(); !reused {
 		t.Error("got a new connection, want the one from before the stream")
@@ -246,7 +245,7 @@ func TestBadRequests(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			ssetest.NoLeaks(t)
-			events, err := collect(t, client.Stream(within(t), tt.req, append(tt.opts, once())...))
+			events, err := collect(t, client.Stream(tt.req, append(tt.opts, once())...))
 			ssetest.Equal(t, events, nil)
 			if !strings.HasPrefix(err.Error(), "client: ") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v, want one of client that says %s", err, tt.want)
@@ -265,7 +264,7 @@ func TestStrangeRequests(t *testing.T) {
 	for name, value := range map[string]string{"X-Tab": "a\tb", "X-Latin": "\xE9", "X-Empty": "", "X!#$%&'*+.^_`|~9": "~"} {
 		req.Header[name] = []string{value}
 	}
-	_, err := collect(t, client.Stream(within(t), req))
+	_, err := collect(t, client.Stream(req))
 	if !errors.Is(err, client.ErrStopped) {
 		t.Fatalf("got error %v, want %v", err, client.ErrStopped)
 	}
@@ -274,7 +273,7 @@ func TestStrangeRequests(t *testing.T) {
 		t.Errorf("got %s with %q, want what was given", got.Method, got.Header)
 	}
 
-	_, err = collect(t, client.Stream(within(t), (&http.Request{URL: req.URL}).WithContext(t.Context())))
+	_, err = collect(t, client.Stream((&http.Request{URL: req.URL}).WithContext(t.Context())))
 	if !errors.Is(err, client.ErrStopped) {
 		t.Fatalf("without a method: got error %v, want %v", err, client.ErrStopped)
 	}
@@ -288,30 +287,20 @@ func TestNoBody(t *testing.T) {
 	s := serve(t)
 	req := get(t, s.url)
 	req.Body = http.NoBody
-	_, err := collect(t, client.Stream(within(t), req))
+	_, err := collect(t, client.Stream(req))
 	wantErr(t, err, client.ErrStopped)
 }
 
-// What either context carries reaches the request: a trace, say.
+// What the context carries reaches each request: a trace, say.
 func TestContextValues(t *testing.T) {
-	for _, name := range []string{"the stream's", "the request's"} {
-		t.Run(name, func(t *testing.T) {
-			s := serve(t)
-			ctx, req := within(t), get(t, s.url)
-			traced := false
-			trace := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
-				GotFirstResponseByte: func() { traced = true },
-			})
-			if name == "the stream's" {
-				ctx = trace
-			} else {
-				req = req.WithContext(trace)
-			}
-			_, err := collect(t, client.Stream(ctx, req))
-			wantErr(t, err, client.ErrStopped)
-			if !traced {
-				t.Error("got no trace of the request")
-			}
-		})
+	s := serve(t)
+	traced := false
+	trace := httptrace.WithClientTrace(within(t), &httptrace.ClientTrace{
+		GotFirstResponseByte: func() { traced = true },
+	})
+	_, err := collect(t, client.Stream(get(t, s.url).WithContext(trace)))
+	wantErr(t, err, client.ErrStopped)
+	if !traced {
+		t.Error("got no trace of the request")
 	}
 }

@@ -18,8 +18,8 @@ import (
 // responses after it: when a connection ends, it waits (see [WithBackoff]) and
 // sends req again with the last event ID.
 //
-// The last element is an error that says why there is no more: the cause of ctx
-// or of req's context, whichever ends first; [ErrStopped]; a [*ResponseError],
+// The last element is an error that says why there is no more: the cause of req's
+// context, if that ends; [ErrStopped]; a [*ResponseError],
 // which matches [ErrStatus] or [ErrMediaType]; [core.ErrEventTooLarge]; what is
 // wrong with req, before anything is sent: its URL, method or headers, say; or
 // the failure that [WithRetryPolicy] does not forgive. A loop that breaks off
@@ -36,15 +36,13 @@ import (
 //
 // req is not changed, and must not be while the stream is read. Each range over
 // the stream is a client of its own and begins anew.
-func Stream(ctx context.Context, req *http.Request, opts ...Option) core.Stream {
+func Stream(req *http.Request, opts ...Option) core.Stream {
 	c := newConfig(opts)
 	return func(yield func(core.Event, error) bool) {
 		if err := check(req, &c); err != nil {
 			yield(core.Event{}, err)
 			return
 		}
-		ctx, cancel := join(ctx, req.Context())
-		defer cancel()
 		client, done := c.client()
 		defer done()
 
@@ -64,7 +62,7 @@ func Stream(ctx context.Context, req *http.Request, opts ...Option) core.Stream 
 		if s.parser.LastEventID == "" {
 			s.parser.LastEventID = req.Header.Get(lastEventID)
 		}
-		if err := s.run(ctx); !errors.Is(err, errBroken) {
+		if err := s.run(req.Context()); !errors.Is(err, errBroken) {
 			yield(core.Event{}, err)
 		}
 	}
@@ -118,35 +116,6 @@ func urlOf(req *http.Request) string {
 		return ""
 	}
 	return req.URL.Redacted()
-}
-
-// join returns a context that ends with a or with b, for its cause, and has the
-// values of both.
-func join(a, b context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(values{a, b})
-	end := func() { cancel(context.Cause(b)) }
-	if b.Err() != nil {
-		end()
-	}
-	stop := context.AfterFunc(b, end)
-	return ctx, func() {
-		stop()
-		cancel(nil)
-	}
-}
-
-// values is a context that has the values of another as well.
-type values struct {
-	context.Context //nolint:containedctx // it is one itself
-
-	more context.Context //nolint:containedctx // likewise
-}
-
-func (v values) Value(key any) any {
-	if value := v.Context.Value(key); value != nil {
-		return value
-	}
-	return v.more.Value(key)
 }
 
 // A stream is one range over a Stream.

@@ -44,7 +44,7 @@ func TestSurvives200Disconnections(t *testing.T) {
 			host(t, ln)
 
 			seen, lost := 0, 0
-			for e, err := range client.Stream(ctx, get(t, "http://"+ln.Addr().String()+"/stream"), soon(),
+			for e, err := range client.Stream(get(t, "http://"+ln.Addr().String()+"/stream").WithContext(ctx), soon(),
 				client.WithDisconnected(func(error, time.Duration) { lost++ })) {
 				if err != nil {
 					t.Fatalf("got the error %v after %d events and %d disconnections", err, seen, lost)
@@ -93,7 +93,7 @@ func TestHubSurvives200Disconnections(t *testing.T) {
 	}()
 
 	seen, lost := 0, 0
-	for e, err := range client.Stream(ctx, get(t, "http://"+ln.Addr().String()), soon(),
+	for e, err := range client.Stream(get(t, "http://"+ln.Addr().String()).WithContext(ctx), soon(),
 		client.WithDisconnected(func(error, time.Duration) { lost++ })) {
 		if err != nil {
 			t.Fatalf("got the error %v after %d events and %d disconnections", err, seen, lost)

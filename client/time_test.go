@@ -46,7 +46,7 @@ func waits(t *testing.T, n int, answer func(n int) *http.Response, opts ...clien
 				cancel()
 			}
 		}))
-	_, err := collect(t, client.Stream(ctx, get(t, "http://example.com"), opts...))
+	_, err := collect(t, client.Stream(get(t, "http://example.com").WithContext(ctx), opts...))
 	wantErr(t, err, context.Canceled)
 	return got
 }
@@ -196,7 +196,7 @@ func TestIdleTimeout(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				got, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"),
+				got, err := collect(t, client.Stream(get(t, "http://example.com").WithContext(t.Context()),
 					client.WithIdleTimeout(tt.limit), once(),
 					inMemory(func(r *http.Request) (*http.Response, error) { return response(200, live(r.Context(), tt.body)), nil })))
 				wantErr(t, err, tt.err)
@@ -218,7 +218,7 @@ func TestIdleTimeout(t *testing.T) {
 func TestIdleTimeoutReconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		stream := client.Stream(t.Context(), get(t, "http://example.com"), client.WithIdleTimeout(45*time.Second),
+		stream := client.Stream(get(t, "http://example.com").WithContext(t.Context()), client.WithIdleTimeout(45*time.Second),
 			inMemory(func(r *http.Request) (*http.Response, error) {
 				calls++
 				if calls == 3 {
@@ -252,7 +252,7 @@ func TestIdleTimeoutReconnects(t *testing.T) {
 func TestIdleTimeoutLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
-		got, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"), client.WithIdleTimeout(45*time.Second),
+		got, err := collect(t, client.Stream(get(t, "http://example.com").WithContext(t.Context()), client.WithIdleTimeout(45*time.Second),
 			inMemory(func(r *http.Request) (*http.Response, error) {
 				asked = append(asked, r.Header.Get("Last-Event-ID"))
 				n := len(asked)
@@ -280,7 +280,7 @@ func TestIdleTimeoutLosesNothing(t *testing.T) {
 func TestUnknownHeartbeats(t *testing.T) {
 	for lasts, want := range map[time.Duration]error{29 * time.Second: client.ErrMediaType, 30 * time.Second: client.ErrEnded} {
 		synctest.Test(t, func(t *testing.T) {
-			_, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"), once(),
+			_, err := collect(t, client.Stream(get(t, "http://example.com").WithContext(t.Context()), once(),
 				inMemory(func(r *http.Request) (*http.Response, error) {
 					return response(200, live(r.Context(), func(w io.Writer) {
 						_, _ = io.WriteString(w, "ping\n\n")
@@ -310,7 +310,7 @@ func TestRefusalSlow(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				_, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"), inMemory(func(r *http.Request) (*http.Response, error) {
+				_, err := collect(t, client.Stream(get(t, "http://example.com").WithContext(t.Context()), inMemory(func(r *http.Request) (*http.Response, error) {
 					return response(404, live(r.Context(), func(w io.Writer) {
 						for range tt.parts {
 							_, _ = io.WriteString(w, "x")
@@ -353,7 +353,7 @@ func TestHeaderTimeout(t *testing.T) {
 					<-r.Context().Done()
 					return nil, r.Context().Err()
 				})}
-				_, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"),
+				_, err := collect(t, client.Stream(get(t, "http://example.com").WithContext(t.Context()),
 					client.WithIdleTimeout(tt.idle), client.WithHTTPClient(hc), once()))
 				wantErr(t, err, client.ErrIdle)
 				if got := time.Since(start); got != tt.expected {
@@ -368,7 +368,7 @@ func TestHeaderTimeout(t *testing.T) {
 						}
 					})), nil
 				})
-				got, err := collect(t, client.Stream(t.Context(), get(t, "http://example.com"),
+				got, err := collect(t, client.Stream(get(t, "http://example.com").WithContext(t.Context()),
 					client.WithIdleTimeout(tt.idle), client.WithHTTPClient(hc), once()))
 				wantErr(t, err, client.ErrEnded)
 				ssetest.Equal(t, got, numbered(1, 10))

@@ -69,7 +69,7 @@ func TestWire(t *testing.T) {
 						}
 					}))
 
-					got, err := collect(t, client.Stream(within(t), get(t, url), soon(),
+					got, err := collect(t, client.Stream(get(t, url), soon(),
 						client.WithDisconnected(func(_ error, wait time.Duration) { reconnect = wait })))
 					wantErr(t, err, client.ErrStopped)
 					ssetest.Equal(t, got, tt.want)
@@ -107,7 +107,7 @@ func TestLargeEvents(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, ok+tt.wire)
-			events, err := collect(t, client.Stream(within(t), get(t, s.url), append(tt.opts, soon())...))
+			events, err := collect(t, client.Stream(get(t, s.url), append(tt.opts, soon())...))
 			wantErr(t, err, tt.err)
 			var got []int
 			for _, e := range events {
@@ -137,7 +137,7 @@ func TestEndlessLine(t *testing.T) {
 			}
 		}
 	})
-	events, err := collect(t, client.Stream(within(t), get(t, s.url), client.WithMaxEventSize(1<<20)))
+	events, err := collect(t, client.Stream(get(t, s.url), client.WithMaxEventSize(1<<20)))
 	wantErr(t, err, core.ErrEventTooLarge)
 	ssetest.Equal(t, events, nil)
 }
@@ -203,7 +203,7 @@ func TestDeath(t *testing.T) {
 				}
 			}, resume, resume, resume, resume)
 
-			got, err := collect(t, client.Stream(within(t), get(t, s.url), soon()))
+			got, err := collect(t, client.Stream(get(t, s.url), soon()))
 			wantErr(t, err, client.ErrStopped)
 			ssetest.Equal(t, got, numbered(1, 4))
 			if got := s.lastEventIDs(); !slices.Equal(got, tt.ids) {
@@ -217,12 +217,12 @@ func TestDeath(t *testing.T) {
 func TestEndsApart(t *testing.T) {
 	t.Run("ended", func(t *testing.T) {
 		s := serve(t, ok+frames(1, 1))
-		_, err := collect(t, client.Stream(within(t), get(t, s.url), once()))
+		_, err := collect(t, client.Stream(get(t, s.url), once()))
 		wantErr(t, err, client.ErrEnded)
 	})
 	t.Run("cut", func(t *testing.T) {
 		s := serve(t, chunked+"5\r\ndata:")
-		_, err := collect(t, client.Stream(within(t), get(t, s.url), once()))
+		_, err := collect(t, client.Stream(get(t, s.url), once()))
 		wantErr(t, err, io.ErrUnexpectedEOF)
 	})
 	t.Run("refused", func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestEndsApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = ln.Close()
-		_, err = collect(t, client.Stream(within(t), get(t, "http://"+ln.Addr().String()), once()))
+		_, err = collect(t, client.Stream(get(t, "http://"+ln.Addr().String()), once()))
 		var op *net.OpError
 		if !strings.HasPrefix(err.Error(), "client: ") || !asError(err, &op) || op.Op != "dial" {
 			t.Errorf("got error %v, want one of dialling", err)
@@ -263,7 +263,7 @@ func TestHTTP2(t *testing.T) {
 			w.WriteHeader(http.StatusNoContent)
 		}
 	}))
-	got, err := collect(t, client.Stream(within(t), get(t, srv.URL), soon(), client.WithHTTPClient(srv.Client())))
+	got, err := collect(t, client.Stream(get(t, srv.URL), soon(), client.WithHTTPClient(srv.Client())))
 	wantErr(t, err, client.ErrStopped)
 	ssetest.Equal(t, got, numbered(1, 4))
 }

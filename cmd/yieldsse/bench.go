@@ -184,7 +184,7 @@ func (b *bench) open(
 	)
 	times := timeFields(b.timeField)
 	all.Go(func() {
-		for e, err := range client.Stream(ctx, req, opts...) {
+		for e, err := range client.Stream(req.WithContext(ctx), opts...) {
 			if err != nil {
 				if ctx.Err() == nil {
 					p.disconnected(err)

@@ -130,7 +130,7 @@ func (t *tail) run(ctx context.Context, address string) error {
 
 	t.printer.last = t.now()
 	shown := 0
-	for e, err := range client.Stream(ctx, req, opts...) {
+	for e, err := range client.Stream(req, opts...) {
 		if err != nil {
 			return t.end(ctx, err, connected)
 		}

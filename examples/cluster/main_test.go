@@ -87,7 +87,7 @@ func stream(t *testing.T, node, after string, want ...string) (id string) {
 		t.Fatal(err)
 	}
 	var got []string
-	for e, err := range client.Stream(ctx, req) {
+	for e, err := range client.Stream(req) {
 		var m message
 		if err == nil && e.Type == "message" {
 			err = json.Unmarshal([]byte(e.Data), &m)

@@ -35,7 +35,7 @@ func router(upstream string) *gin.Engine {
 			return nil
 		}
 		after, _ := strings.CutPrefix(core.LastEventID(ctx), mark)
-		return marked(client.Stream(ctx, req, client.WithLastEventID(after), client.WithPositions("position")))
+		return marked(client.Stream(req, client.WithLastEventID(after), client.WithPositions("position")))
 	}))
 	return r
 }
