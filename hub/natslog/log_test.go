@@ -320,7 +320,7 @@ func TestFollowEnds(t *testing.T) {
 }
 
 func TestTrim(t *testing.T) {
-	l, _ := open(t, natslog.WithMaxMsgs(5))
+	l, _ := open(t, natslog.WithMaxEvents(5))
 	ids := publish(t, l, 1, 20)
 	wantRange(t, l, "", 10, "| 16 17 18 19 20")
 	wantRange(t, l, ids[10], 10, "gap 16 17 18 19 20")

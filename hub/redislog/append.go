@@ -37,15 +37,13 @@ const (
 // Append implements [hub.Log].
 func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	epoch, last := l.seen()
-	args := make([]any, 0, 20)
-	args = append(args, newEpoch(), epoch, last.String(), max(l.window.Milliseconds(), 1))
-	switch {
-	case l.maxAge > 0:
-		args = append(args, "MINID", "~", l.maxAge.Milliseconds())
-	case l.maxLen > 0:
-		args = append(args, "MAXLEN", "~", l.maxLen)
+	age := l.maxAge.Milliseconds()
+	if l.maxAge > 0 {
+		age = max(age, 1) // and not no bound
 	}
-	args = append(args, "*", fieldTopic, e.Topic)
+	args := make([]any, 0, 20)
+	args = append(args, newEpoch(), epoch, last.String(), max(l.idempotencyWindow.Milliseconds(), 1),
+		l.maxEvents, age, fieldTopic, e.Topic)
 	for _, f := range [][2]string{
 		{fieldType, e.Event.Type}, {fieldData, e.Event.Data}, {fieldComment, e.Event.Comment},
 	} {

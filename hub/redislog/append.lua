@@ -1,6 +1,6 @@
 -- KEYS: and one for the idempotency key, if there is one.
--- ARGV: and for how many ms that is kept, and what XADD takes behind the stream,
--- but for MINID an age in ms. It returns the ID of the event.
+-- ARGV: and for how many ms that is kept; how many events are kept, and for how many
+-- ms, both without a bound if 0; and the fields of the event. It returns its ID.
 epoch = string.match(epoch, '^%w+') .. '-'
 if KEYS[3] then
 	local id = redis.call('GET', KEYS[3])
@@ -15,16 +15,21 @@ if KEYS[3] then
 	end
 end
 local args = {'XADD', KEYS[1]}
-for i = 5, #ARGV do
-	args[#args + 1] = ARGV[i]
+if tonumber(ARGV[5]) > 0 then
+	args = {'XADD', KEYS[1], 'MAXLEN', '~', ARGV[5]}
 end
-if args[3] == 'MINID' then -- by the clock that gives the IDs
-	local now = redis.call('TIME')
-	args[5] = string.format('%.0f', math.max(now[1] * 1000 + now[2] / 1000 - args[5], 0))
+args[#args + 1] = '*'
+for i = 7, #ARGV do
+	args[#args + 1] = ARGV[i]
 end
 args[#args + 1] = 'after'
 args[#args + 1] = epoch .. (last or '0-0')
 local id = epoch .. redis.call(unpack(args))
+if tonumber(ARGV[6]) > 0 then -- by the clock that gives the IDs
+	local now = redis.call('TIME')
+	local oldest = math.max(now[1] * 1000 + now[2] / 1000 - ARGV[6], 0)
+	redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', oldest))
+end
 if KEYS[3] then
 	redis.call('SET', KEYS[3], id, 'PX', ARGV[4])
 end

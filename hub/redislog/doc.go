@@ -18,7 +18,7 @@
 //
 //	ACL SETUSER events on >password ~events ~{events}:*
 //		+eval +evalsha +exists +get +ping +set +time
-//		+xadd +xgroup +xinfo +xrange +xread
+//		+xadd +xgroup +xinfo +xrange +xread +xtrim
 //
 // On a slow link fewer events are read at once; a single one must come within 3 s.
 //

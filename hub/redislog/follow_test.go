@@ -414,7 +414,7 @@ func TestFollowTrimmed(t *testing.T) {
 	t.Parallel()
 	const n = 3000
 	s := serve(t)
-	l := s.open(redislog.WithMaxLen(0))
+	l := s.open(redislog.WithMaxEvents(0))
 	front := last(t, l)
 	c := s.client()
 	done := make(chan struct{})

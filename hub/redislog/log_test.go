@@ -83,10 +83,10 @@ func TestCompare(t *testing.T) {
 }
 
 // What the log itself has trimmed is told as a gap.
-func TestMaxLen(t *testing.T) {
+func TestMaxEvents(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	l := s.open(redislog.WithMaxLen(100))
+	l := s.open(redislog.WithMaxEvents(100), redislog.WithMaxAge(time.Hour)) // either bound holds
 	ids := []string{last(t, l)}
 	for n := range 2000 {
 		ids = append(ids, add(t, l, strconv.Itoa(n)))
@@ -139,7 +139,7 @@ func TestPageSize(t *testing.T) {
 func TestKeepAll(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	l := s.open(redislog.WithMaxLen(0), nil)
+	l := s.open(redislog.WithMaxEvents(0), nil)
 	for n := range 1000 {
 		add(t, l, strconv.Itoa(n))
 	}
@@ -152,7 +152,7 @@ func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	const age = 100 * time.Millisecond
 	s := serve(t)
-	l := s.open(redislog.WithMaxAge(time.Hour), redislog.WithMaxLen(1)) // which does not count
+	l := s.open(redislog.WithMaxAge(time.Hour), redislog.WithMaxEvents(0))
 	before := last(t, l)
 	for n := range 500 {
 		add(t, l, strconv.Itoa(n))
@@ -161,7 +161,7 @@ func TestMaxAge(t *testing.T) {
 		t.Errorf("got %d entries, want those of the last hour, which are 500", got)
 	}
 	<-time.After(2 * age)
-	short := s.open(redislog.WithMaxAge(age))
+	short := s.open(redislog.WithMaxAge(age), redislog.WithMaxEvents(1000))
 	for n := range 3 {
 		add(t, short, "new"+strconv.Itoa(n))
 	}

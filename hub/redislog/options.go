@@ -6,13 +6,13 @@ import "time"
 type Option func(*config)
 
 type config struct {
-	maxLen int64
-	maxAge time.Duration
-	window time.Duration
+	maxEvents         int
+	maxAge            time.Duration
+	idempotencyWindow time.Duration
 }
 
 func newConfig(opts []Option) config {
-	c := config{maxLen: 100_000, window: 2 * time.Minute}
+	c := config{maxEvents: 100_000, idempotencyWindow: 2 * time.Minute}
 	for _, o := range opts {
 		if o != nil {
 			o(&c)
@@ -21,21 +21,21 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithMaxLen trims the stream to about n events whenever one is added; Redis drops
-// whole nodes, so it may be some hundred more. The default is 100,000. Zero or
-// less keeps all of them. It is not used with [WithMaxAge].
-func WithMaxLen(n int64) Option {
-	return func(c *config) { c.maxLen = n }
+// WithMaxEvents bounds the stream by the number of events. Redis drops whole nodes, so
+// it may keep some hundred more. The default is 100,000. Zero or less sets no bound.
+func WithMaxEvents(n int) Option {
+	return func(c *config) { c.maxEvents = max(n, 0) }
 }
 
-// WithMaxAge trims events that are older than about d, and does not count them.
-// Zero or less, the default, leaves it to [WithMaxLen].
+// WithMaxAge drops events that are older than d, whenever one is added. Redis drops
+// whole nodes, so it may keep some hundred older ones. Zero or less, the default, sets
+// no bound.
 func WithMaxAge(d time.Duration) Option {
-	return func(c *config) { c.maxAge = d }
+	return func(c *config) { c.maxAge = max(d, 0) }
 }
 
 // WithIdempotencyWindow sets how long the key of an event is remembered that was
 // published with one. The default is 2 minutes.
 func WithIdempotencyWindow(d time.Duration) Option {
-	return func(c *config) { c.window = d }
+	return func(c *config) { c.idempotencyWindow = d }
 }

@@ -63,7 +63,7 @@ func wantAll(t *testing.T, l *redislog.Log, after string, n, fails int) {
 // fewer at once.
 func TestSlowLinkLarge(t *testing.T) {
 	s := serve(t)
-	fast := s.open(redislog.WithMaxLen(0))
+	fast := s.open(redislog.WithMaxEvents(0))
 	front := last(t, fast)
 	const n = 50
 	for range n {
