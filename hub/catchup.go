@@ -21,14 +21,14 @@ type reach struct {
 }
 
 // arrive finds out where a client begins. It waits for the log to answer.
-// The error is io.EOF if the client has left, and ErrShutdown if the hub was shut down
+// The error is io.EOF if the client has left, and errShutdown if the hub was shut down
 // meanwhile.
 func (s *subscription) arrive(topics []string) error {
 	f := s.hub.follower
 	select {
 	case <-f.ready:
 	case <-f.ctx.Done():
-		return ErrShutdown
+		return errShutdown
 	case <-s.ctx.Done():
 		return io.EOF
 	}
@@ -136,7 +136,7 @@ func (s *subscription) last() (string, error) {
 			return "", err
 		}
 		if f.ctx.Err() != nil {
-			return "", ErrShutdown
+			return "", errShutdown
 		}
 	}
 }

@@ -139,14 +139,14 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("got %v with a stream that has not ended, want an error that wraps %v and says how many", err, errMaintenance)
 	}
 	last := h.LastID()
-	if id, err := h.Publish(t.Context(), "a", core.Event{}); !errors.Is(err, hub.ErrShutdown) || id != "" {
-		t.Errorf("got %q, %v from Publish, want %v", id, err, hub.ErrShutdown)
+	if id, err := h.Publish(t.Context(), "a", core.Event{}); !errors.Is(err, core.ErrShutdown) || id != "" {
+		t.Errorf("got %q, %v from Publish, want %v", id, err, core.ErrShutdown)
 	}
 	if h.LastID() != last {
 		t.Errorf("got LastID %q, want %q", h.LastID(), last)
 	}
-	if err := read(t, h.Subscribe(soon(t), "a")).end(); !errors.Is(err, hub.ErrShutdown) {
-		t.Errorf("got %v from a stream, want %v", err, hub.ErrShutdown)
+	if err := read(t, h.Subscribe(soon(t), "a")).end(); !errors.Is(err, core.ErrShutdown) {
+		t.Errorf("got %v from a stream, want %v", err, core.ErrShutdown)
 	}
 	if got, want := r.rest(), "2"; got != want {
 		t.Errorf("got %q after the shutdown, want %q", got, want)

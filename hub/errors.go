@@ -6,15 +6,14 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// ErrShutdown is what Publish and Subscribe say once [Hub.Shutdown] was called. It is
-// a [core.ErrShutdown] too.
-var ErrShutdown error = shutdownError{}
+// errShutdown is what a hub says once it was shut down.
+var errShutdown error = shutdownError{}
 
 type shutdownError struct{}
 
 func (shutdownError) Error() string { return "hub: it has been shut down" }
 
-func (shutdownError) Is(err error) bool { return err == core.ErrShutdown }
+func (shutdownError) Unwrap() error { return core.ErrShutdown }
 
 // ErrNotHeld is what [Hub.TopicOf] says of an ID that no event has that is held.
 var ErrNotHeld = errors.New("hub: no event that is held has this ID")

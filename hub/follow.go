@@ -72,8 +72,9 @@ func (h *Hub) FollowStats() FollowStats {
 
 // Healthy returns why events from the hub's [Log] are late or do not come at
 // present: it has not answered yet, has failed, has been silent for 5 s, or cannot
-// be read by those who come back for older events. It returns nil if all is well,
-// and for a hub without a Log. A process should get traffic once this is nil.
+// be read by those who come back for older events. After a shutdown that is
+// [core.ErrShutdown]. It returns nil if all is well, and for a hub without a Log. A
+// process should get traffic once this is nil.
 func (h *Hub) Healthy() error {
 	h.lock()
 	defer h.mu.Unlock()
@@ -82,7 +83,7 @@ func (h *Hub) Healthy() error {
 	case f == nil:
 		return nil
 	case h.closed:
-		return ErrShutdown
+		return errShutdown
 	case f.err != nil:
 		return fmt.Errorf("hub: the log: %w", f.err)
 	case f.at == "":
@@ -294,7 +295,7 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 	closed := h.closed
 	h.mu.Unlock()
 	if closed {
-		return "", ErrShutdown
+		return "", errShutdown
 	}
 	entry := Entry{Topic: topic, Event: e, Key: p.key, Keyed: p.keyed}
 	if p.idempotency != "" {

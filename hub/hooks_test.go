@@ -169,8 +169,8 @@ func TestLeaveAlone(t *testing.T) {
 	if err := h.Shutdown(soon(t)); err != nil {
 		t.Error(err)
 	}
-	if err := read(t, h.Subscribe(soon(t), "a")).end(); !errors.Is(err, hub.ErrShutdown) || left != 2 {
-		t.Errorf("got %v and %d calls after a shutdown, want %v and 2", err, left, hub.ErrShutdown)
+	if err := read(t, h.Subscribe(soon(t), "a")).end(); !errors.Is(err, core.ErrShutdown) || left != 2 {
+		t.Errorf("got %v and %d calls after a shutdown, want %v and 2", err, left, core.ErrShutdown)
 	}
 }
 

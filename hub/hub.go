@@ -108,7 +108,7 @@ func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...Pu
 // publish appends an event and returns those who have waited for it.
 func (h *Hub) publish(name string, e core.Event, p publication, off []departure) (string, []departure, error) {
 	if h.closed {
-		return "", nil, ErrShutdown
+		return "", nil, errShutdown
 	}
 	if number, ok := h.once[attempt{name, p.idempotency}]; ok {
 		return h.id(number), nil, nil
@@ -306,7 +306,7 @@ func (h *Hub) Kick(topic string) int {
 }
 
 // Shutdown ends all subscriptions of this process as [Hub.Kick] does, refuses what comes later with
-// [ErrShutdown], and waits until the subscriptions' streams have ended. If ctx
+// [core.ErrShutdown], and waits until the subscriptions' streams have ended. If ctx
 // ends first it returns an error that wraps the context's, and the streams that
 // are left go on ending. A hook must not call it: it would wait for itself.
 func (h *Hub) Shutdown(ctx context.Context) error {

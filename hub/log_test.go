@@ -636,8 +636,8 @@ func TestShutdownBeforeTheBeginning(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		c.want(hub.ErrShutdown.Error() + " END")
-		unknown.want(hub.ErrShutdown.Error() + " END")
+		c.want("hub: it has been shut down END")
+		unknown.want("hub: it has been shut down END")
 	})
 }
 

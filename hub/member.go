@@ -3,14 +3,14 @@ package hub
 import "strings"
 
 // join makes the subscription a member of its sources. It returns
-// ErrShutdown if the hub was shut down meanwhile: the client gets nothing of what was
+// errShutdown if the hub was shut down meanwhile: the client gets nothing of what was
 // there for it.
 func (s *subscription) join(names []string) error {
 	h := s.hub
 	h.lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return ErrShutdown
+		return errShutdown
 	}
 	h.running++
 	s.links = make([]link, 0, len(names)) // which does not move
@@ -27,7 +27,7 @@ func (s *subscription) join(names []string) error {
 		s.begin()
 	}
 	if h.closed { // and may have missed some of the memberships
-		return ErrShutdown
+		return errShutdown
 	}
 	return nil
 }

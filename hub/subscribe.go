@@ -46,7 +46,7 @@ const (
 //
 // The stream has every event after that, or a gap event (see [Gap]) where the log
 // has dropped some. It ends when ctx does, and with [Hub.Kick] and
-// [Hub.Shutdown]. What Check would say is its only element, or [ErrShutdown] if it
+// [Hub.Shutdown]. What Check would say is its only element, or [core.ErrShutdown] if it
 // begins after a Shutdown. If Subscribe itself was called after that, the client is
 // also answered with 503, if the view returns the stream and ctx is that of its request.
 //
@@ -71,7 +71,7 @@ func (h *Hub) SubscribeFrom(ctx context.Context, from Position, topics ...string
 	topics = distinct(topics)
 	begin, closed := h.locate(core.LastEventID(ctx), from)
 	if closed && err == nil {
-		err = ErrShutdown
+		err = errShutdown
 		core.Refuse(ctx, err)
 	}
 	var stream core.Stream

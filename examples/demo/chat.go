@@ -160,7 +160,7 @@ func (d *demo) say(m message) error {
 		topics = []string{personTopic(m.From), personTopic(m.To)}
 	}
 	for _, topic := range slices.Compact(topics) {
-		if err := d.publish(topic, "", m); errors.Is(err, hub.ErrShutdown) {
+		if err := d.publish(topic, "", m); errors.Is(err, core.ErrShutdown) {
 			return errClose
 		} else if err != nil {
 			return err

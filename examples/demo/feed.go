@@ -56,7 +56,7 @@ func (d *demo) publish(topic, typ string, v any, opts ...hub.PublishOption) erro
 
 // announce is publish for what nobody waits for an answer to.
 func (d *demo) announce(topic, typ string, v any, opts ...hub.PublishOption) {
-	if err := d.publish(topic, typ, v, opts...); err != nil && !errors.Is(err, hub.ErrShutdown) {
+	if err := d.publish(topic, typ, v, opts...); err != nil && !errors.Is(err, core.ErrShutdown) {
 		d.log.Print(err)
 	}
 }

@@ -108,14 +108,14 @@ func checkShutdown(f *fixture) {
 	if err := here.end(); !errors.Is(err, io.EOF) {
 		f.Errorf("got the end %v, want a clean one", err)
 	}
-	if _, err := h.Publish(ctx, "a", core.Event{}); !errors.Is(err, hub.ErrShutdown) {
+	if _, err := h.Publish(ctx, "a", core.Event{}); !errors.Is(err, core.ErrShutdown) {
 		f.Errorf("publish: got %v, want ErrShutdown", err)
 	}
 	late := f.join(h, "a")
-	if err := late.end(); !errors.Is(err, hub.ErrShutdown) {
+	if err := late.end(); !errors.Is(err, core.ErrShutdown) {
 		f.Errorf("subscribe: got %v, want ErrShutdown", err)
 	}
-	if err := h.Healthy(); !errors.Is(err, hub.ErrShutdown) {
+	if err := h.Healthy(); !errors.Is(err, core.ErrShutdown) {
 		f.Errorf("healthy: got %v, want ErrShutdown", err)
 	}
 	f.publish(other, "a", "2")

@@ -83,7 +83,7 @@ func (w *world) shutDown(at *slot) {
 		}
 	}
 	at.old = append(at.old, h)
-	if _, err := h.Publish(context.Background(), "a", core.Event{}); !errors.Is(err, hub.ErrShutdown) {
+	if _, err := h.Publish(context.Background(), "a", core.Event{}); !errors.Is(err, core.ErrShutdown) {
 		w.t.Errorf("publish after the shutdown: %v", err)
 	}
 }
@@ -181,7 +181,7 @@ func (w *world) judgeEnd(v *visit, toCome string) error {
 		if !v.slot.end || !w.lossy {
 			return fmt.Errorf("it has ended with %w", failure)
 		}
-	case errors.Is(failure, hub.ErrShutdown):
+	case errors.Is(failure, core.ErrShutdown):
 		if !slices.Contains(v.slot.old, v.hub) {
 			return fmt.Errorf("it has ended with %w", failure)
 		}
