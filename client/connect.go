@@ -71,8 +71,7 @@ func (s *stream) exchange(ctx context.Context, req *http.Request, cancel context
 		return refuse(res, ErrStatus, "%s: %v", status(res), err)
 	}
 	if err := inspect(res); err != nil {
-		var refused *ResponseError
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*ResponseError](err); ok {
 			refused.Body = rest(res.Body, cancel)
 		}
 		return err

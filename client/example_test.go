@@ -147,8 +147,7 @@ func ExampleResponseError() {
 		return
 	}
 	for _, err := range client.Stream(req) {
-		var refused *client.ResponseError
-		if errors.As(err, &refused) {
+		if refused, ok := errors.AsType[*client.ResponseError](err); ok {
 			fmt.Printf("%d %s %q\n", refused.Status, refused.Header.Get("Content-Type"), refused.Body)
 		}
 	}

@@ -146,9 +146,8 @@ func TestDecodeJSON(t *testing.T) {
 }
 
 func TestDecodeJSONErrorUnwraps(t *testing.T) {
-	var syntax *json.SyntaxError
 	for _, err := range core.DecodeJSON[int](pairs(t, nil, core.Event{Data: "}"})) {
-		if !errors.As(err, &syntax) {
+		if _, ok := errors.AsType[*json.SyntaxError](err); !ok {
 			t.Errorf("got %v, want a *json.SyntaxError inside", err)
 		}
 	}

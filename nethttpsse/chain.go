@@ -57,7 +57,7 @@ func wrapped(w http.ResponseWriter) []http.ResponseWriter {
 }
 
 func writersIn(v reflect.Value, all []http.ResponseWriter) []http.ResponseWriter {
-	for i := range v.NumField() {
+	for i := range v.NumField() { //nolint:modernize // the iterator makes a StructField of each, for nobody
 		f := readable(v.Field(i))
 		if f.Kind() == reflect.Struct {
 			all = writersIn(f, all)

@@ -192,8 +192,7 @@ func (p *probe) disconnected(err error) {
 	if errors.Is(err, client.ErrEnded) {
 		return // which is no error, but the reason to reconnect
 	}
-	var refused *client.ResponseError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*client.ResponseError](err); ok {
 		err = refused.Err // without the body, which may differ each time
 	}
 	message := explain(err)

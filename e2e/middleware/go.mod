@@ -1,6 +1,6 @@
 module github.com/yieldsse/yieldsse/e2e/middleware
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/CAFxX/httpcompression v0.0.8

@@ -104,8 +104,7 @@ func newEcho(d *demo) server {
 
 // echoError is for echo's error handler to answer.
 func echoError(err error) error {
-	var p *problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem](err); ok {
 		return echo.NewHTTPError(p.status, p.text)
 	}
 	return err

@@ -115,8 +115,7 @@ func newFiber(d *demo) server {
 
 // fiberError is for fiber's error handler to answer.
 func fiberError(err error) error {
-	var p *problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem](err); ok {
 		return fiber.NewError(p.status, p.text)
 	}
 	return err
@@ -125,8 +124,7 @@ func fiberError(err error) error {
 // fiberErrors answers as fiber does, and logs what is more than an answer: what a
 // stream has failed with, say.
 func (d *demo) fiberErrors(c *fiber.Ctx, err error) error {
-	var answer *fiber.Error
-	if !errors.As(err, &answer) {
+	if _, ok := errors.AsType[*fiber.Error](err); !ok {
 		d.log.Printf("fiber: %q: %v", c.Method()+" "+c.Path(), err)
 	}
 	return fiber.DefaultErrorHandler(c, err)

@@ -112,8 +112,7 @@ func newGin(d *demo) server {
 
 func ginError(c *gin.Context, err error) {
 	status := http.StatusInternalServerError
-	var p *problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem](err); ok {
 		status = p.status
 	}
 	c.AbortWithStatusJSON(status, gin.H{"error": err.Error()})

@@ -109,8 +109,7 @@ func newNetHTTP(d *demo) server {
 
 func httpError(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	var p *problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem](err); ok {
 		status = p.status
 	}
 	http.Error(w, err.Error(), status)

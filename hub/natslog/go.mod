@@ -1,6 +1,6 @@
 module github.com/yieldsse/yieldsse/hub/natslog
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/nats-io/nats-server/v2 v2.14.3

@@ -1,6 +1,6 @@
 module github.com/yieldsse/yieldsse/hub/redislog
 
-go 1.25.0
+go 1.26.0
 
 require (
 	github.com/redis/go-redis/v9 v9.22.0

@@ -210,8 +210,7 @@ func explain(ctx context.Context, client redis.UniversalClient, err error) error
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
 		return err
 	}
-	var reason redis.Error
-	if errors.As(client.Ping(ctx).Err(), &reason) {
+	if reason, ok := errors.AsType[redis.Error](client.Ping(ctx).Err()); ok {
 		return fmt.Errorf("%w: %w", reason, err)
 	}
 	return err
