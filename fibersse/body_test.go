@@ -104,7 +104,7 @@ func TestBody(t *testing.T) {
 							in := bufio.NewReader(conn)
 							until(t, in, "\r\n") // the end of the headers
 							if stays := transport.name != "plain" || !detach || read == "close"; !stays && runtime.GOOS == "linux" {
-								receive(t, returned, "the handler's return")
+								hosttest.Receive(t, returned, "the handler's return")
 							} else {
 								select {
 								case <-returned:

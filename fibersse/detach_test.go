@@ -2,7 +2,6 @@ package fibersse_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,17 +33,6 @@ import (
 
 const patience = time.Minute
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		<-time.After(patience / 1000)
-	}
-	t.Fatalf("%s: not within %v", what, patience)
-}
-
 // logs writes what goes to fiber's log, of which there is one, to all of them.
 type logs struct {
 	mu      sync.Mutex
@@ -68,17 +56,6 @@ func logTo(t *testing.T, w io.Writer) {
 	t.Helper()
 	log.SetOutput(w)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
-}
-
-func receive[T any](t *testing.T, ch <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s did not come within %v", what, patience)
-		panic("unreachable")
-	}
 }
 
 func TestConformanceDetached(t *testing.T) {
@@ -174,7 +151,7 @@ func TestDetach(t *testing.T) {
 			}
 			readUntil(t, conn, "\r\n\r\n")
 			if !test.stays {
-				receive(t, returned, "the handler's return")
+				hosttest.Receive(t, returned, "the handler's return")
 			}
 			for _, data := range []string{"one", "two"} {
 				goAhead <- data
@@ -192,7 +169,7 @@ func TestDetach(t *testing.T) {
 func leave(t *testing.T, conn net.Conn, ends <-chan error) {
 	t.Helper()
 	_ = conn.Close()
-	if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
+	if err := hosttest.Receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
 		t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
 	}
 }
@@ -225,7 +202,7 @@ func TestDetachPipelined(t *testing.T) {
 			if body := answer(t, in); body != ": open\n\nevent: x\ndata: one\n\n" {
 				t.Errorf("got stream %q", body)
 			}
-			if err := receive(t, ends, "the stream's end"); err != nil {
+			if err := hosttest.Receive(t, ends, "the stream's end"); err != nil {
 				t.Errorf("got cause %v, want none", err)
 			}
 		})
@@ -266,15 +243,15 @@ func TestDetachPipelinedAndGone(t *testing.T) {
 	addr := serve(t, app)
 	before := hosttest.Files(t)
 	conn, _ := say(t, addr, "GET /plain HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n")
-	ctx := receive(t, asked, "the request")
+	ctx := hosttest.Receive(t, asked, "the request")
 	_ = conn.(*net.TCPConn).SetLinger(0)
 	_ = conn.Close()
 	close(gone)
-	eventually(t, "the session has ended", func() bool { return group.Len() == 0 })
+	hosttest.Eventually(t, "the session has ended", func() bool { return group.Len() == 0 })
 	if got := context.Cause(ctx); !errors.Is(got, core.ErrClientGone) {
 		t.Errorf("got cause %v, want %v", got, core.ErrClientGone)
 	}
-	eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
+	hosttest.Eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
 }
 
 // A session that fasthttp has not begun yet, for it cannot send what it held back, keeps
@@ -310,7 +287,7 @@ func testPipelinedAndStuck(t *testing.T, leaves bool) {
 		return stream(c)
 	})
 	conn, _ := say(t, serve(t, app), "GET /plain HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\n\r\n")
-	receive(t, returned, "the handler's return")
+	hosttest.Receive(t, returned, "the handler's return")
 	if got := group.Len(); got != 1 {
 		t.Errorf("got %d sessions, want 1", got)
 	}
@@ -318,7 +295,7 @@ func testPipelinedAndStuck(t *testing.T, leaves bool) {
 		_, _ = io.WriteString(conn, strings.Repeat("talk", 64<<10))
 		_ = conn.(*net.TCPConn).SetLinger(0)
 		_ = conn.Close()
-		eventually(t, "the session has ended", func() bool { return group.Len() == 0 })
+		hosttest.Eventually(t, "the session has ended", func() bool { return group.Len() == 0 })
 		return
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience/2)
@@ -412,8 +389,8 @@ func TestDetachChurn(t *testing.T) {
 		readUntil(t, conn, ": open\n\n")
 		_ = conn.Close()
 	}
-	eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
-	eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
+	hosttest.Eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
+	hosttest.Eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
 }
 
 // readUntil reads until text comes.
@@ -462,50 +439,33 @@ func TestDetachedShutdown(t *testing.T) {
 	url := "http://" + ln.Addr().String()
 	streams := []*ssetest.Stream{ssetest.Open(t, url), ssetest.Open(t, url), ssetest.Open(t, url)}
 	for range streams {
-		receive(t, returned, "the handler's return")
+		hosttest.Receive(t, returned, "the handler's return")
 	}
 	streams[0].Close()
-	if err := receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
+	if err := hosttest.Receive(t, ends, "the end of the stream after its client had left"); !errors.Is(err, core.ErrClientGone) {
 		t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
 	}
 	if err := app.ShutdownWithTimeout(patience); err != nil {
 		t.Error(err)
 	}
 	for _, st := range streams[1:] {
-		if err := receive(t, ends, "the end of the stream after the shutdown"); !errors.Is(err, core.ErrShutdown) {
+		if err := hosttest.Receive(t, ends, "the end of the stream after the shutdown"); !errors.Is(err, core.ErrShutdown) {
 			t.Errorf("got cause %v, want %v", err, core.ErrShutdown)
 		}
 		if _, err := st.Rest(); err != nil {
 			t.Errorf("got the end %v, want a clean one", err)
 		}
 	}
-	if err := receive(t, served, "the server's end"); err != nil {
+	if err := hosttest.Receive(t, served, "the server's end"); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
-}
-
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	hosttest.Eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
 }
 
 func explode() { panic("boom") }
 
 func TestDetachedFailure(t *testing.T) {
-	book := new(logbook)
+	book := new(hosttest.Logbook)
 	logTo(t, book)
 	for _, test := range []struct {
 		name   string
@@ -528,7 +488,7 @@ func TestDetachedFailure(t *testing.T) {
 				t.Errorf("got %+v and the end %v, want one event and a broken end", got, err)
 			}
 			for _, text := range test.want {
-				eventually(t, "the log says "+text, func() bool { return strings.Contains(book.String(), text) })
+				hosttest.Eventually(t, "the log says "+text, func() bool { return strings.Contains(book.String(), text) })
 			}
 		})
 	}
@@ -540,7 +500,7 @@ func TestDetachedFailureOfItsOwnRequest(t *testing.T) {
 		t.Skip("fibersse detaches sessions on Linux only")
 	}
 	ssetest.NoLeaks(t, longLived...)
-	book := new(logbook)
+	book := new(hosttest.Logbook)
 	logTo(t, book)
 	goAhead := make(chan struct{})
 	returned := make(chan struct{}, 1)
@@ -557,7 +517,7 @@ func TestDetachedFailureOfItsOwnRequest(t *testing.T) {
 	app.All("/+", func(*fiber.Ctx) error { return nil })
 	addr := serve(t, app)
 	st := ssetest.Open(t, "http://"+addr+"/mine")
-	receive(t, returned, "the handler's return")
+	hosttest.Receive(t, returned, "the handler's return")
 	for range 20 {
 		conn, in := say(t, addr, "PUT /else HTTP/1.1\r\nHost: test\r\n\r\n")
 		until(t, in, "HTTP/1.1 200")
@@ -566,7 +526,7 @@ func TestDetachedFailureOfItsOwnRequest(t *testing.T) {
 	close(goAhead)
 	_, _ = st.Rest()
 	const want = `fibersse: stream of "GET /mine": no more`
-	eventually(t, "the log says something", func() bool { return strings.Contains(book.String(), "no more") })
+	hosttest.Eventually(t, "the log says something", func() bool { return strings.Contains(book.String(), "no more") })
 	if !strings.Contains(book.String(), want) {
 		t.Errorf("the log says %q, want %q", book.String(), want)
 	}
@@ -594,8 +554,8 @@ func TestDetachedHasNoGoroutine(t *testing.T) {
 		readUntil(t, conn, ": open\n\n")
 		conns = append(conns, conn)
 	}
-	eventually(t, "all are there", func() bool { return h.Len("a") == size })
-	eventually(t, "the handlers have returned", func() bool { return runtime.NumGoroutine() < before+few })
+	hosttest.Eventually(t, "all are there", func() bool { return h.Len("a") == size })
+	hosttest.Eventually(t, "the handlers have returned", func() bool { return runtime.NumGoroutine() < before+few })
 	if _, err := h.Publish(t.Context(), "a", core.Event{Data: "news"}); err != nil {
 		t.Fatal(err)
 	}
@@ -603,5 +563,5 @@ func TestDetachedHasNoGoroutine(t *testing.T) {
 		readUntil(t, conn, "data: news\n\n")
 		_ = conn.Close()
 	}
-	eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
+	hosttest.Eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
 }

@@ -163,7 +163,7 @@ func TestGoexit(t *testing.T) {
 						continue
 					}
 					const want = "runtime.Goexit"
-					if err := receive(t, errs, "the error"); !strings.Contains(err.Error(), want) {
+					if err := hosttest.Receive(t, errs, "the error"); !strings.Contains(err.Error(), want) {
 						t.Errorf("got error %v, want one about %s", err, want)
 					}
 				}
@@ -178,7 +178,7 @@ func TestGoexit(t *testing.T) {
 
 // The recover middleware gets a panic as it was, and fiber's log where it was.
 func TestPanicIsTheSame(t *testing.T) {
-	book := new(logbook)
+	book := new(hosttest.Logbook)
 	logTo(t, book)
 	value := new(int)
 	values := make(chan any, 1)
@@ -190,7 +190,7 @@ func TestPanicIsTheSame(t *testing.T) {
 	if got := hosttest.Get(t, "http://"+serve(t, app)+"/x"); !got.Broken {
 		t.Errorf("got %+v, want a broken response", got)
 	}
-	if got := receive(t, values, "the panic"); got != any(value) {
+	if got := hosttest.Receive(t, values, "the panic"); got != any(value) {
 		t.Errorf("got %v, want the generator's own value", got)
 	}
 	for _, want := range []string{`fibersse: stream of "GET /x": core: the generator panicked: `, "fibersse_test.explodeWith"} {
@@ -288,7 +288,7 @@ func TestWholeToAClientThatTalks(t *testing.T) {
 							t.Errorf("got %q, %v, want a clean end", rest, err)
 						}
 						_ = conn.Close()
-						receive(t, said, "the end of the client's talk")
+						hosttest.Receive(t, said, "the end of the client's talk")
 					})
 				}
 			}
@@ -330,7 +330,7 @@ func TestHalfClose(t *testing.T) {
 				if strings.HasSuffix(string(rest), "0\r\n\r\n") || version == "1.0" && err == nil {
 					t.Errorf("got %q, %v, want a broken end", rest, err)
 				}
-				if got := receive(t, ends, "the end"); !errors.Is(got, core.ErrClientGone) {
+				if got := hosttest.Receive(t, ends, "the end"); !errors.Is(got, core.ErrClientGone) {
 					t.Errorf("got cause %v, want %v", got, core.ErrClientGone)
 				}
 			})
@@ -380,7 +380,7 @@ func TestDetachedShutdownAtTheBeginning(t *testing.T) {
 		now.Store(try)
 		conn, in := say(t, addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		_ = conn.SetDeadline(time.Now().Add(patience))
-		receive(t, returned, "the handler's return")
+		hosttest.Receive(t, returned, "the handler's return")
 		if err := try.group.Shutdown(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -468,7 +468,7 @@ func TestNoConnection(t *testing.T) {
 
 // What a client has made up is one line in the log.
 func TestLogIsQuoted(t *testing.T) {
-	book := new(logbook)
+	book := new(hosttest.Logbook)
 	logTo(t, book)
 	app := newApp(fiber.Config{UnescapePath: true})
 	app.Use(recover.New())
@@ -479,7 +479,7 @@ func TestLogIsQuoted(t *testing.T) {
 	for _, path := range []string{"/stays/", "/detached/"} {
 		_ = hosttest.Get(t, "http://"+addr+path+"a%0a2026/01/01%20root%20logged%20in")
 		want := fmt.Sprintf(`stream of "GET %sa\n2026/01/01 root logged in": `, path)
-		eventually(t, "the log says "+want, func() bool { return strings.Contains(book.String(), want) })
+		hosttest.Eventually(t, "the log says "+want, func() bool { return strings.Contains(book.String(), want) })
 	}
 	if got := book.String(); strings.Contains(got, "\n2026/01/01 root") {
 		t.Errorf("got the log %q, want no line of the client's", got)

@@ -14,6 +14,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 var benchEvent = core.Event{Data: strings.Repeat("x", 200)}
@@ -63,7 +64,7 @@ func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn fun
 		stream := h.Subscribe(s.Context(), name(i))
 		running.Go(func() { _ = s.Serve(conn(i), stream) })
 	}
-	eventually(b, "all are subscribed", func() bool {
+	hosttest.Eventually(b, "all are subscribed", func() bool {
 		for i := n - 1; i >= 0; i-- {
 			if h.Len(name(i)) == 0 {
 				return false
@@ -185,7 +186,7 @@ func BenchmarkFanOut(b *testing.B) {
 	for range clients {
 		<-sent
 	}
-	eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
+	hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
 	b.ReportAllocs()
 	for b.Loop() {
 		mustPublish(b, h, "topic")

@@ -15,6 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
@@ -34,7 +35,7 @@ func crowd(t *testing.T, h *hub.Hub, url, topic string, size int) []net.Conn {
 	for i := range conns {
 		conns[i] = open(t, url+"detach&topic="+topic)
 	}
-	eventually(t, "all are subscribed", func() bool { return h.Len(topic) == size })
+	hosttest.Eventually(t, "all are subscribed", func() bool { return h.Len(topic) == size })
 	return conns
 }
 
@@ -55,17 +56,17 @@ func hasNoGoroutine(t *testing.T, serve func(testing.TB, *hub.Hub, ...core.Optio
 	url := serve(t, h)
 	before := runtime.NumGoroutine()
 	conns := crowd(t, h, url, "a", size)
-	eventually(t, "the handlers have returned", func() bool { return runtime.NumGoroutine() < before+few })
+	hosttest.Eventually(t, "the handlers have returned", func() bool { return runtime.NumGoroutine() < before+few })
 	publish(t, h, "a", "news")
 	for _, conn := range conns {
 		readUntil(t, conn, "data: news\n\n")
 	}
-	eventually(t, "the writers have nothing to do", func() bool { return runtime.NumGoroutine() < before+few })
+	hosttest.Eventually(t, "the writers have nothing to do", func() bool { return runtime.NumGoroutine() < before+few })
 	begin := time.Now()
 	for _, conn := range conns {
 		_ = conn.Close()
 	}
-	eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
+	hosttest.Eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
 	if d := time.Since(begin); d > 2*time.Second {
 		t.Errorf("it took %v until all had left, want at most 2 s", d)
 	}
@@ -156,13 +157,13 @@ func TestDetachedHooks(t *testing.T) {
 	for range 2 * runtime.GOMAXPROCS(0) {
 		slow = append(slow, ssetest.Open(t, url+"topic=slow"))
 	}
-	eventually(t, "they are subscribed", func() bool { return h.Len("slow") == len(slow) })
+	hosttest.Eventually(t, "they are subscribed", func() bool { return h.Len("slow") == len(slow) })
 	other := ssetest.Open(t, url+"topic=a")
-	eventually(t, "the other is subscribed", func() bool { return h.Len("a") == 1 })
+	hosttest.Eventually(t, "the other is subscribed", func() bool { return h.Len("a") == 1 })
 	for _, s := range slow {
 		s.Close()
 	}
-	eventually(t, "they have left", func() bool { return h.Len("slow") == 0 })
+	hosttest.Eventually(t, "they have left", func() bool { return h.Len("slow") == 0 })
 	if _, err := ssetest.Open(t, url+"topic=a&topic=explode").Rest(); err == nil {
 		t.Error("got a clean end after a panic of the join hook")
 	}
@@ -181,7 +182,7 @@ func TestDetachedHooks(t *testing.T) {
 			t.Fatal("not all have left")
 		}
 	}
-	eventually(t, "the one whose hook has panicked is gone", func() bool { return h.Len("explode") == 0 })
+	hosttest.Eventually(t, "the one whose hook has panicked is gone", func() bool { return h.Len("explode") == 0 })
 	if err := h.Shutdown(soon(t)); err != nil {
 		t.Error(err)
 	}
@@ -196,12 +197,12 @@ func TestDetachedSubscriptionWithItsOwnContext(t *testing.T) {
 		return h.Subscribe(ctx, "a")
 	}, core.WithDetach()))
 	ended, left := ssetest.Open(t, url), ssetest.Open(t, url)
-	eventually(t, "both are subscribed", func() bool { return h.Len("a") == 2 })
+	hosttest.Eventually(t, "both are subscribed", func() bool { return h.Len("a") == 2 })
 	left.Close()
-	eventually(t, "one has left", func() bool { return h.Len("a") == 1 })
+	hosttest.Eventually(t, "one has left", func() bool { return h.Len("a") == 1 })
 	cancel()
 	ended.All()
-	eventually(t, "the other has ended", func() bool { return h.Len("a") == 0 })
+	hosttest.Eventually(t, "the other has ended", func() bool { return h.Len("a") == 0 })
 }
 
 // A subscriber that was overtaken and is to be ended sees a broken response, and
@@ -213,7 +214,7 @@ func TestDetachedLagged(t *testing.T) {
 		Closed: func(_ context.Context, end core.Summary) { ends <- end },
 	}))
 	conn := open(t, url+"detach&topic=a")
-	eventually(t, "it is subscribed", func() bool { return h.Len("a") == 1 })
+	hosttest.Eventually(t, "it is subscribed", func() bool { return h.Len("a") == 1 })
 	large := strings.Repeat("x", 64<<10)
 	for range 500 { // more than the kernel holds
 		publish(t, h, "a", large)
@@ -251,9 +252,9 @@ func TestDetachedOverLog(t *testing.T) {
 	for i := range events {
 		newest = publish(t, h, "a", strings.Repeat("x", i%7))
 	}
-	eventually(t, "the hub has followed", func() bool { return h.LastID() == newest })
+	hosttest.Eventually(t, "the hub has followed", func() bool { return h.LastID() == newest })
 	live := ssetest.Open(t, url)
-	eventually(t, "it is subscribed", func() bool { return h.Len("a") == 1 })
+	hosttest.Eventually(t, "it is subscribed", func() bool { return h.Len("a") == 1 })
 	late := ssetest.Request{URL: url, Header: http.Header{"Last-Event-Id": {first}}}.Open(t)
 	var last string
 	for i, e := range late.Collect(events) {
@@ -264,7 +265,7 @@ func TestDetachedOverLog(t *testing.T) {
 	}
 	log.Fail(errors.New("away"))
 	stuck := ssetest.Request{URL: url, Header: http.Header{"Last-Event-Id": {first}}}.Open(t) // waits for the log
-	eventually(t, "it is subscribed", func() bool { return h.Len("a") == 3 })
+	hosttest.Eventually(t, "it is subscribed", func() bool { return h.Len("a") == 3 })
 	log.Fail(nil)
 	publish(t, h, "a", "news")
 	var reading sync.WaitGroup

@@ -11,6 +11,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -78,7 +79,7 @@ func TestKickWhileWaiting(t *testing.T) {
 	for _, query := range ways {
 		streams = append(streams, ssetest.Open(t, url+"topic=a"+query))
 	}
-	eventually(t, "all are subscribed", func() bool { return h.Len("a") == len(ways) })
+	hosttest.Eventually(t, "all are subscribed", func() bool { return h.Len("a") == len(ways) })
 	if got := h.Kick("a"); got != len(ways) {
 		t.Errorf("got %d, want %d", got, len(ways))
 	}
@@ -169,7 +170,7 @@ func TestShutdownTwiceAtOnce(t *testing.T) {
 	ssetest.NoLeaks(t)
 	h := hub.New()
 	s := ssetest.Open(t, serve(t, h)+"topic=a")
-	eventually(t, "it is subscribed", func() bool { return h.Len("a") == 1 })
+	hosttest.Eventually(t, "it is subscribed", func() bool { return h.Len("a") == 1 })
 	var running sync.WaitGroup
 	for range 4 {
 		running.Go(func() {
@@ -262,14 +263,14 @@ func TestThousandLeave(t *testing.T) {
 					}
 				})
 			}
-			eventually(t, "all are subscribed", func() bool { return h.Len("all") == 2*many })
+			hosttest.Eventually(t, "all are subscribed", func() bool { return h.Len("all") == 2*many })
 			publish(t, h, "all", "news")
 			publish(t, h, "t1", "news")
 			tt.end(t, h, cancel, conns)
 			running.Wait()
-			eventually(t, "all have left", func() bool { return h.Len("all") == 0 })
+			hosttest.Eventually(t, "all have left", func() bool { return h.Len("all") == 0 })
 			for _, name := range []string{"t1", "*", "p.*"} {
-				eventually(t, "all have left "+name, func() bool { return h.Len(name) == 0 })
+				hosttest.Eventually(t, "all have left "+name, func() bool { return h.Len(name) == 0 })
 			}
 			if err := h.Shutdown(soon(t)); err != nil {
 				t.Error(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
@@ -29,7 +30,7 @@ var allSorts = []core.Event{
 	{Type: "all", Data: "d", Comment: " c", Retry: time.Second},
 	{Data: "\u00e9\u2028 \ufeff and \xff"},
 	{Data: strings.Repeat("long ", 2_000)},
-	{Data: strings.Repeat("longer than a block ", 10_000)},
+	{Data: strings.Repeat("longer than a slab ", 10_000)},
 	{Data: "\x00\t"},
 }
 
@@ -44,7 +45,7 @@ func TestForwardedAndDecodedAreTheSame(t *testing.T) {
 	late := ssetest.Open(t, url+"topic=a&from=rubbish")
 	lateDecoded := ssetest.Open(t, url+"topic=a&from=rubbish&decode")
 	lateDetached := ssetest.Open(t, url+"topic=a&from=rubbish&detach")
-	eventually(t, "all are subscribed", func() bool { return h.Len("a") == 6 })
+	hosttest.Eventually(t, "all are subscribed", func() bool { return h.Len("a") == 6 })
 	want := ""
 	for range 5 {
 		for _, e := range allSorts {
@@ -156,7 +157,7 @@ func TestParkedSubscriptions(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all are subscribed", func() bool { return len(h.Topics()) == topics })
+	hosttest.Eventually(t, "all are subscribed", func() bool { return len(h.Topics()) == topics })
 	if n := runtime.NumGoroutine() - before; n > topics+2 {
 		t.Errorf("got %d goroutines more for %d subscriptions", n, topics)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // A trick is a Log in memory that does some things otherwise. What is nil is as it
@@ -278,7 +279,7 @@ func TestLostEndWhilePaging(t *testing.T) {
 	h := overReal(t, slow, hub.WithMaxEvents(50))
 	begin := h.LastID()
 	publishAll(t, writer, "a", numbered(1, n))
-	eventually(t, "all is there", func() bool { return number(t, h.LastID()) == n })
+	hosttest.Eventually(t, "all is there", func() bool { return number(t, h.LastID()) == n })
 	c := read(t, h.SubscribeFrom(soon(t), hub.After(begin), "a"))
 	c.want(numbered(1, 100))
 	g.close()
@@ -288,7 +289,7 @@ func TestLostEndWhilePaging(t *testing.T) {
 	c.want("GAP:restarted " + numbered(1, 100))
 	g.open()
 	gaps := func() int64 { return h.FollowStats().Gaps }
-	eventually(t, "the follower has heard", func() bool { return gaps() == 1 && number(t, h.LastID()) == n })
+	hosttest.Eventually(t, "the follower has heard", func() bool { return gaps() == 1 && number(t, h.LastID()) == n })
 	publish(t, writer, "a", "last")
 	c.want(numbered(101, n) + " last")
 }
@@ -302,7 +303,7 @@ func overReal(t *testing.T, l hub.Log, opts ...hub.Option) *hub.Hub {
 			t.Error(err)
 		}
 	})
-	eventually(t, "the hub is ready", func() bool { return h.Healthy() == nil })
+	hosttest.Eventually(t, "the hub is ready", func() bool { return h.Healthy() == nil })
 	return h
 }
 

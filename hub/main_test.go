@@ -229,18 +229,5 @@ func view(h *hub.Hub, opts ...core.Option) http.Handler {
 	})
 }
 
-// eventually waits until done says so.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	for pause := time.Millisecond; !done(); pause = min(2*pause, 50*time.Millisecond) {
-		select {
-		case <-time.After(pause):
-		case <-deadline:
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
-}
-
 // sorted returns a sorted copy.
 func sorted(words []string) []string { return slices.Sorted(slices.Values(words)) }

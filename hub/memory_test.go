@@ -11,6 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // heap is how many bytes are in use.
@@ -112,7 +113,7 @@ func TestMemoryOfWaitingReaders(t *testing.T) {
 	}
 	defer running.Wait()
 	defer cancel()
-	eventually(t, "all are subscribed", func() bool { return len(h.Topics()) == readers })
+	hosttest.Eventually(t, "all are subscribed", func() bool { return len(h.Topics()) == readers })
 	for i := range readers {
 		publish(t, h, fmt.Sprint("topic", i), "1")
 		<-got

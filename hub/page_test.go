@@ -14,6 +14,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // Clients that read old events from the log, and are stuck there, cost no more than
@@ -26,7 +27,7 @@ func TestStuckInAPage(t *testing.T) {
 	for n := range events {
 		publish(t, h, "a", fmt.Sprint(n, " ", text))
 	}
-	eventually(t, "the memory is full", func() bool { return h.FollowStats().Events == events })
+	hosttest.Eventually(t, "the memory is full", func() bool { return h.FollowStats().Events == events })
 	url := serve(t, h, core.WithWriteTimeout(0))
 	before := heap()
 	var all []*reader
@@ -47,7 +48,7 @@ func TestStuckInAPage(t *testing.T) {
 		t.Cleanup(stop)
 		all = append(all, &reader{t, next, stop})
 	}
-	eventually(t, "they are stuck, with less than 2 MiB each", func() bool { return heap()-before < clients*2*mib })
+	hosttest.Eventually(t, "they are stuck, with less than 2 MiB each", func() bool { return heap()-before < clients*2*mib })
 	for _, r := range all {
 		for n := range events {
 			if got, want := r.event().Data, fmt.Sprint(n, " ", text); got != want {

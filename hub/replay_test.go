@@ -11,6 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -165,12 +166,12 @@ func TestMaxReplayEachWay(t *testing.T) {
 			for range 700 {
 				newest = publish(t, h, "a", "old")
 			}
-			eventually(t, "the hub has followed", func() bool { return h.LastID() == newest })
+			hosttest.Eventually(t, "the hub has followed", func() bool { return h.LastID() == newest })
 			if name == "pages" {
 				h = opened(t, opts...)
 			}
 			published := time.Now()
-			eventually(t, "all is too old", func() bool { return time.Since(published) > 2*age })
+			hosttest.Eventually(t, "all is too old", func() bool { return time.Since(published) > 2*age })
 			streams := map[string]*ssetest.Stream{}
 			for way, query := range ways {
 				s := ssetest.Request{URL: serve(t, h) + "topic=a&topic=b.*" + query, Header: http.Header{"Last-Event-Id": {begin}}}.Open(t)
@@ -198,7 +199,7 @@ func opened(t *testing.T, opts ...hub.Option) *hub.Hub {
 			t.Error(err)
 		}
 	})
-	eventually(t, "the hub has heard of its log", func() bool { return h.LastID() != "" })
+	hosttest.Eventually(t, "the hub has heard of its log", func() bool { return h.LastID() != "" })
 	return h
 }
 
@@ -220,7 +221,7 @@ func TestGapEventFails(t *testing.T) {
 				for range 20 {
 					newest = publish(t, h, "a", "behind the gap")
 				}
-				eventually(t, "the hub has followed", func() bool { return h.LastID() == newest })
+				hosttest.Eventually(t, "the hub has followed", func() bool { return h.LastID() == newest })
 				log.Trim(15)
 				if name == "pages" {
 					h = opened(t, opts...)
@@ -244,7 +245,7 @@ func TestGapEventFails(t *testing.T) {
 						t.Fatalf("%s: the session has not ended", way)
 					}
 				}
-				eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
+				hosttest.Eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
 			})
 		}
 	}

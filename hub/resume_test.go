@@ -8,6 +8,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -94,7 +95,7 @@ func TestResume(t *testing.T) {
 				if got := summary(s.Next()); got != "6" {
 					t.Errorf("got %q, want the live event, 6", got)
 				}
-				eventually(t, "it is subscribed", func() bool { return h.Len("a") > 0 })
+				hosttest.Eventually(t, "it is subscribed", func() bool { return h.Len("a") > 0 })
 				s.Resume() // with the newest ID there is nothing old
 				publish(t, h, "a", "7")
 				if got := s.Next().Data; got != "7" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -56,7 +57,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 	for i := range streams {
 		streams[i] = ssetest.Open(t, url+"topic=news"+strings.Repeat("&decode", i%2))
 	}
-	eventually(t, "all are subscribed", func() bool { return h.Len("news") == stuck+others })
+	hosttest.Eventually(t, "all are subscribed", func() bool { return h.Len("news") == stuck+others })
 	before := heap()
 
 	text := strings.Repeat("x", 4<<10)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -273,7 +274,7 @@ func (f *follower) judge(t *testing.T, from string, low, high int) {
 	if len(f.seen) == 0 {
 		return
 	}
-	eventually(t, "what it was sent has been noted", func() bool { return f.noted(f.seen[len(f.seen)-1].latest) })
+	hosttest.Eventually(t, "what it was sent has been noted", func() bool { return f.noted(f.seen[len(f.seen)-1].latest) })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fail := func(i int, format string, args ...any) {

@@ -156,9 +156,9 @@ func (wrap wrapping) around(h http.Handler) http.Handler {
 }
 
 // askEach asks a server with each protocol.
-func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.Answer, log *logbook)) {
+func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook)) {
 	t.Helper()
-	logged := new(logbook)
+	logged := new(hosttest.Logbook)
 	url := hosttest.Serve(t, h, func(srv *http.Server) {
 		srv.ErrorLog = log.New(logged, "", 0)
 		srv.Protocols = new(http.Protocols)
@@ -251,7 +251,7 @@ func TestHeldBack(t *testing.T) {
 	} {
 		for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
 			t.Run(fmt.Sprint(tt.name, ", detached: ", opts != nil), func(t *testing.T) {
-				askEach(t, tt.wrap.around(nethttpsse.Handler(view, opts...)), func(t *testing.T, got hosttest.Answer, log *logbook) {
+				askEach(t, tt.wrap.around(nethttpsse.Handler(view, opts...)), func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook) {
 					if tt.refused {
 						if got.Status != http.StatusInternalServerError || !strings.Contains(got.Body, tt.names) ||
 							strings.Contains(got.Body, "data:") || got.Broken {
@@ -270,7 +270,7 @@ func TestHeldBack(t *testing.T) {
 					if !got.Broken {
 						t.Errorf("got %d %q and a clean end, want a broken one", got.Status, got.Body)
 					}
-					eventually(t, "the log says "+tt.names, func() bool { return strings.Contains(log.String(), tt.names) })
+					hosttest.Eventually(t, "the log says "+tt.names, func() bool { return strings.Contains(log.String(), tt.names) })
 				})
 			})
 		}
@@ -300,7 +300,7 @@ func TestCompressedAgain(t *testing.T) {
 					}
 				}
 			}, core.WithFlushWindow(0))
-			askEach(t, wrapping(compressor).around(handler), func(t *testing.T, got hosttest.Answer, log *logbook) {
+			askEach(t, wrapping(compressor).around(handler), func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook) {
 				zip, err := gzip.NewReader(strings.NewReader(got.Body))
 				if err != nil {
 					t.Fatalf("%v, and the log says %s", err, log)
@@ -335,7 +335,7 @@ func TestHeldBackIsObserved(t *testing.T) {
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(&keeper{ResponseWriter: w}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	const want = "a *nethttpsse_test.keeper holds the stream back"
-	if end := receive(t, ends, "the end"); end.Cause == nil || !strings.Contains(end.Cause.Error(), want) || end.Events != 0 {
+	if end := hosttest.Receive(t, ends, "the end"); end.Cause == nil || !strings.Contains(end.Cause.Error(), want) || end.Events != 0 {
 		t.Errorf("got cause %v and %d events, want %q and none", end.Cause, end.Events, want)
 	}
 	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), want) {
@@ -383,7 +383,7 @@ func TestUnderWriters(t *testing.T) {
 				_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 				wrap.around(handler).ServeHTTP(w, r)
 			})
-			askEach(t, timeout, func(t *testing.T, got hosttest.Answer, _ *logbook) {
+			askEach(t, timeout, func(t *testing.T, got hosttest.Answer, _ *hosttest.Logbook) {
 				if n := strings.Count(got.Body, "data: again\n\n"); n != 15 || !got.Broken {
 					t.Errorf("got %d events, broken %t, want 15, broken", n, got.Broken)
 				}

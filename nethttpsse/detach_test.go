@@ -2,7 +2,6 @@ package nethttpsse_test
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/tls"
@@ -35,25 +34,8 @@ type site struct {
 	addr     string
 	returned chan string // the paths of requests
 	server   *http.Server
-	log      *logbook
+	log      *hosttest.Logbook
 	tls      bool
-}
-
-type logbook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func newSite(t *testing.T, handler http.Handler) *site {
@@ -79,7 +61,7 @@ func newSiteTLS(t *testing.T, handler http.Handler) *site {
 
 func serveOn(t *testing.T, ln net.Listener, handler http.Handler) *site {
 	t.Helper()
-	s := &site{t: t, addr: ln.Addr().String(), returned: make(chan string, 1000), log: new(logbook)}
+	s := &site{t: t, addr: ln.Addr().String(), returned: make(chan string, 1000), log: new(hosttest.Logbook)}
 	s.server = &http.Server{
 		ReadHeaderTimeout: patience,
 
@@ -127,28 +109,6 @@ func (s *site) dial(request string) (net.Conn, *http.Response) {
 		s.t.Fatal(err)
 	}
 	return conn, resp
-}
-
-func receive[T any](t *testing.T, ch <-chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s did not come within %v", what, patience)
-		panic("unreachable")
-	}
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		<-time.After(patience / 1000)
-	}
-	t.Fatalf("%s: not within %v", what, patience)
 }
 
 // held is a view whose stream makes events as it is told, and tells how it ended.
@@ -226,7 +186,7 @@ func TestDetach(t *testing.T) {
 			}
 			conn, resp := s.dial(test.request)
 			if !test.stays {
-				receive(t, s.returned, "the handler's return")
+				hosttest.Receive(t, s.returned, "the handler's return")
 				if !resp.Close {
 					t.Errorf("got headers %v, want a Connection: close", resp.Header)
 				}
@@ -248,7 +208,7 @@ func TestDetach(t *testing.T) {
 				}
 			}
 			_ = conn.Close()
-			if err := receive(t, ends, "the end of the stream after the client had left"); !errors.Is(err, core.ErrClientGone) {
+			if err := hosttest.Receive(t, ends, "the end of the stream after the client had left"); !errors.Is(err, core.ErrClientGone) {
 				t.Errorf("got cause %v, want %v", err, core.ErrClientGone)
 			}
 			if got := s.log.String(); got != "" {
@@ -290,7 +250,7 @@ func TestDetachedStreamIsNotWrittenTo(t *testing.T) {
 		wrote <- err
 	}))
 	st := s.open("/")
-	if err := receive(t, wrote, "the middleware's write"); !errors.Is(err, http.ErrHijacked) {
+	if err := hosttest.Receive(t, wrote, "the middleware's write"); !errors.Is(err, http.ErrHijacked) {
 		t.Errorf("a write after the handler got %v, want %v", err, http.ErrHijacked)
 	}
 	goAhead <- "one"
@@ -312,14 +272,14 @@ func TestDetachedContext(t *testing.T) {
 		stream.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, 42)))
 	}))
 	st := s.open("/")
-	receive(t, s.returned, "the handler's return")
+	hosttest.Receive(t, s.returned, "the handler's return")
 	close(goAhead)
 	st.All()
-	if err := receive(t, ends, "the end of the stream"); err != nil {
+	if err := hosttest.Receive(t, ends, "the end of the stream"); err != nil {
 		t.Errorf("got cause %v, want none: the handler's return is no end", err)
 	}
 	for _, at := range []string{"Opened", "Closed"} {
-		if got := receive(t, values, at); got != 42 {
+		if got := hosttest.Receive(t, values, at); got != 42 {
 			t.Errorf("got value %v in %s, want 42", got, at)
 		}
 	}
@@ -377,9 +337,9 @@ func TestDetachedFailure(t *testing.T) {
 			if !slices.Equal(got, []core.Event{{Data: "one"}}) || (err == nil) != test.clean {
 				t.Errorf("got %+v and the end %v, want one event and a clean end: %v", got, err, test.clean)
 			}
-			eventually(t, "the session has left its group", func() bool { return group.Len() == 0 })
+			hosttest.Eventually(t, "the session has left its group", func() bool { return group.Len() == 0 })
 			for _, text := range test.log {
-				eventually(t, "the log says "+text, func() bool { return strings.Contains(s.log.String(), text) })
+				hosttest.Eventually(t, "the log says "+text, func() bool { return strings.Contains(s.log.String(), text) })
 			}
 			if got := s.log.String(); len(test.log) == 0 && got != "" {
 				t.Errorf("the server logged: %s", got)
@@ -424,13 +384,13 @@ func TestDetachOtherConnections(t *testing.T) {
 			}}}
 			t.Cleanup(client.CloseIdleConnections)
 			st := ssetest.Request{URL: "http://test/", Client: client}.Open(t)
-			receive(t, s.returned, "the handler's return")
+			hosttest.Receive(t, s.returned, "the handler's return")
 			goAhead <- "one"
 			if got := st.Next(); got.Data != "one" {
 				t.Errorf("got %+v, want one", got)
 			}
 			st.Close()
-			_ = receive(t, ends, "the end of the stream after the client had left")
+			_ = hosttest.Receive(t, ends, "the end of the stream after the client had left")
 		})
 	}
 }
@@ -441,7 +401,7 @@ func TestDetachedInput(t *testing.T) {
 	goAhead, ends := make(chan string), make(chan error, 1)
 	s := newSite(t, nethttpsse.Handler(held(goAhead, ends), core.WithDetach()))
 	conn, resp := s.dial("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-	receive(t, s.returned, "the handler's return")
+	hosttest.Receive(t, s.returned, "the handler's return")
 	for range 100 {
 		if _, err := conn.Write(make([]byte, 1<<10)); err != nil {
 			t.Fatal(err)
@@ -454,7 +414,7 @@ func TestDetachedInput(t *testing.T) {
 	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
 		t.Errorf("got %d bytes, %v, want %d: what was not read must not destroy what was sent", len(got), err, len(want))
 	}
-	_ = receive(t, ends, "the end of the stream")
+	_ = hosttest.Receive(t, ends, "the end of the stream")
 }
 
 // More input than a bound is left in the kernel, so that a client that talks without end
@@ -466,7 +426,7 @@ func TestDetachedInputIsBounded(t *testing.T) {
 			ends := make(chan error, 1)
 			s := serve(t, nethttpsse.Handler(held(make(chan string), ends), core.WithDetach(), core.WithHeartbeat(0)))
 			conn, _ := s.dial("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-			receive(t, s.returned, "the handler's return")
+			hosttest.Receive(t, s.returned, "the handler's return")
 			said, words := 0, make([]byte, 64<<10)
 			for said < most {
 				_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
@@ -479,7 +439,7 @@ func TestDetachedInputIsBounded(t *testing.T) {
 				t.Errorf("the server has taken %d bytes of input", said)
 			}
 			reset(conn)
-			_ = receive(t, ends, "the end of the stream")
+			_ = hosttest.Receive(t, ends, "the end of the stream")
 		})
 	}
 }
@@ -510,8 +470,8 @@ func TestDetachChurn(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
-	eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
+	hosttest.Eventually(t, "all sessions have ended", func() bool { return group.Len() == 0 })
+	hosttest.Eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
 }
 
 func visit(addr string) error {
@@ -567,7 +527,7 @@ func TestDetachedTalkerResets(t *testing.T) {
 				runtime.Gosched() // so that the server reads
 			}
 			reset(conn)
-			if got := receive(t, ends, "the end of the stream"); !errors.Is(got, core.ErrClientGone) {
+			if got := hosttest.Receive(t, ends, "the end of the stream"); !errors.Is(got, core.ErrClientGone) {
 				t.Errorf("got %v, want %v", got, core.ErrClientGone)
 			}
 		})

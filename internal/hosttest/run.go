@@ -7,11 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 )
-
-// patience bounds what Run waits for.
-const patience = time.Minute
 
 // Run has serve run on ln until stop is called, or else until the test ends. Stop
 // shuts the server down and waits until serve has returned. It also closes ln: a
@@ -22,7 +18,7 @@ func Run(t testing.TB, ln net.Listener, serve func(net.Listener) error, shutdown
 	served := make(chan error, 1)
 	go func() { served <- serve(ln) }()
 	stop = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
 		if err := shutdown(ctx); err != nil {
 			t.Errorf("the server's shutdown: %v", err)
@@ -34,7 +30,7 @@ func Run(t testing.TB, ln net.Listener, serve func(net.Listener) error, shutdown
 				t.Errorf("the server's end: %v", err)
 			}
 		case <-ctx.Done():
-			t.Errorf("the server still serves %v after its shutdown", patience)
+			t.Errorf("the server still serves %v after its shutdown", Patience)
 		}
 	})
 	t.Cleanup(stop)

@@ -1,0 +1,57 @@
+package hosttest
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Patience is how long Run, Receive and Eventually wait.
+const Patience = time.Minute
+
+// Receive takes the next value of ch.
+func Receive[T any](t testing.TB, ch <-chan T, what string) T {
+	t.Helper()
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case v := <-ch:
+		return v
+	case <-timer.C:
+		t.Fatalf("%s did not come within %v", what, Patience)
+		panic("unreachable")
+	}
+}
+
+// Eventually waits until ok says so.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(Patience)
+	defer deadline.Stop()
+	for pause := time.Millisecond; !ok(); pause = min(2*pause, 50*time.Millisecond) {
+		select {
+		case <-time.After(pause):
+		case <-deadline.C:
+			t.Fatalf("%s: not within %v", what, Patience)
+		}
+	}
+}
+
+// A Logbook is an io.Writer that keeps what was written to it.
+type Logbook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *Logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *Logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
