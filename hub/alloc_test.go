@@ -18,7 +18,7 @@ func skipUnderRace(t *testing.T) {
 	}
 }
 
-// To publish allocates the ID, and now and then a block for the frames.
+// To publish allocates the ID, and now and then a slab for the frames.
 func TestPublishAllocations(t *testing.T) {
 	skipUnderRace(t)
 	event := core.Event{Type: "message", Data: strings.Repeat("x", 200)}

@@ -8,21 +8,21 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// blockSize is how many bytes the frames of several events share.
-const blockSize = 64 << 10
+// slabSize is how many bytes the frames of several events share.
+const slabSize = 64 << 10
 
-// A block is memory for frames. Its bytes are written once, before anybody knows
+// A slab is memory for frames. Its bytes are written once, before anybody knows
 // of them, and then only read.
-type block []byte
+type slab []byte
 
 // A record is where an event's frame is. The zero record is none.
 type record struct {
-	block *block
+	slab  *slab
 	begin uint32
 	size  uint32
 }
 
-func (r record) frame() []byte { return (*r.block)[r.begin : r.begin+r.size : r.begin+r.size] }
+func (r record) frame() []byte { return (*r.slab)[r.begin : r.begin+r.size : r.begin+r.size] }
 
 // A place is where in the log an event is: its topic. The zero place is none.
 type place struct {
@@ -50,9 +50,9 @@ type memory struct {
 	last    uint64 // the number of the last event
 	dropped uint64 // that of the last one that was dropped for a bound
 	order   list[place]
-	bytes   int    // of what is held
-	written int64  // of all that ever was
-	block   *block // where the next frame goes, behind those that are there
+	bytes   int   // of what is held
+	written int64 // of all that ever was
+	slab    *slab // where the next frame goes, behind those that are there
 	used    int
 	scratch []byte
 
@@ -66,8 +66,8 @@ type memory struct {
 // keep that of others.
 func (m *memory) encode(e core.Event, alone bool) (record, error) {
 	room := m.scratch[:0]
-	if !alone && m.block != nil {
-		room = (*m.block)[m.used:m.used]
+	if !alone && m.slab != nil {
+		room = (*m.slab)[m.used:m.used]
 	}
 	frame, err := e.AppendText(room)
 	switch {
@@ -77,26 +77,26 @@ func (m *memory) encode(e core.Event, alone bool) (record, error) {
 		return record{}, tooLarge(len(frame), int64(m.maxBytes))
 	case int64(len(frame)) > maxFrame:
 		return record{}, tooLarge(len(frame), maxFrame)
-	case !alone && m.block != nil && len(frame) <= cap(room):
-	case !alone && len(frame) <= blockSize/16:
-		b := make(block, blockSize)
-		m.block, m.used = &b, 0
+	case !alone && m.slab != nil && len(frame) <= cap(room):
+	case !alone && len(frame) <= slabSize/16:
+		b := make(slab, slabSize)
+		m.slab, m.used = &b, 0
 		copy(b, frame)
 	default:
-		if cap(frame) <= blockSize {
+		if cap(frame) <= slabSize {
 			m.scratch = frame
 		}
-		b := block(slices.Clone(frame))
+		b := slab(slices.Clone(frame))
 		return record{&b, 0, uint32(len(b))}, nil //nolint:gosec // below maxFrame
 	}
-	return record{m.block, uint32(m.used), uint32(len(frame))}, nil //nolint:gosec // below blockSize
+	return record{m.slab, uint32(m.used), uint32(len(frame))}, nil //nolint:gosec // below slabSize
 }
 
 const maxFrame = 1<<32 - 1
 
 // commit appends an event that has been encoded.
 func (m *memory) commit(t *topic, r record, at int64) (number uint64) {
-	if r.block == m.block {
+	if r.slab == m.slab {
 		m.used += int(r.size)
 	}
 	m.last++
