@@ -54,11 +54,11 @@ type Server struct {
 	Addr string // host and port, for HTTP/1.0 and 1.1, and for h2c except on fiber
 	URL  string // with http or https
 
-	t       testing.TB
-	wire    *wire
-	arrived map[string]chan Arrival // by path
-	goOn    map[string]chan struct{}
-	ended   map[string]chan core.Summary
+	t        testing.TB
+	listener *listener
+	arrived  map[string]chan Arrival // by path
+	goOn     map[string]chan struct{}
+	ended    map[string]chan core.Summary
 }
 
 // An Arrival is a request that has come.
@@ -99,15 +99,15 @@ func serve(t testing.TB, framework string, secure *tls.Config, opts []core.Optio
 		t.Fatal(err)
 	}
 	s := &Server{
-		Addr:    ln.Addr().String(),
-		URL:     "http://" + ln.Addr().String(),
-		t:       t,
-		wire:    &wire{Listener: ln, conns: make(map[*conn]bool)},
-		arrived: make(map[string]chan Arrival),
-		goOn:    make(map[string]chan struct{}),
-		ended:   make(map[string]chan core.Summary),
+		Addr:     ln.Addr().String(),
+		URL:      "http://" + ln.Addr().String(),
+		t:        t,
+		listener: &listener{Listener: ln, conns: make(map[*conn]bool)},
+		arrived:  make(map[string]chan Arrival),
+		goOn:     make(map[string]chan struct{}),
+		ended:    make(map[string]chan core.Summary),
 	}
-	ln = s.wire
+	ln = s.listener
 	if secure != nil {
 		s.URL = "https://" + s.Addr
 		ln = tls.NewListener(ln, secure)
@@ -145,11 +145,11 @@ func (s *Server) Arrived(path string) Arrival {
 func (s *Server) Waiting(path string) int { return len(s.arrived[path]) }
 
 // Cut resets all connections.
-func (s *Server) Cut() { s.wire.cut() }
+func (s *Server) Cut() { s.listener.cut() }
 
 // CutNext has the next thing that is written break off half way, with its
 // connection reset.
-func (s *Server) CutNext() { s.wire.half.Store(true) }
+func (s *Server) CutNext() { s.listener.half.Store(true) }
 
 // GoOn lets a stream of path that waits for it go on. The test ends if none does.
 func (s *Server) GoOn(path string) {

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// A wire is a listener whose connections can be cut, as a bad network would.
-type wire struct {
+// A listener is one whose connections can be cut, as a bad network would.
+type listener struct {
 	net.Listener
 	half atomic.Bool // the next write breaks off
 
@@ -15,22 +15,22 @@ type wire struct {
 	conns map[*conn]bool
 }
 
-func (w *wire) Accept() (net.Conn, error) {
-	c, err := w.Listener.Accept()
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	cut := &conn{c.(*net.TCPConn), w} //nolint:forcetypeassert // it listens on TCP
-	w.conns[cut] = true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cut := &conn{c.(*net.TCPConn), l} //nolint:forcetypeassert // it listens on TCP
+	l.conns[cut] = true
 	return cut, nil
 }
 
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for c := range w.conns {
+func (l *listener) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
 		_ = c.SetLinger(0) // what is on the way is thrown away
 		_ = c.TCPConn.Close()
 	}
@@ -38,11 +38,11 @@ func (w *wire) cut() {
 
 type conn struct {
 	*net.TCPConn
-	wire *wire
+	listener *listener
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	if !c.wire.half.CompareAndSwap(true, false) {
+	if !c.listener.half.CompareAndSwap(true, false) {
 		return c.TCPConn.Write(p)
 	}
 	n, _ := c.TCPConn.Write(p[:len(p)/2])
@@ -51,8 +51,8 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) Close() error {
-	c.wire.mu.Lock()
-	defer c.wire.mu.Unlock()
-	delete(c.wire.conns, c)
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	delete(c.listener.conns, c)
 	return c.TCPConn.Close()
 }
