@@ -13,7 +13,7 @@ require (
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/launchdarkly/eventsource v1.11.0
 	github.com/r3labs/sse/v2 v2.10.0
-	github.com/tmaxmax/go-sse v0.11.0
+	github.com/tmaxmax/go-sse v0.12.0
 	github.com/yieldsse/yieldsse v0.0.0-00010101000000-000000000000
 	golang.org/x/image v0.30.0
 	golang.org/x/sys v0.46.0

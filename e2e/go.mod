@@ -15,7 +15,7 @@ require (
 	github.com/quic-go/quic-go v0.59.0
 	github.com/r3labs/sse/v2 v2.10.0
 	github.com/rs/cors v1.11.1
-	github.com/tmaxmax/go-sse v0.11.0
+	github.com/tmaxmax/go-sse v0.12.0
 	github.com/yieldsse/yieldsse v0.0.0
 	github.com/zeromicro/go-zero v1.10.3
 	golang.org/x/net v0.56.0
