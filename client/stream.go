@@ -8,10 +8,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/mediatype"
+	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
 // Stream sends req and yields the events of the response, and those of the
@@ -168,7 +168,7 @@ func (s *stream) run(ctx context.Context) error {
 		if s.disconnected != nil {
 			s.disconnected(err, wait)
 		}
-		sleep(ctx, wait)
+		pause.For(ctx, wait)
 		if s.dead = errors.Is(err, ErrIdle); s.dead {
 			s.client.CloseIdleConnections() // HTTP/2 would send the next request to the same dead end
 		}
@@ -184,13 +184,4 @@ func (s *stream) end(err error) error {
 		return errBroken
 	}
 	return fmt.Errorf("%w without the event %q", ErrEnded, s.done)
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

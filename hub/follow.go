@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
 const (
@@ -117,7 +118,7 @@ func (h *Hub) follow(log Log) {
 func (f *follower) run() {
 	defer close(f.ended)
 	ctx := f.ctx
-	after, pause := "", time.Duration(0)
+	after, again := "", time.Duration(0)
 	for ctx.Err() == nil {
 		err := errors.New("the log has ended what was followed")
 		for e, failure := range f.log.Follow(ctx, after) {
@@ -128,7 +129,7 @@ func (f *follower) run() {
 			if e.ID != "" {
 				after = e.ID
 			}
-			pause = 0
+			again = 0
 			f.take(e)
 		}
 		if ctx.Err() != nil {
@@ -138,18 +139,8 @@ func (f *follower) run() {
 		f.err = err
 		f.stats.Reconnects++
 		f.hub.mu.Unlock()
-		pause = min(max(2*pause, firstPause), lastPause)
-		wait(ctx, pause)
-	}
-}
-
-// wait waits for d, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
+		again = min(max(2*again, firstPause), lastPause)
+		pause.For(ctx, again)
 	}
 }
 

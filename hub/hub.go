@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"math"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
 
 // maxIdle is how many topics are remembered that have neither events nor
@@ -58,7 +58,7 @@ func New(opts ...Option) *Hub {
 }
 
 func (h *Hub) setUp() {
-	h.epoch = strings.ToLower(rand.Text()[:epochLen])
+	h.epoch = eventid.NewEpoch()
 	h.began = time.Now()
 	h.step = stepWork
 	h.memory.bounds = h.config.bounds

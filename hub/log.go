@@ -2,11 +2,11 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
 
 // A Log keeps the events of hubs in several processes, in one order: see
@@ -67,4 +67,4 @@ type Entry struct {
 
 // ErrOtherEpoch is what [Log.Compare] says of an ID from before the log began
 // anew.
-var ErrOtherEpoch = errors.New("hub: the event ID is of another epoch")
+var ErrOtherEpoch = eventid.ErrOtherEpoch

@@ -8,10 +8,9 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
-)
 
-// epochLen is the length of an epoch, 5 bits a byte.
-const epochLen = 8
+	"github.com/yieldsse/yieldsse/hub/internal/eventid"
+)
 
 // newEpoch returns what tells the sequence numbers of a stream from those of
 // another, or of the same one before it has lost its end.
@@ -26,10 +25,11 @@ func newID(epoch string, sequence uint64) string {
 
 // parseID undoes newID.
 func parseID(id string) (epoch string, sequence uint64, err error) {
-	epoch, digits, _ := strings.Cut(id, "-")
-	sequence, err = strconv.ParseUint(digits, 10, 64)
-	if err != nil || len(epoch) != epochLen || newID(epoch, sequence) != id ||
-		strings.Trim(epoch, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+	epoch, digits, ok := eventid.Cut(id)
+	if ok {
+		sequence, ok = eventid.ParseNumber(digits)
+	}
+	if !ok {
 		return "", 0, fmt.Errorf("natslog: %q is no ID of an event", id)
 	}
 	return epoch, sequence, nil

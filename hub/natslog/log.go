@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/internal/eventid"
+	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
 const (
@@ -273,19 +275,10 @@ func (l *Log) look(ctx context.Context, way lane) (state, error) {
 		if err != nil || s.epoch != epoch || s.last >= known {
 			return s, err
 		}
-		wait(ctx, doubtPause)
+		pause.For(ctx, doubtPause)
 	}
 	epoch, _ := l.seen()
 	return l.cut(ctx, way, epoch)
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 func (l *Log) ask(ctx context.Context, way lane) (state, error) {
@@ -380,17 +373,6 @@ func (l *Log) Last(ctx context.Context) (string, error) {
 
 // Compare implements [hub.Log].
 func (l *Log) Compare(a, b string) (int, error) {
-	epochA, x, err := parseID(a)
-	if err != nil {
-		return 0, err
-	}
-	epochB, y, err := parseID(b)
-	if err != nil {
-		return 0, err
-	}
 	epoch, _ := l.seen()
-	if epochA != epochB || epoch != "" && epochA != epoch {
-		return 0, hub.ErrOtherEpoch
-	}
-	return cmp.Compare(x, y), nil
+	return eventid.Compare(a, b, epoch, parseID, cmp.Compare[uint64])
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
 // pageBytes is about how much is read at once.
@@ -76,7 +77,7 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 			p.start(s.last, true)
 			return p.entries, nil
 		}
-		wait(ctx, doubtPause)
+		pause.For(ctx, doubtPause)
 	}
 	return nil, lacks
 }

@@ -2,13 +2,12 @@ package redislog
 
 import (
 	"context"
-	"crypto/rand"
 	_ "embed" // for the scripts
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
 
 var (
@@ -42,7 +41,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		age = max(age, 1) // and not no bound
 	}
 	args := make([]any, 0, 20)
-	args = append(args, newEpoch(), epoch, last.String(), max(l.idempotencyWindow.Milliseconds(), 1),
+	args = append(args, eventid.NewEpoch(), epoch, last.String(), max(l.idempotencyWindow.Milliseconds(), 1),
 		l.maxEvents, age, fieldTopic, e.Topic)
 	for _, f := range [][2]string{
 		{fieldType, e.Event.Type}, {fieldData, e.Event.Data}, {fieldComment, e.Event.Comment},
@@ -80,11 +79,9 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	return id, nil
 }
 
-func newEpoch() string { return strings.ToLower(rand.Text()[:epochLen]) }
-
 // create makes what is missing, and begins a new epoch if the stream's last ID is
 // lower than one that was seen in its present epoch.
 func (l *Log) create(ctx context.Context, client redis.UniversalClient, epoch string, seen position) error {
 	keys := []string{l.stream, l.epochs}
-	return createScript.Run(ctx, client, keys, newEpoch(), epoch, seen.String()).Err()
+	return createScript.Run(ctx, client, keys, eventid.NewEpoch(), epoch, seen.String()).Err()
 }

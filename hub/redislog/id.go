@@ -8,10 +8,8 @@ import (
 	"strings"
 
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
-
-// epochLen is the length of an epoch, 5 bits a byte.
-const epochLen = 8
 
 // A position is a Redis stream ID.
 type position struct {
@@ -36,22 +34,20 @@ func later(p, q position) position {
 // parsePosition undoes String.
 func parsePosition(id string) (position, error) {
 	ms, seq, _ := strings.Cut(id, "-")
-	var p position
-	var err1, err2 error
-	p.ms, err1 = strconv.ParseUint(ms, 10, 64)
-	p.seq, err2 = strconv.ParseUint(seq, 10, 64)
-	if err1 != nil || err2 != nil || len(ms) > 1 && ms[0] == '0' || len(seq) > 1 && seq[0] == '0' {
+	m, ok1 := eventid.ParseNumber(ms)
+	n, ok2 := eventid.ParseNumber(seq)
+	if !ok1 || !ok2 {
 		return position{}, fmt.Errorf("redislog: %q is no ID of a Redis stream", id)
 	}
-	return p, nil
+	return position{m, n}, nil
 }
 
 func newID(epoch string, p position) string { return epoch + "-" + p.String() }
 
 // parseID undoes newID.
 func parseID(id string) (epoch string, p position, err error) {
-	epoch, rest, _ := strings.Cut(id, "-")
-	if len(epoch) != epochLen || strings.Trim(epoch, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+	epoch, rest, ok := eventid.Cut(id)
+	if !ok {
 		return "", position{}, fmt.Errorf("redislog: %q is no ID of an event", id)
 	}
 	p, err = parsePosition(rest)

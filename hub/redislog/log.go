@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
 
 // A Log is a Redis stream. It implements [hub.Log].
@@ -251,19 +252,8 @@ func (l *Log) fail(what string, err error) error {
 
 // Compare implements [hub.Log].
 func (l *Log) Compare(a, b string) (int, error) {
-	epochA, x, err := parseID(a)
-	if err != nil {
-		return 0, err
-	}
-	epochB, y, err := parseID(b)
-	if err != nil {
-		return 0, err
-	}
 	epoch, _ := l.seen()
-	if epochA != epochB || epoch != "" && epochA != epoch {
-		return 0, hub.ErrOtherEpoch
-	}
-	return x.compare(y), nil
+	return eventid.Compare(a, b, epoch, parseID, position.compare)
 }
 
 // seen returns the present epoch and the highest position in it, as far as they
