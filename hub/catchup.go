@@ -6,23 +6,23 @@ import (
 	"io"
 )
 
-// A reach is where a subscription stands in a Log, of which its hub holds the
-// newest part. It belongs to the stream.
+// A reach is a subscription's position in a Log, of which its hub holds the newest part.
+// It belongs to the stream.
 type reach struct {
 	follower *follower
 	filter   tree    // the topics and patterns
-	began    string  // the ID that the client has brought
-	at       string  // everything up to this ID has been read; empty in front of the oldest
-	paging   bool    // what comes next is read from the log, unless the memory turns out to have it
-	rest     []Entry // of the page that was read last, right behind at; only while paging
-	ahead    bool    // at has not come to this hub yet
-	until    string  // once the subscription is ending: the ID behind which it does; guarded by the hub's lock
-	awaited  bool    // it has waited for the follower to come there
+	began    string  // the ID that the client has sent
+	at       string  // everything up to this ID has been read; empty before the oldest entry
+	paging   bool    // what comes next is read from the log, unless locate finds it in the memory
+	rest     []Entry // of the page that was read last, right after at; only while paging
+	ahead    bool    // the follower has not come to at yet
+	until    string  // the ID after which an ending subscription ends; guarded by the hub's lock
+	awaited  bool    // it has waited for the follower to come to until
 }
 
-// arrive finds out where a client begins. It waits for the log to answer.
-// The error is io.EOF if the client has left, and errShutdown if the hub was shut down
-// meanwhile.
+// arrive finds out where a client begins. It waits for the log to answer. The error is
+// io.EOF if the client has left, and errShutdown if the hub was shut down in the
+// meantime.
 func (s *subscription) arrive(topics []string) error {
 	f := s.hub.follower
 	select {
@@ -52,7 +52,7 @@ func (s *subscription) arrive(topics []string) error {
 		}
 		order, err := f.log.Compare(id, newest)
 		r.ahead = err == nil && order > 0
-		if r.ahead || errors.Is(err, ErrOtherEpoch) { // either it is nobody's ID, or this hub is late
+		if r.ahead || errors.Is(err, ErrOtherEpoch) { // this hub may be late, or no entry has the ID
 			last, failure := s.last()
 			if failure != nil {
 				return failure
@@ -62,7 +62,7 @@ func (s *subscription) arrive(topics []string) error {
 			case err != nil:
 				r.ahead = false
 			case order > 0 && r.ahead:
-				r.ahead, err = false, errors.New("nothing has this ID yet")
+				r.ahead, err = false, errors.New("no entry has this ID yet")
 			case order > 0:
 				err = ErrOtherEpoch
 			}
@@ -82,8 +82,8 @@ func (s *subscription) arrive(topics []string) error {
 	return nil
 }
 
-// toCome reports whether the subscription is ending, and the follower has yet to bring
-// some of what comes before the end. If not, it finds the end in the memory. The hub is
+// toCome reports whether the subscription is ending and the follower has yet to bring
+// some of the events before the end. If not, it finds the end in the memory. The hub is
 // locked.
 func (s *subscription) toCome() bool {
 	r := s.reach
@@ -95,14 +95,14 @@ func (s *subscription) toCome() bool {
 		return true
 	}
 	final, err := r.follower.find(r.until)
-	if s.final = final; over || err != nil { // it was of an epoch that is over, and that has been told
+	if s.final = final; over || err != nil { // the end was in an epoch that is over, and the client was told
 		s.final = s.cursor
 	}
 	return false
 }
 
-// horizon returns the ID behind which somebody begins who wants all that there is. It
-// is empty unless the memory has something that is too old for them.
+// horizon returns the ID after which a client begins that wants everything there is. It
+// is empty unless the memory has something that is too old for the client.
 func (f *follower) horizon(at start) string {
 	h := f.hub
 	h.lock()
@@ -120,12 +120,12 @@ func (f *follower) horizon(at start) string {
 	return h.ids.items[i].id
 }
 
-// last returns the log's last ID. It asks until there is an answer.
+// last returns the log's last ID. It asks again until there is an answer.
 func (s *subscription) last() (string, error) {
 	f := s.reach.follower
 	for {
 		ctx, cancel := context.WithCancel(s.ctx)
-		stop := context.AfterFunc(f.ctx, cancel) // a shutdown does not wait for who has not begun
+		stop := context.AfterFunc(f.ctx, cancel) // a shutdown does not wait for a subscription that has not begun
 		last, err := f.reader.last(ctx)
 		stop()
 		cancel()
@@ -141,8 +141,8 @@ func (s *subscription) last() (string, error) {
 	}
 }
 
-// pending returns the gap that is in front of what comes next, if there is one. The
-// hub is locked, and the subscription reads from its memory.
+// pending returns the gap before what comes next, if there is one. The hub is locked, or
+// the subscription reads pages.
 func (s *subscription) pending() *Gap {
 	gap := s.gap
 	if s.gap = nil; gap != nil {
@@ -151,8 +151,9 @@ func (s *subscription) pending() *Gap {
 	return gap
 }
 
-// brokenOff returns the gap that the follower has met since, if any: for those who
-// read from the memory. Who reads from the log itself finds there what is missing.
+// brokenOff returns the gap that the follower has met since the last read, if any. It is
+// for subscriptions that read from the memory: the log itself tells the others what is
+// missing.
 func (s *subscription) brokenOff() *Gap {
 	r := s.reach
 	f := r.follower
@@ -174,13 +175,13 @@ func (s *subscription) brokenOff() *Gap {
 	return gap
 }
 
-// locate finds where in the memory the subscription goes on, and reports whether it
-// does. If not, what comes next is to be read from the log.
+// locate looks for the subscription's position in the memory, and reports whether it is
+// there. If not, what comes next must be read from the log.
 func (s *subscription) locate() bool {
 	r, h := s.reach, s.hub
 	f := r.follower
 	for i := range s.links {
-		r.paging = r.paging || s.links[i].source.lost > s.cursor // the memory has lost it, not the log
+		r.paging = r.paging || s.links[i].source.lost > s.cursor // dropped from the memory, not from the log
 	}
 	if !r.paging && !r.ahead {
 		return true
@@ -194,8 +195,8 @@ func (s *subscription) locate() bool {
 		held = front == 0 || i >= h.ids.front && h.ids.items[i].id == r.at
 	}
 	if errors.Join(err1, err2, err3) != nil || front < 0 || !held {
-		// It is at the log's front, in another epoch, before the memory, or nowhere
-		// in it: the log knows whether it has lost it.
+		// The position is before the oldest entry, in another epoch, before the memory, or
+		// nowhere in it: only the log knows whether something was lost.
 		r.paging, r.ahead = true, false
 		return false
 	}
@@ -204,7 +205,7 @@ func (s *subscription) locate() bool {
 	return true
 }
 
-// moved takes note of what was read from the memory. The hub is locked.
+// moved updates at after a read from the memory. The hub is locked.
 func (s *subscription) moved(all bool) {
 	r := s.reach
 	switch {
@@ -212,7 +213,7 @@ func (s *subscription) moved(all bool) {
 	case all:
 		s.cursor, r.at = s.hub.last, r.follower.at
 	default:
-		if i := s.hub.ids.find(s.cursor); i >= 0 { // it may have found nothing yet
+		if i := s.hub.ids.find(s.cursor); i >= 0 { // otherwise nothing was found yet
 			r.at = s.hub.ids.items[i].id
 		}
 	}

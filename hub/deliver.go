@@ -14,7 +14,7 @@ func (s *subscription) forward(f feed.Feed) error {
 		frames := batches.Get().(*[][]byte) //nolint:forcetypeassert // the pool's only type
 		more, err := s.take(frames, batchSize)
 		ok := f.Forward(*frames)
-		clear(*frames) // for they hold parts of the log
+		clear(*frames) // they keep parts of the log alive
 		*frames = (*frames)[:0]
 		batches.Put(frames)
 		if err != nil || !ok || !more && !s.sleep() {
@@ -25,8 +25,8 @@ func (s *subscription) forward(f feed.Feed) error {
 
 var batches = sync.Pool{New: func() any { return new([][]byte) }}
 
-// decode yields events, one at a time: the consumer may be slow, and another
-// event of a key come meanwhile.
+// decode yields events one at a time: the consumer may be slow, and in the meantime
+// another event of a key may come.
 func (s *subscription) decode(yield func(core.Event, error) bool) error {
 	var (
 		room [1][]byte
@@ -34,7 +34,7 @@ func (s *subscription) decode(yield func(core.Event, error) bool) error {
 	)
 	for {
 		frames := room[:0]
-		more, err := s.take(&frames, 1) // or those of a Log's page
+		more, err := s.take(&frames, 1) // or more, from a page of a Log
 		if err != nil {
 			return ignoreEnd(err)
 		}
@@ -46,7 +46,7 @@ func (s *subscription) decode(yield func(core.Event, error) bool) error {
 				return nil
 			}
 		}
-		room[0] = nil // for it is part of the log
+		room[0] = nil // it keeps a part of the log alive
 		if !more && !s.sleep() {
 			return nil
 		}
@@ -54,13 +54,13 @@ func (s *subscription) decode(yield func(core.Event, error) bool) error {
 }
 
 // sleep waits until there may be something to do, and reports whether the context
-// has lasted.
+// is still alive.
 func (s *subscription) sleep() bool {
 	<-s.wake
 	return s.ctx.Err() == nil
 }
 
-// ignoreEnd returns err, unless it says that the stream has come to its end.
+// ignoreEnd returns err, or nil if it is io.EOF, the clean end of the stream.
 func ignoreEnd(err error) error {
 	if err == io.EOF { //nolint:errorlint // the very one
 		return nil

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// silence is how long a log may say nothing before it is not healthy.
+	// silence is how long a log may yield nothing before it is not healthy.
 	silence = 5 * time.Second
 
-	// The pause before a log that has failed is asked again doubles from one to
-	// the other.
+	// The pause before a log that has failed is followed again doubles from the first
+	// to the last.
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
@@ -28,40 +28,40 @@ type follower struct {
 	reader *reader         // of what is not in the memory
 	ctx    context.Context //nolint:containedctx // it ends with the hub's shutdown
 	cancel context.CancelFunc
-	ended  chan struct{} // closed when it follows no more
+	ended  chan struct{} // closed when run has returned
 	ready  chan struct{} // closed when at is known
 
 	// The hub's lock guards these.
 	at     string // the ID of the last entry
-	since  string // the ID after which the memory has everything
-	broken uint64 // the number of the last gap in the log; subscribers before it are told
-	gap    string // its ID
+	since  string // the memory has everything after this ID
+	broken uint64 // the number of the last gap in the log; subscriptions before it are told
+	gap    string // the ID of that gap
 	newest int64  // the time of the last entry, see timeOf
 
-	heard time.Time // when the log has last answered
-	err   error     // what it has failed with since
+	heard time.Time // when the log last yielded something
+	err   error     // why following has failed since
 
-	pageErr    error // what a subscription could not read the log for
+	pageErr    error // why a subscription could not read the log
 	pageFailed time.Time
 
-	published string        // the last ID that a publisher of this process was told
-	awaited   string        // what those wait for who are to end behind it
-	arrived   chan struct{} // closed when it has come; nil if nobody waits
+	published string        // the ID of the last event that this process has published
+	awaited   string        // the ID that ending subscriptions wait for
+	arrived   chan struct{} // closed when awaited has come; nil if none waits
 
 	stats FollowStats
 }
 
-// FollowStats says how a hub follows its [Log].
+// FollowStats are counters of how a hub follows its [Log].
 type FollowStats struct {
-	Events     int64         // that have come from the log
-	Bytes      int64         // of their frames
-	Lag        time.Duration // how old the last event was when it came: the two machines' clocks count
-	Reconnects int64         // how often following has failed and begun again
-	Gaps       int64         // how often the log had dropped what was to come
-	Skipped    int64         // entries of other programs that no client is sent, because Publish would refuse them
+	Events     int64         // events that have come from the log
+	Bytes      int64         // size of their frames
+	Lag        time.Duration // age of the last event when it came, by the clocks of two machines
+	Reconnects int64         // how often following has failed and was started again
+	Gaps       int64         // how often the log had dropped entries before they came
+	Skipped    int64         // entries of other programs that are not sent, because Publish would refuse them
 }
 
-// FollowStats returns how the hub follows its Log. Without one it is zero.
+// FollowStats returns statistics on how the hub follows its Log. Without one it is zero.
 func (h *Hub) FollowStats() FollowStats {
 	h.lock()
 	defer h.mu.Unlock()
@@ -72,10 +72,10 @@ func (h *Hub) FollowStats() FollowStats {
 }
 
 // Healthy returns why events from the hub's [Log] are late or do not come at
-// present: it has not answered yet, has failed, has been silent for 5 s, or cannot
-// be read by those who come back for older events. After a shutdown that is
+// present: the log has not answered yet, has failed, has been silent for 5 s, or cannot
+// be read for subscriptions that want older events. After a shutdown the error is
 // [core.ErrShutdown]. It returns nil if all is well, and for a hub without a Log. A
-// process should get traffic once this is nil.
+// process should get traffic only when this is nil.
 func (h *Hub) Healthy() error {
 	h.lock()
 	defer h.mu.Unlock()
@@ -91,13 +91,13 @@ func (h *Hub) Healthy() error {
 		return errors.New("hub: the log has not answered yet")
 	case time.Since(f.heard) > silence:
 		return fmt.Errorf("hub: the log has not answered since %s", f.heard.Format(time.RFC3339))
-	case f.pageErr != nil && time.Since(f.pageFailed) < silence: // those who read try again before that
+	case f.pageErr != nil && time.Since(f.pageFailed) < silence: // subscriptions that read try again before that
 		return fmt.Errorf("hub: the log cannot be read: %w", f.pageErr)
 	}
 	return nil
 }
 
-// follow begins to follow a log.
+// follow starts to follow a log.
 func (h *Hub) follow(log Log) {
 	ctx, cancel := context.WithCancel(context.Background())
 	h.follower = &follower{
@@ -120,7 +120,7 @@ func (f *follower) run() {
 	ctx := f.ctx
 	after, again := "", time.Duration(0)
 	for ctx.Err() == nil {
-		err := errors.New("the log has ended what was followed")
+		err := errors.New("its Follow returned without an error")
 		for e, failure := range f.log.Follow(ctx, after) {
 			if failure != nil {
 				err = failure
@@ -164,7 +164,7 @@ func (f *follower) take(e Entry) {
 		var err error
 		p := publication{key: e.Key, keyed: e.Keyed, time: f.timeOf(e, now)}
 		if off, err = h.add(e.Topic, e.Event, p, off); err != nil {
-			f.stats.Skipped++ // no hub has published it
+			f.stats.Skipped++ // not published by a hub
 			break
 		}
 		f.stats.Events++
@@ -190,9 +190,9 @@ func (f *follower) take(e Entry) {
 	h.wake(off)
 }
 
-// until returns the ID behind which those end who are ended now: of the last event
-// that has come from the log, or that was published here and is to come. The hub is
-// locked.
+// until returns the ID after which subscriptions end that are ended now: that of the last
+// event that has come from the log, or that was published here and has yet to come. come
+// is false in the second case. The hub is locked.
 func (f *follower) until() (id string, come bool) {
 	if f.published == "" || f.order(f.at, f.published) >= 0 {
 		return f.at, true
@@ -204,8 +204,8 @@ func (f *follower) until() (id string, come bool) {
 	return f.published, false
 }
 
-// order compares two IDs. An epoch that is over comes before any other, for the log
-// leads on from there, and the present one behind one that is over.
+// order compares two IDs. An ID of an earlier epoch comes before any of the present one:
+// the log leads on from there.
 func (f *follower) order(a, b string) int {
 	switch a {
 	case "":
@@ -223,16 +223,16 @@ func (f *follower) order(a, b string) int {
 	return 1
 }
 
-// timeOf returns when the log got an entry, in ns since the hub began. It only grows,
-// also if the log's clock does not, and is never to come.
+// timeOf returns when the log got an entry, in ns since the hub began. It never
+// decreases, even if the log's clock does, and is never in the future.
 func (f *follower) timeOf(e Entry, now time.Time) int64 {
 	latest := int64(now.Sub(f.hub.began))
 	f.newest = min(max(f.newest, int64(e.Time.Sub(f.hub.began))), latest)
 	return f.newest
 }
 
-// breakOff begins anew after a gap in the log: what is held is of no use, for what
-// comes next does not follow it. All subscribers are told.
+// breakOff begins again after a gap in the log. It drops what is held, because what
+// comes next does not follow it, and all subscriptions are told.
 func (f *follower) breakOff(id string, off []departure) []departure {
 	h := f.hub
 	f.at, f.since, f.gap = id, id, id
@@ -290,7 +290,7 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 	}
 	entry := Entry{Topic: topic, Event: e, Key: p.key, Keyed: p.keyed}
 	if p.idempotency != "" {
-		entry.IdempotencyKey = topic + "\x00" + p.idempotency // no topic has a NUL
+		entry.IdempotencyKey = topic + "\x00" + p.idempotency // a topic has no NUL
 	}
 	id, err = f.log.Append(ctx, entry)
 	if err != nil {
@@ -304,8 +304,9 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 	return id, nil
 }
 
-// find returns the number of the last event in the memory whose ID is not after
-// id, as far as anybody can tell: of one that is not held, the next one's less one.
+// find returns the number of the last event in the memory whose ID is not after id. If
+// events were dropped between it and the next one, it returns the next one's number less
+// one.
 func (f *follower) find(id string) (uint64, error) {
 	var failure error
 	number := f.hub.ids.before(f.hub.last, func(e identity) bool {

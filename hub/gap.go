@@ -6,16 +6,16 @@ import "github.com/yieldsse/yieldsse/core"
 type Gap struct {
 	Reason GapReason `json:"reason"`
 
-	// After is the last event ID that the client had, as it sent it. What is
-	// missing came after it.
+	// After is the last event ID that the client had, as it sent it. The missing
+	// events came after it.
 	After string `json:"after"`
 
 	// Through is the ID of the last event that may be missing. The client is
-	// sent all that came after it.
+	// sent everything that came after it.
 	Through string `json:"through"`
 
 	// Topics are those of the subscription's topics and patterns that events
-	// were dropped from; all of them if it is not known.
+	// were dropped from, or all of them if that is not known.
 	Topics []string `json:"-"`
 }
 
@@ -28,23 +28,23 @@ const (
 	// client has read them.
 	GapDropped GapReason = "dropped"
 
-	// GapExpired means that the events are there, but older than [WithMaxReplay] lets
-	// a client have that resumes.
+	// GapExpired means that the events are held, but are older than [WithMaxReplay]
+	// allows for a client that resumes.
 	GapExpired GapReason = "expired"
 
 	// GapRestarted means that the client's ID is of another hub, such as that of
-	// this process before it was restarted. All that is held follows.
+	// this process before it was restarted. Everything that is held follows.
 	GapRestarted GapReason = "restarted"
 
-	// GapUnknown means that the client's ID is none of a hub's. The client is
-	// treated as one that has come without. One that core takes for no ID at all,
-	// since it is over 1 KiB long or has control characters, is not told.
+	// GapUnknown means that the client's ID is not one of a hub's. The client is treated
+	// like one without an ID. A client whose ID core does not accept at all, because it is
+	// over 1 KiB long or has control characters, is not told.
 	GapUnknown GapReason = "unknown"
 )
 
 // gapEvent is the default of WithGapEvent.
 func gapEvent(g Gap) core.Event {
-	e, _ := core.Event{Type: "gap"}.JSON(g) // strings make no error
+	e, _ := core.Event{Type: "gap"}.JSON(g) // strings never fail to encode
 	return e
 }
 
@@ -53,7 +53,7 @@ func gapEvent(g Gap) core.Event {
 type GapPolicy int
 
 const (
-	// GapJump sends the gap event, and goes on with the oldest event that is
+	// GapJump sends the gap event, and continues with the oldest event that is
 	// held. It is the default.
 	GapJump GapPolicy = iota
 

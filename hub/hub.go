@@ -13,44 +13,43 @@ import (
 	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
 
-// maxIdle is how many topics are remembered that have neither events nor
-// subscribers any more.
+// maxIdle is how many topics without events and subscribers are remembered.
 const maxIdle = 1 << 14
 
-// A Hub is a log of events by topics, and those who follow it. The zero Hub works
-// and has the defaults of [New]. Its methods may be called by any goroutine at any
-// time; it must not be copied after its first use.
+// A Hub is a log of events by topic, together with the subscriptions that follow it.
+// The zero Hub works and has the defaults of [New]. Its methods may be called by any
+// goroutine at any time. It must not be copied after its first use.
 type Hub struct {
 	config
 	memory
 
-	mu      sync.Mutex // guards everything here, and is held while nobody waits
-	step    int        // stepWork; tests have less
-	work    int        // what was done since it was locked
-	most    int        // the most that was done at once
-	breaths int        // how often others were let in
+	mu      sync.Mutex // guards everything here; never held while waiting
+	step    int        // stepWork, except in tests
+	work    int        // done since mu was locked
+	most    int        // the most that was done in one step
+	breaths int        // how often mu was released between steps
 
 	follower *follower // follows the Log; nil without one
 
 	epoch    string // begins each ID; empty before the first use
 	began    time.Time
-	expiry   *time.Timer // drops what is too old; nil until something may be
+	expiry   *time.Timer // drops what is too old; nil unless it is needed
 	topics   map[string]*topic
 	patterns map[string]*source
 	tree     tree   // of the patterns
-	changes  uint64 // how often patterns has changed
-	searches uint64 // by subscriptions, for what is older than their patterns
+	changes  uint64 // how often patterns was changed
+	searches uint64 // how many searches there were, see subscription.search
 
 	idle      []*topic // topics to forget, oldest first
-	forgotten uint64   // the last event that a forgotten topic has lost
+	forgotten uint64   // the greatest topic.lost of the forgotten topics
 
 	running int           // subscriptions
-	ended   chan struct{} // closed when none is left; nil unless somebody waits
+	ended   chan struct{} // closed when none runs; nil unless a Shutdown waits
 	closed  bool
 }
 
 // New returns a hub. Its defaults: 10,000 events, 64 MiB, no bound by age, and
-// subscribers that were overtaken are told so and go on.
+// subscribers that were overtaken are sent a gap event and continue.
 func New(opts ...Option) *Hub {
 	h := &Hub{config: newConfig(opts)}
 	h.setUp()
@@ -71,21 +70,21 @@ func (h *Hub) setUp() {
 }
 
 // Publish appends an event to a topic's log, for those who follow it now and for
-// those who resume later, and returns the ID that it has got. It never waits for
-// a subscriber. Since each event has an ID, one with nothing but a Comment or a
-// Retry reaches the client as well, with empty data.
+// those who resume later, and returns the event's ID. It never waits for a
+// subscriber. Each event has an ID, so an event with only a Comment or a Retry
+// reaches the client as well, with empty data.
 //
 // An error says why the event was not published: the topic is empty, malformed
-// (see [Check]) or a pattern; the event brings its own ID, cannot be encoded or
+// (see [Check]) or a pattern; the event already has an ID, cannot be encoded or
 // is larger than the log; ctx has ended; or the hub was shut down. Then nothing
 // has changed, with one exception: a [Log] that did not answer may have the event
-// all the same. [WithIdempotencyKey] makes it safe to publish that again.
+// nevertheless. With [WithIdempotencyKey] it is safe to publish such an event again.
 func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...PublishOption) (id string, err error) {
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("hub: publish: %w", context.Cause(ctx))
 	}
 	if e.ID != "" {
-		return "", fmt.Errorf("hub: the event brings the ID %q: leave it empty, for the hub gives the IDs", e.ID)
+		return "", fmt.Errorf("hub: the event has the ID %q: leave it empty, because the hub assigns the IDs", e.ID)
 	}
 	var p publication
 	for _, o := range opts {
@@ -105,7 +104,7 @@ func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...Pu
 	return id, err
 }
 
-// publish appends an event and returns those who have waited for it.
+// publish appends an event and returns the subscriptions that have waited for it.
 func (h *Hub) publish(name string, e core.Event, p publication, off []departure) (string, []departure, error) {
 	if h.closed {
 		return "", nil, errShutdown
@@ -121,7 +120,7 @@ func (h *Hub) publish(name string, e core.Event, p publication, off []departure)
 	return e.ID, off, nil
 }
 
-// add adds an event, which has its ID, to the memory.
+// add adds an event, which already has its ID, to the memory.
 func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]departure, error) {
 	t := h.topics[name]
 	if t == nil {
@@ -158,13 +157,13 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 	return off, nil
 }
 
-// A departure is those who have waited for an event of a source.
+// A departure is the links that have waited for an event of a source.
 type departure struct {
 	source *source
 	links  []*link
 }
 
-// wake wakes those up who have waited. The hub is not locked.
+// wake wakes the subscriptions that have waited. The hub is not locked.
 func (h *Hub) wake(off []departure) {
 	if len(off) == 0 {
 		return
@@ -182,16 +181,16 @@ func (h *Hub) wake(off []departure) {
 }
 
 // LastID returns the ID of the last event that was published, or of the hub's
-// beginning. It is what a page that shows the present state resumes from:
+// beginning if there is none. A page that shows the present state resumes from it:
 //
 //	h.SubscribeFrom(ctx, hub.After(idOfThePage), topic)
 //
-// Take it before you read the state, so that an event is rather shown twice than
-// not at all.
+// Take it before you read the state: then an event may be shown twice, but none is
+// missed.
 //
-// With a [Log] it is the last one that has come from there. It is empty before the
-// log has answered for the first time, and that stands for [Now]: let [Hub.Healthy]
-// tell when the process is ready, and it will not be.
+// With a [Log] it is the ID of the last event that has come from the log. It is empty
+// before the log has answered for the first time, and an empty ID stands for [Now]. Wait
+// until [Hub.Healthy] returns nil, and it is not empty.
 func (h *Hub) LastID() string {
 	h.lock()
 	defer h.mu.Unlock()
@@ -201,22 +200,21 @@ func (h *Hub) LastID() string {
 	return h.id(h.last)
 }
 
-// TopicOf returns the topic of the event that has an ID, such as the last event ID of
-// a client that does not say otherwise what it had followed. With a [Log] it asks that,
-// if this process's memory does not have the event. The error is [ErrNotHeld] if
-// nothing has, or what has kept the log from answering.
+// TopicOf returns the topic of the event that has an ID. It is for a client that
+// sends a last event ID but does not say which topic it had followed. With a [Log] it
+// asks the log if this process's memory does not have the event. The error is
+// [ErrNotHeld] if no event that is held has the ID, or says why the log did not answer.
 //
-// An ID that only says where a stream stands, such as that of [Hub.LastID] or of a gap,
-// may be that of another topic's event. The ID of an event that a later one of its key has
-// replaced is held by nobody.
+// An ID that is only a position, such as that of [Hub.LastID] or of a gap, may be the ID
+// of another topic's event. An event that a later one of its key has replaced is not held.
 //
-// The client chooses the ID. Whether it may read that topic is for the view to check.
+// The client chooses the ID. The view must check whether it may read that topic.
 func (h *Hub) TopicOf(ctx context.Context, id string) (string, error) {
 	if topic := h.topicOf(id); topic != "" {
 		return topic, nil
 	}
 	if h.follower != nil {
-		if _, err := h.follower.log.Compare(id, id); err == nil { // or it is none of its IDs
+		if _, err := h.follower.log.Compare(id, id); err == nil { // an error means that the ID is not one of the log's
 			topic, err := h.follower.log.TopicOf(ctx, id)
 			if err != nil || topic != "" {
 				return topic, err
@@ -226,7 +224,7 @@ func (h *Hub) TopicOf(ctx context.Context, id string) (string, error) {
 	return "", ErrNotHeld
 }
 
-// topicOf is TopicOf for what is in the memory.
+// topicOf is TopicOf for the memory. It returns "" if the event is not there.
 func (h *Hub) topicOf(id string) string {
 	h.lock()
 	defer h.mu.Unlock()
@@ -252,8 +250,8 @@ func (h *Hub) topicOf(id string) string {
 	return ""
 }
 
-// Len returns how many subscriptions run in this process that have named this topic
-// or pattern.
+// Len returns how many running subscriptions of this process have named this topic or
+// pattern.
 func (h *Hub) Len(topic string) int {
 	h.lock()
 	defer h.mu.Unlock()
@@ -263,9 +261,9 @@ func (h *Hub) Len(topic string) int {
 	return 0
 }
 
-// Topics returns the names of the topics that hold events in this process's memory
-// or have subscribers of their own here, sorted. One that comes or goes meanwhile
-// may be among them or not.
+// Topics returns the names of the topics that hold events in this process's memory,
+// or that a subscription of this process has named, sorted. A topic that comes or goes
+// during the call may or may not be among them.
 func (h *Hub) Topics() []string {
 	h.lock()
 	defer h.mu.Unlock()
@@ -284,14 +282,14 @@ func (h *Hub) Topics() []string {
 }
 
 // Kick ends the subscriptions that have named this topic or pattern, and returns
-// how many. Each is first sent what was published until now; then its stream ends,
-// as one that has come to its end. A browser reconnects after that, so
-// what is to keep somebody out is the view's to refuse.
+// how many there were. Each is first sent what was published before the call; then its
+// stream ends cleanly. A browser reconnects after that, so to keep a client out, refuse
+// it in the view.
 //
-// With a [Log] it is this process only whose subscriptions end: to reach all, publish
-// an event that has each call Kick. What was published until now is what has come
-// from the log to this process, and what it has published itself. If some of it is still to be read and the log fails,
-// or does not answer within 5 s, the stream fails: it does not look whole.
+// With a [Log], Kick ends only subscriptions of this process: to reach all processes, publish
+// an event on which each calls Kick. What was published before the call is then what this
+// process has published, or received from the log. If some of it is still to be read, and the log
+// fails or does not answer within 5 s, the stream fails, so that it does not look whole.
 func (h *Hub) Kick(topic string) int {
 	h.lock()
 	defer h.mu.Unlock()
@@ -305,10 +303,10 @@ func (h *Hub) Kick(topic string) int {
 	return n
 }
 
-// Shutdown ends all subscriptions of this process as [Hub.Kick] does, refuses what comes later with
-// [core.ErrShutdown], and waits until the subscriptions' streams have ended. If ctx
-// ends first it returns an error that wraps the context's, and the streams that
-// are left go on ending. A hook must not call it: it would wait for itself.
+// Shutdown ends all subscriptions of this process as [Hub.Kick] does, refuses later calls
+// with [core.ErrShutdown], and waits until the subscriptions' streams have ended. If ctx
+// ends first it returns an error that wraps the context's, and the remaining streams
+// still end in their own time. A hook must not call Shutdown: it would wait for itself.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.lock()
 	h.closed = true
@@ -347,15 +345,15 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		case <-ctx.Done():
 			h.lock()
 			defer h.mu.Unlock()
-			return fmt.Errorf("hub: shutdown: %d subscriptions have not ended, or its log has not let go: %w",
+			return fmt.Errorf("hub: shutdown: %d subscriptions have not ended, or the log's Follow has not returned: %w",
 				h.running, context.Cause(ctx))
 		}
 	}
 	return nil
 }
 
-// until returns the last event that those get who are ended now, and its ID if there
-// is a Log.
+// until returns the last event that subscriptions get if they are ended now, and its ID
+// if there is a Log.
 func (h *Hub) until() (final uint64, id string) {
 	if h.follower == nil {
 		return h.last, ""
@@ -367,12 +365,12 @@ func (h *Hub) until() (final uint64, id string) {
 	return h.last, id
 }
 
-// unknown is the number of an event that is to come from the Log.
+// unknown is the number of an event that has not come from the Log yet.
 const unknown = math.MaxUint64
 
-// end has the members of a source end when they have read what there was. From the
-// last to the first, so that none is left out if one goes between two steps, and the
-// last one takes its place.
+// end has the members of a source end when they have read everything up to final. It
+// goes from the last to the first: a member that leaves between two steps is replaced by the
+// last one, so no member is missed.
 func (h *Hub) end(s *source, final uint64, id string) {
 	for i := len(s.members) - 1; i >= 0; i = min(i, len(s.members)) - 1 {
 		if m := s.members[i].subscription; !m.ending {
@@ -382,7 +380,7 @@ func (h *Hub) end(s *source, final uint64, id string) {
 			}
 			m.wakeToEnd()
 		}
-		h.did(8) //nolint:mnd // to wake somebody up is work
+		h.did(8) //nolint:mnd // waking is work
 	}
 }
 
@@ -395,13 +393,13 @@ func (h *Hub) source(name string) *source {
 }
 
 func (h *Hub) newTopic(name string) *topic {
-	name = strings.Clone(name) // a host may take its strings back
+	name = strings.Clone(name) // a host may reuse its strings' memory
 	t := &topic{source: source{name: name, lost: h.forgotten}}
 	h.topics[name] = t
 	return t
 }
 
-// refresh brings a topic's sources up to date.
+// refresh updates a topic's sources if patterns have changed.
 func (h *Hub) refresh(t *topic) {
 	if t.sources == nil || t.asOf != h.changes {
 		t.sources = h.tree.match(t.name, append(t.sources[:0], &t.source), &h.work)
@@ -410,7 +408,7 @@ func (h *Hub) refresh(t *topic) {
 	h.work += len(t.sources)
 }
 
-// now is the time for the log, if an age is bounded.
+// now is the time at which an event comes, or 0 if no age is bounded.
 func (h *Hub) now() int64 {
 	if h.memory.maxAge <= 0 && h.maxReplay <= 0 {
 		return 0
@@ -418,7 +416,7 @@ func (h *Hub) now() int64 {
 	return int64(time.Since(h.began))
 }
 
-// before returns the number behind which the events begin that have come since then.
+// before returns the number after which the events begin that have come since then.
 func (h *Hub) before(then int64) uint64 {
 	if h.ids != nil {
 		return h.ids.before(h.last, func(e identity) bool { return e.time >= then })
@@ -426,7 +424,7 @@ func (h *Hub) before(then int64) uint64 {
 	return h.order.before(h.last, func(p place) bool { return p.at >= then })
 }
 
-// trim drops what is beyond the bounds, and reports whether there is more of it than
+// trim drops what exceeds the bounds, and reports whether there is more of it than
 // one step takes.
 func (h *Hub) trim() (more bool) {
 	now := h.now()
@@ -459,7 +457,7 @@ func (h *Hub) trim() (more bool) {
 	return false
 }
 
-// expireAfter has expire called.
+// expireAfter has expire called after d.
 func (h *Hub) expireAfter(d time.Duration) {
 	switch {
 	case h.closed:
@@ -470,8 +468,8 @@ func (h *Hub) expireAfter(d time.Duration) {
 	}
 }
 
-// expire drops what is too old while nobody publishes, and what one event has left
-// too much.
+// expire drops what is too old while nobody publishes, and what one step of trim has
+// left.
 func (h *Hub) expire() {
 	h.lock()
 	defer h.mu.Unlock()
@@ -481,8 +479,8 @@ func (h *Hub) expire() {
 	}
 }
 
-// retire has a topic forgotten that is of no more use, soon or later. As long as
-// it is there, who resumes from an old ID is told of a gap only if there is one.
+// retire has a topic forgotten that is no longer used, now or later. As long as it is
+// remembered, a client that resumes from an old ID is told of a gap only if there is one.
 func (h *Hub) retire(t *topic) {
 	switch {
 	case t.idle || !t.unused():

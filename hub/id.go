@@ -6,7 +6,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
 
-// id returns the ID of an event, of at most 29 bytes that need no preflight.
+// id returns the ID of an event: at most 29 bytes, none of which needs a preflight.
 func (h *Hub) id(number uint64) string {
 	var b [eventid.EpochLen + 1 + 20]byte
 	id := append(b[:0], h.epoch...)
@@ -14,7 +14,7 @@ func (h *Hub) id(number uint64) string {
 	return string(strconv.AppendUint(id, number, 10))
 }
 
-// parseID undoes id.
+// parseID is the inverse of id.
 func parseID(id string) (epoch string, number uint64, ok bool) {
 	epoch, digits, ok := eventid.Cut(id)
 	if !ok {

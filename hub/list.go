@@ -3,12 +3,12 @@ package hub
 import "sort"
 
 // A list holds items by their numbers, which grow. Items come at its end, go at
-// its front, and now and then from the middle. It has room for an eighth more than
-// it holds at most, so that all of this is cheap on the average.
+// its front, and now and then from the middle. It has room for at most an eighth more
+// items than it holds, and all operations are cheap on average.
 type list[T comparable] struct {
 	numbers []uint64
-	items   []T // the zero value stands for one that has gone
-	front   int // what is before has gone
+	items   []T // the zero value stands for one that was removed
+	front   int // everything before it was removed
 	live    int
 }
 
@@ -22,7 +22,7 @@ func (l *list[T]) push(number uint64, item T) {
 	l.live++
 }
 
-// oldest returns the first item. There is one.
+// oldest returns the first item. There must be one.
 func (l *list[T]) oldest() (number uint64, item T) {
 	return l.numbers[l.front], l.items[l.front]
 }
@@ -33,7 +33,7 @@ func (l *list[T]) find(number uint64) int {
 		return -1
 	}
 	i := l.front
-	if l.numbers[i] != number { // for the oldest is asked for most
+	if l.numbers[i] != number { // most calls are for the oldest
 		i = l.after(number - 1)
 	}
 	var gone T
@@ -43,7 +43,7 @@ func (l *list[T]) find(number uint64) int {
 	return i
 }
 
-// any reports whether there is an item behind one number, through another.
+// any reports whether there is an item after one number, through another.
 func (l *list[T]) any(after, through uint64) bool {
 	var gone T
 	for i := l.after(after); i < len(l.numbers) && l.numbers[i] <= through; i++ {
@@ -54,9 +54,9 @@ func (l *list[T]) any(after, through uint64) bool {
 	return false
 }
 
-// before returns the number that is one less than that of the first item for which
-// is says true, as it does for all behind that. It is last if there is none. Items
-// that have gone may make it a smaller one, but not that of an item.
+// before returns the number before that of the first item for which is returns true,
+// as it must for all later ones, or last if there is none. Because of removed
+// items the number may be smaller, but it is never that of an item.
 func (l *list[T]) before(last uint64, is func(T) bool) uint64 {
 	var gone T
 	low, high := l.front, len(l.items)
@@ -78,7 +78,7 @@ func (l *list[T]) before(last uint64, is func(T) bool) uint64 {
 	return l.numbers[low] - 1
 }
 
-// remove takes the item of that number out, if there is one.
+// remove removes the item of that number, if there is one.
 func (l *list[T]) remove(number uint64) (item T, ok bool) {
 	i := l.find(number)
 	if i < 0 {
@@ -96,7 +96,7 @@ func (l *list[T]) remove(number uint64) (item T, ok bool) {
 	return item, true
 }
 
-// makeRoom has the list take one item more.
+// makeRoom makes room for one more item.
 func (l *list[T]) makeRoom() {
 	if len(l.items)-l.live > l.live/16 {
 		l.compact()
@@ -105,7 +105,7 @@ func (l *list[T]) makeRoom() {
 	}
 }
 
-// compact gives the memory back of what has gone.
+// compact frees the memory of removed items.
 func (l *list[T]) compact() {
 	switch {
 	case l.live == 0:
@@ -120,8 +120,7 @@ func (l *list[T]) compact() {
 // move packs the list into new memory, for n items.
 func (l *list[T]) move(n int) { l.pack(make([]uint64, 0, n), make([]T, 0, n)) }
 
-// pack appends what has not gone to these slices, which take the place of those
-// that were.
+// pack appends the remaining items to these slices, which become the list's.
 func (l *list[T]) pack(numbers []uint64, items []T) {
 	var none T
 	for i := l.front; i < len(l.items); i++ {
@@ -135,9 +134,8 @@ func (l *list[T]) pack(numbers []uint64, items []T) {
 	l.numbers, l.items, l.front = numbers, items, 0
 }
 
-// after returns the index of the first item whose number is greater, be it one
-// that has gone, or len(l.items). It looks near the end first, where most of
-// those look who follow.
+// after returns the index of the first item whose number is greater, removed or not,
+// or len(l.items). It looks near the end first, because most subscriptions are there.
 func (l *list[T]) after(number uint64) int {
 	low, high := l.front, len(l.numbers)
 	for step := 1; high-step >= l.front; step *= 2 {

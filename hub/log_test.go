@@ -415,7 +415,7 @@ func TestEndWhileTheLogFails(t *testing.T) {
 				} else if err := h.Shutdown(t.Context()); err != nil {
 					t.Error(err)
 				}
-				lacks.want("hub: the stream is to end, and its last events cannot be read: away END")
+				lacks.want("hub: the subscription was ended, and its last events cannot be read from the log: away END")
 				has.want("END")
 				if took := time.Since(before); took > 0 {
 					t.Errorf("it took %v", took)
@@ -442,7 +442,7 @@ func TestEndWhileTheLogHangs(t *testing.T) {
 		if err := h.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
-		c.want("hub: the stream is to end, and its last events cannot be read: " + context.DeadlineExceeded.Error() + " END")
+		c.want("hub: the subscription was ended, and its last events cannot be read from the log: " + context.DeadlineExceeded.Error() + " END")
 	})
 }
 
@@ -566,7 +566,7 @@ func TestEndAfterPublish(t *testing.T) {
 		{"the log cannot be read", func(_ *hubtest.MemoryLog, _, fail func()) {
 			fail()
 			sleep(time.Second)
-		}, "hub: the stream is to end, and its last events cannot be read: away END"},
+		}, "hub: the subscription was ended, and its last events cannot be read from the log: away END"},
 	} {
 		for _, how := range []string{"kick", "shutdown"} {
 			t.Run(test.name+", "+how, func(t *testing.T) {
@@ -637,8 +637,8 @@ func TestShutdownBeforeTheBeginning(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		c.want("hub: it has been shut down END")
-		unknown.want("hub: it has been shut down END")
+		c.want("hub: the hub was shut down END")
+		unknown.want("hub: the hub was shut down END")
 	})
 }
 

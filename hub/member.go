@@ -2,9 +2,8 @@ package hub
 
 import "strings"
 
-// join makes the subscription a member of its sources. It returns
-// errShutdown if the hub was shut down meanwhile: the client gets nothing of what was
-// there for it.
+// join makes the subscription a member of its sources. It returns errShutdown if the hub
+// was shut down in the meantime: then the client gets nothing.
 func (s *subscription) join(names []string) error {
 	h := s.hub
 	h.lock()
@@ -13,7 +12,7 @@ func (s *subscription) join(names []string) error {
 		return errShutdown
 	}
 	h.running++
-	s.links = make([]link, 0, len(names)) // which does not move
+	s.links = make([]link, 0, len(names)) // never grows, because sources point into it
 	for _, name := range names {
 		source := h.source(name)
 		if source == nil {
@@ -26,13 +25,13 @@ func (s *subscription) join(names []string) error {
 	if s.reach == nil {
 		s.begin()
 	}
-	if h.closed { // and may have missed some of the memberships
+	if h.closed { // Shutdown may have missed some of the memberships
 		return errShutdown
 	}
 	return nil
 }
 
-// nameWork is what it takes to make or dismiss a source: a tree for each token.
+// nameWork is the work of making or dismissing a source: a tree for each token.
 func nameWork(name string) int { return 16 * (1 + strings.Count(name, ".")) }
 
 // newSource makes a topic or a pattern for its first subscriber.
@@ -74,7 +73,7 @@ func (s *subscription) leave() {
 	}
 }
 
-// left takes note of a subscription's end.
+// left counts a subscription's end.
 func (h *Hub) left() {
 	h.lock()
 	defer h.mu.Unlock()
@@ -84,7 +83,7 @@ func (h *Hub) left() {
 	}
 }
 
-// dismiss lets go of a source that has no members any more.
+// dismiss forgets a source that has no members any more.
 func (h *Hub) dismiss(s *source) {
 	s.members, s.waiting, s.spare = nil, nil, nil
 	if t := h.topics[s.name]; t != nil {

@@ -15,7 +15,7 @@ const slabSize = 64 << 10
 // of them, and then only read.
 type slab []byte
 
-// A record is where an event's frame is. The zero record is none.
+// A record is where an event's frame is. The zero record is not one.
 type record struct {
 	slab  *slab
 	begin uint32
@@ -24,19 +24,19 @@ type record struct {
 
 func (r record) frame() []byte { return (*r.slab)[r.begin : r.begin+r.size : r.begin+r.size] }
 
-// A place is where in the log an event is: its topic. The zero place is none.
+// A place is an event's place in the log: its topic. The zero place is not one.
 type place struct {
 	topic *topic
 	at    int64 // when it came, in ns since the hub began; 0 if no age is bounded
 }
 
-// An identity is what a Log says of an event. The zero identity is none.
+// An identity is what a Log says of an event. The zero identity is not one.
 type identity struct {
 	id   string
 	time int64 // in ns since the hub began, by the log's clock
 }
 
-// The bounds of what a hub holds. Zero or less is none.
+// The bounds of what a hub holds. Zero or less is no bound.
 type bounds struct {
 	maxEvents int
 	maxBytes  int
@@ -48,22 +48,22 @@ type memory struct {
 	bounds
 
 	last    uint64 // the number of the last event
-	dropped uint64 // that of the last one that was dropped for a bound
+	dropped uint64 // the number of the last event that was dropped for a bound
 	order   list[place]
-	bytes   int   // of what is held
-	written int64 // of all that ever was
-	slab    *slab // where the next frame goes, behind those that are there
+	bytes   int   // of the frames that are held
+	written int64 // of all frames there ever were
+	slab    *slab // where the next frame goes, at used
 	used    int
 	scratch []byte
 
 	once   map[attempt]uint64 // the event of each idempotency key
-	onceOf map[uint64]attempt // and back
-	ids    *list[identity]    // if they are a Log's and not the numbers
+	onceOf map[uint64]attempt // the inverse
+	ids    *list[identity]    // of the events, if a Log assigns them
 }
 
-// encode makes e's frame, which is not part of the memory before commit. Frames that
-// a later one of their key may replace have memory of their own: it should not
-// keep that of others.
+// encode makes e's frame, which is not part of the memory before commit. A frame that
+// a later one of its key may replace (alone) has memory of its own, so that it does not
+// keep that of others alive.
 func (m *memory) encode(e core.Event, alone bool) (record, error) {
 	room := m.scratch[:0]
 	if !alone && m.slab != nil {
@@ -73,7 +73,7 @@ func (m *memory) encode(e core.Event, alone bool) (record, error) {
 	switch {
 	case err != nil:
 		return record{}, err
-	case m.ids == nil && m.maxBytes > 0 && len(frame) > m.maxBytes: // from a Log it is dropped at once, and read there
+	case m.ids == nil && m.maxBytes > 0 && len(frame) > m.maxBytes: // one from a Log is dropped at once, and read there
 		return record{}, tooLarge(len(frame), int64(m.maxBytes))
 	case int64(len(frame)) > maxFrame:
 		return record{}, tooLarge(len(frame), maxFrame)
@@ -109,10 +109,10 @@ func (m *memory) commit(t *topic, r record, at int64) (number uint64) {
 	return m.last
 }
 
-// An attempt is to publish, with an idempotency key.
+// An attempt is a call of Publish with an idempotency key.
 type attempt struct{ topic, key string }
 
-// remember notes the attempt that an event has come by.
+// remember stores the attempt that published an event.
 func (m *memory) remember(a attempt, number uint64) {
 	if m.once == nil {
 		m.once, m.onceOf = make(map[attempt]uint64), make(map[uint64]attempt)
@@ -120,7 +120,7 @@ func (m *memory) remember(a attempt, number uint64) {
 	m.once[a], m.onceOf[number] = number, a
 }
 
-// remove takes an event out, if it is there.
+// remove removes an event, if it is there.
 func (m *memory) remove(number uint64) {
 	p, ok := m.order.remove(number)
 	if !ok {
@@ -141,10 +141,10 @@ func (m *memory) remove(number uint64) {
 }
 
 func tooLarge(size int, most int64) error {
-	return fmt.Errorf("an event of %d bytes does not fit into %d: see WithMaxBytes", size, most)
+	return fmt.Errorf("an event of %d bytes is larger than the limit of %d: see WithMaxBytes", size, most)
 }
 
-// excess returns the oldest event and its topic if it is one too many.
+// excess returns the oldest event and its topic if it exceeds a bound.
 func (m *memory) excess(now int64) (number uint64, t *topic) {
 	if m.order.live == 0 {
 		return 0, nil

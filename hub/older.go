@@ -2,12 +2,12 @@ package hub
 
 import "slices"
 
-// A pattern has no list of what came before somebody followed it. Who resumes from
-// there looks for it in the whole log, in steps, and reads from the lists of its
-// topics and patterns when it has come to where the youngest of them begins.
+// A pattern has no list of the events before its first subscription. A subscription that
+// resumes from there searches the whole log for them, in steps, until it has come to where
+// the youngest of its patterns begins. From there on it reads the lists of its sources.
 
 // begin finds out where in the memory the subscription begins, when it is a member
-// of its sources. The hub is locked, and may be unlocked meanwhile.
+// of its sources. The hub is locked, and may be unlocked in the meantime.
 func (s *subscription) begin() {
 	h := s.hub
 	if s.oldest {
@@ -28,7 +28,7 @@ func (s *subscription) begin() {
 	}
 }
 
-// findOlder notes how far the log is to be searched.
+// findOlder finds out how far the log must be searched.
 func (s *subscription) findOlder() {
 	s.older, s.searched = 0, 0
 	for i := range s.links {
@@ -36,9 +36,9 @@ func (s *subscription) findOlder() {
 	}
 }
 
-// recall finds out what the subscription's patterns have lost before they were
-// there, if that is of any interest and not known yet. What they lose meanwhile is
-// noted as ever, and what is forgotten meanwhile counts as theirs.
+// recall finds out what the subscription's patterns have lost before they existed, if that
+// matters and is not known yet. What they lose during the call is recorded as usual, and what
+// is forgotten during the call counts as theirs.
 func (s *subscription) recall() {
 	h := s.hub
 	unknown := func(l link) bool { return l.source.since > s.cursor && !l.source.recalled }
@@ -59,9 +59,9 @@ func (s *subscription) recall() {
 	}
 }
 
-// search looks through the log for the subscription's events up to that number,
-// in the order of the numbers, until found says no or the step is over. It reports
-// whether it has come to the end, and goes on where it was otherwise.
+// search looks through the log for the subscription's events up to the number until,
+// in order, until found returns false or the step is over. It reports whether it has
+// come to the end. If not, the next call continues from there.
 func (s *subscription) search(until uint64, found func(number uint64, t *topic) bool) (done bool) {
 	h := s.hub
 	h.searches++
@@ -79,7 +79,7 @@ func (s *subscription) search(until uint64, found func(number uint64, t *topic) 
 		s.searched = number
 		h.work++
 		if t == nil {
-			continue // it was replaced
+			continue // replaced
 		}
 		if h.refresh(t); slices.ContainsFunc(t.sources, mine) && !found(number, t) {
 			return false
@@ -89,9 +89,8 @@ func (s *subscription) search(until uint64, found func(number uint64, t *topic) 
 	return true
 }
 
-// takeOlder appends frames of the events that are to be searched for, about most
-// bytes. It returns how many bytes are left, and whether there are no such events any
-// more.
+// takeOlder appends frames of events that must be searched for, about most bytes. It
+// returns how many bytes are left, and whether there are no such events any more.
 func (s *subscription) takeOlder(frames *[][]byte, most int) (left int, done bool) {
 	until := s.older
 	if s.ending {
@@ -110,8 +109,8 @@ func (s *subscription) takeOlder(frames *[][]byte, most int) (left int, done boo
 	return most, done
 }
 
-// bound has a client that resumes begin behind what is too old for it, and notes
-// the gap if it misses something so. It reports whether that takes another step.
+// bound has a client that resumes begin after what is too old for it, with a gap if the
+// client misses something. It reports whether that takes another step.
 func (s *subscription) bound() (more bool) {
 	if !s.resuming {
 		return false
@@ -122,21 +121,21 @@ func (s *subscription) bound() (more bool) {
 		if !missed && !done {
 			return true
 		}
-		if missed && !s.oldest { // who begins with the oldest event misses nothing
+		if missed && !s.oldest { // with the oldest event as its beginning, a client misses nothing
 			s.gap = &Gap{Reason: GapExpired, After: s.after()}
 		}
 		if missed {
 			s.moveTo(through)
 		}
 	} else if through > s.cursor {
-		s.moveTo(through) // the gap that is to be told goes on until there
+		s.moveTo(through) // the gap that the client is told of ends there
 	}
 	s.resuming = false
 	return false
 }
 
 // misses reports whether there is an event for the subscription from its cursor
-// through that number; done is false if it takes another step to tell.
+// through that number; done is false if it takes another step to find out.
 func (s *subscription) misses(through uint64) (missed, done bool) {
 	for i := range s.links {
 		if s.links[i].source.records.any(s.cursor, through) {
@@ -150,8 +149,8 @@ func (s *subscription) misses(through uint64) (missed, done bool) {
 	return missed, done
 }
 
-// moveTo has the subscription go on after an event, or after the last one before it
-// that is there.
+// moveTo has the subscription continue after an event, or after the last one before it
+// that is held.
 func (s *subscription) moveTo(number uint64) {
 	if s.reach == nil {
 		s.cursor = number
@@ -166,7 +165,7 @@ func (s *subscription) moveTo(number uint64) {
 	}
 }
 
-// after is the ID that the subscription has begun with, or stands at.
+// after is the ID that the subscription has begun with, or its position.
 func (s *subscription) after() string {
 	if s.reach != nil {
 		return s.reach.began

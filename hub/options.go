@@ -33,18 +33,18 @@ func newConfig(opts []Option) config {
 	return c
 }
 
-// WithMaxEvents bounds the log by the number of events, over all topics: one whose
-// history must not be pushed out by that of others needs a hub of its own. The
-// default is 10,000. Zero or less sets no bound. With millions of events the hub's
-// lists are large: when one grows and is moved, others wait for some milliseconds.
+// WithMaxEvents bounds the log by the number of events, over all topics: if other topics
+// must not push out a topic's history, give it a hub of its own. The default is 10,000.
+// Zero or less sets no bound. With millions of events the hub's lists are large: when one
+// grows and is moved, others wait for some milliseconds.
 func WithMaxEvents(n int) Option {
 	return func(c *config) { c.bounds.maxEvents = n }
 }
 
-// WithMaxBytes bounds the log by the bytes of its frames, over all topics. An
-// event that is larger is refused. The default is 64 MiB. Zero or less sets no
-// bound. Hubs that share a [Log] should have the same: a larger event from
-// elsewhere is read from the log, by each subscriber for itself.
+// WithMaxBytes bounds the log by the bytes of its frames, over all topics. A
+// larger event is refused. The default is 64 MiB. Zero or less sets no bound. Hubs
+// that share a [Log] should have the same bound: a larger event from another process is
+// read from the log, by each subscriber separately.
 func WithMaxBytes(n int) Option {
 	return func(c *config) { c.bounds.maxBytes = n }
 }
@@ -55,29 +55,29 @@ func WithMaxAge(d time.Duration) Option {
 	return func(c *config) { c.bounds.maxAge = d }
 }
 
-// WithMaxReplay bounds how far back a client may resume: an event that is older than
-// d when it subscribes is not given to it, whatever ID it brings, also where the view
-// says [Oldest]. A client that misses events so is told with a [Gap]; one that begins
-// with the oldest event is not. Zero or less, the default, sets no bound but that of
-// what is held.
+// WithMaxReplay bounds how far back a client may resume: it does not get events that are
+// more than d old when it subscribes, whatever ID it sends, even if the view says
+// [Oldest]. A client that misses events because of this is told with a [Gap]; one that
+// begins with the oldest event is not. Zero or less, the default, sets no bound: a client
+// may get everything that is held.
 //
-// An ID comes from the client, which may send any. So this is what keeps a client
-// from reading all that a topic holds, where its view lets it subscribe.
+// A client chooses the ID that it sends. So this is what keeps a client from reading
+// everything that a topic holds, if its view lets it subscribe.
 //
-// With [WithLog] an event's age is counted by the log's clock and by this machine's: d
-// should be much longer than they differ. What is too old and not in this process's
-// memory is read from the log all the same, and dropped here.
+// With [WithLog] an event's age is the difference between the log's clock and this
+// machine's: d should be much longer than the two clocks differ. What is too old and not in
+// this process's memory is still read from the log, and dropped here.
 func WithMaxReplay(d time.Duration) Option {
 	return func(c *config) { c.maxReplay = max(d, 0) }
 }
 
-// WithGapEvent makes the event that tells a client of a [Gap]. Its ID is set by
-// the hub, so that a client that reconnects is not told again. The default is of
-// type "gap", and its data is the Gap as JSON. A nil f is the default.
+// WithGapEvent sets the function that makes the event which tells a client of a [Gap].
+// The hub sets its ID, so that a client that reconnects is not told again. The default
+// event is of type "gap", and its data is the Gap as JSON. A nil f is the default.
 //
-// f is called outside all locks, in the stream's goroutine, or in one of its own if
-// the stream was handed over; so by several at once. While it runs, its client waits
-// and nobody else. If it panics, or the event cannot be encoded, the stream fails.
+// f is called outside all locks, in the stream's goroutine, or in another goroutine if
+// the stream was handed over, and may be called by several at once. While it runs, only its
+// client waits. If it panics, or the event cannot be encoded, the stream fails.
 func WithGapEvent(f func(Gap) core.Event) Option {
 	return func(c *config) {
 		if c.gapEvent = f; f == nil {
@@ -86,36 +86,36 @@ func WithGapEvent(f func(Gap) core.Event) Option {
 	}
 }
 
-// WithGapPolicy says what happens to a subscriber that is so slow that the log
-// drops what it has not read. The default is [GapJump].
+// WithGapPolicy sets what happens to a subscriber that is so slow that the log
+// drops events before it has read them. The default is [GapJump].
 func WithGapPolicy(p GapPolicy) Option {
 	return func(c *config) { c.gapPolicy = p }
 }
 
 // WithJoin calls f when a subscription begins to run, once for each topic and
 // pattern that it named. f runs in the stream's goroutine, outside all locks, before
-// the first event; what it publishes reaches that subscription too. The context has the
-// values of the subscription's, and does not end. With [WithLog] too, f hears of
-// this process's subscriptions only.
+// the first event; events that it publishes reach that subscription too. The context has
+// the values of the subscription's context, and does not end. Also with [WithLog], f is
+// called only for this process's subscriptions.
 func WithJoin(f func(ctx context.Context, topic string)) Option {
 	return func(c *config) { c.join = f }
 }
 
-// WithLeave calls f when such a subscription has ended, for the same topics and
-// patterns and with such a context. f runs outside all locks: in the stream's
-// goroutine, or if the stream was handed over in one that ends such streams one after
-// the other. There one that takes its time delays the next by up to 100 ms.
+// WithLeave calls f when a subscription has ended, once for each topic and pattern that
+// [WithJoin] was called for, with such a context. f runs outside all locks: in the stream's
+// goroutine, or, if the stream was handed over, in a goroutine that ends such streams one
+// after the other. There a slow f delays the next stream by up to 100 ms.
 func WithLeave(f func(ctx context.Context, topic string)) Option {
 	return func(c *config) { c.leave = f }
 }
 
-// WithLog keeps the events in l, which hubs in other processes share: what one
+// WithLog keeps the events in l, which hubs in other processes share: an event that one
 // publishes reaches the subscribers of all, and a client may reconnect to any. The
 // hub follows l in a goroutine, which [Hub.Shutdown] ends. Its own memory, within
-// its bounds, is for the subscribers that keep up; what is older is read from l.
+// its bounds, serves subscribers that keep up; older events are read from l.
 //
-// Events are shared, and nothing else is: [Hub.Len], [Hub.Topics], [Hub.Kick],
-// [Hub.Shutdown], [WithJoin] and [WithLeave] are about this process alone.
+// Only events are shared: [Hub.Len], [Hub.Topics], [Hub.Kick], [Hub.Shutdown],
+// [WithJoin] and [WithLeave] are about this process alone.
 func WithLog(l Log) Option {
 	return func(c *config) { c.log = l }
 }
@@ -130,18 +130,18 @@ type publication struct {
 	time        int64 // by a Log's clock, in ns since the hub began
 }
 
-// WithKey lets the event stand for earlier ones of the same topic and key: who
-// has not read those yet is sent this one only. What is skipped so is no gap, and
-// takes no room in the log. It is for values of which only the last one counts,
+// WithKey lets the event replace earlier ones of the same topic and key: a subscriber
+// that has not read those yet gets only this one. What it skips in this way is not a gap,
+// and takes no room in the log. It is for values of which only the last one counts,
 // such as prices.
 func WithKey(key string) PublishOption {
 	return func(p *publication) { p.key, p.keyed = key, true }
 }
 
 // WithIdempotencyKey makes it safe to publish an event again when it is not known
-// whether the first attempt has succeeded: in a topic it is not added twice with
-// the same key, and both have the same ID. The hub remembers a key for as long as
-// it holds the event; a [Log] has a time of its own for that.
+// whether the first attempt has succeeded: a topic gets only one event with the same
+// key, and both attempts return the same ID. The hub remembers a key for as long as
+// it holds the event; a [Log] decides for itself how long it remembers one.
 func WithIdempotencyKey(key string) PublishOption {
 	return func(p *publication) { p.idempotency = key }
 }

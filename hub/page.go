@@ -12,14 +12,14 @@ const (
 	// pageSize is how many entries are read from a Log at once.
 	pageSize = 256
 
-	// pagePause is how long a subscription waits before it asks its Log again, if
-	// that has failed.
+	// pagePause is how long a subscription waits before it asks its Log again after
+	// an error.
 	pagePause = time.Second
 )
 
-// page appends frames that are in the log and not in the memory any more, of about
-// batchSize bytes, behind the gap that is in front of them, if there is one; with an
-// error, none. It takes its time.
+// page appends frames of about batchSize bytes that are in the log and not in the
+// memory any more, after an event for the gap before them, if there is one. It appends
+// none if it returns an error. It may wait.
 func (s *subscription) page(frames *[][]byte) error {
 	r := s.reach
 	if !r.paging && !r.awaited {
@@ -27,7 +27,7 @@ func (s *subscription) page(frames *[][]byte) error {
 		s.await()
 		return nil
 	}
-	r.paging = true // or what has not come to the memory in time
+	r.paging = true // if what await waited for has not come, read it here
 	ending := s.isEnding()
 	if ending && s.gap == nil && r.order(r.at) >= 0 {
 		return io.EOF
@@ -45,12 +45,12 @@ func (s *subscription) page(frames *[][]byte) error {
 	case over || ending:
 		return io.EOF
 	default:
-		return s.pause(nil) // until the follower has come here too, or the end has
+		return s.pause(nil) // until the follower has come here too
 	}
 	r.rest = nil
 	s.front(&entries)
 	if s.skip(&entries) && len(entries) == 0 {
-		return nil // what follows may be as old, and the gap longer
+		return nil // the next page may be too old as well, and the gap longer
 	}
 	gap := s.pending()
 	if s.lagged(gap) {
@@ -64,7 +64,7 @@ func (s *subscription) page(frames *[][]byte) error {
 	size := 0
 	for i, e := range entries {
 		if size >= batchSize {
-			r.rest = slices.Clone(entries[i:]) // without what was read
+			r.rest = slices.Clone(entries[i:]) // so that what was read can be freed
 			break
 		}
 		r.at = e.ID
@@ -74,7 +74,7 @@ func (s *subscription) page(frames *[][]byte) error {
 		e.Event.ID = e.ID
 		frame, err := e.Event.AppendText(nil)
 		if err != nil {
-			continue // as the follower does, which counts it
+			continue // the follower skips it as well, and counts it
 		}
 		*frames = append(*frames, frame)
 		size += len(frame)
@@ -82,14 +82,14 @@ func (s *subscription) page(frames *[][]byte) error {
 	return nil
 }
 
-// follows reports whether an entry is the subscription's.
+// follows reports whether an entry is for the subscription.
 func (s *subscription) follows(e Entry) bool {
 	var work int
 	return len(s.reach.filter.match(e.Topic, nil, &work)) > 0 && CheckTopic(e.Topic) == nil
 }
 
 // skip drops the entries that are too old for a client that resumes, and reports
-// whether there were any. If the client misses something so, there is a gap.
+// whether there were any. If the client misses one of them, there is a gap.
 func (s *subscription) skip(entries *[]Entry) (skipped bool) {
 	for s.resuming && len(*entries) > 0 {
 		e := (*entries)[0]
@@ -106,7 +106,7 @@ func (s *subscription) skip(entries *[]Entry) (skipped bool) {
 	return skipped
 }
 
-// isEnding reports whether the subscription was kicked.
+// isEnding reports whether the subscription must end, after a Kick or a Shutdown.
 func (s *subscription) isEnding() bool {
 	s.hub.lock()
 	defer s.hub.mu.Unlock()
@@ -114,8 +114,8 @@ func (s *subscription) isEnding() bool {
 }
 
 // due returns the part of a page that comes before the end, for a subscription that
-// is ending, and whether there is more in the page. A gap in front belongs to it,
-// wherever that leads: some of what came before the end may be missing.
+// is ending, and whether there is more in the page. A gap at the front belongs to that part,
+// wherever it ends: some of what came before the end may be missing.
 func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
 	s.hub.lock()
 	defer s.hub.mu.Unlock()
@@ -136,7 +136,7 @@ func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
 	return entries[:n], n < len(entries)
 }
 
-// order compares an ID with the one behind which the stream ends.
+// order compares an ID with the one after which the stream ends.
 func (r *reach) order(id string) int { return r.follower.order(id, r.until) }
 
 // await waits for the follower to bring what comes before the end.
@@ -158,8 +158,8 @@ func (s *subscription) await() {
 	}
 }
 
-// front takes the position off that is in front of a page's events, if one is
-// there, and notes the gap that is to be told.
+// front removes the position at the front of a page, if there is one, and stores the
+// gap that the client must be told of.
 func (s *subscription) front(entries *[]Entry) {
 	if len(*entries) == 0 || (*entries)[0].Topic != "" {
 		return
@@ -169,13 +169,13 @@ func (s *subscription) front(entries *[]Entry) {
 	if position.Gap && s.gap == nil {
 		s.gap = &Gap{Reason: GapDropped, After: r.at}
 		if _, err := r.follower.log.Compare(r.at, position.ID); errors.Is(err, ErrOtherEpoch) {
-			s.gap.Reason = GapRestarted // for all that is held follows
+			s.gap.Reason = GapRestarted // because everything that is held follows
 		}
 	}
 	r.at = position.ID
 }
 
-// replaced reports whether a later entry of the page stands for e.
+// replaced reports whether a later entry of the page replaces e.
 func replaced(e Entry, later []Entry) bool {
 	if !e.Keyed {
 		return false
@@ -188,8 +188,8 @@ func replaced(e Entry, later []Entry) bool {
 	return false
 }
 
-// pause waits before the log is asked again, which has failed with err, if with
-// anything. A subscription that is ending does not wait for it: it is broken off, and
+// pause waits before the log is asked again. err is what the log has failed with, or
+// nil. If it has failed, a subscription that is ending does not wait: its stream fails, and
 // its client comes back for the rest.
 func (s *subscription) pause(err error) error {
 	h, f := s.hub, s.reach.follower
@@ -202,14 +202,14 @@ func (s *subscription) pause(err error) error {
 		ending := s.ending
 		h.mu.Unlock()
 		if ending {
-			return fmt.Errorf("hub: the stream is to end, and its last events cannot be read: %w", err)
+			return fmt.Errorf("hub: the subscription was ended, and its last events cannot be read from the log: %w", err)
 		}
 	}
 	t := time.NewTimer(pagePause)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-s.wake: // it may be to end
+	case <-s.wake: // perhaps it must end
 	case <-f.ctx.Done():
 	case <-s.ctx.Done():
 	}

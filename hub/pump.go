@@ -8,14 +8,14 @@ import (
 
 // An errand is what Wait does for Take.
 type errand struct {
-	gap    *Gap // to be told; nil if a page is to be read
+	gap    *Gap // to tell the client of; nil to read a page
 	done   bool
 	frames [][]byte
 	err    error
 }
 
-// Take implements [feed.Pump]. A gap is told, and the log is read, elsewhere: others
-// wait for the writer.
+// Take implements [feed.Pump]. Telling of a gap and reading the log are left to Wait,
+// because other sessions wait for the writer.
 func (s *subscription) Take(frames *[][]byte) (more bool, err error) {
 	if e := s.errand; e != nil && e.done && s.ctx.Err() == nil {
 		s.errand = nil
@@ -43,7 +43,7 @@ func (s *subscription) Wait() {
 	e.done = true
 }
 
-// Leave implements [feed.Pump], and ends any subscription.
+// Leave implements [feed.Pump]. It ends any subscription, handed over or not.
 func (s *subscription) Leave() {
 	if s.unwatch != nil {
 		s.unwatch()
@@ -56,7 +56,7 @@ func (s *subscription) Leave() {
 	s.tellLeave(s.joined)
 }
 
-// tellLeave calls the leave hook for the first n names, also if it panics for some.
+// tellLeave calls the leave hook for the first n names, even if it panics for some.
 func (s *subscription) tellLeave(n int) {
 	if s.hub.config.leave == nil {
 		return

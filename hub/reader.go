@@ -8,51 +8,51 @@ import (
 )
 
 const (
-	// readers is how many questions a hub asks its Log at once for its subscriptions.
+	// readers is how many requests a hub makes to its Log at once for its subscriptions.
 	readers = 4
 
-	// pageMemory is how many bytes of pages are kept for those who come right after,
-	// about, and pageKept how long.
+	// pageMemory is about how many bytes of pages are kept for subscriptions that come right
+	// after, and pageKept is how long.
 	pageMemory = 4 << 20
 	pageKept   = time.Second
 
-	// answerTimeout is how long a Log may take to answer. Nobody else would end it: a
-	// shutdown waits for what is still to be read.
+	// answerTimeout is how long a Log may take to answer. Nothing else would end the
+	// request: a shutdown waits for what is still to be read.
 	answerTimeout = 5 * time.Second
 )
 
 // A reader reads a Log for all subscriptions of a hub. They often want the same, as
-// when they all come back at once: one answer is for all who wait for it, and a page
-// is for those as well who come right after.
+// when they all come back at once: all that wait for an answer share it, and a page
+// also serves those that come right after.
 type reader struct {
 	log Log
 
 	mu      sync.Mutex
-	asked   map[question]*reading // the newest of each that has no answer yet
+	asked   map[question]*reading // the newest reading of each question that has no answer yet
 	queue   []*reading            // not begun yet
 	running int
-	pages   []page // that are kept, the newest last
+	pages   []page // that are kept, newest last
 	bytes   int    // of them
 	expiry  *time.Timer
 }
 
-// A question is for what comes after an ID, or for the last ID.
+// A question is what comes after an ID, or what the last ID is.
 type question struct {
 	after string
 	last  bool
 }
 
-// A reading is a call of the Log. Its context lasts as long as anybody waits.
+// A reading is a call of the Log. Its context lasts as long as anybody waits for it.
 type reading struct {
 	question
 	answer
 
-	ctx     context.Context //nolint:containedctx // for all who wait
+	ctx     context.Context //nolint:containedctx // shared by all that wait
 	cancel  context.CancelFunc
 	waiting int
 	begun   bool
 
-	done chan struct{} // closed when the answer is there, or the error
+	done chan struct{} // closed when there is an answer or an error
 	err  error
 }
 
@@ -61,7 +61,7 @@ type answer struct {
 	id      string
 }
 
-// A page is what comes after an ID, of which there is something.
+// A page is the entries after an ID. There is at least one.
 type page struct {
 	after   string
 	entries []Entry
@@ -73,8 +73,8 @@ func newReader(log Log) *reader {
 	return &reader{log: log, asked: make(map[question]*reading)}
 }
 
-// page returns what comes after an ID, which must not be changed. That there is nothing
-// is true of a time after the call.
+// page returns the entries after an ID. The caller must not change them. If there are
+// none, that was true at some time after the call began.
 func (r *reader) page(ctx context.Context, after string) ([]Entry, error) {
 	r.mu.Lock()
 	if entries := r.find(after); entries != nil {
@@ -94,7 +94,7 @@ func (r *reader) page(ctx context.Context, after string) ([]Entry, error) {
 	return a.entries, err
 }
 
-// last returns the last ID, at a time after the call.
+// last returns what the last ID was at some time after the call began.
 func (r *reader) last(ctx context.Context) (string, error) {
 	r.mu.Lock()
 	q := r.join(question{last: true}, true)
@@ -103,21 +103,21 @@ func (r *reader) last(ctx context.Context) (string, error) {
 	return a.id, err
 }
 
-// find returns what is kept of what comes after an ID, or nil. The reader is locked.
+// find returns the kept entries after an ID, or nil. The reader is locked.
 func (r *reader) find(after string) []Entry {
 	for i := range r.pages {
 		entries := r.pages[i].from(after)
 		if entries == nil {
 			continue
 		}
-		if _, err := r.log.Compare(entries[0].ID, entries[0].ID); err == nil { // or the log has begun anew
+		if _, err := r.log.Compare(entries[0].ID, entries[0].ID); err == nil { // otherwise the log has begun again
 			return entries
 		}
 	}
 	return nil
 }
 
-// from returns what comes after an ID, or nil.
+// from returns the page's entries after an ID, or nil.
 func (p *page) from(after string) []Entry {
 	if after == p.after {
 		return p.entries
@@ -130,8 +130,8 @@ func (p *page) from(after string) []Entry {
 	return nil
 }
 
-// join waits for the answer to a question, which is asked if nobody else has done so,
-// or if it is to be asked from now on. The reader is locked.
+// join returns the reading of a question, and starts one if there is none, or, if fresh,
+// none that has yet to begin. The reader is locked.
 func (r *reader) join(about question, fresh bool) *reading {
 	q := r.asked[about]
 	if q == nil || fresh && q.begun {
@@ -148,7 +148,7 @@ func (r *reader) join(about question, fresh bool) *reading {
 	return q
 }
 
-// wait waits for an answer. A reading that nobody waits for ends.
+// wait waits for an answer. A reading that nobody waits for any more is cancelled.
 func (r *reader) wait(ctx context.Context, q *reading) (answer, error) {
 	select {
 	case <-q.done:
@@ -163,7 +163,7 @@ func (r *reader) wait(ctx context.Context, q *reading) (answer, error) {
 	return answer{}, context.Cause(ctx)
 }
 
-// end has nobody join a reading any more.
+// end keeps others from joining a reading, and ends its context.
 func (r *reader) end(q *reading) {
 	q.cancel()
 	if r.asked[q.question] == q {
@@ -171,7 +171,7 @@ func (r *reader) end(q *reading) {
 	}
 }
 
-// run asks until there is no question left.
+// run asks the log until there are no questions left.
 func (r *reader) run() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -181,7 +181,7 @@ func (r *reader) run() {
 		r.queue = r.queue[1:]
 		q.begun = true
 		if !q.last {
-			q.entries = r.find(q.after) // it may have come meanwhile
+			q.entries = r.find(q.after) // it may have come in the meantime
 		}
 		if q.entries == nil {
 			r.mu.Unlock()
@@ -198,7 +198,7 @@ func (r *reader) run() {
 func (r *reader) ask(q *reading) {
 	switch {
 	case q.ctx.Err() != nil:
-		q.err = fmt.Errorf("hub: the log has not answered %d others: %w", readers, context.Cause(q.ctx))
+		q.err = fmt.Errorf("hub: the log was not asked, because it has not answered %d earlier requests: %w", readers, context.Cause(q.ctx))
 	case q.last:
 		q.id, q.err = r.log.Last(q.ctx)
 	default:

@@ -2,12 +2,12 @@ package hub
 
 import "runtime"
 
-// stepWork is how much is done under the hub's lock in one go, in units of some
-// 20 ns: a subscription with many names or with an old ID, or a bound that drops
-// much at once, would otherwise hold up everybody else.
+// stepWork is how much is done under the hub's lock at once, in units of some 20 ns.
+// A subscription with many names or with an old ID, or a bound that drops
+// much at once, would otherwise keep everybody else waiting.
 const stepWork = 1 << 12
 
-// lock locks the hub, which has been set up then.
+// lock locks the hub, and sets it up if it is a zero Hub.
 func (h *Hub) lock() {
 	h.mu.Lock()
 	h.most, h.work = max(h.most, h.work), 0
@@ -20,8 +20,8 @@ func (h *Hub) lock() {
 // spent reports whether the step is over.
 func (h *Hub) spent() bool { return h.work >= h.step }
 
-// breathe lets others have the lock between two steps. What it guards may have
-// changed then.
+// breathe lets others take the lock between two steps. What the lock guards may change
+// in the meantime.
 func (h *Hub) breathe() {
 	h.mu.Unlock()
 	runtime.Gosched()
@@ -29,7 +29,7 @@ func (h *Hub) breathe() {
 	h.breaths++
 }
 
-// did takes note of work, and ends the step if it is over.
+// did counts work, and ends the step if it is over.
 func (h *Hub) did(work int) {
 	if h.work += work; h.spent() {
 		h.breathe()

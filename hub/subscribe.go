@@ -12,7 +12,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
-// A Position is where the subscription of a client begins that brings no last event
+// A Position is where the subscription of a client begins that sends no last event
 // ID. It is [Now], [Oldest], or [After] an event.
 type Position struct {
 	after  string
@@ -23,8 +23,8 @@ var (
 	// Now is the position of what is published from now on. It is the zero Position.
 	Now = Position{}
 
-	// Oldest is the position of the oldest event that is held, or that
-	// [WithMaxReplay] lets a client have.
+	// Oldest is the position of the oldest event that is held, and that [WithMaxReplay]
+	// allows.
 	Oldest = Position{oldest: true}
 )
 
@@ -32,8 +32,8 @@ var (
 // [Now].
 func After(id string) Position { return Position{after: id} }
 
-// A subscriber takes so many bytes of frames at once, and so many frames; fewer if
-// each has to be looked for under many names.
+// A subscriber takes at most about this many bytes of frames and this many frames at once.
+// With many names it takes fewer frames, because each is looked for under all of them.
 const (
 	batchSize   = 128 << 10
 	batchFrames = 1 << 10
@@ -41,31 +41,32 @@ const (
 )
 
 // Subscribe returns the events of some topics and patterns (see [Check]), in the
-// order in which they were published: from the client's last event ID on
-// (see [core.LastEventID]), or from now on, that is from this call on, if there is none.
+// order in which they were published. It begins after the client's last event ID
+// (see [core.LastEventID]), or at the time of this call if there is none.
 //
 // The stream has every event after that, or a gap event (see [Gap]) where the log
-// has dropped some. It ends when ctx does, and with [Hub.Kick] and
-// [Hub.Shutdown]. What Check would say is its only element, or [core.ErrShutdown] if it
-// begins after a Shutdown. If Subscribe itself was called after that, the client is
-// also answered with 503, if the view returns the stream and ctx is that of its request.
+// has dropped some. It ends when ctx does, and with [Hub.Kick] and [Hub.Shutdown].
+// If [Check] refuses the names, its error is the stream's only element. If the stream
+// begins after a Shutdown, that is [core.ErrShutdown]. If Subscribe itself was called after
+// the Shutdown, and the view returns the stream and ctx is that of its request, the client
+// also gets a 503.
 //
-// The client chooses its last event ID, and may send any. So "from now on" does not
-// keep older events from anybody: who may not read a topic's past must not
-// subscribe to it, or [WithMaxReplay] bounds how much of that anybody is given.
+// The client chooses its last event ID, and may send any. So beginning at the time of the
+// call does not keep older events from anybody: a client that may not read a topic's past
+// must not subscribe to it, unless [WithMaxReplay] bounds how much of it a client gets.
 //
-// Nothing is held until the stream runs. It may run several times, also at once;
-// each run is a subscription of its own. Return it from the view as it is where
-// you can: its frames are then encoded once for all clients. A generator that
+// Nothing is held until the stream runs. It may run several times, even at once;
+// each run is a subscription of its own. Return it from the view as it is if
+// you can: then its frames are encoded once for all clients. A generator that
 // ranges over it gets the same events, decoded.
 func (h *Hub) Subscribe(ctx context.Context, topics ...string) core.Stream {
 	return h.SubscribeFrom(ctx, Now, topics...)
 }
 
-// SubscribeFrom is Subscribe for clients whose first connection begins elsewhere
-// than now: with the [Oldest] event, or [After] an event whose ID has come by
-// another way than the Last-Event-ID header, such as that of the page. The client's
-// own, which [core.LastEventID] returns, goes first.
+// SubscribeFrom is Subscribe for clients whose first connection does not begin now, but
+// with the [Oldest] event, or [After] an event whose ID has come in another way than in the
+// Last-Event-ID header, such as with the page. The client's own last event ID, which
+// [core.LastEventID] returns, takes precedence.
 func (h *Hub) SubscribeFrom(ctx context.Context, from Position, topics ...string) core.Stream {
 	err := Check(topics...)
 	topics = distinct(topics)
@@ -101,17 +102,17 @@ func distinct(names []string) []string {
 	return kept
 }
 
-// A start is where in the log a subscription begins; its cursor moves on.
+// A start is where in the log a subscription begins. Its cursor moves on later.
 type start struct {
 	cursor   uint64   // everything up to this event has been read
-	gap      *Gap     // what is to be told first
-	oldest   bool     // it is wherever the log begins, when the stream does
-	resuming bool     // WithMaxReplay is still to be applied
-	horizon  int64    // what has come before is too old then; in ns since the hub began
-	request  *request // for a hub with a Log
+	gap      *Gap     // the client is told of it first
+	oldest   bool     // it begins with the oldest event that is held when the stream begins
+	resuming bool     // WithMaxReplay has yet to be applied
+	horizon  int64    // for resuming: what has come before is too old; in ns since the hub began
+	request  *request // only for a hub with a Log
 }
 
-// A request is what a client has asked for, of a hub with a Log.
+// A request is what a client has asked of a hub with a Log.
 type request struct {
 	lastEventID string
 	from        Position
@@ -151,45 +152,45 @@ func (h *Hub) find(lastEventID string, from Position) start {
 	return start{cursor: h.last, oldest: from.oldest, gap: gap}
 }
 
-// A subscription is a position in the log that moves on. Its links are guarded by
-// the hub's lock, and so are ending and final; the rest belongs to the stream.
+// A subscription is a position in the log that moves on. The hub's lock guards its links,
+// ending and final; the rest belongs to the stream.
 type subscription struct {
 	start
 
 	hub    *Hub
 	ctx    context.Context //nolint:containedctx // it ends the stream
-	moving bool            // it has read, if only that there is nothing
-	lost   uint64          // the last event that its patterns lost before they were there
+	moving bool            // it has read at least once, even if there was nothing
+	lost   uint64          // the last event that was lost to its patterns before they existed
 
-	older    uint64 // events up to there are searched for: its patterns do not have them
-	searched uint64 // and have been, up to there
+	older    uint64 // events up to this one must be searched for: its patterns do not have them
+	searched uint64 // how far that search has come
 
 	reach *reach // nil without a Log
 
 	links  []link
-	ending bool // the stream ends after the event that is final
+	ending bool // the stream ends after the event of the number final
 	over   bool // the stream ends at once
 	final  uint64
 	errand *errand // for Wait; nil if there is none
 
-	// What is told that there may be something to do.
-	wake    chan struct{} // its goroutine; nil if it never has one
-	feed    feed.Feed     // of the session that the stream was handed over to, if it was
-	joined  int           // of links, those that the join hook was told of
-	unwatch func() bool   // ends the watch over ctx; nil if there is none
+	// What is woken when there may be something to do.
+	wake    chan struct{} // wakes its goroutine; nil if it never has one
+	feed    feed.Feed     // of the session that the stream was handed over to; nil if it was not
+	joined  int           // how many of links the join hook was called for
+	unwatch func() bool   // stops watching ctx; nil if nothing does
 }
 
 // A link is a subscription's membership of a source.
 type link struct {
 	subscription *subscription
 	source       *source
-	member       int    // where in source.members it is
-	wait         int    // where in source.waiting it is, if it is
-	round        uint64 // it is if this is source.round+1
-	next         int    // while records are taken: the next one
+	member       int    // its index in source.members
+	wait         int    // its index in source.waiting, if it is there
+	round        uint64 // it is in source.waiting if this is source.round+1
+	next         int    // index of the next record, while records are taken
 }
 
-// wakeToEnd is wakeUp for a subscription that is to end, or whose context has ended.
+// wakeToEnd is wakeUp for a subscription that must end, or whose context has ended.
 func (s *subscription) wakeToEnd() {
 	if s.feed != nil {
 		s.feed.WakeToEnd()
@@ -203,11 +204,11 @@ func (s *subscription) wakeUp() {
 	}
 	select {
 	case s.wake <- struct{}{}:
-	default: // it will look anyway
+	default: // it is woken already, or has no goroutine
 	}
 }
 
-// run is the stream, or hands it over.
+// run runs the stream, or hands it over.
 func (s *subscription) run(stream core.Stream, topics []string, yield func(core.Event, error) bool) error {
 	if s.ctx.Err() != nil {
 		return nil
@@ -218,7 +219,7 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	} else {
 		defer s.Leave()
 	}
-	if s.feed == nil || s.hub.follower != nil { // which is to be asked now and then
+	if s.feed == nil || s.hub.follower != nil { // reading the log may have to wait
 		s.wake = make(chan struct{}, 1)
 	}
 	if s.hub.follower != nil {
@@ -228,13 +229,13 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		}
 	}
 	if err := s.join(topics); err != nil {
-		s.over = true // as for those who were there before
+		s.over = true // as for subscriptions that joined before the shutdown
 		return ignoreEnd(err)
 	}
 	if s.feed == nil || s.ctx != f.Context() {
-		s.unwatch = context.AfterFunc(s.ctx, s.wakeToEnd) // one thing to wait for is cheaper than two
+		s.unwatch = context.AfterFunc(s.ctx, s.wakeToEnd) // waiting for wake alone is cheaper than for two channels
 	}
-	for i := range s.links { // of a link only the source can be read without the lock
+	for i := range s.links { // only a link's source may be read without the lock
 		s.joined++
 		if s.hub.config.join != nil {
 			s.hub.config.join(context.WithoutCancel(s.ctx), s.links[i].source.name)
@@ -266,8 +267,8 @@ func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 	return more, err
 }
 
-// tell appends a gap event. It calls the application, so the hub is not locked, and it
-// is not a writer's goroutine.
+// tell appends a gap event. It calls the application, so the hub must not be locked, and
+// it must not run in a writer's goroutine.
 func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 	e := s.hub.gapEvent(*gap)
 	e.ID = gap.Through
@@ -279,7 +280,7 @@ func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 	return nil
 }
 
-// errPage means that what comes next is to be read from the Log.
+// errPage means that what comes next must be read from the Log.
 var errPage = errors.New("hub: not in memory")
 
 // read is take for what is in the memory. What takes its time is left to the caller:
@@ -335,8 +336,7 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	return nil, false, nil
 }
 
-// takeHeld appends frames that are in the memory, and reports whether there may be
-// more.
+// takeHeld appends frames from the memory, and reports whether there may be more.
 func (s *subscription) takeHeld(frames *[][]byte, most int) (more bool) {
 	if s.older > s.cursor {
 		var done bool
@@ -360,7 +360,7 @@ func (s *subscription) takeHeld(frames *[][]byte, most int) (more bool) {
 	return true
 }
 
-// lagged reports whether the stream ends for a gap, since it has begun before.
+// lagged reports whether a gap ends the stream: GapEnd does so, except at the beginning.
 func (s *subscription) lagged(gap *Gap) bool {
 	moving := s.moving
 	s.moving = true
@@ -374,7 +374,7 @@ func (s *subscription) nextRecord() (record, bool) {
 		l := &s.links[i]
 		records := &l.source.records
 		for l.next < len(records.items) && (records.items[l.next] == record{} || records.numbers[l.next] <= s.cursor) {
-			l.next++ // replaced, or read by way of another source
+			l.next++ // replaced, or already read from another source
 		}
 		if l.next < len(records.items) && records.numbers[l.next] < number {
 			number, found = records.numbers[l.next], records.items[l.next]
@@ -398,7 +398,7 @@ func (s *subscription) wait() {
 	}
 }
 
-// overtaken returns the gap in front of the cursor, which it moves behind it, or
+// overtaken returns the gap after the cursor and moves the cursor to its end, or returns
 // nil if there is none.
 func (s *subscription) overtaken() *Gap {
 	through := max(s.cursor, s.lost)

@@ -10,7 +10,7 @@ import (
 
 const (
 	maxName  = 255 // bytes of a topic's name
-	maxNames = 256 // names of a subscription, for each costs something at each read
+	maxNames = 256 // names of a subscription: each one costs something at each read
 )
 
 // The tokens of a pattern that stand for others.
@@ -20,19 +20,19 @@ const (
 )
 
 // Check returns the error with which [Hub.Subscribe] would refuse these topics
-// and patterns, or nil. It is for names that come from a request, to be answered
-// before the stream begins. It lets patterns pass, which may match more than the
+// and patterns, or nil. Use it for names that come from a request, to refuse them
+// before the stream begins. It accepts patterns, which may match more than the
 // client should see: see [CheckTopic].
 //
-// A topic is tokens joined by dots, such as "orders.eu.1207": 255 bytes of UTF-8
-// at most, no token empty, and no control character, "*" or ">" in it. In a
-// pattern the token "*" stands for any one, and ">", as the last, for one or more.
-// A subscription has up to 256 names. If clients choose patterns, keep topics to a few
+// A topic is tokens joined by dots, such as "orders.eu.1207". It has at most 255 bytes
+// of UTF-8, no empty token, and no control character, "*" or ">". In a pattern the
+// token "*" stands for any one token, and ">", as the last, for one or more. A
+// subscription has at most 256 names. If clients choose patterns, keep topics to a few
 // tokens: up to 2ⁿ patterns match a topic of n.
 func Check(topics ...string) error {
 	switch {
 	case len(topics) == 0:
-		return errors.New("hub: no topic: name one at the least")
+		return errors.New("hub: no topic: name at least one")
 	case len(topics) > maxNames:
 		return fmt.Errorf("hub: %d topics are too many for one subscription: name up to %d, or a pattern", len(topics), maxNames)
 	}
@@ -45,7 +45,7 @@ func Check(topics ...string) error {
 }
 
 // CheckTopic returns what is wrong with the name of a topic, or nil. A pattern is
-// no topic. It is the error with which [Hub.Publish] would refuse the name.
+// not a topic. It is the error with which [Hub.Publish] would refuse the name.
 func CheckTopic(name string) error {
 	pattern, err := check(name)
 	if pattern {
@@ -66,46 +66,45 @@ func check(name string) (pattern bool, err error) {
 	case name == "":
 		return false, errors.New("hub: the topic is empty")
 	case len(name) > maxName:
-		return wrong(fmt.Sprintf("a name has at most %d bytes", maxName))
+		return wrong(fmt.Sprintf("a name may have at most %d bytes", maxName))
 	case !utf8.ValidString(name):
-		return wrong("a name is UTF-8")
+		return wrong("a name must be valid UTF-8")
 	case strings.ContainsFunc(name, unicode.IsControl):
-		return wrong("a name has no control characters")
+		return wrong("a name must not have control characters")
 	}
 	for rest, more := name, true; more; {
 		var token string
 		token, rest, more = strings.Cut(rest, ".")
 		switch {
 		case token == "":
-			return wrong("a token is empty: dots stand between tokens")
+			return wrong("a token is empty: put one dot between two tokens")
 		case token == oneToken:
 			pattern = true
 		case token == allTokens && more:
-			return wrong(`">" stands for all tokens that follow, so it is the last`)
+			return wrong(`">" stands for all tokens that follow, so it must be the last`)
 		case token == allTokens:
 			pattern = true
 		case strings.ContainsAny(token, oneToken+allTokens):
-			return wrong(`"*" and ">" are whole tokens of a pattern`)
+			return wrong(`"*" and ">" must be whole tokens of a pattern`)
 		}
 	}
 	return pattern, nil
 }
 
-// A source is what can be subscribed to, a topic or a pattern: a part of the
-// log, and those who follow it.
+// A source is a topic or a pattern: its part of the log, and its subscriptions.
 type source struct {
 	name    string
 	records list[record]
 	lost    uint64 // the last event that was dropped, other than for a later one of its key
-	since   uint64 // of what came until then, records has nothing; for a pattern that is younger than the log
-	before  uint64 // for a pattern: the last one that was dropped before there was the pattern, if recalled
+	since   uint64 // records has no events up to this one; for a pattern that is younger than the log
+	before  uint64 // for a pattern: the last event of its topics that was dropped before since, if recalled
 
 	recalled bool   // see recall
 	search   uint64 // the last Hub.searches by one of its members
 
 	members []*link
-	waiting []*link // members that have read everything; an event sends them off
-	spare   []*link // an empty slice, for waiting
+	waiting []*link // members that have read everything and wait for an event
+	spare   []*link // an empty slice to reuse for waiting
 	round   uint64  // grows whenever waiting is sent off
 }
 
@@ -113,18 +112,18 @@ type source struct {
 type topic struct {
 	source
 	keys  map[string]uint64 // the last event of each key
-	keyOf map[uint64]string // and back
+	keyOf map[uint64]string // the inverse
 
 	sources []*source // the topic itself and the patterns that match it
-	asOf    uint64    // Hub.changes by then
+	asOf    uint64    // Hub.changes when sources was made
 
-	idle bool // it is on the hub's list of topics to forget
+	idle bool // it is in Hub.idle
 }
 
-// unused reports whether the topic is nothing but a memory of what was lost.
+// unused reports whether the topic has nothing but its lost.
 func (t *topic) unused() bool { return t.records.live == 0 && len(t.members) == 0 }
 
-// replaceKey notes the last event of a key and returns the one before, or 0.
+// replaceKey stores the last event of a key and returns the one before, or 0.
 func (t *topic) replaceKey(key string, number uint64) (before uint64) {
 	if t.keys == nil {
 		t.keys, t.keyOf = make(map[string]uint64), make(map[uint64]string)
@@ -146,7 +145,8 @@ func (t *topic) forgetKey(number uint64) {
 	}
 }
 
-// send takes those who wait off the list. They are to be given back with rest.
+// send empties the list of those that wait and returns them. The caller gives the slice
+// back with rest.
 func (s *source) send() []*link {
 	if len(s.waiting) == 0 {
 		return nil
@@ -170,7 +170,7 @@ type tree struct {
 	leaf *source
 }
 
-// put stores s, or takes the pattern out if s is nil.
+// put stores s, or removes the pattern if s is nil.
 func (t *tree) put(pattern string, s *source) {
 	token, rest, more := strings.Cut(pattern, ".")
 	next := t.next[token]

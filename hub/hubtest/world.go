@@ -313,7 +313,7 @@ func (w *world) publishOne(h *hub.Hub, rng *rand.Rand) {
 			}
 			w.truth.mu.Unlock()
 			return
-		case errors.Is(err, core.ErrShutdown) || strings.Contains(err.Error(), "does not fit"):
+		case errors.Is(err, core.ErrShutdown) || strings.Contains(err.Error(), "WithMaxBytes"):
 			return
 		case w.troubles.Load()+w.restarts.Load() == 0:
 			w.t.Errorf("publish: %v", err)
