@@ -24,7 +24,7 @@ func TestPublishRefuses(t *testing.T) {
 		ctx         context.Context //nolint:containedctx // of a row of the table
 		words       string          // of the error, apart by |
 	}{
-		{name: "an ID of its own", topic: "a", event: core.Event{ID: "mine"}, words: `"mine"|hub gives`},
+		{name: "an ID of its own", topic: "a", event: core.Event{ID: "mine"}, words: `"mine"|hub assigns`},
 		{name: "no topic", topic: "", words: "topic is empty"},
 		{name: "a pattern", topic: "a.*", words: `"a.*"|pattern`},
 		{name: "another pattern", topic: ">", words: `">"|pattern`},
