@@ -6,10 +6,10 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// A Backend is a kind of log, which [Run] is to test with the hubs on it.
+// A Backend is a kind of log, which [Run] tests together with the hubs that use it.
 type Backend struct {
-	// Start starts a server for one test, with nothing in it. It is stopped in a
-	// Cleanup of t's, which runs after those of what is opened there.
+	// Start starts an empty server for one test. It is stopped in a Cleanup of t's,
+	// which runs after the Cleanups of what is opened there.
 	Start func(t testing.TB) Server
 
 	// Programs is how many random programs are run, each on a server of its own.
@@ -17,23 +17,23 @@ type Backend struct {
 	Programs int
 }
 
-// A Server is where a log is. All but Open may be missing: then the tests that
-// need it are skipped. Without Open there is no log, but one plain hub.
+// A Server is where a log is. All fields but Open may be missing: tests that need
+// them are skipped. Without Open there is no log, only one hub without a log.
 type Server struct {
 	// Open returns the server's log as a new process sees it, with connections of
-	// its own to addr: that is Addr, or what stands in front of it. It need not
-	// have connected yet; if the server does not answer, the log's methods say so.
+	// its own to addr, which is Addr or the address of a proxy in front of it. It need not
+	// have connected yet: if the server does not answer, the log's methods return the error.
 	//
-	// The suite calls die when the hub was shut down, or before that to see what
-	// happens when it has died: it breaks off the log's connections and lets go of
-	// all that Open has begun. It may be called twice.
+	// The suite calls die after the hub was shut down, or earlier, to see what
+	// happens when the process has died: it breaks off the log's connections and frees
+	// everything that Open has started. It may be called twice.
 	Open func(t testing.TB, addr string) (l hub.Log, die func())
 
 	// Addr is the server's address, for a [Proxy] in front of it.
 	Addr string
 
 	// Kill ends the server at once, as SIGKILL does, and Restart starts it again
-	// at Addr, with all that it had. RestartEmpty starts it without. They return
+	// at Addr, with everything that it had. RestartEmpty starts it without. They return
 	// when the server has ended, or answers.
 	Kill, Restart, RestartEmpty func()
 
@@ -44,12 +44,12 @@ type Server struct {
 	Delete func(id string)
 }
 
-// Run tests the hubs on logs of a kind: what several processes see that share one,
-// and what they see of its server's failures. What is published is whole, in order
-// and there once, on each of them, or a gap event says where it is not.
+// Run tests hubs on a kind of log: what several processes see that share one,
+// and what they see of its server's failures. Every event that is published reaches each of
+// them whole, in order and once, or a gap event says where events are missing.
 //
 // Each test starts a server of its own. The package's tests should end with
-// ssetest.Main, which looks for goroutines that were left.
+// ssetest.Main, which looks for leaked goroutines.
 func Run(t *testing.T, b Backend) {
 	t.Helper()
 	t.Run("random programs", func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// Kick ends the streams of its own process.
+// Kick ends only streams of its own process.
 func checkKick(f *fixture) {
 	hubs := f.three()
 	here, elsewhere := f.join(hubs[0], "a"), f.join(hubs[1], "a")
@@ -35,7 +35,7 @@ func checkKick(f *fixture) {
 	}
 }
 
-// Who is kicked while it reads pages of the log gets what was there by then.
+// A client that is kicked while it reads pages of the log gets what was published before.
 func checkKickPaging(f *fixture) {
 	f.needLog()
 	const n = 1000
@@ -53,11 +53,11 @@ func checkKickPaging(f *fixture) {
 		_, err = c.take(time.After(patience))
 	}
 	if !errors.Is(err, io.EOF) || len(c.seen) != n+1 || summary(c.seen[n]) != "last" {
-		f.Errorf("got %d events and the end %v, want those %d that were there, and a clean end", len(c.seen), err, n+1)
+		f.Errorf("got %d events and the end %v, want the %d that were published before, and a clean end", len(c.seen), err, n+1)
 	}
 }
 
-// What was published at a hub comes before a kick or a shutdown there, also if it has
+// What was published at a hub comes before a kick or a shutdown there, even if it has
 // not come back from the log yet.
 func checkKickAtOnce(f *fixture) {
 	h := f.open(small...)
@@ -135,7 +135,7 @@ func checkStats(f *fixture) {
 	for _, h := range []*hub.Hub{h, other} {
 		s := h.FollowStats()
 		if s.Events != 10 || s.Bytes < 100 || s.Bytes > 5000 || s.Lag < 0 || s.Lag > 10*time.Second || s.Reconnects != 0 || s.Gaps != 0 {
-			f.Errorf("got %+v, want 10 events, of little lag, and no failure", s)
+			f.Errorf("got %+v, want 10 events, little lag, and no failure", s)
 		}
 		f.eventually("the hub is healthy", func() bool { return h.Healthy() == nil })
 	}

@@ -22,7 +22,7 @@ func checkStorm(f *fixture) {
 	}
 }
 
-// The log drops what some have not read yet: they are told.
+// The log drops events that some clients have not read yet: they are told.
 func checkStormTrimmed(f *fixture) {
 	f.needLog()
 	f.need(f.server.Trim != nil, "Trim")
@@ -33,11 +33,11 @@ func checkStormTrimmed(f *fixture) {
 	}
 	s.settle()
 	if gaps := s.judge(f.inOrder(), s.begin); gaps == 0 {
-		f.Error("got no gap, though what clients had not read yet was dropped")
+		f.Error("got no gap, though the log dropped events that clients had not read")
 	}
 }
 
-// The clients of a process that has died go to another.
+// The clients of a process that has died go to another one.
 func checkDeath(f *fixture) {
 	f.needLog()
 	dying, die := f.openAt(f.server.Addr)
@@ -50,7 +50,7 @@ func checkDeath(f *fixture) {
 	}
 	die()
 	var err error
-	for limit := time.After(500 * time.Millisecond); err == nil; { // what it still has
+	for limit := time.After(500 * time.Millisecond); err == nil; { // what was already on its way
 		_, err = c.take(limit)
 	}
 	c.connect(other, hub.Now)
@@ -72,7 +72,7 @@ func checkKill(f *fixture) {
 	f.server.Kill()
 	back := time.After(2 * time.Second)
 	for i, h := range hubs {
-		f.eventually(fmt.Sprintf("hub %d is not healthy, for its server was killed", i), func() bool { return h.Healthy() != nil })
+		f.eventually(fmt.Sprintf("hub %d is not healthy after its server was killed", i), func() bool { return h.Healthy() != nil })
 	}
 	<-back
 	f.server.Restart()
@@ -80,17 +80,17 @@ func checkKill(f *fixture) {
 	pass(time.Second)
 	s.wantWhole(f.everything(s.settle()))
 	if s.failed.Load() == 0 {
-		f.Error("no attempt to publish has failed, though the server was away")
+		f.Error("no attempt to publish failed while the server was down")
 	}
 	for i, h := range hubs {
 		if got := h.FollowStats(); got.Reconnects == 0 || got.Gaps != 0 {
-			f.Errorf("hub %d: got %+v, want that it has reconnected, and no gaps", i, got)
+			f.Errorf("hub %d: got %+v, want a reconnection and no gaps", i, got)
 		}
 	}
 }
 
-// healthyAgain waits until hubs are, whose server is back: the pause before they
-// try again has become 5 s at most, and so may be an attempt to connect.
+// healthyAgain waits until hubs are healthy after their server has come back: the pause
+// before they try again may be 5 s by then, and an attempt to connect may take as long.
 func (f *fixture) healthyAgain(hubs ...*hub.Hub) {
 	f.Helper()
 	for i, h := range hubs {
@@ -98,7 +98,7 @@ func (f *fixture) healthyAgain(hubs ...*hub.Hub) {
 	}
 }
 
-// wantWhole judges that nothing is missing.
+// wantWhole fails the test if something is missing.
 func (s *storm) wantWhole(log []message) {
 	s.f.Helper()
 	if gaps := s.judge(log, s.begin); gaps > 0 {
@@ -106,7 +106,7 @@ func (s *storm) wantWhole(log []message) {
 	}
 }
 
-// The server has lost everything: all are told, and then go on.
+// The server has lost everything: all clients are told, and then continue.
 func checkEmpty(f *fixture) {
 	f.needLog()
 	f.need(f.server.Kill != nil && f.server.RestartEmpty != nil, "Kill and RestartEmpty")
@@ -166,12 +166,12 @@ func checkEmpty(f *fixture) {
 	}
 	for i, h := range hubs {
 		if got := h.FollowStats().Gaps; got != 1 {
-			f.Errorf("hub %d has had %d gaps, want 1", i, got)
+			f.Errorf("hub %d: got %d gaps, want 1", i, got)
 		}
 	}
 }
 
-// The log drops what a hub has yet to hear of.
+// The log drops events before a hub has heard of them.
 func checkFollowerTrimmed(f *fixture) {
 	f.needProxy()
 	f.need(f.server.Trim != nil, "Trim")
@@ -205,7 +205,7 @@ func checkFollowerTrimmed(f *fixture) {
 				gaps++
 			}
 		}
-		if gaps > 1 { // none, if all was on its way when it was dropped
+		if gaps > 1 { // none, if everything was on its way when it was dropped
 			f.Errorf("got %d gaps, want 1", gaps)
 		}
 	}
@@ -221,7 +221,7 @@ func checkShutdownStalled(f *fixture) {
 	h, _ := f.openAt(p.Addr, small...)
 	begin := h.LastID()
 	f.publishMany(f.open(), 500)
-	f.eventually("the hub has had some", func() bool { return h.LastID() != begin })
+	f.eventually("the hub has some events", func() bool { return h.LastID() != begin })
 	p.Stall(true, true)
 	paging := f.client("a")
 	paging.connect(h, hub.After(begin))
@@ -247,7 +247,7 @@ func checkStall(f *fixture)         { stall(f, true, true) }
 func checkStallToServer(f *fixture) { stall(f, true, false) }
 func checkStallToClient(f *fixture) { stall(f, false, true) }
 
-// stall has the network of two hubs fail for 10 s. A third one goes on.
+// stall has the network of two hubs fail for 10 s. A third hub is not affected.
 func stall(f *fixture, toTheServer, toItsClients bool) {
 	f.needProxy()
 	p := NewProxy(f, f.server.Addr)
@@ -259,7 +259,7 @@ func stall(f *fixture, toTheServer, toItsClients bool) {
 	s := f.brew([]*hub.Hub{one, two, direct}, true, 6)
 	pass(time.Second)
 	if one.Healthy() != nil || two.Healthy() != nil {
-		f.Errorf("not healthy while all is well: %v, %v", one.Healthy(), two.Healthy())
+		f.Errorf("not healthy before the stall: %v, %v", one.Healthy(), two.Healthy())
 	}
 	p.Stall(toTheServer, toItsClients)
 	over := time.After(10 * time.Second)
@@ -277,19 +277,19 @@ func stall(f *fixture, toTheServer, toItsClients bool) {
 				<-over
 			}
 			if err := direct.Healthy(); err != nil {
-				f.Errorf("the hub whose network is in order is not healthy: %v", err)
+				f.Errorf("the hub whose network works is not healthy: %v", err)
 			}
 		}
 	}
-	if grown := heap() - before; grown > 300<<20 { // others are at work too
-		f.Errorf("memory has grown by %d bytes", grown)
+	if grown := heap() - before; grown > 300<<20 { // other tests run as well
+		f.Errorf("memory grew by %d bytes", grown)
 	}
 	p.Resume()
 	f.healthyAgain(one, two)
 	pass(time.Second)
 	s.wantWhole(f.everything(s.settle()))
 	if s.retried.Load() == 0 {
-		f.Error("nothing was published again, though the network has stalled")
+		f.Error("nothing was published again, though the network stalled")
 	}
 }
 
@@ -301,7 +301,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc) //nolint:gosec // far less than that
 }
 
-// Connections break off again and again.
+// Connections break again and again.
 func checkCut(f *fixture) {
 	f.needProxy()
 	p := NewProxy(f, f.server.Addr)
@@ -313,6 +313,6 @@ func checkCut(f *fixture) {
 	}
 	s.wantWhole(f.everything(s.settle()))
 	if got := one.FollowStats().Reconnects; got == 0 {
-		f.Error("the hub has not reconnected")
+		f.Error("the hub did not reconnect")
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// Three processes publish at once; all subscribers, at all of them, get the same.
+// Three processes publish at once. All subscribers, at all of them, get the same.
 func checkOrder(f *fixture) {
 	const each = 200
 	hubs := f.three()
@@ -46,7 +46,7 @@ func checkOrder(f *fixture) {
 	for _, c := range clients[1:] {
 		for i, want := range clients[0].seen {
 			if got := c.event(); got != want {
-				f.Fatalf("event %d: one got %+v, another one %+v", i, got, want)
+				f.Fatalf("event %d: one client got %+v, another %+v", i, got, want)
 			}
 		}
 	}
@@ -56,7 +56,7 @@ func checkOrder(f *fixture) {
 	for i := range hubs {
 		for n := 1; n < each; n++ {
 			if f.compare(ids[i][n-1], ids[i][n]) >= 0 {
-				f.Fatalf("hub %d published %s, and then %s, which is no later one", i, ids[i][n-1], ids[i][n])
+				f.Fatalf("hub %d published %s, and then %s, which is not a later ID", i, ids[i][n-1], ids[i][n])
 			}
 		}
 	}
@@ -64,7 +64,7 @@ func checkOrder(f *fixture) {
 
 var idForm = regexp.MustCompile(`^[0-9A-Za-z._~-]{1,100}$`)
 
-// All that an event may have comes out as it went in, from memory and from the log.
+// Everything in an event comes out as it went in, from memory and from the log.
 func checkEvents(f *fixture) {
 	events := []core.Event{
 		{Data: "plain"},
@@ -106,13 +106,13 @@ var (
 	numbers    = regexp.MustCompile(`-[0-9]+`)
 )
 
-// beyond returns an ID that is as the newest one may be some day.
+// beyond returns an ID that the log has not given yet, but may some day.
 func beyond(id, digits string) string {
 	epoch, _, _ := strings.Cut(id, "-")
 	return epoch + numbers.ReplaceAllString(strings.TrimPrefix(id, epoch), "-"+digits)
 }
 
-// Whatever the ID, and whichever process a client comes to with it.
+// A client may come with any ID to any process.
 func checkResume(f *fixture) {
 	hubs := f.three()
 	foreign := start(f.T, f.backend)
@@ -123,12 +123,12 @@ func checkResume(f *fixture) {
 		ids = append(ids, f.publish(hubs[n%3], "a", fmt.Sprint(n)))
 	}
 	f.caughtUp(ids[5], hubs...)
-	hubs = append(hubs, f.open()) // it has nothing in memory
+	hubs = append(hubs, f.open()) // this one has nothing in memory
 	for _, test := range []struct {
 		name, id string
 		from     hub.Position
 		gap      hub.GapReason
-		after    int // what comes next
+		after    int // the event before the next one
 	}{
 		{"new", "", hub.Now, "", 5},
 		{"new, from the oldest", "", hub.Oldest, "", 0},
@@ -141,7 +141,7 @@ func checkResume(f *fixture) {
 		{"of another epoch", otherEpoch, hub.Now, hub.GapRestarted, 0},
 		{"of another epoch, though another ID is known", otherEpoch, hub.After(ids[3]), hub.GapRestarted, 0},
 		{"rubbish", "rubbish", hub.Now, hub.GapUnknown, 5},
-		{"rubbish that is no ASCII", "na\u00efve-5", hub.Now, hub.GapUnknown, 5},
+		{"rubbish that is not ASCII", "na\u00efve-5", hub.Now, hub.GapUnknown, 5},
 		{"rubbish, from the oldest", "rubbish", hub.Oldest, hub.GapUnknown, 0},
 		{"rubbish, from an ID", "rubbish", hub.After(ids[2]), hub.GapUnknown, 2},
 		{"a pattern", "*", hub.Now, hub.GapUnknown, 5},
@@ -161,7 +161,7 @@ func checkResume(f *fixture) {
 				ids = append(ids, f.publish(h, "a", fmt.Sprint(last+1)))
 				after := test.after
 				if after == 5 && test.id != ids[5] {
-					after = last // the newest by now
+					after = last // the newest now
 				}
 				if test.gap != "" {
 					f.wantGap(c.event(), hub.Gap{Reason: test.gap, After: cmp.Or(test.id, "*"), Through: ids[after]})
@@ -178,8 +178,7 @@ func checkResume(f *fixture) {
 	}
 }
 
-// wantGap checks a gap event. Where there is a log its front may be told in more
-// than one way.
+// wantGap checks a gap event. With a log, Through may be more than one ID.
 func (f *fixture) wantGap(e core.Event, want hub.Gap) {
 	f.Helper()
 	gap, ok := gapOf(e)
@@ -189,7 +188,7 @@ func (f *fixture) wantGap(e core.Event, want hub.Gap) {
 	}
 }
 
-// The log has dropped what a client has not had.
+// The log has dropped events that a client has not had.
 func checkResumeTrimmed(f *fixture) {
 	f.needLog()
 	f.need(f.server.Trim != nil, "Trim")
@@ -205,9 +204,9 @@ func checkResumeTrimmed(f *fixture) {
 		from     hub.Position
 		want     []string
 	}{
-		{"what has gone", ids[3], hub.Now, append([]string{"GAP:dropped"}, words(16, 20)...)},
+		{"an ID that was dropped", ids[3], hub.Now, append([]string{"GAP:dropped"}, words(16, 20)...)},
 		{"the beginning", ids[0], hub.Now, append([]string{"GAP:dropped"}, words(16, 20)...)},
-		{"what is there", ids[16], hub.Now, words(17, 20)},
+		{"an ID that is held", ids[16], hub.Now, words(17, 20)},
 		{"new, from the oldest", "", hub.Oldest, words(16, 20)},
 		{"rubbish, from the oldest", "rubbish", hub.Oldest, append([]string{"GAP:unknown"}, words(16, 20)...)},
 	} {
@@ -225,7 +224,7 @@ func checkResumeTrimmed(f *fixture) {
 	c.cursor = ids[3]
 	c.connect(f.open(), hub.Now)
 	c.want("GAP:dropped")
-	c.connect(f.open(), hub.Now) // who was told of a gap is not told again
+	c.connect(f.open(), hub.Now) // the client is not told of the gap again
 	c.want(words(16, 20)...)
 	f.publish(h, "a", "next")
 	c.want("next")
@@ -281,7 +280,7 @@ func checkPatterns(f *fixture) {
 	}
 }
 
-// Of a key, the last event always comes, and no event after a later one.
+// The last event of a key always comes, and no event after a later one of its key.
 func checkKeys(f *fixture) {
 	hubs := f.three()
 	begin := hubs[0].LastID()
@@ -308,7 +307,7 @@ func checkKeys(f *fixture) {
 	late.until(end)
 	late.leave()
 	if got, want := len(late.seen), 3+1+3+1; got != want {
-		f.Errorf("got %d events after all had come, want %d: of each key the last", got, want)
+		f.Errorf("got %d events from memory, want %d: only the last of each key", got, want)
 	}
 	few := f.client("p")
 	for n := range 5 {
@@ -367,7 +366,7 @@ func checkIdempotency(f *fixture) {
 	c.want("first", "race", "last", "there")
 }
 
-// What must not reach the log.
+// Publish refuses what must not reach the log.
 func checkRefused(f *fixture) {
 	h := f.open(hub.WithMaxBytes(1 << 20))
 	c := f.join(h, "a")
@@ -401,7 +400,7 @@ func checkRefused(f *fixture) {
 	c.want("only")
 }
 
-// An ID leads to its event's topic, as long as that is held anywhere.
+// An ID leads to its event's topic, as long as the event is held anywhere.
 func checkTopicOf(f *fixture) {
 	hubs := f.three(hub.WithMaxEvents(2))
 	begin := hubs[0].LastID()

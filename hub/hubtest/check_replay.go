@@ -6,11 +6,11 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// Nobody is given an event that is older than WithMaxReplay says, whatever ID they
-// bring, and a client that misses something so is told. It gets what comes later.
+// No client gets an event that is older than WithMaxReplay allows, whatever ID it sends,
+// and a client that misses something is told. It gets what comes later.
 func checkMaxReplay(f *fixture) {
 	const (
-		age  = 50 * time.Millisecond // far more than a log's clock may be coarse
+		age  = 50 * time.Millisecond // far more than the resolution of a log's clock
 		many = 600                   // some pages
 	)
 	h := f.open(hub.WithMaxReplay(age))
@@ -22,9 +22,9 @@ func checkMaxReplay(f *fixture) {
 	f.caughtUp(last, h)
 	hubs := []*hub.Hub{h}
 	if f.plain == nil {
-		hubs = append(hubs, f.open(hub.WithMaxReplay(age))) // it has come later, and reads pages
+		hubs = append(hubs, f.open(hub.WithMaxReplay(age))) // a later hub, which reads pages
 	}
-	f.eventually("all is too old", func() bool { return time.Since(published) > 2*age })
+	f.eventually("everything is too old", func() bool { return time.Since(published) > 2*age })
 
 	type expectation struct {
 		*client
@@ -52,7 +52,7 @@ func checkMaxReplay(f *fixture) {
 			c.want(c.gap)
 		}
 	}
-	f.publish(h, "end", "end") // and nothing old has come before
+	f.publish(h, "end", "end") // nothing old may come before it
 	for _, c := range clients {
 		c.want("end")
 		c.leave()
@@ -60,7 +60,7 @@ func checkMaxReplay(f *fixture) {
 	if f.plain != nil {
 		return
 	}
-	c := f.client("a", "end") // a hub without a bound gives what it always did
+	c := f.client("a", "end") // a hub without a bound replays everything
 	c.connect(f.open(), hub.After(begin))
 	for range many {
 		c.event()

@@ -12,7 +12,7 @@ import (
 // small are the options of a hub that holds few events.
 var small = []hub.Option{hub.WithMaxEvents(50)}
 
-// What the hubs have in memory no more is read from the log.
+// Events that the hubs no longer have in memory are read from the log.
 func checkPages(f *fixture) {
 	f.needLog()
 	const n = 3000
@@ -72,7 +72,7 @@ func checkPagesTrimmed(f *fixture) {
 	}
 }
 
-// Who falls out of the memory goes on from the log.
+// A subscriber that is overtaken by the memory continues from the log.
 func checkSlow(f *fixture) {
 	f.needLog()
 	hubs := f.three(small...)
@@ -110,20 +110,19 @@ func checkSlow(f *fixture) {
 	}
 }
 
-// An event that does not fit into a process's memory reaches its subscribers all
-// the same.
+// An event that does not fit into a process's memory still reaches its subscribers.
 func checkLarge(f *fixture) {
 	f.needLog()
 	h, other := f.open(hub.WithMaxBytes(1000)), f.open()
 	live := f.join(h, "a")
-	f.publish(h, "a", strings.Repeat("x", 900)) // with its ID it is too large, perhaps
+	f.publish(h, "a", strings.Repeat("x", 900)) // with its ID it may be too large
 	f.publish(h, "a", strings.Repeat("x", 985))
 	f.publish(other, "a", strings.Repeat("x", 10_000))
 	f.publish(h, "a", "end")
 	live.want(strings.Repeat("x", 900), strings.Repeat("x", 985), strings.Repeat("x", 10_000), "end")
 }
 
-// Who is overtaken by the log's end itself is ended, if the hub is told to.
+// A subscriber that is overtaken by the log itself is ended, if the hub's policy says so.
 func checkSlowEnd(f *fixture) {
 	f.needLog()
 	f.need(f.server.Trim != nil, "Trim")
@@ -134,7 +133,7 @@ func checkSlowEnd(f *fixture) {
 	f.publish(h, "a", "first")
 	c.want("first")
 	f.publishMany(h, 3000)
-	f.caughtUp(f.publish(h, "a", "last"), h) // it is the subscriber that is slow
+	f.caughtUp(f.publish(h, "a", "last"), h) // so that only the subscriber is slow
 	f.server.Trim(10)
 	var err error
 	for err == nil && len(c.seen) < 3002 {

@@ -18,10 +18,10 @@ import (
 type client struct {
 	f       *fixture
 	names   []string
-	decoded bool // its events come through a generator that ranges over the hub's
+	decoded bool // its events come through a generator that ranges over the hub's stream
 
 	cursor string       // its last event ID
-	seen   []core.Event // that it was sent
+	seen   []core.Event // what it was sent
 	where  []int        // on which of its connections
 	conns  int
 	conn   *connection
@@ -33,7 +33,7 @@ func (f *fixture) client(names ...string) *client {
 	return c
 }
 
-// join returns a client that is connected.
+// join returns a connected client.
 func (f *fixture) join(h *hub.Hub, names ...string) *client {
 	c := f.client(names...)
 	c.connect(h, hub.Now)
@@ -47,8 +47,8 @@ type connection struct {
 	err    error           // the stream's, known when events is closed
 }
 
-// connect leaves the hub where the client is and goes to another, with its last
-// event ID if it has one.
+// connect leaves the client's present hub and goes to another, with its last event ID if it
+// has one.
 func (c *client) connect(h *hub.Hub, from hub.Position) {
 	c.leave()
 	c.conns++
@@ -102,7 +102,7 @@ func (c *client) connect(h *hub.Hub, from hub.Position) {
 	c.conn = conn
 }
 
-// A pipe is a session's way to its client.
+// A pipe is a session's connection to its client.
 type pipe struct{ w *io.PipeWriter }
 
 func (p pipe) Send(f host.Frames) error {
@@ -121,7 +121,7 @@ func (c *client) leave() {
 	}
 }
 
-// take takes the next event. It returns an error if none comes in time, and io.EOF
+// take returns the next event. It returns an error if none comes in time, and io.EOF
 // at the stream's clean end.
 func (c *client) take(limit <-chan time.Time) (core.Event, error) {
 	select {
@@ -142,7 +142,7 @@ func (c *client) take(limit <-chan time.Time) (core.Event, error) {
 
 var errLate = errors.New("no event has come in time")
 
-// event takes the next event, or fails.
+// event returns the next event, or fails the test.
 func (c *client) event() core.Event {
 	c.f.Helper()
 	e, err := c.take(time.After(patience))
@@ -152,7 +152,7 @@ func (c *client) event() core.Event {
 	return e
 }
 
-// want takes as many events as there are words, each the last one of its data or
+// want takes as many events as there are words, each the last word of its data, or
 // "GAP" with its reason.
 func (c *client) want(words ...string) {
 	c.f.Helper()
@@ -193,8 +193,7 @@ func gapOf(e core.Event) (gap hub.Gap, ok bool) {
 	return gap, e.Type == "gap" && json.Unmarshal([]byte(e.Data), &gap) == nil
 }
 
-// everything returns what is in the log, which a new hub is asked for, up to the
-// event of that ID.
+// everything returns what is in the log up to the event of that ID, as a new hub reads it.
 func (f *fixture) everything(last string) []message {
 	f.Helper()
 	c := f.client(">")
@@ -215,7 +214,7 @@ func (f *fixture) everything(last string) []message {
 	defer f.mu.Unlock()
 	for _, m := range f.published {
 		if ids[m.id] != m.data {
-			f.Errorf("the log has %q as %s, where %q was published", ids[m.id], m.id, m.data)
+			f.Errorf("the log has %q as %s, but %q was published", ids[m.id], m.id, m.data)
 		}
 	}
 	return log

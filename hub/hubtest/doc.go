@@ -1,3 +1,3 @@
-// Package hubtest has the suite that hubs pass, whatever [hub.Log] they stand on,
+// Package hubtest has the suite that hubs pass, whichever [hub.Log] they use,
 // and a Log in memory that fails on demand.
 package hubtest

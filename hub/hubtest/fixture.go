@@ -16,16 +16,16 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// patience is how long a check waits for what should come soon.
+// patience is how long a check waits for something that should come soon.
 const patience = time.Minute
 
-// A fixture is one test's server, the hubs on it, and what they have published.
+// A fixture is one test's server, the hubs on it, and the events that they have published.
 type fixture struct {
 	*testing.T
 
 	backend Backend
 	server  Server
-	plain   *hub.Hub // where there is no log
+	plain   *hub.Hub // the only hub, if there is no log
 	log     hub.Log  // of the first hub
 
 	mu        sync.Mutex
@@ -42,7 +42,7 @@ func start(t *testing.T, b Backend) *fixture {
 	return &fixture{T: t, backend: b, server: b.Start(t)}
 }
 
-// need skips the test of a backend that does not have something.
+// need skips the test if the backend does not have something.
 func (f *fixture) need(has bool, what string) {
 	f.Helper()
 	if !has {
@@ -56,7 +56,7 @@ func (f *fixture) needProxy() {
 	f.need(f.server.Addr != "", "address to put a proxy in front of")
 }
 
-// open returns a hub, as another process has it: one that has heard of the log.
+// open returns a hub, as another process has it. It has heard from the log.
 func (f *fixture) open(opts ...hub.Option) *hub.Hub {
 	f.Helper()
 	h, _ := f.openAt(f.server.Addr, opts...)
@@ -88,7 +88,7 @@ func (f *fixture) openAt(addr string, opts ...hub.Option) (h *hub.Hub, die func(
 			f.Error(err)
 		}
 	})
-	f.eventually("the hub has heard of the log", func() bool { return h.LastID() != "" })
+	f.eventually("the hub has heard from the log", func() bool { return h.LastID() != "" })
 	return h, die
 }
 
@@ -98,7 +98,7 @@ func (f *fixture) three(opts ...hub.Option) []*hub.Hub {
 	return []*hub.Hub{f.open(opts...), f.open(opts...), f.open(opts...)}
 }
 
-// publish publishes an event, whose data has the topic in front.
+// publish publishes an event, whose data begins with the topic.
 func (f *fixture) publish(h *hub.Hub, topic, data string, opts ...hub.PublishOption) (id string) {
 	f.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -134,7 +134,7 @@ func (f *fixture) note(m message) {
 	f.published = append(f.published, m)
 }
 
-// inOrder returns what was published, by the order of the IDs.
+// inOrder returns what was published, in the order of the IDs.
 func (f *fixture) inOrder() []message {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -161,15 +161,15 @@ func number(id string) uint64 {
 	return n
 }
 
-// caughtUp waits until hubs have had the event of that ID, or a later one.
+// caughtUp waits until the hubs have the event of that ID, or a later one.
 func (f *fixture) caughtUp(id string, hubs ...*hub.Hub) {
 	f.Helper()
 	for _, h := range hubs {
-		f.eventually("the hub has had "+id, func() bool { return f.compare(h.LastID(), id) >= 0 })
+		f.eventually("the hub has "+id, func() bool { return f.compare(h.LastID(), id) >= 0 })
 	}
 }
 
-// eventually waits until done says so.
+// eventually waits until done returns true.
 func (f *fixture) eventually(what string, done func() bool) {
 	f.Helper()
 	f.within(patience, what, done)
@@ -182,21 +182,21 @@ func (f *fixture) within(limit time.Duration, what string, done func() bool) {
 		select {
 		case <-time.After(pause):
 		case <-deadline:
-			f.Fatalf("waited %v in vain until %s", limit, what)
+			f.Fatalf("not within %v: %s", limit, what)
 		}
 	}
 }
 
-// pass lets time pass, while others are at work.
+// pass lets time pass while others work.
 func pass(d time.Duration) { <-time.After(d) }
 
-// judge compares what a client was sent with what is in the log, from after an ID
-// on, or from its first event on if that is empty. It says what is wrong.
+// judge compares what a client was sent with what is in the log after an ID, or from the
+// client's first event on if after is empty. It returns what is wrong.
 func (f *fixture) judge(c *client, log []message, after string) error {
 	if len(c.seen) == 0 {
 		return nil
 	}
-	next := 0 // the index of what is to come next, or later if that is of other topics
+	next := 0 // the index of the next event, at least: messages of other topics may come before
 	if after != "" {
 		next = f.behind(log, after)
 	} else if gap, ok := gapOf(c.seen[0]); !ok || gap.Reason != hub.GapRestarted {
@@ -221,7 +221,7 @@ func (f *fixture) judge(c *client, log []message, after string) error {
 	return nil
 }
 
-// judgeEvent judges one event, and returns what comes after it.
+// judgeEvent judges one event, and returns the index of what comes after it.
 func (f *fixture) judgeEvent(c *client, log []message, next int, e core.Event) (int, error) {
 	at := f.behind(log, e.ID) - 1
 	switch {
@@ -237,20 +237,21 @@ func (f *fixture) judgeEvent(c *client, log []message, next int, e core.Event) (
 	return at + 1, missing(c, log, next, at)
 }
 
-// judgeGap judges a gap in front of which the client has had everything.
+// judgeGap judges a gap. The client must have had everything before it.
 func (f *fixture) judgeGap(c *client, log []message, next int, gap hub.Gap) (int, error) {
 	through := f.behind(log, gap.Through)
 	if through < next {
-		return 0, errors.New("the gap goes through what the client has had")
+		return 0, errors.New("the gap includes events that the client has had")
 	}
 	return through, missing(c, log, next, f.behind(log, gap.After))
 }
 
-// missing says what a client should have been sent between two indices.
+// missing returns an error if the client should have been sent something between two
+// indices.
 func missing(c *client, log []message, from, to int) error {
 	for i := from; i < to; i++ {
 		if m := log[i]; wants(c.names, m.topic) && !replaced(log, i) {
-			return fmt.Errorf("%s %.60q is missing in front of it", m.id, m.data)
+			return fmt.Errorf("%s %.60q is missing before it", m.id, m.data)
 		}
 	}
 	return nil
@@ -276,7 +277,7 @@ func (f *fixture) behind(log []message, id string) int {
 	return n
 }
 
-// replaced reports whether a later message of its key may stand for one.
+// replaced reports whether a later message of its key replaces message i.
 func replaced(log []message, i int) bool {
 	m := log[i]
 	return m.key != "" && slices.ContainsFunc(log[i+1:], func(later message) bool {

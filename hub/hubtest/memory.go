@@ -15,7 +15,7 @@ import (
 )
 
 // A MemoryLog is a [hub.Log] in memory, for tests: the hubs of one process can
-// share it as those of several share a real one, and it fails when it is told to.
+// share it as those of several processes share a real one, and it fails on demand.
 // The zero MemoryLog works. Its methods may be called by any goroutine.
 type MemoryLog struct {
 	mu      sync.Mutex
@@ -24,13 +24,13 @@ type MemoryLog struct {
 	entries []hub.Entry
 	once    map[string]string
 	err     error
-	changed chan struct{} // closed when anything has
+	changed chan struct{} // closed at the next change
 }
 
 // idle is how often a follower hears from a silent log.
 const idle = time.Second
 
-// lock returns what is closed at the next change.
+// lock locks the log, and returns what is closed at the next change.
 func (l *MemoryLog) lock() (changed chan struct{}) {
 	l.mu.Lock()
 	if l.changed == nil {
@@ -45,7 +45,7 @@ func (l *MemoryLog) change() {
 	l.changed = make(chan struct{})
 }
 
-// Fail makes all calls fail with err, those of followers too, until it is nil.
+// Fail makes all calls fail with err, including those of followers, until Fail(nil).
 func (l *MemoryLog) Fail(err error) {
 	l.lock()
 	defer l.mu.Unlock()
@@ -82,7 +82,7 @@ func (l *MemoryLog) parse(id string) (int, error) {
 	epoch, digits, ok := strings.Cut(id, "-")
 	number, err := strconv.Atoi(digits)
 	if !ok || err != nil || len(epoch) != 9 || epoch[0] != 'm' || digits != strconv.Itoa(number) || number < 0 {
-		return 0, fmt.Errorf("hubtest: %q is no ID of this log", id)
+		return 0, fmt.Errorf("hubtest: %q is not an ID of this log", id)
 	}
 	if epoch != l.epoch {
 		return 0, hub.ErrOtherEpoch
@@ -227,7 +227,7 @@ func (l *MemoryLog) order(a, b string) (int, error) {
 	y, err2 := strconv.Atoi(more)
 	switch {
 	case !ok || err1 != nil || err2 != nil || len(epoch) != len(other):
-		return 0, errors.New("hubtest: it is not an ID")
+		return 0, errors.New("hubtest: not an ID")
 	case epoch != other:
 		return 0, hub.ErrOtherEpoch
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A program is what is done to some hubs on one log, and to their clients. It
+// A program is a sequence of steps for some hubs on one log and for their clients. It
 // follows from its seed.
 type program struct {
 	seed  uint64
@@ -14,15 +14,15 @@ type program struct {
 	steps []step
 }
 
-// A setting is how a program's hub is made.
+// A setting is how a program's hub is configured.
 type setting struct {
-	maxEvents, maxBytes int  // 0 is none
+	maxEvents, maxBytes int  // 0 is no bound
 	end                 bool // subscribers that were overtaken are ended
-	page                int  // as many entries are read of its log at once, at most; 0 is any number
+	page                int  // the most entries that a page of its log has; 0 is no limit
 }
 
-// A step is one thing that is done. Its numbers are taken modulo what there is, so
-// a step means something whatever was done before, or left out.
+// A step is one action. Its numbers are taken modulo what there is, so a step means
+// something whatever was done before, or left out.
 type step struct {
 	act     act
 	a, b, c int
@@ -30,12 +30,11 @@ type step struct {
 
 type act = int
 
-// The acts. Of those that need something which the backend does not have, nothing
-// is done.
+// The acts. An act does nothing if the backend does not have what it needs.
 const (
 	doPublish     act = iota // at hub a, events, chosen by c
-	doPublishMany            // at hub a, some dozens, while the program goes on
-	doPublishBad             // at hub a, what is to be refused
+	doPublishMany            // at hub a, some dozens, while the program continues
+	doPublishBad             // at hub a, something that must be refused
 	doSubscribe              // at hub a, for names chosen by b, from a place and in a way chosen by c
 	doComeBack               // client a leaves, and resumes at hub b, in a way chosen by c
 	doLeave                  // client a, for good
@@ -43,23 +42,23 @@ const (
 	doRead                   // client a reads again
 	doKick                   // at hub a, a name chosen by b
 	doRestart                // hub a is shut down, and another takes its place
-	doSettle                 // all is well, until all clients have everything
+	doSettle                 // ends all accidents and waits until all clients have everything
 	doPause                  // for a ms, up to 50
 
-	// From here on there has to be a log.
-	doFailAppend // of hub a, which does not reach the log
-	doLoseAnswer // of hub a's appends, which do reach the log
-	doFailRange  // of hub a
-	doHangRange  // of hub a, as long as anybody waits
-	doBreakOff   // what hub a follows
-	doHoldUp     // what hub a follows, until it recovers
-	doRecover    // hub a's log is well again
+	// The following need a log.
+	doFailAppend // hub a's appends fail and do not reach the log
+	doLoseAnswer // hub a's appends fail but do reach the log
+	doFailRange  // hub a's pages fail
+	doHangRange  // hub a's pages hang until it recovers
+	doBreakOff   // hub a's Follow breaks off
+	doHoldUp     // hub a's Follow waits until it recovers
+	doRecover    // hub a's log works again
 
 	doCut    // the connections of hub a
 	doStall  // the network of hub a, in directions chosen by b
 	doResume // the network of hub a
 
-	doTrim   // the log, to a entries, up to 20
+	doTrim   // the log, to a entries, fewer than 20
 	doDelete // an entry of the log, chosen by a
 	doKill   // the server
 	doRevive // the server
@@ -69,13 +68,13 @@ const (
 )
 
 var actNames = [acts]string{
-	"publish", "publish many", "publish what is to be refused", "subscribe", "come back", "leave", "stop reading", "read",
+	"publish", "publish many", "publish what must be refused", "subscribe", "come back", "leave", "stop reading", "read",
 	"kick", "restart", "settle", "pause",
 	"fail appends", "lose answers", "fail pages", "hang pages", "break off", "hold up", "recover",
 	"cut", "stall", "resume", "trim", "delete", "kill", "revive", "empty",
 }
 
-// often says how often an act is chosen where all are.
+// often is how often an act is chosen when all may be.
 var often = [acts]int{
 	doPublish: 30, doPublishMany: 6, doPublishBad: 1, doSubscribe: 12, doComeBack: 12, doLeave: 2, doStopReading: 6, doRead: 6,
 	doKick: 2, doRestart: 2, doSettle: 3, doPause: 6,
@@ -97,7 +96,7 @@ func generate(seed uint64) program {
 		}
 		p.hubs = append(p.hubs, s)
 	}
-	// Each program does without some of what there is, and so does more of the rest.
+	// Each program leaves out some acts, and so does more of the others.
 	weights, sum := often, 0
 	for a := range weights {
 		if a > doSubscribe && rng.IntN(3) == 0 {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Proxy hands TCP connections on to a server, as a network does, and fails as
+// A Proxy forwards TCP connections to a server, as a network does, and fails like
 // one. Its methods may be called by any goroutine.
 type Proxy struct {
 	// Addr is where it listens, on the loopback interface.
@@ -22,11 +22,11 @@ type Proxy struct {
 	server  string
 	conns   map[net.Conn]bool
 	stalled [2]bool
-	changed chan struct{} // closed when stalled has
+	changed chan struct{} // closed when stalled changes
 	closed  chan struct{}
 }
 
-// The directions in which a [Proxy] hands bytes on.
+// The directions in which a [Proxy] forwards bytes.
 const (
 	toServer = iota
 	toClient
@@ -52,8 +52,8 @@ func NewProxy(t testing.TB, server string) *Proxy {
 	return p
 }
 
-// Stall stops handing bytes on, to the server, to its clients, or both ways.
-// Connections stay open, and new ones are taken; what is sent waits until Resume.
+// Stall stops forwarding bytes to the server, to its clients, or both.
+// Connections stay open, and new ones are accepted; what is sent waits until Resume.
 func (p *Proxy) Stall(toTheServer, toItsClients bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,18 +62,18 @@ func (p *Proxy) Stall(toTheServer, toItsClients bool) {
 	p.changed = make(chan struct{})
 }
 
-// Resume undoes Stall. What has waited is handed on.
+// Resume undoes Stall. The bytes that have waited are forwarded.
 func (p *Proxy) Resume() { p.Stall(false, false) }
 
-// Redirect has new connections go to another server, as an address does that has
-// moved. The old ones go on.
+// Redirect has new connections go to another server, like an address that has
+// moved. Existing connections stay.
 func (p *Proxy) Redirect(server string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.server = server
 }
 
-// Cut breaks off all connections. New ones are taken.
+// Cut breaks all connections. New ones are accepted.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,8 +101,8 @@ func (p *Proxy) accept() {
 	}
 }
 
-// serve takes care of one connection. Only when bytes may pass to the server is
-// there one to it: who connects meanwhile waits.
+// serve handles one connection. It connects to the server only when bytes may pass to
+// it: until then the client waits.
 func (p *Proxy) serve(client net.Conn) {
 	if !p.keep(client) || !p.pass(toServer) {
 		_ = client.Close()
@@ -127,7 +127,7 @@ func (p *Proxy) serve(client net.Conn) {
 	both.Wait()
 }
 
-// keep notes a connection, if the proxy still runs.
+// keep registers a connection, if the proxy still runs.
 func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

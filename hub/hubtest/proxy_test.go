@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { ssetest.Main(m) }
 
-// echo starts a server that sends back what it gets, and tells what that was.
+// echo starts a server that sends back what it gets, and reports what that was.
 func echo(t *testing.T) (addr string, got <-chan string) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -106,13 +106,13 @@ func TestProxy(t *testing.T) {
 			case <-time.After(map[bool]time.Duration{true: soon, false: never}[test.reaches]):
 			}
 			if reached != test.reaches {
-				t.Errorf("got that it reached the server: %v, want %v", reached, test.reaches)
+				t.Errorf("reached the server: got %v, want %v", reached, test.reaches)
 			}
 			late := dial(t, p.Addr)
 			send(t, late, "late")
 			p.Resume()
 			if word, err := receive(late, soon); word != "late" || err != nil {
-				t.Errorf("a connection made meanwhile: got %q, %v, want late", word, err)
+				t.Errorf("a connection made during the stall: got %q, %v, want late", word, err)
 			}
 			if !test.reachesClient {
 				if word, err := receive(conn, soon); word != "more" || err != nil {
@@ -132,7 +132,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// New connections go to another server, and old ones do not.
+// New connections go to another server, and existing ones do not.
 func TestProxyRedirects(t *testing.T) {
 	t.Parallel()
 	first, toFirst := echo(t)

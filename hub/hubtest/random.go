@@ -17,14 +17,14 @@ import (
 
 var (
 	flagSeed = flag.Uint64("hubtest.seed", 0, "run the random program of this seed, and no other")
-	flagRuns = flag.Int("hubtest.runs", 0, "run so many random programs on each kind of log")
-	flagFor  = flag.Duration("hubtest.for", 0, "run random programs for so long on each kind of log")
+	flagRuns = flag.Int("hubtest.runs", 0, "run this many random programs on each kind of log")
+	flagFor  = flag.Duration("hubtest.for", 0, "run random programs for this long on each kind of log")
 )
 
-// randomPrograms runs random programs on a kind of log. What hubs and logs promise has to
+// randomPrograms runs random programs on a kind of log. The promises of hubs and logs must
 // hold whatever happens: a client gets each event that it wants once and in
 // order, or is told where some may be missing, or its stream ends; and when all is
-// well again, it has everything. The first program that fails is shortened as far as
+// well again, it has everything. The first program that fails is shortened as long as
 // it still fails.
 func randomPrograms(t *testing.T, b Backend) {
 	t.Helper()
@@ -45,7 +45,7 @@ func randomPrograms(t *testing.T, b Backend) {
 	if *flagFor > 0 {
 		deadline = time.Now().Add(*flagFor)
 	}
-	first := uint64(1) // so that who changes nothing sees nothing new
+	first := uint64(1) // the same programs each time, so that only changes make a test fail
 	if !deadline.IsZero() {
 		first = rand.Uint64() >> 16 //nolint:gosec // not a secret
 	}
@@ -92,20 +92,20 @@ func judgeProgram(t *testing.T, b Backend, p program) {
 	}
 }
 
-// report shortens a program that fails, and says how.
+// report shortens a program that fails, and reports how it fails.
 func report(t *testing.T, b Backend, p program, problem string) {
 	t.Helper()
 	short, last := shorten(t, b, p)
 	t.Errorf("a random program fails: replay it with -run '^%s$' -hubtest.seed=%d\n%s", t.Name(), p.seed, problem)
 	if last == "" {
-		t.Errorf("it does not fail each time; it was:\n%v", p)
+		t.Errorf("it does not fail each time. The program was:\n%v", p)
 		return
 	}
 	t.Errorf("shortened from %d to %d steps:\n%v%s", len(p.steps), len(short.steps), short, last)
 }
 
-// shorten drops steps as long as the program fails without them, and returns what
-// it fails with then: nothing if it does not fail again.
+// shorten drops steps as long as the program fails without them, and returns how
+// it fails then, or nothing if it does not fail again.
 func shorten(t *testing.T, b Backend, p program) (short program, problem string) {
 	t.Helper()
 	const (
@@ -146,7 +146,7 @@ func try(t *testing.T, b Backend, p program, limit time.Duration) (problem strin
 	t.Helper()
 	tr := &trial{TB: t}
 	done := make(chan struct{})
-	go func() { // for Fatal ends it
+	go func() { // because Fatal ends it
 		defer close(done)
 		defer tr.cleanUp()
 		defer func() {
@@ -164,7 +164,7 @@ func try(t *testing.T, b Backend, p program, limit time.Duration) (problem strin
 	return tr.problem()
 }
 
-// A trial is a testing.TB whose failure is not the test's.
+// A trial is a testing.TB whose failure does not fail the test.
 type trial struct {
 	testing.TB
 
@@ -206,7 +206,7 @@ func (t *trial) Failed() bool {
 	return t.failed
 }
 
-// problem returns what was said, if it has failed.
+// problem returns what was logged, if the trial has failed.
 func (t *trial) problem() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

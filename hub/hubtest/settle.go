@@ -12,7 +12,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// kick ends what has subscribed to a name.
+// kick ends the subscriptions that have named name.
 func (w *world) kick(at *slot, name string) {
 	until := w.until(at.hub)
 	for _, v := range w.visits {
@@ -23,8 +23,8 @@ func (w *world) kick(at *slot, name string) {
 	at.hub.Kick(name)
 }
 
-// until returns the ID of the last event that those get who are ended now, or of one
-// before it.
+// until returns the ID of the last event that subscriptions get if they are ended now, or
+// of an earlier event.
 func (w *world) until(h *hub.Hub) string {
 	until := h.LastID()
 	w.truth.mu.Lock()
@@ -35,7 +35,7 @@ func (w *world) until(h *hub.Hub) string {
 	return until
 }
 
-// kicked notes that a visit may end, or has to, once it has what there was.
+// kicked records that a visit may end, or has to, once it has what there was.
 func (w *world) kicked(v *visit, until string, ends bool) {
 	troubles := w.troubles.Load()
 	if !v.mayEnd && troubles == w.settled && len(v.entries()) > 0 { // a second kick does nothing
@@ -57,7 +57,7 @@ func (w *world) restart(at *slot) {
 	w.open(at)
 }
 
-// shutDown shuts a hub down. Its clients read what there is.
+// shutDown shuts a hub down. Its clients read the rest.
 func (w *world) shutDown(at *slot) {
 	w.t.Helper()
 	h, until := at.hub, w.until(at.hub)
@@ -79,7 +79,7 @@ func (w *world) shutDown(at *slot) {
 		select {
 		case <-v.over:
 		case <-ctx.Done():
-			w.t.Fatalf("%v: its hub was shut down, and its session has not ended", v)
+			w.t.Fatalf("%v: its hub was shut down, but its session has not ended", v)
 		}
 	}
 	at.old = append(at.old, h)
@@ -88,7 +88,7 @@ func (w *world) shutDown(at *slot) {
 	}
 }
 
-// settle heals everything, and waits until all clients have what is theirs.
+// settle ends all accidents, and waits until all clients have everything that they want.
 func (w *world) settle() {
 	w.t.Helper()
 	w.heal()
@@ -109,7 +109,7 @@ func (w *world) settle() {
 	for i, s := range w.slots {
 		w.eventually(fmt.Sprintf("hub %d is healthy", i), func() bool {
 			err := s.hub.Healthy()
-			return err == nil || strings.Contains(err.Error(), "cannot be read") // which is said for a while
+			return err == nil || strings.Contains(err.Error(), "cannot be read") // which stays for a while
 		})
 	}
 	w.settled = w.troubles.Load()
@@ -127,7 +127,7 @@ func (w *world) heal() {
 	}
 }
 
-// lacks judges all visits, and says what is still to come.
+// lacks judges all visits, and returns what they still lack.
 func (w *world) lacks() (lacks []string) {
 	w.t.Helper()
 	over, got := make([]bool, len(w.visits)), make([][]core.Event, len(w.visits))
@@ -189,20 +189,20 @@ func (w *world) judgeEnd(v *visit, toCome string) error {
 	case failure != nil || v.summary.Cause != nil:
 		return fmt.Errorf("it has ended with %w, %w", failure, v.summary.Cause)
 	case !v.mayEnd:
-		return errors.New("it has ended, though nobody has ended it")
+		return errors.New("it has ended without a reason")
 	case !v.clean:
-		return errors.New("its response is broken, though it has come to its end")
+		return errors.New("its response is broken, though its stream has ended cleanly")
 	}
 	if failure == nil && toCome != "" && !v.troubled() && w.truth.order(toCome, v.until) <= 0 {
-		return fmt.Errorf("it has ended without %s, which was there", toCome)
+		return fmt.Errorf("it has ended without %s, which was published before the end", toCome)
 	}
 	if failure != nil && v.clean {
-		return fmt.Errorf("its response is whole, though it has failed: %w", failure)
+		return fmt.Errorf("its response is whole, though its stream has failed: %w", failure)
 	}
 	return nil
 }
 
-// finish ends everything, and judges it as a whole.
+// finish ends everything, and judges the whole.
 func (w *world) finish() {
 	w.t.Helper()
 	w.heal()
@@ -221,24 +221,23 @@ func (w *world) finish() {
 	}
 }
 
-// readAll reads what is in the log, by itself, and waits until all clients have
-// that too.
+// readAll reads the whole log through a new hub, and waits until all clients have everything in it.
 func (w *world) readAll() {
 	w.t.Helper()
 	s := &slot{}
 	w.open(s)
 	defer w.shutDown(s)
-	w.eventually("a new hub has heard of the log", func() bool { return s.hub.LastID() != "" })
+	w.eventually("a new hub has heard from the log", func() bool { return s.hub.LastID() != "" })
 	c := &subscriber{names: []string{">"}}
 	v := &visit{slot: s, names: c.names, from: hub.Oldest}
 	w.enter(c, v)
 	w.eventually("a new hub has read the log", func() bool {
-		last := w.last() // what a publisher has given up may come late
+		last := w.last() // an event whose publisher has given up may come late
 		return s.hub.LastID() == last && w.read(last) && len(w.lacks()) == 0 || w.t.Failed()
 	})
 }
 
-// read reports whether a page from the log's last ID on is empty.
+// read reports whether a page after the log's last ID is empty.
 func (w *world) read(last string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -246,7 +245,7 @@ func (w *world) read(last string) bool {
 	return err == nil && len(entries) == 0
 }
 
-// eventually waits until done says so.
+// eventually waits until done returns true.
 func (w *world) eventually(what string, done func() bool) {
 	w.t.Helper()
 	deadline := time.After(w.limit)
@@ -254,12 +253,12 @@ func (w *world) eventually(what string, done func() bool) {
 		select {
 		case <-time.After(pause):
 		case <-deadline:
-			w.t.Fatalf("waited %v in vain until %s", w.limit, what)
+			w.t.Fatalf("not within %v: %s", w.limit, what)
 		}
 	}
 }
 
-// brief tells what a client was sent, in a few words.
+// brief describes what a client was sent, in a few words.
 func brief(entries []core.Event) string {
 	words := make([]string, len(entries))
 	for i, e := range entries {

@@ -16,12 +16,12 @@ import (
 )
 
 // A storm is hubs at work: publishers at each of them, clients that stay, and
-// others that go from one to another.
+// others that go from one hub to another.
 type storm struct {
 	f        *fixture
 	hubs     []*hub.Hub
 	begin    string          // the ID after which all clients begin
-	faults   bool            // a publish may fail
+	faults   bool            // Publish may fail
 	calm     context.Context //nolint:containedctx // ends when the publishers do
 	end      func()
 	clients  []*client
@@ -32,10 +32,10 @@ type storm struct {
 	failed, retried atomic.Int64
 }
 
-// stormTopics are published to, beside "end", which comes last.
+// stormTopics are what is published to, besides "end", which comes last.
 var stormTopics = []string{"a", "b", "a.x", "a.y", "b.x", "p.1", "p.2"}
 
-// seed makes a storm's choices the same each time, as far as its own go.
+// seed makes a storm's choices the same each time, as far as goroutines allow.
 const seed = 5
 
 func random(n int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(n))) } //nolint:gosec // to be replayed
@@ -97,7 +97,7 @@ func (s *storm) publish(h *hub.Hub, name int, rng *rand.Rand) {
 	}
 }
 
-// send publishes a message. One that may be sent again is, until it is there.
+// send publishes a message. If it may be sent again, it is, until the log has it.
 func (s *storm) send(h *hub.Hub, m message, again bool, opts []hub.PublishOption) bool {
 	limit := patience
 	if s.faults {
@@ -147,7 +147,7 @@ func (s *storm) watch(c *client) {
 	}
 }
 
-// move is a client that goes from hub to hub, until the storm is over.
+// move is a client that goes from hub to hub until the storm is over.
 func (s *storm) move(c *client, rng *rand.Rand) {
 	late := time.After(4 * patience)
 	for !s.done(c) {
@@ -172,7 +172,7 @@ func (s *storm) move(c *client, rng *rand.Rand) {
 		}
 		select {
 		case <-late:
-			s.f.Errorf("client of %v has not come to the end, after %d events, the last one %s", c.names, len(c.seen), c.cursor)
+			s.f.Errorf("client of %v did not reach the end: got %d events, the last one %s", c.names, len(c.seen), c.cursor)
 			return
 		default:
 		}
@@ -187,7 +187,7 @@ func (s *storm) settle() string {
 	s.end()
 	s.busy.Wait()
 	s.last.Store(s.f.publish(s.hubs[0], "end", "of the storm"))
-	// Clients that had it before that was known are to look again.
+	// Clients that had it before last was set look again.
 	end := s.f.publish(s.hubs[0], "end", "and another one")
 	s.watching.Wait()
 	return end
@@ -206,7 +206,7 @@ func (s *storm) judge(log []message, after string) (gaps int) {
 			}
 		}
 		if events == 0 {
-			s.f.Errorf("client of %v has got nothing", c.names)
+			s.f.Errorf("client of %v got nothing", c.names)
 		}
 		if err := s.f.judge(c, log, after); err != nil {
 			s.f.Errorf("client of %v: %v", c.names, err)

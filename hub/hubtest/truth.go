@@ -13,14 +13,14 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// A truth is all that was published, as far as it is known: an event whose
-// publisher has been told its ID, or that anybody was sent, is in the log's history.
+// A truth is everything that was published, as far as it is known: an event is in the
+// log's history if its publisher was told its ID, or if anybody was sent it.
 type truth struct {
 	compare func(a, b string) (int, error) // of IDs of one epoch
 
 	mu       sync.Mutex
-	n        int                  // how many there were
-	messages map[core.Event]*fact // by what a client gets, without the ID
+	n        int                  // how many events were numbered
+	messages map[core.Event]*fact // by the event as a client gets it, without the ID
 	known    map[string]*fact     // by ID
 	epochs   []string             // an ID of each, oldest first
 }
@@ -30,7 +30,7 @@ type fact struct {
 	topic, key string
 	keyed      bool
 	event      core.Event
-	ids        []string // that it is known to have
+	ids        []string // its known IDs, at most one of each epoch
 }
 
 // roundTrip returns an event as a client gets it.
@@ -46,8 +46,8 @@ func roundTrip(e core.Event) core.Event {
 	return got
 }
 
-// blocks yields the events of a stream that has none but ours, each with the
-// comments that stand in its block.
+// blocks yields the events of a stream of this library, each with the comments of its
+// block.
 func blocks(r io.Reader) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		var (
@@ -82,7 +82,7 @@ func (t *truth) number() int {
 	return t.n
 }
 
-// expect notes what is about to be published.
+// expect adds an event that is about to be published.
 func (t *truth) expect(m *fact) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,7 +94,7 @@ func (t *truth) expect(m *fact) {
 	t.messages[e] = m
 }
 
-// learn notes that an event has this ID.
+// learn records that an event has this ID.
 func (t *truth) learn(m *fact, id string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,7 +110,7 @@ func (t *truth) learn(m *fact, id string) error {
 	}
 	for _, other := range m.ids {
 		if t.epoch(other) == epoch {
-			return fmt.Errorf("%.60v is there twice, as %s and as %s", m.event, other, id)
+			return fmt.Errorf("%.60v was added twice, as %s and as %s", m.event, other, id)
 		}
 	}
 	t.known[id] = m
@@ -118,7 +118,7 @@ func (t *truth) learn(m *fact, id string) error {
 	return nil
 }
 
-// sent notes an event that a client was sent.
+// sent records an event that a client was sent.
 func (t *truth) sent(e core.Event) error {
 	id := e.ID
 	e.ID = ""
@@ -126,19 +126,19 @@ func (t *truth) sent(e core.Event) error {
 	m := t.messages[e]
 	t.mu.Unlock()
 	if m == nil {
-		return fmt.Errorf("nobody has published %s %.60v", id, e)
+		return fmt.Errorf("nobody published %s %.60v", id, e)
 	}
 	return t.learn(m, id)
 }
 
-// begins notes an ID of an epoch. One that is not known has just begun.
+// begins records an ID of an epoch. An epoch that is not known has just begun.
 func (t *truth) begins(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.epoch(id)
 }
 
-// epoch returns the number of an ID's epoch, or -1 if it is no ID.
+// epoch returns the number of an ID's epoch, or -1 if it is not an ID.
 func (t *truth) epoch(id string) int {
 	for i, other := range slices.Backward(t.epochs) {
 		_, err := t.compare(id, other)
@@ -153,7 +153,7 @@ func (t *truth) epoch(id string) int {
 	return len(t.epochs) - 1
 }
 
-// A history is what the truth was at one time.
+// A history is the truth at one time.
 type history struct {
 	*truth
 
@@ -217,8 +217,8 @@ func (h *history) behind(id string) int {
 	return n
 }
 
-// missing returns the first event that a client of some names lacks which has had
-// nothing of these.
+// missing returns the first of the events between two indices that a client of these names
+// wants and has not got.
 func (h *history) missing(names []string, from, to int) (id string) {
 	for i := from; i < to; i++ {
 		if !h.superseded[i] && wants(names, h.facts[i].topic) {
@@ -229,9 +229,9 @@ func (h *history) missing(names []string, from, to int) (id string) {
 }
 
 // judge judges what a client was sent in one visit: each event that it wants after
-// where it began, once and in order, or a gap in its place. It returns the first
-// one that is still to come, or to be excused: an event with a key that is missing is
-// so by a later one, which may not be known yet.
+// its beginning, once and in order, or a gap in its place. It returns the first event that
+// is still to come, or that is missing but has a key: a later event of the key excuses that,
+// and may not be known yet.
 func (h *history) judge(v *visit, got []core.Event, lossless bool) (toCome string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -254,7 +254,7 @@ type judge struct {
 	lossless  bool // nothing was dropped
 	begun     bool // at is known
 	at        string
-	due       int    // the index of what comes next, or later if that is of other topics
+	due       int    // the index of the next event, at most: events of other topics may come before
 	unexcused string // an event with a key that is missing
 }
 
@@ -264,7 +264,7 @@ func (j *judge) begin() {
 	switch {
 	case j.sent != "" && !j.garbage:
 		j.at, j.begun = j.sent, true
-	case j.from == hub.Oldest: // of what is held when it runs
+	case j.from == hub.Oldest: // the oldest event that is held when it runs
 		if j.lossless {
 			j.due = 0
 		}
@@ -293,18 +293,18 @@ func (j *judge) entry(i int, e core.Event) error {
 		}
 		return j.passes(j.behind(gap.After))
 	case !known:
-		return errors.New("it is not known")
+		return errors.New("it was never published")
 	case j.begun && j.order(e.ID, j.at) <= 0:
 		return errors.New("it came again, or too late")
 	case !j.begun && j.from == hub.Now && j.floor != "" && j.order(e.ID, j.floor) <= 0:
-		return fmt.Errorf("it is from before it began, which was after %s", j.floor)
+		return fmt.Errorf("it is from before the visit, which began after %s", j.floor)
 	case !wants(j.names, j.facts[index].topic):
 		return fmt.Errorf("it is of topic %s", j.facts[index].topic)
 	}
 	return j.passes(index)
 }
 
-// passes judges what the client has not got in front of an index.
+// passes judges the events that the client has not got before an index.
 func (j *judge) passes(to int) error {
 	for from := j.due; from < to; {
 		id := j.missing(j.names, from, to)
@@ -313,14 +313,14 @@ func (j *judge) passes(to int) error {
 		}
 		from = j.index[id] + 1
 		if !j.facts[from-1].keyed {
-			return fmt.Errorf("%s is missing in front of it", id)
+			return fmt.Errorf("%s is missing before it", id)
 		}
 		j.unexcused = id
 	}
 	return nil
 }
 
-// gap judges a gap, except for what is missing in front of it.
+// gap judges a gap, except for what is missing before it.
 func (j *judge) gap(gap hub.Gap, id string, first bool) error {
 	switch {
 	case gap.Through != id:
@@ -328,12 +328,12 @@ func (j *judge) gap(gap hub.Gap, id string, first bool) error {
 	case j.epoch(id) < 0:
 		return fmt.Errorf("%q is not an ID", id)
 	case j.begun && j.order(id, j.at) < 0:
-		return errors.New("it goes through what the client has had")
+		return errors.New("it includes events that the client has had")
 	}
 	switch gap.Reason {
 	case hub.GapUnknown:
 		if !first {
-			return errors.New("the client has not brought an unknown ID")
+			return errors.New("the client has not sent an unknown ID")
 		}
 	case hub.GapDropped:
 		index, known := j.index[id]
@@ -343,10 +343,10 @@ func (j *judge) gap(gap hub.Gap, id string, first bool) error {
 		case j.sameEpoch(gap.After, id) && j.order(gap.After, id) >= 0:
 			return errors.New("it is empty")
 		case j.slot.log == nil && (!known || !wants(j.names, j.facts[index].topic)):
-			return errors.New("it does not end with an event of the client's")
+			return errors.New("it does not end with an event that the client wants")
 		}
 	case hub.GapRestarted:
-		// A hub may hear of a new epoch before it tells of what was dropped in the old one.
+		// A hub may hear of a new epoch before it tells the client of what was dropped in the old one.
 		if j.lossless || j.sameEpoch(gap.After, id) && j.epoch(id) == len(j.epochs)-1 {
 			return errors.New("the epoch has not changed")
 		}

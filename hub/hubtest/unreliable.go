@@ -12,15 +12,15 @@ import (
 // errAccident is what an unreliable log fails with.
 var errAccident = errors.New("hubtest: an accident")
 
-// An unreliable log is a log that fails in ways that a log may.
+// An unreliable is a log that fails in ways that a log may.
 type unreliable struct {
 	hub.Log
 
-	page int // most entries of a page; 0 is any number
+	page int // the most entries of a page; 0 is no limit
 
 	mu      sync.Mutex
 	now     accidents
-	changed chan struct{} // closed when they have
+	changed chan struct{} // closed when now changes
 }
 
 // The accidents that last.
@@ -28,14 +28,14 @@ type accidents struct {
 	appends  act // doFailAppend, doLoseAnswer, or 0
 	reads    act // doFailRange, doHangRange, or 0
 	heldUp   bool
-	breakOff int // how many entries come until what is followed breaks off; 0 is all
+	breakOff int // after how many entries Follow fails; 0 is never
 }
 
 func newUnreliable(l hub.Log, page int) *unreliable {
 	return &unreliable{Log: l, page: page, changed: make(chan struct{})}
 }
 
-// fail begins an accident, or ends all if what is doRecover.
+// fail begins an accident, or ends all of them if what is doRecover.
 func (l *unreliable) fail(what act, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,7 +101,7 @@ func (l *unreliable) TopicOf(ctx context.Context, id string) (string, error) {
 	return l.Log.TopicOf(ctx, id)
 }
 
-// reads fails or hangs if it is to.
+// reads fails or hangs if it should.
 func (l *unreliable) reads(ctx context.Context) error {
 	for {
 		now, changed := l.state()
@@ -145,7 +145,7 @@ func (l *unreliable) breaksOff(e hub.Entry) bool {
 	return l.now.breakOff == 0
 }
 
-// passes waits while what is followed is held up, and reports whether it goes on.
+// passes waits while Follow is held up, and reports whether it continues.
 func (l *unreliable) passes(ctx context.Context) bool {
 	for {
 		now, changed := l.state()

@@ -18,16 +18,16 @@ import (
 // The ways in which a client is served.
 const (
 	forwarded  = iota // the hub's stream as it is
-	ranged            // a generator that ranges over it
+	ranged            // a generator that ranges over the hub's stream
 	handedOver        // detached, on a TCP connection
 	wrapped           // detached, on a connection that only the net package knows
-	detached          // detached, with a generator that ranges over it
+	detached          // detached, with a generator that ranges over the hub's stream
 	ways
 )
 
 var wayNames = [ways]string{"forwarded", "ranged over", "handed over", "handed over, wrapped", "detached and ranged over"}
 
-// A visit is one connection of a client's to a hub.
+// A visit is one connection of a client to a hub.
 type visit struct {
 	slot  *slot
 	hub   *hub.Hub
@@ -35,36 +35,36 @@ type visit struct {
 	way   int
 
 	sent    string // the Last-Event-ID
-	garbage bool   // it is none
+	garbage bool   // sent is not an ID
 	from    hub.Position
-	after   string // from is after this ID; empty if it is another position
-	floor   string // what was published before this ID was so before the visit; empty if it is not known
-	begin   string // likewise, what comes after it is the visit's
+	after   string // the ID of from; empty if from is another position
+	floor   string // what is up to this ID was published before the visit; empty if not known
+	begin   string // what is after this ID was published after the visit began; empty if not known
 
 	leaving context.CancelFunc
 	conn    io.Closer // the client's side
 	gate    gate
-	over    chan struct{} // closed when the session has ended, and the client has seen it
+	over    chan struct{} // closed when the session has ended and the client has seen it
 
 	left   bool
 	mayEnd bool   // it was kicked
-	ends   bool   // and has to
-	until  string // what there was then; empty if not all was well, or it had perhaps not begun
-	calm   int64  // the world's troubles then
+	ends   bool   // it has to end
+	until  string // the last ID when it was kicked; empty after accidents, or if it may not have begun
+	calm   int64  // the world's troubles when it was kicked
 
 	mu  sync.Mutex
 	got []core.Event // guarded by mu
 
-	clean    bool // the response has come to its end; known when it is over
+	clean    bool // the response has ended cleanly; set when over is closed
 	summary  core.Summary
-	troubles int64 // the world's by then
+	troubles int64 // the world's troubles when it was over
 }
 
 func (v *visit) String() string {
 	return fmt.Sprintf("client of %v, %s, after %q from %v", v.names, wayNames[v.way], v.sent, v.from)
 }
 
-// troubled reports whether what a visit that was kicked should have got is not known.
+// troubled reports whether accidents make it unknown what a kicked visit should have got.
 func (v *visit) troubled() bool { return v.until == "" || v.calm != v.troubles }
 
 // A gate can be closed and opened.
@@ -94,7 +94,7 @@ func (g *gate) pass() {
 	}
 }
 
-// A gatedReader is what a client reads, when it does.
+// A gatedReader is what a client reads from while its gate is open.
 type gatedReader struct {
 	io.Reader
 
@@ -111,7 +111,7 @@ func (r *gatedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// visits begins a visit, of which all is set but what comes of it.
+// visit begins a visit. The caller has set its first group of fields, up to after.
 func (w *world) visit(v *visit) error {
 	v.hub, v.over = v.slot.hub, make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -132,7 +132,7 @@ func (w *world) visit(v *visit) error {
 	v.floor = v.hub.LastID()
 	stream := v.hub.SubscribeFrom(session.Context(), v.from, v.names...)
 	v.begin = v.hub.LastID()
-	if v.floor == "" { // the log may answer meanwhile
+	if v.floor == "" { // the log may have answered in the meantime
 		v.begin = ""
 	}
 	if v.way == ranged || v.way == detached {
@@ -153,7 +153,7 @@ func (w *world) visit(v *visit) error {
 			session.Close()
 			return err
 		}
-		conn, in.Reader, v.conn = line{server}, httputil.NewChunkedReader(bufio.NewReaderSize(client, 512)), client
+		conn, in.Reader, v.conn = takeable{server}, httputil.NewChunkedReader(bufio.NewReaderSize(client, 512)), client
 	}
 	go func() {
 		if err := session.Refused(); err != nil {
@@ -215,25 +215,25 @@ func (v *visit) isOver() bool {
 	}
 }
 
-// A line is a host's connection that a session can take.
-type line struct{ net.Conn }
+// A takeable is a host's connection that a session can take.
+type takeable struct{ net.Conn }
 
-func (l line) Send(f host.Frames) error {
+func (l takeable) Send(f host.Frames) error {
 	_, err := l.Write(f.Chunk())
 	return err
 }
 
-func (l line) End() error {
+func (l takeable) End() error {
 	_, err := io.WriteString(l.Conn, host.LastChunk)
 	_ = l.Close()
 	return err
 }
 
-func (l line) Abort() { _ = l.Close() }
+func (l takeable) Abort() { _ = l.Close() }
 
-func (l line) Detach() (net.Conn, func(error), bool) { return l.Conn, func(error) {}, true }
+func (l takeable) Detach() (net.Conn, func(error), bool) { return l.Conn, func(error) {}, true }
 
-// connection returns the two ends of one. Only one that is wrapped holds nothing.
+// connection returns the two ends of a connection. A wrapped one buffers nothing.
 func (w *world) connection(wrap bool) (client, server net.Conn, err error) {
 	if wrap {
 		client, server = net.Pipe()

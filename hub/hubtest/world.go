@@ -21,27 +21,27 @@ type world struct {
 	t       *trial
 	server  Server
 	program program
-	limit   time.Duration // how long what should come soon may take
+	limit   time.Duration // how long anything that should come soon may take
 	truth   *truth
-	probe   hub.Log // asks what there is; nil without a log
+	probe   hub.Log // to read the log with; nil without a log
 	slots   []*slot
 	clients []*subscriber
 	visits  []*visit
 
-	published map[*hub.Hub]string // the last ID of each hub's own; guarded by truth.mu
+	published map[*hub.Hub]string // the last ID that each hub has published; guarded by truth.mu
 
 	listener net.Listener
 	dialing  sync.Mutex
 
 	busy     sync.WaitGroup // publishers
-	troubles atomic.Int64   // how many there were
-	restarts atomic.Int64   // of hubs
-	settled  int64          // how many when all was well
-	down     bool           // the server
+	troubles atomic.Int64   // number of accidents
+	restarts atomic.Int64   // number of hubs' restarts
+	settled  int64          // troubles when all was well
+	down     bool           // the server is down
 	lossy    bool           // something may have been dropped
 }
 
-// A slot is where one hub is after the other.
+// A slot holds one hub after another.
 type slot struct {
 	setting
 
@@ -49,10 +49,10 @@ type slot struct {
 	log   *unreliable
 	proxy *Proxy
 	die   func()
-	old   []*hub.Hub // that were shut down
+	old   []*hub.Hub // hubs that were shut down
 }
 
-// topics and names of a program.
+// The topics and names of a program.
 var (
 	programTopics = []string{"a", "b", "a.x", "a.y", "b.x"}
 	programNames  = []string{"a", "b", "a.x", ">", "*", "a.*", "*.x", "a.>", "none", "no.*"}
@@ -95,17 +95,17 @@ func (w *world) begin() {
 		}
 		w.slots = append(w.slots, s)
 		w.open(s)
-		if w.server.Open == nil { // others would be other logs
+		if w.server.Open == nil { // a second hub would be another log
 			break
 		}
 	}
 	for _, s := range w.slots {
-		w.eventually("the hub has heard of the log", func() bool { return s.hub.LastID() != "" })
+		w.eventually("the hub has heard from the log", func() bool { return s.hub.LastID() != "" })
 	}
 }
 
-// comparison returns how IDs of one epoch are compared, even if it is not the
-// present one: by a log that has seen none.
+// comparison returns a function that compares IDs of one epoch, even if it is not the
+// present one: Compare of a log that has not seen any epoch yet.
 func (w *world) comparison() func(a, b string) (int, error) {
 	l, die := w.server.Open(w.t, w.server.Addr)
 	w.t.Cleanup(die)
@@ -127,7 +127,7 @@ func compareNumbers(a, b string) (int, error) {
 	return cmp.Compare(number(a), number(b)), nil
 }
 
-// last asks for the last ID until there is an answer.
+// last asks the log for its last ID until there is an answer.
 func (w *world) last() (id string) {
 	w.t.Helper()
 	w.eventually("the log answers", func() bool {
@@ -201,7 +201,7 @@ func (w *world) do(s step) {
 	}
 }
 
-// accident is do, for what needs a log.
+// accident is do for the acts that need a log.
 func (w *world) accident(at *slot, s step) {
 	w.t.Helper()
 	w.troubles.Add(1)
@@ -252,9 +252,9 @@ func (w *world) revive() {
 	}
 }
 
-// publish publishes events that follow from a number.
+// publish publishes n events that depend on seed.
 func (w *world) publish(h *hub.Hub, seed, n int) {
-	rng := rand.New(rand.NewPCG(w.program.seed, uint64(seed))) //nolint:gosec // to be replayed
+	rng := rand.New(rand.NewPCG(w.program.seed, uint64(seed))) //nolint:gosec // can be replayed
 	for range n {
 		w.publishOne(h, rng)
 	}
@@ -322,7 +322,7 @@ func (w *world) publishOne(h *hub.Hub, rng *rand.Rand) {
 	}
 }
 
-// publishBad publishes what is to be refused.
+// publishBad publishes something that must be refused.
 func (w *world) publishBad(h *hub.Hub, n int) {
 	w.t.Helper()
 	topic, e := "a", core.Event{Data: "to be refused"}
@@ -349,18 +349,18 @@ func (w *world) publishBad(h *hub.Hub, n int) {
 type subscriber struct {
 	names []string
 	from  hub.Position
-	after string // likewise of a visit
+	after string // see visit.after
 	visit *visit // the last one
 }
 
-// subscribe has a client begin.
+// subscribe adds a client.
 func (w *world) subscribe(at *slot, names, how int) {
 	w.t.Helper()
 	const most = 10
 	if len(w.clients) == most {
 		return
 	}
-	rng := rand.New(rand.NewPCG(uint64(names), uint64(how))) //nolint:gosec // to be replayed
+	rng := rand.New(rand.NewPCG(uint64(names), uint64(how))) //nolint:gosec // can be replayed
 	c := &subscriber{}
 	for range 1 + rng.IntN(3) {
 		c.names = append(c.names, programNames[rng.IntN(len(programNames))])
@@ -394,7 +394,7 @@ func (w *world) enter(c *subscriber, v *visit) {
 	w.visits = append(w.visits, v)
 }
 
-// client does what a step has a client do.
+// client does a client's step.
 func (w *world) client(c *subscriber, s step) {
 	w.t.Helper()
 	if c.visit == nil {
@@ -422,6 +422,6 @@ func (w *world) end(v *visit) {
 	select {
 	case <-v.over:
 	case <-time.After(w.limit):
-		w.t.Fatalf("%v: it has left, and its session has not ended", v)
+		w.t.Fatalf("%v: it has left, but its session has not ended", v)
 	}
 }
