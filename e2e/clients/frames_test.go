@@ -26,32 +26,31 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// A form is a way to send two events, and something that is not an event.
+// A form is a way to send two events together with something that is not an event.
 type form struct {
-	name        string // as docs/clients.md has it
+	name        string // a column of docs/clients.md
 	body        string
 	contentType string // text/event-stream; charset=utf-8 if empty
 }
 
-// The data is JSON, as some clients read nothing else.
+// The data is JSON, because some clients read nothing else.
 const one, two = "data: 1\n\n", "data: \"☃\"\n\n"
 
 var bothData = []string{"1", "\"☃\""}
 
-// forms are the ways that there are. To a reader that conforms to the standard all
-// mean the same.
+// forms all mean the same to a client that conforms to the standard.
 var forms = []form{
 	{name: "no charset", body: one + two, contentType: "text/event-stream"},
 	{name: "a comment and a blank line", body: ": x\n\n" + one + ": x\n\n" + two},
 	{name: "a comment", body: ": x\n" + one + ": x\n" + two},
-	{name: "at first `retry` and a blank line", body: "retry: 50\n\n" + one + two},
-	{name: "at first `retry`", body: "retry: 50\n" + one + two},
-	{name: "at last `retry` and a blank line", body: one + two + "retry: 50\n\n"},
-	{name: "at last `retry`", body: one + two + "retry: 50\n"},
+	{name: "`retry` and a blank line first", body: "retry: 50\n\n" + one + two},
+	{name: "`retry` first", body: "retry: 50\n" + one + two},
+	{name: "`retry` and a blank line last", body: one + two + "retry: 50\n\n"},
+	{name: "`retry` last", body: one + two + "retry: 50\n"},
 	{name: "an event `ping`", body: one + "event: ping\ndata: {}\n\n" + two},
 }
 
-// What a client makes of a form.
+// How a client reads a form.
 const (
 	right = "right"
 	empty = "an empty event"
@@ -60,7 +59,7 @@ const (
 	fails = "**fails**"
 )
 
-// serveForms serves each form under its number.
+// serveForms serves each form at its index.
 func serveForms(t *testing.T) (url string) {
 	t.Helper()
 	return ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,17 +69,17 @@ func serveForms(t *testing.T) (url string) {
 			return
 		}
 		body := forms[n].body
-		// What is in front of the first event's data, for those who need something there.
+		// Some clients need a field before the first event's data.
 		body = strings.Replace(body, one, r.FormValue("first")+one, 1)
 		w.Header().Set("Content-Type", cmp.Or(forms[n].contentType, "text/event-stream; charset=utf-8"))
 		_, _ = io.WriteString(w, body)
 	}))
 }
 
-// A reader reads a body and returns the data of the events that its users are given.
+// A reader reads a body and returns the data of the events that its user gets.
 type reader func(ctx context.Context, url string) (got []string, err error)
 
-// readers are the clients in Go. The readers by hand are what people write.
+// readers are the clients in Go. Those by hand are what people usually write.
 var readers = map[string]reader{
 	"tmaxmax/go-sse":                   readTmaxmax,
 	"launchdarkly/eventsource":         readLaunchDarkly,
@@ -176,7 +175,7 @@ func readLaunchDarkly(ctx context.Context, url string) (got []string, err error)
 		select {
 		case e := <-s.Events:
 			got = append(got, e.Data())
-		case <-s.Errors: //nolint:errcheck // the end, of which it has two kinds
+		case <-s.Errors: //nolint:errcheck // the end, which it reports in two ways
 			return got, nil
 		case <-ctx.Done():
 			return got, ctx.Err()
@@ -184,14 +183,14 @@ func readLaunchDarkly(ctx context.Context, url string) (got []string, err error)
 	}
 }
 
-// readR3labs reads events with an ID, as most are that come back, because what it makes of
-// a block depends on whether there has been one.
+// readR3labs gives the first event an ID, because r3labs reads an empty block in
+// another way once it has had an ID, and clients that resume have one.
 func readR3labs(ctx context.Context, url string) (got []string, err error) {
 	err = r3labs.NewClient(url+"?first=id:1%0A").SubscribeRawWithContext(ctx, func(e *r3labs.Event) { got = append(got, string(e.Data)) })
 	return got, err
 }
 
-// connectMCP connects, and reads no more.
+// connectMCP only connects.
 func connectMCP(ctx context.Context, url string) (got []string, err error) {
 	c, err := (&mcp.SSEClientTransport{Endpoint: url + "?first=event:endpoint%0A"}).Connect(ctx)
 	if err != nil {
@@ -200,7 +199,7 @@ func connectMCP(ctx context.Context, url string) (got []string, err error) {
 	return bothData, c.Close()
 }
 
-// outcome says what a client has made of a form.
+// outcome says how a client has read a form.
 func outcome(got []string, err error) string {
 	got = slices.DeleteFunc(slices.Clone(got), func(data string) bool { return data == "{}" }) // of ping
 	switch {
@@ -218,8 +217,8 @@ func outcome(got []string, err error) string {
 	return fmt.Sprintf("%q", got)
 }
 
-// What is not an event must not look like one. The table of the document is what this finds
-// out, and the reason for what a session sends by itself.
+// What is not an event must not look like one. The table in docs/clients.md holds the
+// results, which decide what a session sends besides events.
 func TestFrames(t *testing.T) {
 	document, err := os.ReadFile("../../docs/clients.md")
 	if err != nil {
@@ -229,7 +228,7 @@ func TestFrames(t *testing.T) {
 	check := func(t *testing.T, client string, made []string) {
 		t.Helper()
 		if row := "| " + client + " | " + strings.Join(made, " | ") + " |"; !strings.Contains(string(document), row+"\n") {
-			t.Errorf("docs/clients.md has not the row\n%s", row)
+			t.Errorf("docs/clients.md does not have the row\n%s", row)
 		}
 	}
 	t.Run("head", func(t *testing.T) {

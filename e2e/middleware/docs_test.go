@@ -14,10 +14,10 @@ const docsFile = "../../docs/middlewares.md"
 
 const docsHead = `# Middlewares
 
-This page is made from the tests in [e2e/middleware](../e2e/middleware). They run each of these set-ups with real servers and clients: on HTTP/1.1 and,
-except on fiber, on HTTP/2; in the handler and with ` + "`core.WithDetach`" + `. To write the page again, run ` + "`go test -run TestDocs -update`" + ` there.
+This page is generated from the tests in [e2e/middleware](../e2e/middleware). They run each of these set-ups with real servers and clients: on HTTP/1.1 and,
+except on fiber, on HTTP/2; in the handler and with ` + "`core.WithDetach`" + `. To generate the page again, run ` + "`go test -run TestDocs -update`" + ` there.
 
-- **flows**: the headers arrive at once, and each event before the next one is made, also beyond the server's ` + "`WriteTimeout`" + `. The body is what was
+- **flows**: the headers arrive at once, and each event arrives before the next one is made, even after the server's ` + "`WriteTimeout`" + `. The body is what was
   sent, and ends cleanly. A failure breaks it off. The server notices when the client leaves, and a shutdown ends the stream.
 - **flows, compressed**: the same, compressed. Such a stream is not detached.
 - **refused**: the client gets 500, with an error that names the writer. Move the route out of the middleware.
@@ -26,8 +26,8 @@ except on fiber, on HTTP/2; in the handler and with ` + "`core.WithDetach`" + `.
 - **kept**: the first stream flows. Later requests get what it has sent so far, at once and as if it were whole, until the cache forgets it. No view runs
   for them.
 
-A middleware that is not listed does one of these too. Most of those that count, log or trace flow, and so do compressors that obey ` + "`Flush`" + `. A middleware
-that buffers the response is refused or broken.
+Under a middleware that is not listed, a stream does one of these too. It flows under most middlewares that count, log or trace, and under compressors that obey
+` + "`Flush`" + `. It is refused or broken under a middleware that buffers the response.
 
 **Do not put a response cache in front of a stream.** A writer that keeps a copy for later looks like one that keeps it for a log, so it cannot be refused. These
 caches ignore ` + "`Cache-Control`" + ` as well. Register the route outside of them.
@@ -62,7 +62,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != b.String() {
-		t.Errorf("%s is not what the tables say: run go test -run TestDocs -update", docsFile)
+		t.Errorf("%s does not match the tables: run go test -run TestDocs -update", docsFile)
 	}
 }
 
@@ -71,6 +71,6 @@ const docsLambda = `
 
 | with | what happens | |
 | --- | --- | --- |
-| aws-lambda-go: lambdaurl | flows | its handlers write to a pipe, which a failure closes with an error |
+| aws-lambda-go: lambdaurl | flows | handlers write to a pipe, which a failure closes with an error |
 | aws-lambda-go-api-proxy | refused | it sends whole responses only |
 `

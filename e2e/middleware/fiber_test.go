@@ -54,7 +54,7 @@ const cookieKey = "s7mtmF8yVOGuYpJfLxRGW5cpXGi5cvvSlm3WYGbCYMo="
 // A fiberChain is several middlewares.
 type fiberChain []fiber.Handler
 
-// always has idempotency look at each request, also if its method is safe.
+// always makes idempotency check each request, even if its method is safe.
 var always = idempotency.Config{
 	KeyHeader: "X-Idempotency-Key", Next: func(*fiber.Ctx) bool { return false },
 }

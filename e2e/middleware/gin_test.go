@@ -64,7 +64,7 @@ func gzipOfTutorials(c *gin.Context) {
 	c.Next()
 }
 
-// A bodyLog is the writer of gin's FAQ that logs responses.
+// A bodyLog is the writer from gin's FAQ that logs responses.
 type bodyLog struct {
 	gin.ResponseWriter
 	body bytes.Buffer
@@ -72,10 +72,10 @@ type bodyLog struct {
 
 func (w *bodyLog) Write(p []byte) (int, error) { w.body.Write(p); return w.ResponseWriter.Write(p) }
 
-// A copyingStore is for gin-contrib/cache. Its own in memory keeps the very bytes that
-// a writer was given, which are another stream's by the time that they are read.
+// A copyingStore is for gin-contrib/cache. That package's InMemoryStore keeps the slice
+// that a writer was given, which may hold another stream's bytes by the time it is read.
 type copyingStore struct {
-	persistence.CacheStore // nil, for nothing else is called
+	persistence.CacheStore // nil, because no other method is called
 
 	pages sync.Map
 }
@@ -126,11 +126,11 @@ var ginRows = []row{
 	{name: "gin-contrib/size", use: limits.RequestSizeLimiter(1 << 20)},
 	{name: "gin-contrib/static", use: static.Serve("/files", static.LocalFile("/nowhere", false))},
 	{name: "gin-contrib/timeout", want: refused, text: "a *timeout.Writer holds the headers back", use: timeout.New(timeout.WithTimeout(patience))},
-	{name: "gin-contrib/cache", want: keeps, note: "also while the first stream runs; with its InMemoryStore, bytes of others' streams may be among it",
+	{name: "gin-contrib/cache", want: keeps, note: "also while the first stream runs; with its InMemoryStore, the response may contain bytes of other streams",
 		use: func() gin.HandlerFunc {
 			return contribcache.CachePage(new(copyingStore), time.Minute, func(c *gin.Context) { c.Next() })
 		}},
-	{name: "chenyahui/gin-cache", want: keeps, note: "those that come while the first stream runs wait for its end",
+	{name: "chenyahui/gin-cache", want: keeps, note: "requests that come while the first stream runs wait for its end",
 		use: func() gin.HandlerFunc {
 			return gincache.CacheByRequestURI(persist.NewMemoryStore(time.Minute), time.Minute)
 		}},

@@ -15,7 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// AWS Lambda reads the response from a pipe.
+// lambdaurl reads the response from a pipe.
 func TestLambdaURL(t *testing.T) {
 	t.Parallel()
 	for _, m := range modes[:2] {
@@ -41,7 +41,7 @@ func TestLambdaURL(t *testing.T) {
 			next, stop := iter.Pull2(core.Read(get(t.Context(), "/flow")))
 			defer stop()
 			for range 3 {
-				go func() { s.steps <- struct{}{} }() // the stream runs when its beginning has been read
+				go func() { s.steps <- struct{}{} }() // the stream runs only after its beginning has been read
 				if e, err, ok := next(); !ok || err != nil || !strings.HasPrefix(e.Data, "event ") {
 					t.Fatalf("got %+v, %v, %t", e, err, ok)
 				}
@@ -56,7 +56,7 @@ func TestLambdaURL(t *testing.T) {
 	}
 }
 
-// Its other adapter has the whole response or nothing.
+// The other adapter sends whole responses only.
 func TestLambdaProxy(t *testing.T) {
 	t.Parallel()
 	res, err := httpadapter.New(streams(newSite(row{}, mode{}))).ProxyWithContext(t.Context(), events.APIGatewayProxyRequest{

@@ -14,7 +14,7 @@ import (
 	"github.com/yieldsse/yieldsse/fibersse"
 )
 
-// Listeners wrap the connections, from which a detached session takes its socket.
+// These listeners wrap the connections that a detached session takes.
 var listeners = []row{
 	{name: "golang.org/x/net: netutil.LimitListener", use: func(_ *testing.T, ln net.Listener) net.Listener {
 		return netutil.LimitListener(ln, 100)

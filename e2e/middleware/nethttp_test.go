@@ -56,7 +56,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// A brotliWriter is what people write by hand.
+// A brotliWriter is like those that people write by hand.
 type brotliWriter struct {
 	http.ResponseWriter
 	zip *brotli.Writer
@@ -80,7 +80,7 @@ func brotliByHand(h http.Handler) http.Handler {
 	})
 }
 
-// A gzipWriter is another: its Flush is that of the writer below.
+// A gzipWriter is another. Its Flush only flushes the writer below.
 type gzipWriter struct {
 	http.ResponseWriter
 	http.Flusher
@@ -98,7 +98,7 @@ func gzipByHand(h http.Handler) http.Handler {
 	})
 }
 
-// A recorder is the writer of most loggers that are written by hand.
+// A recorder is like the writer of most hand-written loggers.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -237,7 +237,7 @@ var netHTTP = []row{
 	{name: "didip/tollbooth", around: tollbooth.HTTPMiddleware(tollbooth.NewLimiter(1000, nil))},
 }
 
-// withSCS has the session changed by each request, so that it sets its cookie.
+// withSCS changes the session in each request, so that the response sets its cookie.
 func withSCS(h http.Handler) http.Handler {
 	m := scs.New()
 	return m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -269,7 +269,7 @@ func (quiet) Print(...any)          {}
 func (quiet) Println(...any)        {}
 func (quiet) Printf(string, ...any) {}
 
-// streams serves the site's, and a response that is not one.
+// streams serves the site's streams, and a response that is not a stream.
 func streams(s *site) http.Handler {
 	mux := http.NewServeMux()
 	for _, path := range paths {

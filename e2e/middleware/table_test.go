@@ -1,7 +1,8 @@
-// Package middleware runs streams under the middlewares that people use. Each is to
-// let a stream flow, or to be refused with an error that names it: none may hold one
-// back in silence, or change what arrives. Only a cache of responses can, for it answers
-// later requests by itself. docs/middlewares.md is the table of them.
+// Package middleware runs streams under the middlewares that people use. Either a
+// stream flows, or it is refused with an error that names the middleware: none may
+// silently hold a stream back or change what arrives. Only a cache of responses can,
+// because it answers later requests without the handler. docs/middlewares.md has the
+// results.
 package middleware_test
 
 import (
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 
 const (
 	patience     = time.Minute
-	writeTimeout = 2 * time.Second // the servers'
+	writeTimeout = 2 * time.Second // of the servers
 )
 
 // An outcome is what happens to a stream.
@@ -51,23 +52,23 @@ const (
 	flows   outcome = iota
 	zips            // it flows, compressed
 	refused         // with 500 and an error that has the row's text
-	breaks          // the headers are out; the log has the row's text
-	keeps           // it flows once, and later requests get what has come of it by then
+	breaks          // after the headers; the log has the row's text
+	keeps           // it flows once, and later requests get what it has sent by then
 )
 
 // A row is a middleware.
 type row struct {
 	name string
 	want outcome
-	text string // of the error
-	note string // for readers
+	text string // part of the error
+	note string // for the document
 
 	accept string // encodings, gzip if empty
-	header string // name and value, with a colon
-	cookie string // that the response sets
+	header string // of the request: name, colon, value
+	cookie string // name of a cookie that the response sets
 
-	around func(http.Handler) http.Handler // of net/http
-	use    any                             // the framework's
+	around func(http.Handler) http.Handler // a middleware of net/http
+	use    any                             // a middleware of the framework
 }
 
 // A mode is how streams are served.
@@ -83,15 +84,15 @@ var modes = []mode{
 	{name: "HTTP2", http2: true},
 }
 
-// A site has the streams of one server.
+// A site holds the streams of one server.
 type site struct {
 	opts   []core.Option
 	steps  chan struct{}
-	runs   chan struct{} // an idle stream does
-	causes chan error    // why it has ended
+	runs   chan struct{} // receives when an idle stream begins
+	causes chan error    // receives the cause when an idle stream ends
 
 	mu  sync.Mutex
-	log []byte // of the host's
+	log []byte // the host's
 }
 
 func newSite(r row, m mode) *site {
@@ -102,7 +103,7 @@ func newSite(r row, m mode) *site {
 	return s
 }
 
-// paths are those of its streams.
+// paths are those of a site's streams.
 var paths = []string{"/flow", "/fail", "/idle"}
 
 func (s *site) stream(ctx context.Context, path string) core.Stream {
@@ -219,7 +220,7 @@ func (c *client) get(ctx context.Context, path string) *http.Response {
 	return res
 }
 
-// A body is a response's, as it is on the wire and unzipped.
+// A body reads a response's body, compressed or not.
 type body struct {
 	io.Reader
 
@@ -240,7 +241,7 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// unzip makes a compressed body readable as it comes.
+// unzip returns a body that decompresses what arrives at once.
 func (c *client) unzip(res *http.Response) *body {
 	c.Helper()
 	b := &body{raw: res.Body}
@@ -257,18 +258,18 @@ func (c *client) unzip(res *http.Response) *body {
 	case "zstd":
 		zipped, err = zstd.NewReader(raw, zstd.WithDecoderConcurrency(1))
 	case "deflate":
-		zipped = flate.NewReader(raw) // without the zlib around it, as most servers do
+		zipped = flate.NewReader(raw) // most servers send it without a zlib header
 	default:
 		c.Fatalf("got content encoding %q", encoding)
 	}
 	if err != nil {
-		c.Fatalf("begin of a body in %s: %v", encoding, err)
+		c.Fatalf("beginning of a body in %s: %v", encoding, err)
 	}
 	b.Reader = io.TeeReader(zipped, &b.text)
 	return b
 }
 
-// events returns the lines of a body that are not comments.
+// events returns the lines of a body's events.
 func (b *body) events() string {
 	var lines []string
 	for block := range strings.SplitSeq(b.text.String(), "\n\n") {
@@ -279,7 +280,7 @@ func (b *body) events() string {
 	return strings.Join(lines, "\n")
 }
 
-// flow wants each event before the next one is made, one of them beyond the server's
+// flow wants each event before the next one is made, one of them after the server's
 // write timeout, and a clean end.
 func (c *client) flow() {
 	c.Helper()
@@ -328,7 +329,7 @@ func (c *client) ends(b *body) {
 		c.Errorf("got %v, %v, want a clean end", err, b.err)
 	}
 	if rest, err := io.ReadAll(b.raw); err != nil || len(rest) > 0 {
-		c.Errorf("got %q, %v behind the end", rest, err)
+		c.Errorf("got %q, %v after the end", rest, err)
 	}
 }
 
@@ -341,7 +342,7 @@ func (c *client) step() {
 	}
 }
 
-// fail wants the event before a failure, and no clean end.
+// fail wants the event before a failure, and a broken end.
 func (c *client) fail() {
 	c.Helper()
 	b := c.unzip(c.get(c.Context(), "/fail"))
@@ -379,7 +380,7 @@ func (c *client) cause(want error) {
 			c.Errorf("got cause %v, want %v", got, want)
 		}
 	case <-time.After(patience):
-		c.Errorf("the stream has not ended with %v", want)
+		c.Errorf("the stream did not end; want cause %v", want)
 	}
 }
 
@@ -413,7 +414,7 @@ func (c *client) shutDown(shutdown func(context.Context) error) {
 	}
 }
 
-// isRefused wants an answer that names the middleware, for each stream and each time.
+// isRefused wants an answer that names the middleware, for each stream, twice.
 func (c *client) isRefused() {
 	c.Helper()
 	for _, path := range append(paths, paths...) {
@@ -426,7 +427,7 @@ func (c *client) isRefused() {
 	}
 }
 
-// isBroken wants a broken response, and the reason where the host tells it.
+// isBroken wants a broken response, and the reason in the host's log.
 func (c *client) isBroken() {
 	c.Helper()
 	for _, path := range paths {
@@ -441,13 +442,13 @@ func (c *client) isBroken() {
 			return
 		}
 		if time.Now().After(deadline) {
-			c.Fatalf("the host was not told of %q", c.row.text)
+			c.Fatalf("the host's log does not contain %q", c.row.text)
 		}
 		<-time.After(time.Millisecond)
 	}
 }
 
-// isKept wants a whole response to a later request, for which no stream has run.
+// isKept wants a complete response to a later request, without a stream that runs.
 func (c *client) isKept() {
 	c.Helper()
 	res := c.get(c.Context(), "/flow")
@@ -455,7 +456,7 @@ func (c *client) isKept() {
 	c.ends(c.unzip(res))
 }
 
-// Write is for a host's log.
+// Write appends to the host's log.
 func (s *site) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
