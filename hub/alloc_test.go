@@ -18,7 +18,7 @@ func skipUnderRace(t *testing.T) {
 	}
 }
 
-// To publish allocates the ID, and now and then a slab for the frames.
+// Publish allocates the ID, and now and then a slab for the frames.
 func TestPublishAllocations(t *testing.T) {
 	skipUnderRace(t)
 	event := core.Event{Type: "message", Data: strings.Repeat("x", 200)}
@@ -41,8 +41,8 @@ func mustPublishEvent(t *testing.T, h *hub.Hub, e core.Event) {
 	}
 }
 
-// The log is its frames and little more, at whatever length: while it fills up,
-// and when the oldest go as new ones come.
+// The log takes little more memory than its frames at any length: while it fills up,
+// and when the oldest events go as new ones come.
 func TestLogMemoryAllocated(t *testing.T) {
 	skipUnderRace(t)
 	const events = 100_000
@@ -84,7 +84,7 @@ func TestLogMemoryAllocated(t *testing.T) {
 	}
 }
 
-// What was replaced is forgotten, and so is what is known of its key.
+// A replaced event is forgotten, and so is a key without events.
 func TestKeyMemoryAllocated(t *testing.T) {
 	skipUnderRace(t)
 	event := core.Event{Data: strings.Repeat("x", 200)}
@@ -102,7 +102,7 @@ func TestKeyMemoryAllocated(t *testing.T) {
 	if got, most := heap()-before, 64<<10; got > most {
 		t.Errorf("a million replacements of ten keys hold %d bytes, want at most %d", got, most)
 	}
-	for range 300 { // what stays does not keep what was replaced around it
+	for range 300 { // an event that stays does not keep replaced ones around it alive
 		ten(300)
 		mustPublishEvent(t, h, event)
 	}
@@ -120,7 +120,7 @@ func TestKeyMemoryAllocated(t *testing.T) {
 	before = heap()
 	keys(30_000, 200_000)
 	if got, most := heap()-before, 1<<20; got > most {
-		t.Errorf("200,000 keys that have gone hold %d bytes, want at most %d", got, most)
+		t.Errorf("200,000 forgotten keys hold %d bytes, want at most %d", got, most)
 	}
 	runtime.KeepAlive(h)
 }

@@ -34,7 +34,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// A countingConn counts what it is sent, and tells when that is enough.
+// A countingConn counts what it is sent, and reports when that is enough.
 type countingConn struct {
 	sends, bytes atomic.Int64
 	most         int64
@@ -51,7 +51,7 @@ func (c *countingConn) Send(f host.Frames) error {
 func (*countingConn) End() error { return nil }
 func (*countingConn) Abort()     {}
 
-// sessions runs n sessions in memory that follow what names says.
+// sessions runs n sessions in memory, each of which subscribes to what name returns.
 func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) host.Conn) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -75,8 +75,8 @@ func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn fun
 	return func() { cancel(); running.Wait() }
 }
 
-// Publishing to one of 100,000 topics with a subscriber each, until it has been
-// delivered, against publishing to the only one. The median ratio is reported as
+// Publishing to one of 100,000 topics with a subscriber each, until the event is
+// delivered, against publishing to the only topic. The median ratio is reported as
 // x-alone.
 func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
 	const topics = 100_000
@@ -127,14 +127,14 @@ func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
 	b.ReportMetric(ours[len(ours)/2], "ns/op")
 }
 
-// A signalConn tells of each Send.
+// A signalConn signals each Send.
 type signalConn struct{ sent chan<- struct{} }
 
 func (c *signalConn) Send(host.Frames) error { c.sent <- struct{}{}; return nil }
 func (*signalConn) End() error               { return nil }
 func (*signalConn) Abort()                   {}
 
-// A client comes back that has missed the last 1,000 of 100,000 events.
+// A client resumes that has missed the last 1,000 of 100,000 events.
 func BenchmarkReplay(b *testing.B) {
 	h := hub.New(hub.WithMaxEvents(100_000))
 	size := int64(0)
@@ -156,7 +156,7 @@ func BenchmarkReplay(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ctx, cancel := context.WithCancel(context.Background())
-		s, err := host.NewSession(ctx, last, core.WithFlushWindow(0)) // so that the time is all work
+		s, err := host.NewSession(ctx, last, core.WithFlushWindow(0)) // so that no time is spent waiting
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func BenchmarkReplay(b *testing.B) {
 	b.ReportMetric(float64(sends), "sends")
 }
 
-// One event to 1,000 sessions, until all have been sent it.
+// One event to 1,000 sessions, until it was sent to all of them.
 func BenchmarkFanOut(b *testing.B) {
 	const clients = 1_000
 	h := hub.New()
@@ -197,7 +197,7 @@ func BenchmarkFanOut(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
 }
 
-// A thousand clients come back, 600 events behind, to a hub that has nothing in its
+// A thousand clients resume, 600 events behind, at a hub that has nothing in its
 // memory. One operation is one herd.
 func BenchmarkHerd(b *testing.B) {
 	const clients, behind = 1_000, 600

@@ -13,8 +13,8 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// held is what a new client is sent that begins with the oldest event. It works in
-// a bubble only.
+// held returns what a new client is sent that begins with the oldest event. It works only
+// in a bubble.
 func held(t *testing.T, h *hub.Hub, topics ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -96,7 +96,7 @@ func TestBoundByBytes(t *testing.T) {
 	}
 }
 
-// An event that takes all the room has it, and one byte more is refused.
+// An event may fill the whole log, and one that is a byte larger is refused.
 func TestEventAsLargeAsTheLog(t *testing.T) {
 	for _, size := range []int{100, 5 << 10, 64 << 10, 100 << 10} {
 		h := hub.New(hub.WithMaxBytes(size))
@@ -132,7 +132,7 @@ func TestDefaultBounds(t *testing.T) {
 	}
 }
 
-// Events go when they are of that age, and not before, whether or not anything
+// Events are dropped when they reach the age, and not before, whether or not anything
 // else happens.
 func TestBoundByAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -169,7 +169,7 @@ func TestBoundByAge(t *testing.T) {
 	})
 }
 
-// Who was away for longer is told, and only of the topics that have lost some.
+// A client that was away for longer is told of a gap, but only in topics that have lost events.
 func TestGapByAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.WithMaxAge(time.Minute))
@@ -186,7 +186,7 @@ func TestGapByAge(t *testing.T) {
 	})
 }
 
-// A client that begins with the oldest event misses nothing that is older.
+// A client that begins with the oldest event does not miss older ones.
 func TestAgeBeforeTheOldest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.WithMaxAge(time.Minute))
@@ -202,7 +202,7 @@ func TestAgeBeforeTheOldest(t *testing.T) {
 	})
 }
 
-// Whichever bound is first drops the oldest.
+// Whichever bound is exceeded first drops the oldest events.
 func TestBoundsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		size := frameSize(t, core.Event{ID: hub.New().LastID(), Data: "1"})

@@ -20,15 +20,15 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// needPoller skips a test where a goroutine listens for each client.
+// needPoller skips a test where each client needs a goroutine that reads from it.
 func needPoller(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		t.Skip("clients are listened to without a goroutine on Linux only")
+		t.Skip("only on Linux does a client need no goroutine")
 	}
 }
 
-// crowd opens many detached subscriptions, and waits until they are.
+// crowd opens many detached subscriptions, and waits until all have joined.
 func crowd(t *testing.T, h *hub.Hub, url, topic string, size int) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, size)
@@ -39,7 +39,7 @@ func crowd(t *testing.T, h *hub.Hub, url, topic string, size int) []net.Conn {
 	return conns
 }
 
-// A detached subscription has no goroutine, and its client's leaving is noticed
+// A detached subscription has no goroutine, and still notices that its client leaves
 // while it is idle.
 func TestDetachedHasNoGoroutine(t *testing.T) {
 	for name, serve := range map[string]func(testing.TB, *hub.Hub, ...core.Option) string{"plain": serve, "TLS": serveTLS} {
@@ -86,8 +86,8 @@ func readUntil(t *testing.T, conn net.Conn, text string) {
 	}
 }
 
-// To deliver an event allocates nothing, neither when each is written by itself
-// nor when many are written together.
+// Delivering an event allocates nothing, whether events are written one by one
+// or many together.
 func TestDetachedDeliveryAllocations(t *testing.T) {
 	needPoller(t)
 	skipUnderRace(t)
@@ -133,7 +133,7 @@ func TestDetachedDeliveryAllocations(t *testing.T) {
 	}
 }
 
-// Hooks may take their time, and panic, and nobody else waits for it.
+// Hooks may be slow, and panic, and nobody else waits for them.
 func TestDetachedHooks(t *testing.T) {
 	type key struct{}
 	free, left := make(chan struct{}), make(chan any, 10)
@@ -188,7 +188,7 @@ func TestDetachedHooks(t *testing.T) {
 	}
 }
 
-// A subscription may have a context of its own, which ends it alone.
+// A subscription may have a context of its own, which ends only that subscription.
 func TestDetachedSubscriptionWithItsOwnContext(t *testing.T) {
 	ssetest.NoLeaks(t)
 	var h hub.Hub
@@ -205,8 +205,8 @@ func TestDetachedSubscriptionWithItsOwnContext(t *testing.T) {
 	hosttest.Eventually(t, "the other has ended", func() bool { return h.Len("a") == 0 })
 }
 
-// A subscriber that was overtaken and is to be ended sees a broken response, and
-// the host learns why.
+// A subscriber that was overtaken, and whose hub ends it for that, sees a broken
+// response, and the host learns why.
 func TestDetachedLagged(t *testing.T) {
 	h := hub.New(hub.WithMaxEvents(10), hub.WithGapPolicy(hub.GapEnd))
 	ends := make(chan core.Summary, 1)
@@ -234,8 +234,8 @@ func TestDetachedLagged(t *testing.T) {
 	}
 }
 
-// A hub on a log reads what its memory has lost from there, while its other
-// subscribers go on, also if the log is away.
+// A hub with a log reads from it what its memory has lost, and its other subscribers
+// continue even if the log does not answer.
 func TestDetachedOverLog(t *testing.T) {
 	ssetest.NoLeaks(t)
 	const events = 1_000 // several pages

@@ -15,8 +15,8 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// Kick ends those who have named a topic or a pattern, once they have what was
-// published before.
+// Kick ends the subscriptions that have named a topic or a pattern, once they have what
+// was published before.
 func TestKick(t *testing.T) {
 	h := hub.New()
 	ctx := soon(t)
@@ -40,7 +40,7 @@ func TestKick(t *testing.T) {
 	}
 	publish(t, h, "a", "late")
 	publish(t, h, "b", "later")
-	if got := h.Kick("a"); got != 2 { // which changes nothing
+	if got := h.Kick("a"); got != 2 { // the second call changes nothing
 		t.Errorf("got %d, want 2 that have not ended yet", got)
 	}
 	for names, want := range map[string]string{"a": "a a", "a b": "a b a"} {
@@ -64,14 +64,14 @@ func TestKick(t *testing.T) {
 		}
 	}
 	if got := h.Kick("never") + h.Kick("") + h.Kick("never.*"); got != 0 {
-		t.Errorf("got %d from a kick of nobody, want 0", got)
+		t.Errorf("got %d from a kick without subscribers, want 0", got)
 	}
 	again := read(t, h.SubscribeFrom(ctx, hub.After(h.LastID()), "a"))
 	publish(t, h, "a", "back")
 	again.want("back")
 }
 
-// Who waits for the next event is woken up to end.
+// A subscription that waits for the next event is woken to end.
 func TestKickWhileWaiting(t *testing.T) {
 	var h hub.Hub
 	url := serve(t, &h)
@@ -90,8 +90,8 @@ func TestKickWhileWaiting(t *testing.T) {
 	}
 }
 
-// A subscriber that the log has overtaken is told, or ended, as the policy says;
-// one that comes back is told in any case.
+// A subscriber that the log has overtaken is told, or ended, depending on the policy.
+// One that comes back is told in both cases.
 func TestGapPolicy(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -104,7 +104,7 @@ func TestGapPolicy(t *testing.T) {
 			r := read(t, h.SubscribeFrom(ctx, hub.Oldest, "a"))
 			publish(t, h, "a", "1")
 			r.want("1")
-			publishAll(t, h, "b", "2 3 4 5 6 7") // takes away what r has read
+			publishAll(t, h, "b", "2 3 4 5 6 7") // pushes out what r has read
 			publish(t, h, "a", "8")
 			r.want("8")
 			publishAll(t, h, "a", "9 10 11")
@@ -122,7 +122,7 @@ func TestGapPolicy(t *testing.T) {
 	}
 }
 
-// After Shutdown everything says so, and nothing is left.
+// After Shutdown every method says so, and nothing is left.
 func TestShutdown(t *testing.T) {
 	var h hub.Hub
 	r := read(t, h.SubscribeFrom(soon(t), hub.Oldest, "a", "b.*"))
@@ -165,7 +165,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// Several may wait for the end at once.
+// Several goroutines may wait for the end at once.
 func TestShutdownTwiceAtOnce(t *testing.T) {
 	ssetest.NoLeaks(t)
 	h := hub.New()
@@ -183,7 +183,7 @@ func TestShutdownTwiceAtOnce(t *testing.T) {
 	s.All()
 }
 
-// Shutdown waits until the streams have ended, and with them the hooks.
+// Shutdown waits for the streams, and so for their leave hooks.
 func TestShutdownWaitsForLeaveHooks(t *testing.T) {
 	entered, free := make(chan struct{}), make(chan struct{})
 	left := false
@@ -219,8 +219,8 @@ func TestShutdownWaitsForLeaveHooks(t *testing.T) {
 	<-done
 }
 
-// A thousand leave at once, or are ended: over connections and in memory, every
-// goroutine ends and nothing is left of them.
+// A thousand clients leave at once, or are ended, over connections and in memory: every
+// goroutine ends, and nothing is left of them.
 func TestThousandLeave(t *testing.T) {
 	const many = 1_000
 	for _, tt := range []struct {

@@ -1,6 +1,6 @@
 package hub
 
-// SetStep has a hub let others have its lock after so much work.
+// SetStep sets how much work a hub does before it lets others have its lock.
 func SetStep(h *Hub, work int) {
 	h.lock()
 	defer h.mu.Unlock()

@@ -35,7 +35,7 @@ var allSorts = []core.Event{
 }
 
 // A client gets the same bytes whether the frames are forwarded or a generator
-// ranges over the events; and they are what the events encode to.
+// ranges over the events, and they are what the events encode to.
 func TestForwardedAndDecodedAreTheSame(t *testing.T) {
 	h := hub.New()
 	url := serve(t, h, core.WithHeartbeat(0))
@@ -77,7 +77,7 @@ func TestForwardedAndDecodedAreTheSame(t *testing.T) {
 	}
 }
 
-// Who has much to catch up with gets it in few pieces.
+// A client that is far behind gets what it missed in few pieces.
 func TestReplayGathers(t *testing.T) {
 	h := hub.New()
 	for range 1_000 {
@@ -100,7 +100,7 @@ func TestReplayGathers(t *testing.T) {
 	}
 }
 
-// What stands between the hub and the session sees each event and may stop.
+// A generator between the hub and the session sees each event, and may stop.
 func TestWrappedStream(t *testing.T) {
 	var h hub.Hub
 	url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
@@ -122,7 +122,7 @@ func TestWrappedStream(t *testing.T) {
 	}
 }
 
-// A wakefulContext counts how often a subscription looks whether it goes on.
+// A wakefulContext counts how often a subscription checks whether its context has ended.
 type wakefulContext struct {
 	context.Context //nolint:containedctx // it is one
 	woken           atomic.Int64
@@ -133,8 +133,7 @@ func (c *wakefulContext) Err() error {
 	return c.Context.Err()
 }
 
-// A subscription has the goroutine that consumes it and no other, and is woken for
-// its own topics only.
+// A subscription has only the goroutine that consumes it, and wakes only for its own topics.
 func TestParkedSubscriptions(t *testing.T) {
 	ssetest.NoLeaks(t)
 	const topics = 1_000

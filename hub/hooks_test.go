@@ -83,8 +83,8 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// A join hook that panics lets the stream's own end pass, and leave is called for
-// those that were joined.
+// A panic of the join hook is the stream's, and leave is called for the names that were
+// joined.
 func TestJoinPanics(t *testing.T) {
 	var calls []string
 	h := hub.New(
@@ -114,7 +114,7 @@ func TestJoinPanics(t *testing.T) {
 }
 
 // The hooks may use the hub. What join publishes reaches that subscription too,
-// and what leave publishes the others.
+// and what leave publishes reaches the others.
 func TestHooksUseTheHub(t *testing.T) {
 	var h *hub.Hub
 	say := func(what string) func(context.Context, string) {
@@ -146,7 +146,7 @@ func TestHooksUseTheHub(t *testing.T) {
 	}
 }
 
-// A stream that join kicks ends.
+// A stream that its join hook kicks ends.
 func TestJoinKicks(t *testing.T) {
 	var h *hub.Hub
 	h = hub.New(hub.WithJoin(func(_ context.Context, topic string) { h.Kick(topic) }), hub.WithGapEvent(nil), nil)
@@ -155,7 +155,7 @@ func TestJoinKicks(t *testing.T) {
 	}
 }
 
-// Leave alone is called too; neither is called where nothing runs.
+// A hub may have only a leave hook. Without a running stream no hook is called.
 func TestLeaveAlone(t *testing.T) {
 	left := 0
 	h := hub.New(hub.WithLeave(func(context.Context, string) { left++ }), hub.WithJoin(nil))
@@ -174,7 +174,7 @@ func TestLeaveAlone(t *testing.T) {
 	}
 }
 
-// The gap event is the user's to make, but for its ID; its function may use the hub.
+// The application makes the gap event, except for its ID, and its function may use the hub.
 func TestGapEvent(t *testing.T) {
 	var h *hub.Hub
 	var got hub.Gap

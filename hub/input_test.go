@@ -14,7 +14,7 @@ import (
 
 var errMaintenance = errors.New("maintenance")
 
-// What Publish refuses: the error names it and says why, and nothing has changed.
+// When Publish refuses an event, the error says which and why, and nothing has changed.
 func TestPublishRefuses(t *testing.T) {
 	ended, cancel := context.WithCancelCause(context.Background())
 	cancel(errMaintenance)
@@ -22,7 +22,7 @@ func TestPublishRefuses(t *testing.T) {
 		name, topic string
 		event       core.Event
 		ctx         context.Context //nolint:containedctx // of a row of the table
-		words       string          // of the error, apart by |
+		words       string          // of the error, separated by |
 	}{
 		{name: "an ID of its own", topic: "a", event: core.Event{ID: "mine"}, words: `"mine"|hub assigns`},
 		{name: "no topic", topic: "", words: "topic is empty"},
@@ -35,7 +35,7 @@ func TestPublishRefuses(t *testing.T) {
 		{name: "a line end", topic: "a\nb", words: `"a\nb"|control`},
 		{name: "a NUL", topic: "a\x00", words: `"a\x00"|control`},
 		{name: "a control character beyond ASCII", topic: "a\u0085", words: "control"},
-		{name: "no UTF-8", topic: "a\xff", words: `"a\xff"|UTF-8`},
+		{name: "invalid UTF-8", topic: "a\xff", words: `"a\xff"|UTF-8`},
 		{name: "too long", topic: strings.Repeat("n", 256), words: `nnn...|255 bytes`},
 		{name: "too long, in two bytes each", topic: strings.Repeat("\u00e9", 128), words: `255 bytes`},
 		{name: "a type of two lines", topic: "a", event: core.Event{Type: "x\ny"}, words: `"a"|Type|one line`},
@@ -64,7 +64,7 @@ func TestPublishRefuses(t *testing.T) {
 						}
 					}
 					if !strings.HasPrefix(err.Error(), "hub: ") || strings.Count(err.Error(), "hub: ") != 1 {
-						t.Errorf("got %q, want it to say once that it is the hub's", err)
+						t.Errorf("got %q, want the prefix hub: once", err)
 					}
 					if tt.ctx != nil && !errors.Is(err, errMaintenance) {
 						t.Errorf("got %v, want one that wraps %v", err, errMaintenance)
@@ -106,8 +106,8 @@ func TestNamesThatAreFine(t *testing.T) {
 	}
 }
 
-// What Check refuses is the only element of a stream that is subscribed to it,
-// which leaves nothing behind.
+// The error of Check is the only element of a stream of such names, and nothing is left
+// behind.
 func TestSubscribeRefuses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -117,7 +117,7 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"none", nil, "no topic"},
 		{"an empty one", []string{""}, "empty"},
 		{"one of several", []string{"a", "b.", "c"}, `"b."|empty`},
-		{"something behind the rest", []string{"a.>.b"}, `"a.>.b"|last`},
+		{"a token after the rest", []string{"a.>.b"}, `"a.>.b"|last`},
 		{"the rest twice", []string{">.>"}, `">.>"|last`},
 		{"a wildcard within a token", []string{"a.x*"}, `"a.x*"|whole tokens`},
 		{"another", []string{">a"}, `">a"|whole tokens`},
@@ -126,7 +126,7 @@ func TestSubscribeRefuses(t *testing.T) {
 		{"only a dot", []string{"."}, "empty"},
 		{"a line end", []string{"a\r"}, `"a\r"|control`},
 		{"a DEL", []string{"a\x7f"}, "control"},
-		{"no UTF-8", []string{"\xc3"}, "UTF-8"},
+		{"invalid UTF-8", []string{"\xc3"}, "UTF-8"},
 		{"too long", []string{strings.Repeat("\u00e9", 127) + "xx"}, "255 bytes"},
 		{"a very long one", []string{strings.Repeat("x", 1<<20)}, "255 bytes"},
 	} {

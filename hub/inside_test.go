@@ -20,7 +20,7 @@ func publishTo(t *testing.T, h *Hub, topic string, opts ...PublishOption) {
 	}
 }
 
-// What a refused event leaves behind is nothing, not even its topic.
+// A refused event leaves nothing behind, not even its topic.
 func TestRefusedEventMakesNoTopic(t *testing.T) {
 	h := New(WithMaxBytes(100))
 	for _, e := range []core.Event{{Type: "a\nb"}, {Data: strings.Repeat("x", 100)}} {
@@ -33,7 +33,7 @@ func TestRefusedEventMakesNoTopic(t *testing.T) {
 	}
 }
 
-// After a gap in the log nothing is held of what was before.
+// After a gap in the log, nothing is held of what was before.
 func TestGapForgets(t *testing.T) {
 	h := New()
 	h.ids = new(list[identity])
@@ -58,8 +58,8 @@ func TestGapForgets(t *testing.T) {
 	}
 }
 
-// A subscriber that a busy topic wakes again and again waits for its quiet one
-// once.
+// A subscriber that a busy topic wakes again and again is in the list of its quiet topic
+// only once.
 func TestWaitsOnce(t *testing.T) {
 	h := New()
 	publishTo(t, h, "busy")
@@ -70,13 +70,13 @@ func TestWaitsOnce(t *testing.T) {
 			t.Fatalf("event %d: got the error %v, or the end", i, err)
 		}
 		if got := len(h.topics["quiet"].waiting); got > 1 {
-			t.Fatalf("after event %d: it waits %d times", i, got)
+			t.Fatalf("after event %d: it is in the list %d times", i, got)
 		}
 		publishTo(t, h, "busy")
 	}
 }
 
-// Some hosts' strings are of memory that they use again for the next request.
+// Some hosts reuse the memory of their strings for the next request.
 func TestKeepsNames(t *testing.T) {
 	h := New()
 	memory := []byte("one")
@@ -105,7 +105,7 @@ func TestKeepsNames(t *testing.T) {
 	}
 }
 
-// A hook's context goes on when its client has left, for what the hook publishes.
+// A hook's context does not end when its client leaves, so that the hook can publish.
 func TestHooksContextGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var errs []error
@@ -122,7 +122,7 @@ func TestHooksContextGoesOn(t *testing.T) {
 	}
 }
 
-// A leave hook that panics for one topic is called for the others all the same.
+// A leave hook that panics for one topic is still called for the others.
 func TestLeaveHookPanics(t *testing.T) {
 	var left []string
 	h := New(WithLeave(func(_ context.Context, topic string) {
@@ -153,8 +153,8 @@ func TestLeaveHookPanics(t *testing.T) {
 	}
 }
 
-// The names are those of the call, whatever becomes of the slice, and there is a
-// bound for them.
+// The names are those of the call, even if the slice changes later, and their number is
+// bounded.
 func TestNames(t *testing.T) {
 	h := New()
 	publishTo(t, h, "a")

@@ -10,7 +10,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// Who has not read an event of a key yet is sent the last one only.
+// A client that has not read an event of a key yet gets only the last one.
 func TestLastOfKey(t *testing.T) {
 	for _, names := range [][]string{{"p"}, {"*"}, {"p", "*", ">"}} {
 		h := hub.New(hub.WithMaxEvents(5))
@@ -32,7 +32,7 @@ func TestLastOfKey(t *testing.T) {
 	}
 }
 
-// A key is one of its topic's, and the empty one is a key too.
+// The same key in another topic is another key, and an empty key is a key too.
 func TestKeysAreOfTheirTopics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New()
@@ -49,7 +49,7 @@ func TestKeysAreOfTheirTopics(t *testing.T) {
 	})
 }
 
-// What was replaced takes no room: it drives nothing out of the log.
+// A replaced event takes no room: it pushes nothing out of the log.
 func TestReplacedTakesNoRoom(t *testing.T) {
 	for name, bound := range map[string]hub.Option{"events": hub.WithMaxEvents(3), "bytes": hub.WithMaxBytes(100)} {
 		t.Run(name, func(t *testing.T) {
@@ -68,8 +68,8 @@ func TestReplacedTakesNoRoom(t *testing.T) {
 	}
 }
 
-// An event that the bounds have dropped is a gap for who has not read it, also if
-// a later one of its key was published.
+// An event that the bounds have dropped is a gap for a client that has not read it, even
+// if a later one of its key was published.
 func TestDroppedKeyIsGap(t *testing.T) {
 	h := hub.New(hub.WithMaxEvents(2))
 	ctx := soon(t)
@@ -78,7 +78,7 @@ func TestDroppedKeyIsGap(t *testing.T) {
 	one := read(t, h.SubscribeFrom(ctx, hub.Oldest, "p"))
 	one.want("k1")
 	read := read(t, h.SubscribeFrom(ctx, hub.After(begin), "p"))
-	publishAll(t, h, "q", "1 2") // k1 goes
+	publishAll(t, h, "q", "1 2") // k1 is dropped
 	publish(t, h, "p", "k2", hub.WithKey("k"))
 	publish(t, h, "p", "k3", hub.WithKey("k"))
 	if gap := gapOf(t, read.event()); gap.Through != idOf(h, 1) || gap.After != begin {
@@ -88,7 +88,8 @@ func TestDroppedKeyIsGap(t *testing.T) {
 	one.want("k3")
 }
 
-// A slow client of prices is never told a gap, over a connection and resumed.
+// A slow client of prices never gets a gap event, neither on one connection nor when it
+// resumes.
 func TestPricesOfSlowClient(t *testing.T) {
 	h := hub.New(hub.WithMaxEvents(20))
 	s := ssetest.Open(t, serve(t, h)+"topic=prices")

@@ -13,7 +13,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A list does what a sorted map does, and what has gone from it takes little room.
+// A list behaves like a sorted map, and removed items take little room.
 func TestList(t *testing.T) {
 	for seed := range uint64(12) {
 		rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // to be replayed
@@ -44,7 +44,7 @@ func TestList(t *testing.T) {
 					t.Fatalf("seed %d, step %d: got %q, %v, want %q", seed, step, got, ok, want[n])
 				}
 				delete(want, n)
-			default: // any, which may not be there
+			default: // any item, which may not be there
 				n := rng.Uint64N(next + 2)
 				item, is := want[n]
 				if got, ok := l.remove(n); got != item || ok != is {
@@ -57,11 +57,11 @@ func TestList(t *testing.T) {
 				t.Fatalf("seed %d, step %d: got %d items, want %d", seed, step, l.live, len(all))
 			}
 			if len(l.items)-l.live > 17+l.live/4 || len(l.numbers) != len(l.items) {
-				t.Fatalf("seed %d, step %d: %d of %d items have gone", seed, step, len(l.items)-l.live, len(l.items))
+				t.Fatalf("seed %d, step %d: %d of %d items are removed ones", seed, step, len(l.items)-l.live, len(l.items))
 			}
 			for _, item := range l.items[len(l.items):cap(l.items)] {
 				if item != "" {
-					t.Fatalf("seed %d, step %d: %q is kept behind the end", seed, step, item)
+					t.Fatalf("seed %d, step %d: %q is kept after the end", seed, step, item)
 				}
 			}
 			after := rng.Uint64N(next + 2)
@@ -88,7 +88,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// A list that was long and is short has given its memory back.
+// A list that was long and is short has freed its memory.
 func TestListShrinks(t *testing.T) {
 	var l list[string]
 	for n := range uint64(10_000) {
@@ -102,7 +102,7 @@ func TestListShrinks(t *testing.T) {
 	}
 }
 
-// A tree forgets the patterns that were taken out, and keeps the others.
+// A tree forgets the patterns that were removed, and keeps the others.
 func TestTree(t *testing.T) {
 	var tr tree
 	patterns := []string{"*", ">", "a.*", "a.>", "a.*.b", "a.*.b.>"}
@@ -139,7 +139,7 @@ func TestTree(t *testing.T) {
 // sleep lets the time of a bubble pass.
 func sleep(d time.Duration) { <-time.After(d) }
 
-// consistent fails the test unless the parts of a hub fit together.
+// consistent fails the test unless the parts of a hub agree.
 func consistent(t *testing.T, h *Hub) {
 	t.Helper()
 	h.mu.Lock()
@@ -164,11 +164,11 @@ func consistentLocked(t *testing.T, h *Hub) {
 			}
 		}
 		if len(topic.keys) != len(topic.keyOf) {
-			t.Errorf("topic %q has %d keys and %d back", name, len(topic.keys), len(topic.keyOf))
+			t.Errorf("topic %q has %d keys, and %d in the inverse", name, len(topic.keys), len(topic.keyOf))
 		}
 		for key, n := range topic.keys {
 			if keys++; topic.records.find(n) < 0 {
-				t.Errorf("topic %q knows of key %q, whose event %d has gone", name, key, n)
+				t.Errorf("topic %q has key %q, whose event %d was removed", name, key, n)
 			}
 		}
 	}
@@ -178,17 +178,17 @@ func consistentLocked(t *testing.T, h *Hub) {
 	seen := map[*topic]bool{}
 	for _, topic := range h.idle {
 		if seen[topic] || !topic.idle {
-			t.Errorf("topic %q is to be forgotten twice, or does not know of it", topic.name)
+			t.Errorf("topic %q is in the idle list twice, or is not marked idle", topic.name)
 		}
 		seen[topic] = true
 	}
 	if len(h.idle) > maxIdle || len(h.topics) > live+maxIdle+h.running {
-		t.Errorf("%d topics are known, and %d to be forgotten", len(h.topics), len(h.idle))
+		t.Errorf("got %d topics, and %d in the idle list", len(h.topics), len(h.idle))
 	}
 }
 
-// Whatever is published and followed, the log's accounts are right, and what has
-// gone is forgotten.
+// Whatever is published and followed, the log's counts are right, and what was removed is
+// forgotten.
 func TestAccounts(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // to be replayed
@@ -222,7 +222,7 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// No more topics are remembered than there should be, however many come and go.
+// The number of idle topics that are remembered is bounded, however many come and go.
 func TestTopicsAreForgotten(t *testing.T) {
 	h := New(WithMaxEvents(10))
 	for i := range 3 * maxIdle {
@@ -236,7 +236,7 @@ func TestTopicsAreForgotten(t *testing.T) {
 	}
 }
 
-// An event to one of many topics wakes its subscriber up and nobody else.
+// An event of one of many topics wakes only that topic's subscriber.
 func TestPublishWakesItsOwn(t *testing.T) {
 	const topics = 100_000
 	h := New()
@@ -255,7 +255,7 @@ func TestPublishWakesItsOwn(t *testing.T) {
 	for range 3 {
 		id, off, err := h.publish("777", core.Event{Data: "x"}, publication{}, nil)
 		if err != nil || len(off) != 1 || len(off[0].links) != 1 || off[0].links[0].subscription != subscriptions[777] {
-			t.Fatalf("got %q, %v and those who wait: %v", id, err, off)
+			t.Fatalf("got %q, %v and the waiting links %v", id, err, off)
 		}
 		var frames [][]byte
 		if more, err := subscriptions[777].take(&frames, 1<<20); more || err != nil || len(frames) != 1 {
@@ -270,7 +270,7 @@ func TestPublishWakesItsOwn(t *testing.T) {
 	}
 }
 
-// Who has left a quiet topic is not remembered among those who wait.
+// A subscriber that has left a quiet topic is no longer in its list.
 func TestWhoHasLeftWaitsNoMore(t *testing.T) {
 	h := New()
 	var subscriptions []*subscription
@@ -291,11 +291,11 @@ func TestWhoHasLeftWaitsNoMore(t *testing.T) {
 			s := h.source(name)
 			for at, l := range s.waiting {
 				if l.wait != at {
-					t.Errorf("who waits at %d thinks it is %d", at, l.wait)
+					t.Errorf("the link at %d has the index %d", at, l.wait)
 				}
 			}
 			if got, want := len(s.waiting), 9-i; got != want || len(s.members) != want {
-				t.Errorf("%d wait for %q, and %d follow it, want %d", got, name, len(s.members), want)
+				t.Errorf("%d links wait for %q, and %d are members, want %d", got, name, len(s.members), want)
 			}
 		}
 	}
@@ -305,7 +305,7 @@ func TestWhoHasLeftWaitsNoMore(t *testing.T) {
 	}
 }
 
-// Events that are too old go while nobody does anything, and no timer is left
+// Events that are too old are dropped while nothing else happens, and no timer is left
 // when there are none.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -355,7 +355,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// Timers for events that come one by one do not come one by one.
+// The timer does not fire for each event that comes by itself.
 func TestExpiryGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(WithMaxAge(16 * time.Second))

@@ -19,8 +19,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
-// A trick is a Log in memory that does some things otherwise. What is nil is as it
-// was.
+// A trick is a Log in memory whose methods a test can change. What is nil is not changed.
 type trick struct {
 	*hubtest.MemoryLog
 
@@ -104,7 +103,7 @@ func late(l *hubtest.MemoryLog) (*trick, gate) {
 	}, g
 }
 
-// over returns a hub that has heard of its log. It ends with the bubble.
+// over returns a hub that has heard from its log. It ends with the bubble.
 func over(t *testing.T, l hub.Log, opts ...hub.Option) *hub.Hub {
 	t.Helper()
 	h := hub.New(append(opts, hub.WithLog(l))...)
@@ -119,7 +118,7 @@ func over(t *testing.T, l hub.Log, opts ...hub.Option) *hub.Hub {
 	return h
 }
 
-// A listener takes a stream's events as they come, in a bubble.
+// A listener collects a stream's events as they come, in a bubble.
 type listener struct {
 	t     *testing.T
 	mu    sync.Mutex
@@ -127,7 +126,7 @@ type listener struct {
 	first hub.Gap // if it began with one
 }
 
-// listen subscribes, until the end of the bubble.
+// listen subscribes until the end of the bubble.
 func listen(t *testing.T, h *hub.Hub, from hub.Position, names ...string) *listener {
 	t.Helper()
 	l := &listener{t: t}
@@ -155,7 +154,7 @@ func (l *listener) note(e core.Event) {
 	l.words = append(l.words, summary(e))
 }
 
-// want checks what has come since it was asked last.
+// want checks what has come since it was called last.
 func (l *listener) want(words string) {
 	l.t.Helper()
 	synctest.Wait()
@@ -167,7 +166,7 @@ func (l *listener) want(words string) {
 	l.words = nil
 }
 
-// numbered is the words of that many events.
+// numbered returns the words of events from one number to another.
 func numbered(from, to int) string {
 	words := make([]string, 0, to-from+1)
 	for n := from; n <= to; n++ {
@@ -194,7 +193,7 @@ func TestLargerThanMemory(t *testing.T) {
 	}
 }
 
-// What a hub does first, it does when it is complete: the race detector looks.
+// The follower begins when the hub is complete: the race detector would notice.
 func TestFollowerBeginsAtOnce(t *testing.T) {
 	l := new(hubtest.MemoryLog)
 	began := make(chan struct{})
@@ -216,7 +215,7 @@ func TestFollowerBeginsAtOnce(t *testing.T) {
 	}
 }
 
-// The memory moves on while a page is read in which there was nothing yet.
+// The memory moves on while an empty page is read.
 func TestMemoryMovesOnDuringPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -231,14 +230,14 @@ func TestMemoryMovesOnDuringPage(t *testing.T) {
 	})
 }
 
-// The log has begun anew, and this hub has not heard of it: a client comes from
-// one that has. It gets nothing twice, and the log is not asked all the time.
+// The log has begun again, this hub has not heard of it, and a client comes from a hub
+// that has. It gets nothing twice, and the log is not asked all the time.
 func TestBeforeTheFollower(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)
 		slow, g := late(l)
 		slow.read = func() error {
-			if slow.reads.Load() > 100 { // a bubble's time stands still for those who do not wait
+			if slow.reads.Load() > 100 { // without waiting, a bubble's time stands still
 				return errors.New("enough")
 			}
 			return nil
@@ -263,14 +262,14 @@ func TestBeforeTheFollower(t *testing.T) {
 		g.open()
 		publish(t, one, "a", "4")
 		sleep(2 * time.Second)
-		c.want("4") // and no gap, for it has had what was behind that
+		c.want("4") // and no gap, because the client has had what came before
 		publish(t, one, "a", "5")
 		c.want("5")
 	})
 }
 
-// The log has lost its end while a client was reading it: it is told once, and
-// then gets all that is held once.
+// The log loses its end while a client reads it: the client is told once, and then gets
+// everything that is held, once.
 func TestLostEndWhilePaging(t *testing.T) {
 	const n = 600
 	l := new(hubtest.MemoryLog)
@@ -284,8 +283,8 @@ func TestLostEndWhilePaging(t *testing.T) {
 	c.want(numbered(1, 100))
 	g.close()
 	l.Restart()
-	publishAll(t, writer, "a", numbered(1, n)) // restored, as others see it
-	c.want(numbered(101, 256))                 // of the page that it had
+	publishAll(t, writer, "a", numbered(1, n)) // to other processes the log looks restored
+	c.want(numbered(101, 256))                 // from the page that it had already
 	c.want("GAP:restarted " + numbered(1, 100))
 	g.open()
 	gaps := func() int64 { return h.FollowStats().Gaps }
@@ -307,7 +306,7 @@ func overReal(t *testing.T, l hub.Log, opts ...hub.Option) *hub.Hub {
 	return h
 }
 
-// The log begins anew between a client's coming and its first read.
+// The log begins again between a client's call of Subscribe and its first read.
 func TestGapAtTheBeginning(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -315,7 +314,7 @@ func TestGapAtTheBeginning(t *testing.T) {
 		want  string
 		after string // of the gap, if it is known
 	}{
-		{"an ID of nobody's", hub.After("rubbish"), "GAP:unknown 1 2", "rubbish"},
+		{"an ID that is not one", hub.After("rubbish"), "GAP:unknown 1 2", "rubbish"},
 		{"an ID of another epoch", hub.After("maaaaaaaa-5"), "GAP:restarted 1 2", "maaaaaaaa-5"},
 		{"the oldest", hub.Oldest, "1 2", ""},
 		{"now", hub.Now, "GAP:restarted 1 2", ""},
@@ -346,8 +345,8 @@ func TestGapAtTheBeginning(t *testing.T) {
 	}
 }
 
-// A gap wakes those who wait, also where nothing follows, and what was held before
-// is let go.
+// A gap wakes waiting subscriptions, even if nothing follows, and what was held before
+// is freed.
 func TestGapInSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)
@@ -361,7 +360,7 @@ func TestGapInSilence(t *testing.T) {
 	})
 }
 
-// One who is kicked while it reads pages gets what there was by then.
+// A client that is kicked while it reads pages gets what was published before.
 func TestKickWhilePaging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := over(t, new(hubtest.MemoryLog), hub.WithMaxEvents(10))
@@ -374,13 +373,13 @@ func TestKickWhilePaging(t *testing.T) {
 		publishAll(t, h, "a", "late "+numbered(1, 1000))
 		synctest.Wait()
 		if got, want := c.rest(), numbered(2, 1000); got != want {
-			t.Errorf("got %.100q, want what there was, and no more", got)
+			t.Errorf("got %.100q, want what was published before the kick, and no more", got)
 		}
 	})
 }
 
-// The log fails while somebody reads pages who is to end. What is missing is not
-// passed over: the stream fails, unless the client has everything.
+// The log fails while an ending subscription reads pages. What is missing is not
+// skipped: the stream fails, unless the client has everything.
 func TestEndWhileTheLogFails(t *testing.T) {
 	for _, shutdown := range []bool{false, true} {
 		t.Run(fmt.Sprint("shutdown ", shutdown), func(t *testing.T) {
@@ -426,7 +425,7 @@ func TestEndWhileTheLogFails(t *testing.T) {
 	}
 }
 
-// The log does not answer somebody who is to end: its stream fails in time.
+// The log does not answer an ending subscription: its stream fails in time.
 func TestEndWhileTheLogHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -446,7 +445,7 @@ func TestEndWhileTheLogHangs(t *testing.T) {
 	})
 }
 
-// A hanging log does not let anybody read while the gate is closed.
+// A hanging log does not answer reads while the gate is closed.
 type hanging struct {
 	*trick
 
@@ -460,9 +459,8 @@ func (l *hanging) Range(ctx context.Context, after string, n int) ([]hub.Entry, 
 	return l.trick.Range(ctx, after, n)
 }
 
-// Somebody has read all that is in the log, and waits for the follower there, when it
-// is kicked: it gets what has come from the log until then, and is told what is
-// missing.
+// A subscription has read everything in the log, and waits for the follower, when it is
+// kicked: it gets what has come from the log until then, and is told what is missing.
 func TestKickBeforeTheFollower(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -497,7 +495,7 @@ func TestKickBeforeTheFollower(t *testing.T) {
 			publish("5")
 			l.Trim(0)
 		}, "GAP:dropped END"},
-		{"the log has begun anew", func(l *hubtest.MemoryLog, publish func(string), follow, forget func()) {
+		{"the log has begun again", func(l *hubtest.MemoryLog, publish func(string), follow, forget func()) {
 			publish("3")
 			follow()
 			forget()
@@ -536,8 +534,8 @@ func TestKickBeforeTheFollower(t *testing.T) {
 	}
 }
 
-// What was published here before a kick or a shutdown has come to the log, and not
-// yet from there.
+// An event that was published here before a kick or a shutdown has reached the log, but
+// has not come back from it.
 func TestEndAfterPublish(t *testing.T) {
 	many := numbered(1, 300) // two pages
 	for _, test := range []struct {
@@ -555,11 +553,11 @@ func TestEndAfterPublish(t *testing.T) {
 			l.Trim(0)
 			follow()
 		}, "GAP:dropped END"},
-		{"the log begins anew", func(l *hubtest.MemoryLog, follow, _ func()) {
+		{"the log begins again", func(l *hubtest.MemoryLog, follow, _ func()) {
 			l.Restart()
 			follow()
 		}, "GAP:dropped END"},
-		{"the log begins anew unheard", func(l *hubtest.MemoryLog, _, _ func()) {
+		{"the log begins again unheard", func(l *hubtest.MemoryLog, _, _ func()) {
 			l.Restart()
 			sleep(time.Second)
 		}, "GAP:restarted END"},
@@ -616,8 +614,8 @@ func TestEndAfterPublish(t *testing.T) {
 	}
 }
 
-// Who comes while the log does not say what there is, and has got nothing when the
-// hub is shut down, is not told that this was all.
+// A client that comes while the log does not answer, and has got nothing when the hub is
+// shut down, is not told that this was everything.
 func TestShutdownBeforeTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
@@ -642,7 +640,7 @@ func TestShutdownBeforeTheBeginning(t *testing.T) {
 	})
 }
 
-// A log that cannot be read is not healthy as long as somebody wants to.
+// A log that cannot be read is not healthy as long as a subscription wants to read it.
 func TestUnreadable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var away atomic.Bool
@@ -681,7 +679,7 @@ func TestUnreadable(t *testing.T) {
 		healthy("no access")
 		leave()
 		sleep(time.Minute)
-		healthy("") // for nobody knows better
+		healthy("") // because no subscription tries any more
 	})
 }
 
@@ -710,7 +708,7 @@ func TestUnknownWhileTheLogFails(t *testing.T) {
 	})
 }
 
-// The log begins anew while a subscription looks for its place in the memory.
+// The log begins again while a subscription looks for its place in the memory.
 func TestNoPlaceInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
@@ -730,8 +728,8 @@ func TestNoPlaceInMemory(t *testing.T) {
 	})
 }
 
-// What other programs write and no hub would publish is left out, live and later, and
-// is counted.
+// Entries of other programs that no hub would publish are left out, live and later, and
+// are counted.
 func TestSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)
@@ -754,7 +752,7 @@ func TestSkipped(t *testing.T) {
 	})
 }
 
-// One follower serves all.
+// One follower serves all subscriptions.
 func TestFollowsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
@@ -772,13 +770,13 @@ func TestFollowsOnce(t *testing.T) {
 			t.Errorf("the log is followed %d times, want once", n)
 		}
 		if n := l.reads.Load(); n != 0 {
-			t.Errorf("the log was read %d times, want that nobody did who has followed it", n)
+			t.Errorf("the log was read %d times, want none by subscribers that follow it", n)
 		}
 	})
 }
 
-// The log drops what the follower has yet to hear of: those who follow are told,
-// and none of them asks the log.
+// The log drops entries before the follower hears of them: subscribers are told, and none
+// of them asks the log.
 func TestFollowerOvertaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, g := late(new(hubtest.MemoryLog))
@@ -788,14 +786,14 @@ func TestFollowerOvertaken(t *testing.T) {
 		synctest.Wait()
 		reads := slow.reads.Load()
 		g.close()
-		sleep(2 * time.Second) // so that it holds on to a sign of life, and to no event
+		sleep(2 * time.Second) // so that it is held up at a zero Entry, and not at an event
 		publishAll(t, h, "a", numbered(1, 20))
 		slow.Trim(5)
 		g.open()
 		c.want("0 GAP:dropped " + numbered(16, 20))
 		quiet.want("GAP:dropped")
 		if n := slow.reads.Load() - reads; n != 0 {
-			t.Errorf("the log was read %d times, want that nobody did", n)
+			t.Errorf("the log was read %d times, want none", n)
 		}
 	})
 }
@@ -852,7 +850,7 @@ func TestLag(t *testing.T) {
 	})
 }
 
-// Shutdown waits for what follows the log.
+// Shutdown waits until Follow has returned.
 func TestShutdownWaitsForFollower(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
@@ -877,8 +875,8 @@ func TestShutdownWaitsForFollower(t *testing.T) {
 	})
 }
 
-// Who is kicked is at the last event that it is to get, whatever has come since: a break
-// in the log that it meets there is told from that event on.
+// A kicked client has come to its last event, and more has come since: it is told of a gap
+// in the log that it meets there from that event on.
 func TestBreakAfterAKick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)
@@ -912,7 +910,7 @@ func TestBreakAfterAKick(t *testing.T) {
 	})
 }
 
-// A stopping is a Conn that stops with some lines, until it is to go on.
+// A stopping is a Conn that stops after some lines, until goOn is closed.
 type stopping struct {
 	at   []string
 	goOn chan struct{}

@@ -20,16 +20,15 @@ import (
 
 func TestMain(m *testing.M) { ssetest.Main(m) }
 
-// patience is how long a test waits for what should come at once.
+// patience is how long a test waits for something that should come at once.
 const patience = time.Minute
 
-// soon returns a context that ends, and fails the test, when it has waited in
-// vain.
+// soon returns a context that ends, and fails the test, after patience.
 func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(func() {
 		if ctx.Err() != nil {
-			t.Errorf("something has lasted for %v", patience)
+			t.Errorf("something took %v", patience)
 		}
 		cancel()
 	})
@@ -60,7 +59,7 @@ func number(t testing.TB, id string) uint64 {
 	_, digits, _ := strings.Cut(id, "-")
 	n, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil {
-		t.Fatalf("%q is no ID of a hub's: %v", id, err)
+		t.Fatalf("%q is not an ID of a hub: %v", id, err)
 	}
 	return n
 }
@@ -78,8 +77,8 @@ type reader struct {
 	stop func()
 }
 
-// read runs a stream, whose context should end by itself if nothing comes. The
-// subscription begins with the first step.
+// read runs a stream. Its context must end if nothing comes. The subscription begins
+// with the first step.
 func read(t testing.TB, s core.Stream) *reader {
 	next, stop := iter.Pull2(s)
 	t.Cleanup(stop)
@@ -98,7 +97,7 @@ func (r *reader) event() core.Event {
 	return e
 }
 
-// want takes as many events as there are words, which are their data, or "GAP".
+// want takes as many events as there are words, which are their data, or "GAP" with its reason.
 func (r *reader) want(words string) {
 	r.t.Helper()
 	for word := range strings.FieldsSeq(words) {
@@ -124,7 +123,7 @@ func (r *reader) end() error {
 	return err
 }
 
-// rest takes what is left of a stream that ends, in short.
+// rest returns a summary of what is left of a stream that ends.
 func (r *reader) rest() string {
 	r.t.Helper()
 	var words []string
@@ -140,7 +139,7 @@ func (r *reader) rest() string {
 	}
 }
 
-// summary is an event's data, or "GAP" with the reason.
+// summary returns an event's data, or "GAP" with its reason.
 func summary(e core.Event) string {
 	if gap, err := parseGap(e); err == nil && e.Type == "gap" {
 		return "GAP:" + string(gap.Reason)
@@ -165,16 +164,15 @@ func gapOf(t testing.TB, e core.Event) hub.Gap {
 	t.Helper()
 	gap, err := parseGap(e)
 	if err != nil || e.Type != "gap" {
-		t.Fatalf("%+v is no gap event: %v", e, err)
+		t.Fatalf("%+v is not a gap event: %v", e, err)
 	}
 	if e.ID != gap.Through {
-		t.Errorf("got ID %q of the gap event, want %q, through which it goes", e.ID, gap.Through)
+		t.Errorf("got ID %q of the gap event, want its Through, %q", e.ID, gap.Through)
 	}
 	return gap
 }
 
-// oldest stands for hub.Oldest in the query that serve's clients send, and nothing for
-// hub.Now.
+// oldest stands for hub.Oldest in the queries of serve's clients. Nothing stands for hub.Now.
 const oldest = "oldest"
 
 func positionOf(word string) hub.Position {
@@ -184,14 +182,14 @@ func positionOf(word string) hub.Position {
 	return hub.After(word)
 }
 
-// serve serves h: ?topic=T&topic=U&from=ID, with &decode a stream of the view's own
-// that ranges over the hub's, and with &detach without a handler.
+// serve serves h: ?topic=T&topic=U&from=ID. With &decode the view's own generator ranges over
+// the hub's stream, and with &detach the session is detached.
 func serve(t testing.TB, h *hub.Hub, opts ...core.Option) (url string) {
 	t.Helper()
 	return ssetest.Serve(t, view(h, opts...)) + "/?"
 }
 
-// serveTLS is serve under TLS. HTTP/2 is not spoken.
+// serveTLS is serve under TLS, with HTTP/1.1 only.
 func serveTLS(t testing.TB, h *hub.Hub, opts ...core.Option) (url string) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(view(h, opts...))

@@ -14,18 +14,18 @@ import (
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
-// heap is how many bytes are in use.
+// heap returns how many bytes are in use.
 func heap() int {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // for what the first one has found in pools
+	runtime.GC() // frees what the first one has found in pools
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc) //nolint:gosec // far below
 }
 
 const mib = 1 << 20
 
-// roll publishes noise until nothing is left of what was held before.
+// roll publishes noise until nothing that was held before is left.
 func roll(t *testing.T, h *hub.Hub, bytes int) {
 	t.Helper()
 	text := strings.Repeat("n", 1<<10)
@@ -34,8 +34,7 @@ func roll(t *testing.T, h *hub.Hub, bytes int) {
 	}
 }
 
-// A stuckConn takes the session's first frame, and then nothing until it is let
-// go.
+// A stuckConn accepts the session's first frame, and then nothing until it is released.
 type stuckConn struct {
 	sent  int
 	stuck chan<- struct{}
@@ -52,7 +51,7 @@ func (c *stuckConn) Send(host.Frames) error {
 func (*stuckConn) End() error { return nil }
 func (*stuckConn) Abort()     {}
 
-// Clients that take nothing more, each of another age of the log, hold nothing of
+// Clients that accept nothing more, each at a different place in the log, hold nothing of
 // it: memory does not depend on their number.
 func TestMemoryOfStalledClients(t *testing.T) {
 	const (
@@ -70,7 +69,7 @@ func TestMemoryOfStalledClients(t *testing.T) {
 	defer close(free)
 	defer cancel()
 	for range clients {
-		for range bound / (64 << 10) { // an event in each part of the log
+		for range bound / (64 << 10) { // an event in each slab of the log
 			publish(t, h, "rare", strings.Repeat("r", 100))
 			roll(t, h, 0)
 		}
@@ -85,7 +84,7 @@ func TestMemoryOfStalledClients(t *testing.T) {
 	}
 	roll(t, h, bound)
 	if got, most := heap()-before, bound; got > most {
-		t.Errorf("%d stalled clients hold %d KiB, want at most %d, for the log is bounded by %d",
+		t.Errorf("%d stalled clients hold %d KiB, want at most %d, because the log is bounded by %d",
 			clients, got>>10, most>>10, bound>>10)
 	}
 }
@@ -131,8 +130,7 @@ func TestMemoryOfWaitingReaders(t *testing.T) {
 	}
 }
 
-// Patterns that nobody follows any more leave nothing behind, whatever topics
-// they have matched.
+// Patterns without subscribers leave nothing behind, whatever topics they have matched.
 func TestMemoryOfFormerPatterns(t *testing.T) {
 	const (
 		topics = 20
@@ -155,7 +153,7 @@ func TestMemoryOfFormerPatterns(t *testing.T) {
 		roll(t, h, bound)
 	}
 	if got, most := heap()-before, 4*bound; got > most {
-		t.Errorf("%d patterns that have gone hold %d KiB, want at most %d", topics, got>>10, most>>10)
+		t.Errorf("%d former patterns hold %d KiB, want at most %d", topics, got>>10, most>>10)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// seed returns a seed that YIELDSSE_SEED may set, and says which.
+// seed returns a random seed, or the one in YIELDSSE_SEED, and logs it.
 func seed(t testing.TB) uint64 {
 	t.Helper()
 	s := uint64(time.Now().UnixNano())
@@ -29,7 +29,7 @@ func seed(t testing.TB) uint64 {
 	return s
 }
 
-// matches is what a pattern means, said in another way than the hub's.
+// matches reports whether a pattern matches, in another way than the hub does.
 func matches(pattern, topic string) bool {
 	p, t := strings.Split(pattern, "."), strings.Split(topic, ".")
 	for i := range p {
@@ -47,7 +47,7 @@ func matchesAny(patterns []string, topic string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return matches(p, topic) })
 }
 
-// A model is a hub that is easy to see through: all that was ever published, and
+// A model is a hub that is easy to understand: everything that was ever published, and
 // what has become of it.
 type model struct {
 	events              []modelEvent // that of number n is events[n-1]
@@ -84,7 +84,7 @@ func (m *model) publish(e modelEvent) {
 	}
 }
 
-// next is what a client of these names gets whose cursor is there: a gap through
+// next returns what a client of these names gets at this cursor: a gap through
 // a number, or an event, or nothing yet.
 func (m *model) next(names []string, cursor int) (gapThrough int, lossy []string, event int) {
 	for n := cursor + 1; n <= len(m.events); n++ {
@@ -110,12 +110,12 @@ type modelReader struct {
 	*reader
 	names  []string
 	begun  bool
-	oldest bool // begins with the oldest, wherever that will be
+	oldest bool // begins with the oldest event when it runs
 	cursor int
 }
 
 // A hub does what the model does, whatever is done to it: every client gets every
-// event after its cursor, or a gap that is none too wide.
+// event after its cursor, or a gap that is not too wide.
 func TestAgainstModel(t *testing.T) {
 	first := seed(t)
 	rounds := 30
@@ -182,7 +182,7 @@ func againstModel(t *testing.T, seed uint64) {
 			}
 			e.size = frameSize(t, e.Event)
 			m.publish(e)
-			_ = h.Topics() // drops what is beyond the bounds, before a later event of its key replaces it
+			_ = h.Topics() // drops what exceeds the bounds, before a later event of its key replaces it
 		case what < 62 && len(readers) < 8:
 			some := make([]string, 0, 3)
 			for range 1 + rng.IntN(3) {

@@ -2,5 +2,5 @@
 
 package hub_test
 
-// raceEnabled says that memory and allocations are not what they are elsewhere.
+// raceEnabled says that memory and allocations cannot be measured.
 const raceEnabled = false

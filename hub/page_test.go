@@ -17,8 +17,8 @@ import (
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
-// Clients that read old events from the log, and are stuck there, cost no more than
-// any others. They get everything once they read again.
+// Clients that are stuck while they read old events from the log cost no more than
+// others. They get everything once they read again.
 func TestStuckInAPage(t *testing.T) {
 	const clients, events, size = 3, 80, 256 << 10
 	l := new(hubtest.MemoryLog)
@@ -58,7 +58,7 @@ func TestStuckInAPage(t *testing.T) {
 	}
 }
 
-// pad publishes an event for each number, of which a page's worth is not taken at once.
+// pad publishes an event for each number, so large that a page is not taken at once.
 func pad(t *testing.T, h *hub.Hub, from, to int) {
 	t.Helper()
 	comment := strings.Repeat("x", 50<<10)
@@ -69,7 +69,7 @@ func pad(t *testing.T, h *hub.Hub, from, to int) {
 	}
 }
 
-// A page is read from the log once, also if it is not taken at once.
+// A page is read from the log once, even if it is not taken at once.
 func TestPageIsReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
@@ -83,8 +83,8 @@ func TestPageIsReadOnce(t *testing.T) {
 	})
 }
 
-// Who is kicked in the middle of a page gets what there was by then, of a page that
-// has more.
+// A client that is kicked in the middle of a page gets what was published before, although
+// the page has more.
 func TestKickInsideAPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)
@@ -104,8 +104,8 @@ func TestKickInsideAPage(t *testing.T) {
 	})
 }
 
-// The follower comes to where somebody stands in the middle of a page, who goes on from
-// memory, and is overtaken there: it gets everything once.
+// The follower comes to a client's position in the middle of a page. The client continues
+// from memory, and is overtaken there: it gets everything once.
 func TestMemoryComesInsideAPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)

@@ -81,13 +81,13 @@ func TestOverlappingPatterns(t *testing.T) {
 	publish(t, &h, "a.c", "4")
 	r.want("2 3 4")
 	if got := h.Len("a.b"); got != 1 {
-		t.Errorf("got Len %d of a name that was named twice, want 1", got)
+		t.Errorf("got Len %d of a name that was given twice, want 1", got)
 	}
 	read(t, h.SubscribeFrom(ctx, hub.After(idOf(&h, 1)), ">", "a.*", "a.b")).want("2 3 4")
 }
 
-// Who follows a pattern gets the history of its topics, however young the pattern
-// is, and whoever else has made it.
+// A client of a pattern gets the history of its topics, however young the pattern is,
+// and whoever subscribed to it first.
 func TestHistoryOfPattern(t *testing.T) {
 	h := hub.New(hub.WithMaxEvents(5))
 	ctx := soon(t)
@@ -99,7 +99,7 @@ func TestHistoryOfPattern(t *testing.T) {
 
 	young := read(t, h.Subscribe(ctx, "a.*"))
 	publish(t, h, "a.z", "new", hub.WithKey("k"))
-	young.want("new") // which makes the pattern; 1 has gone
+	young.want("new") // this makes the pattern; 1 was dropped
 	read(t, h.SubscribeFrom(ctx, hub.After(idOf(h, 3)), "a.*")).want("4 old new")
 	read(t, h.SubscribeFrom(ctx, hub.After(idOf(h, 1)), "a.*")).want("2 4 old new")
 	read(t, h.SubscribeFrom(ctx, hub.Oldest, "a.*")).want("2 4 old new")
@@ -111,7 +111,7 @@ func TestHistoryOfPattern(t *testing.T) {
 	read(t, h.SubscribeFrom(ctx, hub.After(hub.New().LastID()), "a.*")).want("GAP:restarted 2 4 new k2")
 }
 
-// A pattern has a gap if one of its topics has lost something, and no other.
+// A pattern has a gap only if one of its topics has lost something.
 func TestGapOfPattern(t *testing.T) {
 	var gaps []hub.Gap
 	h := hub.New(hub.WithMaxEvents(2), hub.WithGapEvent(func(g hub.Gap) core.Event {
@@ -156,7 +156,7 @@ func TestGapOfPattern(t *testing.T) {
 	}
 }
 
-// A client that has missed nothing is told of no gap because another one of the
+// A client that has missed nothing is not told of a gap because another client of the
 // same pattern comes back from long ago.
 func TestGapIsNotForOthers(t *testing.T) {
 	h := hub.New(hub.WithMaxEvents(10))
@@ -174,8 +174,8 @@ func TestGapIsNotForOthers(t *testing.T) {
 	r.want("3")
 }
 
-// The topics that a client has seen last are no gap, and a topic of which nothing
-// is known any more is rather one too many than none.
+// A forgotten topic may yield a gap where there was none, but not if the client has seen
+// its last event.
 func TestGapOfForgottenTopic(t *testing.T) {
 	h := hub.New(hub.WithMaxEvents(10))
 	ctx := soon(t)

@@ -14,12 +14,12 @@ import (
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 )
 
-// Thousands come back to a hub that has nothing in its memory. Its log is read a few
-// times, and each gets all that is its own.
+// Thousands of clients come back to a hub that has nothing in its memory. Its log is read
+// a few times, and each client gets everything that is its own.
 func TestHerd(t *testing.T) {
 	const (
 		behind = 600
-		every  = 20 // of these is an event that they want
+		every  = 20 // one in this many is an event that they want
 		most   = 16 // reads
 	)
 	for _, test := range []struct {
@@ -67,14 +67,14 @@ func TestHerd(t *testing.T) {
 				}
 				running.Wait()
 				if reads := l.reads.Load(); reads > most {
-					t.Errorf("the log was read %d times, want %d at most", reads, most)
+					t.Errorf("the log was read %d times, want at most %d", reads, most)
 				}
 			})
 		})
 	}
 }
 
-// A herd whose IDs are of another epoch asks for the last ID a few times.
+// Clients whose IDs are of another epoch cause only a few questions for the last ID.
 func TestHerdOfStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
@@ -100,12 +100,13 @@ func TestHerdOfStrangers(t *testing.T) {
 			c.want("GAP:restarted 4 5")
 		}
 		if asked.Load() > 8 || l.reads.Load() > 8 {
-			t.Errorf("the log was asked for its last ID %d times and read %d times, want 8 at most", asked.Load(), l.reads.Load())
+			t.Errorf("the log was asked for its last ID %d times and read %d times, want at most 8", asked.Load(), l.reads.Load())
 		}
 	})
 }
 
-// Who leaves does not end a read that others wait for. When all have left it ends.
+// A client that leaves does not end a read that others wait for. When all have left, it
+// ends.
 func TestReadIsShared(t *testing.T) {
 	for _, leave := range []int{1, 3} {
 		t.Run(fmt.Sprint(leave, " of 3 leave"), func(t *testing.T) {
@@ -146,7 +147,7 @@ func TestReadIsShared(t *testing.T) {
 					t.Errorf("the log was read %d times, want %d", n, want)
 				}
 				if waited := time.Since(began); waited > 0 {
-					t.Errorf("it took %v after the read was let go", waited)
+					t.Errorf("it took %v after the read was released", waited)
 				}
 				if want := int64(2 * (3 - leave)); got.Load() != want {
 					t.Errorf("they got %d events, want %d", got.Load(), want)
@@ -156,14 +157,14 @@ func TestReadIsShared(t *testing.T) {
 	}
 }
 
-// Who joins a read that has found nothing is told what has come since it began.
+// A client that joins a read that has found nothing is told what has come since that began.
 func TestReadIsFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow, g := late(new(hubtest.MemoryLog))
 		one, two := over(t, slow.MemoryLog), over(t, slow, hub.WithMaxEvents(1))
 		g.close()
 		defer g.open()
-		slow.Restart() // so the second hub has no place for anybody in its memory
+		slow.Restart() // so that no position is in the second hub's memory
 		publish(t, one, "a", "1")
 		synctest.Wait()
 		from := one.LastID()

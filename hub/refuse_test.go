@@ -11,7 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// Who comes after a shutdown is refused, and told when to come back.
+// A client that comes after a shutdown is refused, and told when to come back.
 func TestRefusesAfterShutdown(t *testing.T) {
 	for name, opts := range map[string][]hub.Option{"memory": nil, "log": {hub.WithLog(new(hubtest.MemoryLog))}} {
 		t.Run(name, func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestRefusesAfterShutdown(t *testing.T) {
 }
 
 // A stream that was made before the shutdown, and runs after it, has not given its
-// client what was there: it does not look whole.
+// client what was published before: it does not look whole.
 func TestShutdownBeforeTheStreamRuns(t *testing.T) {
 	for name, opts := range map[string][]hub.Option{"memory": nil, "log": {hub.WithLog(new(hubtest.MemoryLog))}} {
 		t.Run(name, func(t *testing.T) {
@@ -59,5 +59,5 @@ func TestShutdownBeforeTheStreamRuns(t *testing.T) {
 	}
 }
 
-// subscribed is the context's key of what view calls when it has subscribed.
+// subscribed is the context key of a function that view calls when it has subscribed.
 type subscribed struct{}

@@ -8,7 +8,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 )
 
-// The suite for hubs on a log holds for a hub without one, as far as it applies.
+// The suite for hubs on a log also holds for a hub without one, as far as it applies.
 func TestPlain(t *testing.T) {
 	hubtest.Run(t, hubtest.Backend{Programs: 100, Start: func(testing.TB) hubtest.Server { return hubtest.Server{} }})
 }

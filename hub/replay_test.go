@@ -15,9 +15,9 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// onEach runs a test on a hub without a log, on one whose memory has all that its log
-// has, and on one that has come later, and reads pages. with makes each of them, with
-// what publish has published before.
+// onEach runs a test on a hub without a log, on one whose memory has everything that its log
+// has, and on one that was opened later and reads pages. with makes each of them, after
+// fill has published what was published before.
 func onEach(t *testing.T, test func(t *testing.T, with func(fill func(*hub.Hub), opts ...hub.Option) *hub.Hub)) {
 	t.Helper()
 	for _, name := range []string{"memory", "log", "pages"} {
@@ -53,8 +53,8 @@ func onEach(t *testing.T, test func(t *testing.T, with func(fill func(*hub.Hub),
 	}
 }
 
-// Nobody is given an event that is too old, whatever they bring, and a client that
-// misses something so is told.
+// No client gets an event that is too old, whatever ID it sends, and a client that misses
+// something because of that is told.
 func TestMaxReplay(t *testing.T) {
 	onEach(t, func(t *testing.T, with func(func(*hub.Hub), ...hub.Option) *hub.Hub) {
 		var begin, first, second, third string
@@ -71,8 +71,8 @@ func TestMaxReplay(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		other := hub.New().LastID()
-		restarted := "GAP:unknown"          // of a log that says so of what was never its
-		if strings.Index(begin, "-") == 8 { // it is a hub's own
+		restarted := "GAP:unknown"          // a log does not know the ID
+		if strings.Index(begin, "-") == 8 { // a hub without a log sees another epoch
 			restarted = "GAP:restarted 3 4"
 		}
 		readers := []*reader{}
@@ -84,7 +84,7 @@ func TestMaxReplay(t *testing.T) {
 			{"a.x b", hub.After(begin), "GAP:expired 3 4"},
 			{"a.* b", hub.After(begin), "GAP:expired 3 4"},
 			{"a.* b", hub.After(first), "GAP:expired 3 4"},
-			{"a.* b", hub.After(second), "3 4"}, // it has missed nothing
+			{"a.* b", hub.After(second), "3 4"}, // has missed nothing
 			{"a.x b", hub.After(first), "3 4"},
 			{"b", hub.After(begin), "4"},
 			{"b.* *", hub.After(begin), "GAP:expired 4"},
@@ -105,7 +105,7 @@ func TestMaxReplay(t *testing.T) {
 				r.want(tt.want)
 			}
 		}
-		publish(t, h, "end", "end") // and nothing else came before
+		publish(t, h, "end", "end") // nothing else may come before
 		for _, r := range readers {
 			r.want("end")
 			r.stop()
@@ -113,7 +113,7 @@ func TestMaxReplay(t *testing.T) {
 	})
 }
 
-// The gap tells where it goes to and what the client had, and another connection is
+// The gap says where it ends and which ID the client had, and the next connection is
 // not told again.
 func TestMaxReplayGap(t *testing.T) {
 	onEach(t, func(t *testing.T, with func(func(*hub.Hub), ...hub.Option) *hub.Hub) {
@@ -139,7 +139,7 @@ func TestMaxReplayGap(t *testing.T) {
 	})
 }
 
-// Who is connected may be as slow as before.
+// A connected client may be as slow as before.
 func TestMaxReplayIsNotForTheSlow(t *testing.T) {
 	onEach(t, func(t *testing.T, with func(func(*hub.Hub), ...hub.Option) *hub.Hub) {
 		h := with(func(h *hub.Hub) { publish(t, h, "a", "0") }, hub.WithMaxReplay(time.Minute))
@@ -152,7 +152,7 @@ func TestMaxReplayIsNotForTheSlow(t *testing.T) {
 	})
 }
 
-// The same over connections, forwarded, decoded and handed over.
+// The same over connections: forwarded, decoded and handed over.
 func TestMaxReplayEachWay(t *testing.T) {
 	const age = 10 * time.Millisecond
 	for _, name := range []string{"memory", "log", "pages"} {
@@ -171,7 +171,7 @@ func TestMaxReplayEachWay(t *testing.T) {
 				h = opened(t, opts...)
 			}
 			published := time.Now()
-			hosttest.Eventually(t, "all is too old", func() bool { return time.Since(published) > 2*age })
+			hosttest.Eventually(t, "everything is too old", func() bool { return time.Since(published) > 2*age })
 			streams := map[string]*ssetest.Stream{}
 			for way, query := range ways {
 				s := ssetest.Request{URL: serve(t, h) + "topic=a&topic=b.*" + query, Header: http.Header{"Last-Event-Id": {begin}}}.Open(t)
@@ -190,7 +190,7 @@ func TestMaxReplayEachWay(t *testing.T) {
 	}
 }
 
-// opened returns a hub that has heard of its log.
+// opened returns a hub that has heard from its log.
 func opened(t *testing.T, opts ...hub.Option) *hub.Hub {
 	t.Helper()
 	h := hub.New(opts...)
@@ -199,12 +199,12 @@ func opened(t *testing.T, opts ...hub.Option) *hub.Hub {
 			t.Error(err)
 		}
 	})
-	hosttest.Eventually(t, "the hub has heard of its log", func() bool { return h.LastID() != "" })
+	hosttest.Eventually(t, "the hub has heard from its log", func() bool { return h.LastID() != "" })
 	return h
 }
 
-// What a client of each way gets instead of what lies behind a gap that cannot be
-// told: nothing, and a broken response.
+// If the gap event fails, a client of each kind gets nothing of what follows the gap, and a
+// broken response.
 func TestGapEventFails(t *testing.T) {
 	for what, gapEvent := range map[string]func(hub.Gap) core.Event{
 		"cannot be encoded": func(hub.Gap) core.Event { return core.Event{Type: "gap\n"} },
@@ -251,8 +251,7 @@ func TestGapEventFails(t *testing.T) {
 	}
 }
 
-// A gap event that takes its time holds up its own client, and nobody else, be there
-// as many as they like.
+// A slow gap event delays its own client and nobody else, however many there are.
 func TestSlowGapEvent(t *testing.T) {
 	entered, free := make(chan struct{}, 100), make(chan struct{})
 	h := hub.New(hub.WithGapEvent(func(hub.Gap) core.Event {
@@ -275,7 +274,7 @@ func TestSlowGapEvent(t *testing.T) {
 			t.Fatal("some wait for the gap events of others")
 		}
 	}
-	for way, query := range ways { // it is nobody's lock that is held
+	for way, query := range ways { // no lock is held
 		s := ssetest.Request{URL: url + "topic=b&from=" + h.LastID() + query}.Open(t)
 		publish(t, h, "b", "news")
 		if got := s.Next().Data; got != "news" {

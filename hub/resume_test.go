@@ -12,14 +12,14 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// ways are those in which a subscription reaches its client: its frames as they
-// are, and its events decoded by a generator.
+// ways are the ways in which a subscription reaches its client: its frames as they
+// are or its events decoded by a generator, in a handler or detached.
 var ways = map[string]string{
 	"forwarded": "", "decoded": "&decode", "detached": "&detach", "decoded and detached": "&decode&detach",
 }
 
-// A hub that has published 1 to 5 to topic a, and holds 3, 4 and 5. What a client
-// gets that comes with an ID, and then the live event 6.
+// A hub has published 1 to 5 to topic a, and holds 3, 4 and 5. A client resumes with
+// an ID, and then gets the live event 6.
 func TestResume(t *testing.T) {
 	other := hub.New()
 	tests := []struct {
@@ -85,7 +85,7 @@ func TestResume(t *testing.T) {
 					if got.Reason != want.Reason || got.After != want.After || got.Through != want.Through {
 						t.Errorf("got %+v, want %+v", got, want)
 					}
-					s.Resume() // and is not told again
+					s.Resume() // must not be told again
 					old = old[1:]
 				}
 				if got, want := summaries(s.Collect(len(old))), strings.Join(old, " "); got != want {
@@ -96,7 +96,7 @@ func TestResume(t *testing.T) {
 					t.Errorf("got %q, want the live event, 6", got)
 				}
 				hosttest.Eventually(t, "it is subscribed", func() bool { return h.Len("a") > 0 })
-				s.Resume() // with the newest ID there is nothing old
+				s.Resume() // after the newest ID, nothing old may come
 				publish(t, h, "a", "7")
 				if got := s.Next().Data; got != "7" {
 					t.Errorf("got %q after a resumption with the newest ID, want the next live event, 7", got)
@@ -106,7 +106,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// Whoever resumes after each event gets what one gets who stays.
+// A client that resumes after each event gets the same as one that stays.
 func TestResumeAfterEachEvent(t *testing.T) {
 	const words = "1 2 3 4 5 6 7 8 9"
 	for way, query := range ways {
@@ -132,8 +132,7 @@ func TestResumeAfterEachEvent(t *testing.T) {
 	}
 }
 
-// What is published between the view's look at the hub and the stream's run is
-// not lost.
+// An event that is published between the call of Subscribe and the stream's run is not lost.
 func TestSubscribeIsFromTheCallOn(t *testing.T) {
 	var h hub.Hub
 	publish(t, &h, "a", "before")
@@ -146,7 +145,7 @@ func TestSubscribeIsFromTheCallOn(t *testing.T) {
 	read(t, s).want("1 2")
 }
 
-// A page shows the state as of LastID, and goes on from there.
+// A page shows the state as of LastID, and continues from there.
 func TestLastID(t *testing.T) {
 	var h hub.Hub
 	begin := h.LastID()
@@ -172,8 +171,8 @@ func TestLastID(t *testing.T) {
 	}
 }
 
-// A stream may run several times, one after the other and at once; each begins
-// where the call was.
+// A stream may run several times, one after the other and at once. Each run begins at the
+// time of the call.
 func TestStreamRunsAgain(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -208,7 +207,7 @@ func TestStreamRunsAgain(t *testing.T) {
 	}
 }
 
-// The context's end is the stream's, with events that are left as well as in wait.
+// The stream ends with its context, both while it waits and while there are events left.
 func TestContextEnds(t *testing.T) {
 	for _, tt := range []struct{ name, held, read string }{
 		{"while it waits", "1", "1"},

@@ -13,12 +13,12 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// Thousands subscribe while a million events are published: between what is
-// replayed and what is live, nothing is lost and nothing comes twice.
+// Thousands subscribe while a million events are published: between replayed and live
+// events, nothing is lost and nothing comes twice.
 func TestSubscribeWhilePublishing(t *testing.T) {
 	const (
 		subscribers = 4
-		slack       = 50_000 // so that nobody is overtaken who is slow to be run
+		slack       = 50_000 // so that nobody is overtaken because its goroutine runs late
 	)
 	events, calls := 300_000, 200
 	if testing.Short() {
@@ -31,14 +31,14 @@ func TestSubscribeWhilePublishing(t *testing.T) {
 	}
 	first := seed(t)
 	h := hub.New(hub.WithMaxEvents(2*slack), hub.WithMaxBytes(0))
-	hub.SetStep(h, 50) //nolint:mnd // many for each who comes back
+	hub.SetStep(h, 50) //nolint:mnd // many steps for each client
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
 	var (
 		running sync.WaitGroup
 		total   atomic.Int64
-		began   [subscribers]atomic.Int64 // where the oldest is that may be read; 0 if nothing is
+		began   [subscribers]atomic.Int64 // the lowest number that it may still read; 0 if it reads nothing
 	)
 	check := func(i int, rng *rand.Rand) {
 		names := [][]string{{"a"}, {"b.*"}, {">"}, {"a", "b.x"}, {"c", "*.y", "b.y"}}[rng.IntN(5)]

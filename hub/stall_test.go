@@ -37,9 +37,9 @@ func open(t *testing.T, url string) net.Conn {
 	return conn
 }
 
-// Some clients never read. To publish takes no notice of them, the others get
-// everything, and memory stays within the log's bound. When they read after all
-// they are told of the gap, and then sent what is held.
+// Some clients never read. Publish does not wait for them, the others get everything,
+// and memory stays within the log's bound. When they do read they are told of the gap,
+// and then get what is held.
 func TestClientsThatNeverRead(t *testing.T) {
 	ssetest.NoLeaks(t)
 	const (
@@ -61,7 +61,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 	before := heap()
 
 	text := strings.Repeat("x", 4<<10)
-	const batch = 100 // which fit into the log
+	const batch = 100 // fits into the log
 	for n := 0; n < events; n += batch {
 		for i := range batch {
 			publish(t, h, "news", fmt.Sprint(n+i, " ", text))
@@ -81,9 +81,9 @@ func TestClientsThatNeverRead(t *testing.T) {
 			return
 		}
 	}
-	const batches = stuck / 2 * (160 << 10) // one is kept for each that is detached
+	const batches = stuck / 2 * (160 << 10) // each detached one keeps a batch
 	if got, most := heap()-before, bound*13/10+2*mib+batches; got > most {
-		t.Errorf("%d bytes more are in use, want at most %d, for the log is bounded by %d", got, most, bound)
+		t.Errorf("%d bytes more are in use, want at most %d, because the log is bounded by %d", got, most, bound)
 	}
 	if got, want := h.Len("news"), stuck+others; got != want {
 		t.Errorf("got Len %d, want %d", got, want)

@@ -13,7 +13,7 @@ import (
 )
 
 // What a client can ask for, and what a bound drops at once, is done in steps: others
-// get the hub's lock in between, whatever the machine's speed.
+// get the hub's lock in between, however slow the machine is.
 func TestStepsAreBounded(t *testing.T) {
 	const events, topics = 20_000, 5_000
 	topic := func(n int) string { return fmt.Sprintf("t%d.x.y", n%topics) }
@@ -125,7 +125,7 @@ func TestStepsAreBounded(t *testing.T) {
 	}
 }
 
-// kickAndShutdown ends thousands at once.
+// kickAndShutdown ends thousands of subscriptions at once.
 func kickAndShutdown(t *testing.T, h *Hub) {
 	t.Helper()
 	const many = 3_000
@@ -165,8 +165,8 @@ func kickAndShutdown(t *testing.T, h *Hub) {
 	}
 }
 
-// What is done is what counts, and not what it is said to be: others are let in as often
-// as the number of names and members asks for.
+// The lock is released as often as the number of names and members demands. This counts the
+// releases, and does not trust what the code says of its work.
 func TestOthersAreLetIn(t *testing.T) {
 	h := New()
 	names := make([]string, maxNames)
@@ -177,7 +177,7 @@ func TestOthersAreLetIn(t *testing.T) {
 		t.Helper()
 		before := h.breaths
 		if do(); h.breaths-before < least {
-			t.Errorf("to %s, the lock was let go %d times, want at least %d", what, h.breaths-before, least)
+			t.Errorf("to %s, the lock was released %d times, want at least %d", what, h.breaths-before, least)
 		}
 	}
 	deep := maxNames * nameWork(names[0]) / (stepWork + nameWork(names[0]))

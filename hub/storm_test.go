@@ -25,7 +25,7 @@ import (
 
 const (
 	stormEvents = 400       // the log's bound
-	stormBytes  = 400 << 10 // and by bytes
+	stormBytes  = 400 << 10 // the log's bound by bytes
 	stormEnd    = "end"     // the last events of each topic
 )
 
@@ -34,7 +34,7 @@ var (
 	stormNames  = append([]string{"*", ">", "a.*", "a.>", "*.x", "p.*", "b.>"}, stormTopics...)
 )
 
-// A storm is a hub under load, and what was published to it, for the judgement.
+// A storm is a hub under load, and a record of what was published to it.
 type storm struct {
 	hub   *hub.Hub
 	epoch string
@@ -42,8 +42,8 @@ type storm struct {
 	calm  context.Context //nolint:containedctx // ends when the publishers do
 
 	mu        sync.Mutex
-	published []stormEvent // by their numbers; the zero event is yet to be noted
-	complete  int          // all before it have been
+	published []stormEvent // by number; the zero event was not recorded yet
+	complete  int          // all before it were recorded
 
 	gaps, replaced, resumed, events atomic.Int64
 }
@@ -96,7 +96,7 @@ func (s *storm) publish(t *testing.T, topic, key, data string) {
 	s.published[n] = stormEvent{topic, key, hash(data)}
 }
 
-// publishers publish in bursts until the storm is over.
+// publisher publishes in bursts until the storm is over.
 func (s *storm) publisher(t *testing.T, rng *rand.Rand, name int) {
 	filler := strings.Repeat("x", 8<<10)
 	for i := 0; s.calm.Err() == nil; i++ {
@@ -129,7 +129,7 @@ type follower struct {
 	ends   map[string]bool // topics whose last event it has seen
 }
 
-// follow lives one client's life after another.
+// follow plays one client after another.
 func (s *storm) follow(t *testing.T, rng *rand.Rand, overIP bool) {
 	for last := false; !last; {
 		f := &follower{storm: s, rng: rng, overIP: overIP, ends: map[string]bool{}}
@@ -137,15 +137,15 @@ func (s *storm) follow(t *testing.T, rng *rand.Rand, overIP bool) {
 			f.names = append(f.names, stormNames[rng.IntN(len(stormNames))])
 		}
 		from := []string{"", oldest}[rng.IntN(2)]
-		low, high := 0, 0 // what was the latest around its first connection that brought something
+		low, high := 0, 0 // bounds of the latest number when its first successful connection began
 		for n, until := 0, 1+rng.IntN(30); !f.done(); n++ {
 			last = s.calm.Err() != nil
 			if n >= until && !last {
-				break // somebody else comes
+				break // the next client comes
 			}
 			before, begin := len(f.seen), s.latest()
 			at, err := f.connect(from)
-			if before == 0 { // without an ID each connection begins anew
+			if before == 0 { // without an ID each connection begins at the present
 				low, high = begin, at
 			}
 			if err != nil {
@@ -170,8 +170,8 @@ func (f *follower) done() bool {
 	return true
 }
 
-// connect is one connection. It returns a number that was the latest when the
-// subscription had been made.
+// connect is one connection. It returns the latest number at a time after it has
+// subscribed.
 func (f *follower) connect(from string) (int, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -210,14 +210,14 @@ func (f *follower) connect(from string) (int, error) {
 	if err := r.Write(conn); err != nil {
 		return f.latest(), ignoreEnd(ctx, err)
 	}
-	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 1<<10), r) // its body needs no Close, which would wait for its end
+	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 1<<10), r) // no Close of its body, because that waits for its end
 	if err != nil {
 		return f.latest(), ignoreEnd(ctx, err)
 	}
 	return f.latest(), f.take(core.Read(resp.Body), ctx)
 }
 
-// ignoreEnd returns err, unless the follower has left by itself.
+// ignoreEnd returns err, or nil if the follower itself has left.
 func ignoreEnd(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
@@ -238,7 +238,7 @@ func (f *follower) take(s core.Stream, ctx context.Context) error { //nolint:rev
 			var gap hub.Gap
 			gap, err = parseGap(e)
 			if err != nil || gap.Reason != hub.GapDropped || gap.Through != e.ID {
-				return fmt.Errorf("%+v is no gap of a storm: %v", e, err)
+				return fmt.Errorf("%+v is not a gap of a storm: %v", e, err)
 			}
 			seen.after = f.number(gap.After)
 		}
@@ -256,7 +256,7 @@ func (f *follower) take(s core.Stream, ctx context.Context) error { //nolint:rev
 		if until <= 0 {
 			return nil
 		}
-		if f.rng.IntN(300) == 0 { // stalls until much has happened
+		if f.rng.IntN(300) == 0 { // stalls until much was published
 			goal := f.latest() + f.rng.IntN(3*stormEvents)
 			for f.latest() < goal && f.calm.Err() == nil && ctx.Err() == nil {
 				select {
@@ -274,7 +274,7 @@ func (f *follower) judge(t *testing.T, from string, low, high int) {
 	if len(f.seen) == 0 {
 		return
 	}
-	hosttest.Eventually(t, "what it was sent has been noted", func() bool { return f.noted(f.seen[len(f.seen)-1].latest) })
+	hosttest.Eventually(t, "what it was sent is recorded", func() bool { return f.noted(f.seen[len(f.seen)-1].latest) })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fail := func(i int, format string, args ...any) {
@@ -327,7 +327,7 @@ func (f *follower) judge(t *testing.T, from string, low, high int) {
 	}
 }
 
-// noted reports whether all events until then have been noted.
+// noted reports whether all events up to that number are recorded.
 func (s *storm) noted(latest int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -337,7 +337,7 @@ func (s *storm) noted(latest int) bool {
 	return s.complete > latest
 }
 
-// wasReplaced reports whether another event of the same key came until then.
+// wasReplaced reports whether another event of the same key came up to that number.
 func (s *storm) wasReplaced(n int, e stormEvent, latest int) bool {
 	for later := n + 1; e.key != "" && later <= latest; later++ {
 		if other := s.published[later]; other.topic == e.topic && other.key == e.key {
@@ -379,7 +379,7 @@ func TestStorm(t *testing.T) {
 	for i := range followers {
 		following.Go(func() { s.follow(t, random(100+i), i%2 == 0) })
 	}
-	publishing.Go(func() { // somebody ends streams of others
+	publishing.Go(func() { // ends streams of others
 		for rng := random(200); calm.Err() == nil; {
 			select {
 			case <-calm.Done():
@@ -392,7 +392,7 @@ func TestStorm(t *testing.T) {
 	publishing.Wait()
 	done := make(chan struct{})
 	go func() { following.Wait(); close(done) }()
-	for ended := false; !ended; { // again and again, for those who have only just come
+	for ended := false; !ended; { // again and again, because some have only just come
 		for _, topic := range stormTopics {
 			s.publish(t, topic, "", stormEnd+" "+topic)
 		}
