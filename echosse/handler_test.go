@@ -199,15 +199,19 @@ func TestContextTimeoutEndsTheStream(t *testing.T) {
 // however it ended.
 func TestErrorHandlerAppendsNothing(t *testing.T) {
 	const text = "secret"
+	failure := errors.New(text)
+	refusal := &core.RefusedError{Status: http.StatusServiceUnavailable, Err: failure} // another server's
 	tests := []struct {
 		name   string
+		err    error
 		opts   []core.Option
 		want   string
 		broken bool
 	}{
-		{"broken", nil, ": open\n\ndata: before\n\n", true},
+		{"broken", failure, nil, ": open\n\ndata: before\n\n", true},
+		{"broken by a refusal", refusal, nil, ": open\n\ndata: before\n\n", true},
 		{
-			"with an error event",
+			"with an error event", refusal,
 			[]core.Option{core.WithErrorEvent(func(error) core.Event { return core.Event{Type: "failed"} })},
 			": open\n\ndata: before\n\nevent: failed\ndata: \n\n", false,
 		},
@@ -218,14 +222,15 @@ func TestErrorHandlerAppendsNothing(t *testing.T) {
 			e := quiet(middleware.Gzip())
 			e.Logger.SetOutput(logged)
 			e.HTTPErrorHandler = func(err error, c echo.Context) {
+				t.Errorf("the error handler got %v, want no call", err)
 				_ = c.JSON(http.StatusInternalServerError, err.Error())
 			}
-			e.GET("/", echosse.Handler(failing(errors.New(text)), tt.opts...))
+			e.GET("/", echosse.Handler(failing(tt.err), tt.opts...))
 			got := hosttest.Get(t, hosttest.Serve(t, e))
 			if got.Body != tt.want || got.Broken != tt.broken {
 				t.Errorf("got %q, broken %t, want %q, broken %t", got.Body, got.Broken, tt.want, tt.broken)
 			}
-			if got := <-logged; !strings.Contains(got, text) {
+			if got := hosttest.Receive(t, logged, "the error in echo's log"); !strings.Contains(got, text) {
 				t.Errorf("got log %q, want the error", got)
 			}
 		})

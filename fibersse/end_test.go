@@ -486,7 +486,34 @@ func TestLogIsQuoted(t *testing.T) {
 	}
 }
 
-// A view may have its session refused, also when it has returned a stream.
+// A stream that fails with the refusal of another server is not answered as if it had
+// been refused itself.
+func TestFailureWithARefusal(t *testing.T) {
+	type outcome struct {
+		status int
+		body   string
+		err    error
+	}
+	outcomes := make(chan outcome, 1)
+	app := newApp(fiber.Config{ErrorHandler: func(c *fiber.Ctx, err error) error {
+		outcomes <- outcome{c.Response().StatusCode(), string(c.Response().Body()), err}
+		return nil
+	}})
+	refused := &core.RefusedError{Status: fiber.StatusServiceUnavailable, Err: errors.New("another server is busy")}
+	app.Get("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return hosttest.Fail(refused), nil }))
+	if got := hosttest.Get(t, "http://"+serve(t, app)); !got.Broken {
+		t.Errorf("got %+v, want a broken response", got)
+	}
+	got := hosttest.Receive(t, outcomes, "the call of the app's error handler")
+	if got.status != fiber.StatusOK || got.body != "" {
+		t.Errorf("got status %d and body %q in the error handler, want 200 and none", got.status, got.body)
+	}
+	if failed := new(core.StreamError); !errors.As(got.err, &failed) {
+		t.Errorf("the error handler got a %T, want a *core.StreamError: %v", got.err, got.err)
+	}
+}
+
+// A view may refuse its request, also when it has returned a stream.
 func TestViewRefuses(t *testing.T) {
 	for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
 		for _, method := range []string{"GET", "HEAD", "POST"} {

@@ -284,6 +284,37 @@ func TestErrorLoggerAppendsNothing(t *testing.T) {
 	}
 }
 
+// A stream that fails with the refusal of another server is not answered as if it had
+// been refused itself.
+func TestFailureWithARefusal(t *testing.T) {
+	type outcome struct {
+		status  int
+		aborted bool
+		errs    []error
+	}
+	outcomes := make(chan outcome, 1)
+	r := engine(func(c *gin.Context) {
+		c.Next()
+		o := outcome{c.Writer.Status(), c.IsAborted(), nil}
+		for _, err := range c.Errors {
+			o.errs = append(o.errs, err)
+		}
+		outcomes <- o
+	})
+	refused := &core.RefusedError{Status: http.StatusServiceUnavailable, Err: errors.New("another server is busy")}
+	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Fail(refused) }))
+	if got := hosttest.Get(t, hosttest.Serve(t, r)); !got.Broken {
+		t.Errorf("got %+v, want a broken response", got)
+	}
+	got := <-outcomes
+	if got.status != http.StatusOK || got.aborted {
+		t.Errorf("got status %d, aborted %t, want 200, not aborted", got.status, got.aborted)
+	}
+	if failed := new(core.StreamError); len(got.errs) != 1 || !errors.As(got.errs[0], &failed) {
+		t.Errorf("got c.Errors %v, want one *core.StreamError", got.errs)
+	}
+}
+
 // A view that answers returns no stream.
 func TestAnswerAndStream(t *testing.T) {
 	errs := make(chan string, 1)

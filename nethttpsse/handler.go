@@ -89,10 +89,15 @@ func (r reporter) report(err error) {
 //
 // If the request has a body, a refusal closes the connection, and does not wait for
 // what the client has not sent.
+//
+// It panics if view is nil.
 func Serve(
 	w http.ResponseWriter, r *http.Request,
 	view func(r *http.Request) (core.Stream, error), opts ...core.Option,
 ) error {
+	if view == nil {
+		panic("nethttpsse: Serve: the view is nil")
+	}
 	err := serve(w, r, view, opts)
 	if err == nil {
 		return nil

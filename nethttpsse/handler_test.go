@@ -324,6 +324,15 @@ func TestServeErrors(t *testing.T) {
 	}
 }
 
+func TestServeNilView(t *testing.T) {
+	defer func() {
+		if got, want := recover(), "nethttpsse: Serve: the view is nil"; got != want {
+			t.Errorf("got panic %v, want %q", got, want)
+		}
+	}()
+	_ = nethttpsse.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), nil)
+}
+
 // A server whose base context is cancelled loses no event. The response is broken
 // nevertheless, because a client that has gone looks the same.
 func TestBaseContextCancelled(t *testing.T) {
