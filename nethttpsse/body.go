@@ -14,8 +14,8 @@ import (
 )
 
 // hasBody reports whether the response might have to wait for r's body. On HTTP/2
-// and HTTP/3 none does. A middleware may have given the request another body, so
-// what the server itself has read counts, if its writer shows that.
+// and HTTP/3 it never has to. A middleware may have replaced the body, so what counts
+// is how much the server itself has read, if its writer shows that.
 func hasBody(server http.ResponseWriter, r *http.Request) bool {
 	if r.ProtoMajor != 1 {
 		return false
@@ -26,8 +26,8 @@ func hasBody(server http.ResponseWriter, r *http.Request) bool {
 	return r.ContentLength != 0 || r.Body != nil && r.Body != http.NoBody
 }
 
-// unreadBody reports whether net/http has still to read some of a request's body.
-// It is not ok if the writer's fields have other names than today; a test tells.
+// unreadBody reports whether net/http still has to read some of a request's body.
+// ok is false if a new release of Go has renamed the writer's fields; a test notices.
 func unreadBody(server http.ResponseWriter) (unread, ok bool) {
 	v := reflect.Indirect(reflect.ValueOf(server))
 	if v.Kind() != reflect.Struct {
@@ -47,10 +47,10 @@ func unreadBody(server http.ResponseWriter) (unread, ok bool) {
 	return end.IsValid() && !end.Bool(), end.IsValid()
 }
 
-// drain reads what the view has left of the request's body. net/http would wait
-// for it before it sends the headers, and notices that the client leaves only when
-// the body has been read to its end. It reports whether it has: not if the view has
-// closed the body.
+// drain reads the part of the request's body that the view has not read. net/http would
+// wait for it before it sends the headers, and notices that the client leaves only when
+// the body has been read to its end. all reports whether it has been: not if the view
+// has closed the body.
 func (c *conn) drain(s *host.Session, r *http.Request) (all bool, err error) {
 	server := last(c.chain)
 	if !hasBody(server, r) {
@@ -75,9 +75,9 @@ func (c *conn) drain(s *host.Session, r *http.Request) (all bool, err error) {
 	return all && err == nil, err
 }
 
-// behindAnother reports whether a middleware has put something in front of the
-// request's body, and net/http has not come to the end of its own. The connection is
-// closed after the stream then, and net/http does not wait for the rest.
+// behindAnother reports whether a middleware has wrapped the request's body, and
+// net/http has not reached the end of its own. Then the connection is closed after the
+// stream, and net/http does not wait for the rest.
 func behindAnother(server http.ResponseWriter, body io.Reader) bool {
 	switch fmt.Sprintf("%T", body) {
 	case "*http.body", "*http.expectContinueReader":
@@ -87,14 +87,13 @@ func behindAnother(server http.ResponseWriter, body io.Reader) bool {
 	return unread || !ok
 }
 
-// answerTimeout is how long a client may take to read why its request was refused.
+// answerTimeout is how long a client may take to read the refusal of its request.
 // The server's WriteTimeout may have passed, because it counts from the request's start.
 const answerTimeout = 5 * time.Second
 
-// leaveBody has net/http read no more of the request's body: not before the
-// headers, since the connection is closed after the response, and not when the
-// handler has returned, since every read fails. The client gets the response all
-// the same.
+// leaveBody makes net/http read no more of the request's body: not before the
+// headers, because the connection is closed after the response, and not when the
+// handler has returned, because every read fails. The client still gets the response.
 func leaveBody(w, server http.ResponseWriter) {
 	w.Header().Set("Connection", "close")
 	control := http.NewResponseController(server)
@@ -103,10 +102,9 @@ func leaveBody(w, server http.ResponseWriter) {
 	closeSlowly(server)
 }
 
-// closeSlowly has net/http wait a little before it closes the connection, as it does
-// after a request that was too large, which this one is made to look like. A
-// connection that is closed with unread input is reset, and the client may lose the
-// end of the response.
+// closeSlowly makes net/http wait a little before it closes the connection, by making
+// the request look too large. A connection that is closed with unread input is reset,
+// and the client may lose the end of the response.
 func closeSlowly(server http.ResponseWriter) {
 	var b [1]byte
 	_, _ = http.MaxBytesReader(server, io.NopCloser(strings.NewReader("more")), 0).Read(b[:])

@@ -21,8 +21,8 @@ type readCloser struct {
 	io.Closer
 }
 
-// A middleware may have put something in front of the body, which ends before it.
-// Nobody waits for the rest, neither the client nor a shutdown.
+// A middleware may have wrapped the body in a reader that ends before it. Then neither
+// the client nor a shutdown waits for the rest.
 func TestBodyBehindAnother(t *testing.T) {
 	bodies := map[string]struct {
 		with    func(w http.ResponseWriter, r *http.Request) *http.Request
@@ -96,8 +96,8 @@ func TestBodyBehindAnother(t *testing.T) {
 	}
 }
 
-// Then the server has not read all that the client has sent, and closes the
-// connection. The client gets the whole stream all the same.
+// The server has not read everything that the client has sent, and closes the
+// connection. The client still gets the whole stream.
 func TestBodyBehindAnotherIsLong(t *testing.T) {
 	stream := nethttpsse.Handler(view)
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +119,7 @@ func TestBodyBehindAnotherIsLong(t *testing.T) {
 	}
 }
 
-// A request that is refused for another reason is answered though its body does not
+// A request that is refused for another reason is answered even if its body does not
 // come.
 func TestRefusalBeforeBody(t *testing.T) {
 	full := &core.Group{Limit: 1}
@@ -156,7 +156,7 @@ func TestRefusalBeforeBody(t *testing.T) {
 	}
 }
 
-// shutdown shuts the server down, which must not have to wait for a client.
+// shutdown shuts the server down, which must not wait for a client.
 func (s *site) shutdown(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -166,8 +166,8 @@ func (s *site) shutdown(t *testing.T) {
 	}
 }
 
-// The connection stays if the whole body has been read, by a middleware or through
-// what that has put in front of it.
+// The connection stays open if the whole body has been read, by a middleware or through
+// a middleware's reader.
 func TestBodyReadToEnd(t *testing.T) {
 	stream := nethttpsse.Handler(view)
 	for name, with := range map[string]func(w http.ResponseWriter, r *http.Request){
@@ -191,13 +191,13 @@ func TestBodyReadToEnd(t *testing.T) {
 		}
 		_ = res.Body.Close()
 		if res.StatusCode != http.StatusOK || res.Close {
-			t.Errorf("%s: got status %d, close %t, want 200 on a connection that stays", name, res.StatusCode, res.Close)
+			t.Errorf("%s: got status %d, close %t, want 200 on a connection that stays open", name, res.StatusCode, res.Close)
 		}
 	}
 }
 
-// The server waits for no more of such a body when the stream has ended either,
-// however long its client stays.
+// The server does not wait for the rest of such a body after the stream either, however
+// long the client stays.
 func TestBodyBehindAnotherEnds(t *testing.T) {
 	stream := nethttpsse.Handler(view)
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -214,12 +214,12 @@ func TestBodyBehindAnotherEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(got), "\r\n0\r\n\r\n") {
-		t.Errorf("got %q, %v, want a clean end and then that of the connection", got, err)
+		t.Errorf("got %q, %v, want a clean end and then a closed connection", got, err)
 	}
 }
 
 // The server's WriteTimeout counts from the request's start, and may have passed when
-// a body is refused. The client is told all the same.
+// a body is refused. The client still gets the answer.
 func TestRefusedAfterWriteTimeout(t *testing.T) {
 	srv := httptest.NewUnstartedServer(nethttpsse.Handler(view))
 	srv.Config.WriteTimeout = time.Nanosecond

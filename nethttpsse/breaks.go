@@ -9,27 +9,27 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A breaking is how a response can be made to look broken. That a method of some
-// writer's returns no error proves nothing, so it depends on who made the writer.
+// A breaking is a way to break a response so that the client notices. It depends on
+// whose writer it is, because a method may return no error and do nothing.
 type breaking int
 
 const (
 	// byDeadline: after a write deadline in the past, HTTP/1.1 ends without its last
-	// chunk and HTTP/2 resets the stream, whatever middlewares do on the way out.
+	// chunk and HTTP/2 resets the stream, whatever middlewares do afterwards.
 	byDeadline breaking = iota
 
-	// byReset: the server's writer has a stream of QUIC, which can be reset.
+	// byReset: the server's writer has a QUIC stream, which can be reset.
 	byReset
 
-	// byPipe: what is written goes through an [io.Pipe], whose reader gets an error.
+	// byPipe: the server's writer has an [io.Pipe], whose reader gets an error.
 	byPipe
 
-	// byNothing: the writer is a test's.
+	// byNothing: the writer belongs to a test.
 	byNothing
 )
 
-// breakingOf returns how a response can be broken that ends in a server's own writer,
-// or a refusal if it cannot.
+// breakingOf returns how to break a response that goes to this writer of a server's, or
+// a refusal if there is no way.
 func breakingOf(server http.ResponseWriter, r *http.Request) (breaking, error) {
 	switch pkg := packageOf(server); {
 	case pkg == httptest && r.Context().Value(http.LocalAddrContextKey) != nil: // under a server
@@ -50,7 +50,7 @@ func breakingOf(server http.ResponseWriter, r *http.Request) (breaking, error) {
 	}
 }
 
-// pipeOf returns what breaks the pipe that a writer writes to, or nil.
+// pipeOf returns the function that breaks the pipe that a writer writes to, or nil.
 func pipeOf(server http.ResponseWriter) func(error) error {
 	v := reflect.Indirect(reflect.ValueOf(server)).FieldByName("writer")
 	if v.Kind() != reflect.Interface || v.IsNil() {
@@ -62,8 +62,8 @@ func pipeOf(server http.ResponseWriter) func(error) error {
 	return nil
 }
 
-// A quicStream is what an HTTP/3 response is written to: a value with a method
-// CancelWrite, or nothing.
+// A quicStream carries an HTTP/3 response. It is a value with a method CancelWrite, or
+// the zero Value.
 type quicStream struct{ reflect.Value }
 
 func streamOf(server http.ResponseWriter) quicStream {
@@ -78,7 +78,7 @@ func streamOf(server http.ResponseWriter) quicStream {
 	return quicStream{v}
 }
 
-// reset resets the stream, as a server does that has failed (RFC 9114, section 8.1).
+// reset resets the stream, as after a failure of the server (RFC 9114, section 8.1).
 func (s quicStream) reset() {
 	const internalError = 0x102
 	cancel := s.MethodByName("CancelWrite")

@@ -18,19 +18,19 @@ import (
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-// A liar says that it sets deadlines, and does not.
+// A liar has methods that set deadlines, and do nothing.
 type liar struct{ flusher }
 
 func (liar) SetReadDeadline(time.Time) error  { return nil }
 func (liar) SetWriteDeadline(time.Time) error { return nil }
 
-// An openLiar is one that tells what it wraps.
+// An openLiar is a liar with an Unwrap method.
 type openLiar struct{ liar }
 
 func (l openLiar) Unwrap() http.ResponseWriter { return l.ResponseWriter }
 
-// elsewhere runs a handler in a goroutine of its own and carries a panic on, as
-// middlewares that limit the time do, but with a value of theirs.
+// elsewhere runs a handler in another goroutine and panics again if it does, like
+// middlewares with a time limit, but with another value.
 func elsewhere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		done := make(chan any)
@@ -44,8 +44,7 @@ func elsewhere(h http.Handler) http.Handler {
 	})
 }
 
-// recovers is a recovery that answers a panic of the application's, and leaves
-// one that is net/http's.
+// recovers is a recovery middleware that answers a panic, except net/http's own.
 func recovers(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -61,8 +60,8 @@ func recovers(h http.Handler) http.Handler {
 	})
 }
 
-// Whatever stands around the server's writer, a stream that fails is broken, or
-// refused before it begins.
+// Whatever wraps the server's writer, a stream that fails is broken, or refused before it
+// begins.
 func TestFailureUnderMiddleware(t *testing.T) {
 	fail := errors.New("no more")
 	streams := map[string]core.Stream{
@@ -118,7 +117,7 @@ func TestFailureUnderMiddleware(t *testing.T) {
 	}
 }
 
-// ask sends a request as it is and reads the answer to its end.
+// ask sends a raw request and reads the answer to its end.
 func ask(t *testing.T, url, request string) hosttest.Answer {
 	t.Helper()
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
@@ -142,8 +141,8 @@ func ask(t *testing.T, url, request string) hosttest.Answer {
 	return hosttest.Answer{Status: res.StatusCode, Header: res.Header, Body: string(body), Broken: err != nil}
 }
 
-// A connection that its listener has wrapped is reset like any other, and closed by
-// its own Close, which a listener may count.
+// A connection that its listener has wrapped is reset like any other, and closed with
+// the wrapper's Close, because the listener may count these calls.
 func TestFailureOverWrappedListener(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
@@ -179,7 +178,7 @@ func TestServerCloseOnHTTP10(t *testing.T) {
 			srv.Config.Handler = nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 				return func(yield func(core.Event, error) bool) {
 					yield(core.Event{Data: "before"}, nil)
-					go srv.Config.Close() //nolint:errcheck // it says what the listener says
+					go srv.Config.Close() //nolint:errcheck // the listener's error is of no interest
 					<-r.Context().Done()
 				}
 			})
@@ -225,8 +224,8 @@ func (c wrappedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// A recorder under a server is a middleware's, which keeps what it gets: an endless
-// stream for ever, and one that has failed as if it were whole.
+// A recorder under a server belongs to a middleware that keeps the response. An endless
+// stream would never be sent, and one that has failed would look whole.
 func TestRecorderUnderServer(t *testing.T) {
 	stream := nethttpsse.Handler(view)
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

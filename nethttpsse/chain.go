@@ -26,7 +26,7 @@ func chain(w http.ResponseWriter, most int) []http.ResponseWriter {
 		return all
 	}
 	if flusher(w) == nil {
-		return all // it may gather all it gets, and use what is below it in another goroutine
+		return all // it may buffer the response, and use the writer below in another goroutine
 	}
 	for _, next := range wrapped(w) {
 		if below := chain(next, most-1); isServers(last(below)) {
@@ -75,13 +75,13 @@ func isNil(w http.ResponseWriter) bool {
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// readable returns a field so that its value can be had, also if it is not exported.
+// readable returns a field whose value can be read even if the field is not exported.
 func readable(field reflect.Value) reflect.Value {
 	return reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem()
 }
 
-// isServers reports whether w is the own writer of a server that is known here: it
-// sends what it is given when it is flushed.
+// isServers reports whether w is a known server's own writer, which sends what it has
+// when it is flushed.
 func isServers(w http.ResponseWriter) bool {
 	switch pkg := packageOf(w); {
 	case pkg == "net/http", strings.HasPrefix(pkg, "net/http/internal/"), pkg == "golang.org/x/net/http2":
@@ -99,7 +99,7 @@ const (
 	httptest  = "net/http/httptest"
 )
 
-// packageOf returns the path of the package that has made the writer.
+// packageOf returns the path of the package that defines the writer's type.
 func packageOf(w http.ResponseWriter) string {
 	t := reflect.TypeOf(w)
 	if t.Kind() == reflect.Pointer {
@@ -108,9 +108,9 @@ func packageOf(w http.ResponseWriter) string {
 	return t.PkgPath()
 }
 
-// connOf returns the connection of a response on HTTP/1, or nil if that cannot be
-// known. [http.Hijacker] would take it away from the server, whose Shutdown then does
-// not wait for the handler.
+// connOf returns the connection of a response on HTTP/1, or nil if it cannot be found.
+// [http.Hijacker] would take it away from the server, and Shutdown would not wait for
+// the handler.
 func connOf(server http.ResponseWriter) net.Conn {
 	v := reflect.Indirect(reflect.ValueOf(server))
 	if v.Kind() != reflect.Struct {
@@ -128,15 +128,15 @@ func connOf(server http.ResponseWriter) net.Conn {
 	return conn
 }
 
-// A meter tells what has come to a server's writer.
+// A meter counts the bytes that reach a server's writer.
 type meter struct {
-	written     reflect.Value // int64: bytes of the body, also those that have failed
+	written     reflect.Value // int64: bytes of the body, including those of failed writes
 	wroteHeader reflect.Value // bool
 	recorder    interface{ Len() int }
 }
 
-// meterOf returns nil if the writer's fields have other names than today. Then
-// nobody notices a middleware that holds the response back; a test tells.
+// meterOf returns nil if a new release of the server has renamed the writer's fields.
+// Then nothing notices a middleware that holds the response back; a test finds out.
 func meterOf(server http.ResponseWriter) *meter {
 	v := reflect.ValueOf(server)
 	for range 8 {
@@ -156,7 +156,7 @@ func meterOf(server http.ResponseWriter) *meter {
 		if (m.written.IsValid() || m.recorder != nil) && m.wroteHeader.IsValid() {
 			return m
 		}
-		v = fieldOf(v, reflect.Pointer, "rws", "ResponseWriter") // of HTTP/2
+		v = fieldOf(v, reflect.Pointer, "rws", "ResponseWriter") // HTTP/2
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-// A keeper keeps what it gets until the handler has returned. Its Flush does nothing.
+// A keeper keeps the response until the handler has returned. Its Flush does nothing.
 type keeper struct {
 	http.ResponseWriter
 
@@ -36,11 +36,12 @@ func (k *keeper) finish() {
 	_, _ = k.ResponseWriter.Write(k.kept)
 }
 
-// An openKeeper is one that shows what it wraps, and one that has no Flush at all.
+// An openKeeper is a keeper with an Unwrap method.
 type openKeeper struct{ keeper }
 
 func (k *openKeeper) Unwrap() http.ResponseWriter { return k.ResponseWriter }
 
+// A mute is an openKeeper without Flush.
 type mute struct{ keeper keeper }
 
 func (m *mute) Header() http.Header         { return m.keeper.Header() }
@@ -56,8 +57,8 @@ type early struct {
 func (e *early) WriteHeader(status int) { e.ResponseWriter.WriteHeader(status) }
 func (e *early) Flush()                 { e.ResponseWriter.(http.Flusher).Flush() }
 
-// A tutorial is the compressor of many tutorials: its Flush does not reach the
-// compressor, which sends the first bytes of its format at once and then gathers.
+// A tutorial is the compressing writer of many tutorials: its Flush does not reach the
+// compressor, which sends the first bytes of its format at once and then buffers.
 type tutorial struct {
 	http.ResponseWriter
 	http.Flusher
@@ -67,7 +68,7 @@ type tutorial struct {
 
 func (t tutorial) Write(p []byte) (int, error) { return t.zip.Write(p) }
 
-// A private wraps by a field that nobody else sees, and passes on what it gets.
+// A private wraps a writer in an unexported field, and passes everything on.
 type private struct{ below http.ResponseWriter }
 
 func (p private) Header() http.Header         { return p.below.Header() }
@@ -75,7 +76,7 @@ func (p private) WriteHeader(status int)      { p.below.WriteHeader(status) }
 func (p private) Write(b []byte) (int, error) { return p.below.Write(b) }
 func (p private) Flush()                      { p.below.(http.Flusher).Flush() }
 
-// A tail keeps the end of what it gets, which may be the begin of what it looks for.
+// A tail keeps the last bytes, in case they begin the tag that it looks for.
 type tail struct {
 	http.ResponseWriter
 
@@ -97,7 +98,7 @@ func (t *tail) Write(p []byte) (int, error) {
 
 func (t *tail) Flush() { t.ResponseWriter.(http.Flusher).Flush() }
 
-// A buffered gathers what it gets in front of a compressor, and flushes that alone.
+// A buffered has a buffer in front of a compressor, and flushes only the compressor.
 type buffered struct {
 	http.ResponseWriter
 
@@ -112,12 +113,12 @@ func (b *buffered) Flush() {
 	b.ResponseWriter.(http.Flusher).Flush()
 }
 
-// A lazy says that it has flushed.
+// A lazy claims that it has flushed.
 type lazy struct{ logger }
 
 func (lazy) FlushError() error { return nil }
 
-// A hidden wraps a writer that nobody can find.
+// A hidden wraps a writer that cannot be found.
 type hidden struct {
 	header func() http.Header
 	status func(int)
@@ -134,13 +135,13 @@ func (h *hidden) WriteHeader(status int)      { h.status(status) }
 func (h *hidden) Write(p []byte) (int, error) { return h.write(p) }
 func (h *hidden) Flush()                      { h.flush() }
 
-// A selfish leads to itself.
+// A selfish unwraps to itself.
 type selfish struct{ hidden }
 
 func (s *selfish) Unwrap() http.ResponseWriter { return s }
 
-// A wrapping is a middleware's: it wraps a writer, and finishes the response when the
-// handler has returned.
+// A wrapping does what a middleware does: it wraps a writer, and finishes the response
+// when the handler has returned.
 type wrapping func(w http.ResponseWriter) (wrapped http.ResponseWriter, finish func())
 
 func wraps(with func(http.ResponseWriter) http.ResponseWriter) wrapping {
@@ -155,7 +156,7 @@ func (wrap wrapping) around(h http.Handler) http.Handler {
 	})
 }
 
-// askEach asks a server with each protocol.
+// askEach sends a request over each protocol.
 func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook)) {
 	t.Helper()
 	logged := new(hosttest.Logbook)
@@ -187,14 +188,15 @@ func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.
 	})
 }
 
-// What a middleware says of the body that it makes is not so of a refusal.
+// A middleware sets these headers for its own body. A refusal must not have them.
 var announced = []string{"Content-Encoding", "Trailer", "Etag"}
 
-// If this fails with a new release of Go, the fields of the servers' writers have other
-// names than meterOf knows, and nobody notices a writer that holds a stream back.
+// Whatever a middleware's writer claims, a stream that it holds back is refused, or broken
+// if the headers are out, and the error names the writer. The same is true if the stream
+// is to be detached.
 //
-// Whatever a middleware's writer says, a stream that it holds back is refused, or broken
-// if the headers are out, and the writer is named. So it is if the stream is to be detached.
+// If this fails with a new release of Go, the servers' writers have other fields than
+// meterOf knows, and nothing notices a writer that holds a stream back.
 func TestHeldBack(t *testing.T) {
 	const refused, broken = true, false
 	for _, tt := range []struct {
@@ -277,8 +279,7 @@ func TestHeldBack(t *testing.T) {
 	}
 }
 
-// The observer is told what has ended the stream, and that no event was sent.
-// A compressor makes little of an event that it has had before, and that is enough.
+// A compressor sends few bytes for an event that it has sent before, and that is enough.
 func TestCompressedAgain(t *testing.T) {
 	for _, level := range []int{gzip.NoCompression, gzip.BestSpeed, gzip.DefaultCompression, gzip.BestCompression, gzip.HuffmanOnly} {
 		t.Run(fmt.Sprint("level ", level), func(t *testing.T) {
@@ -314,7 +315,7 @@ func TestCompressedAgain(t *testing.T) {
 	}
 }
 
-// A zipped flushes its compressor, and the writer below.
+// A zipped flushes its compressor and then the writer below.
 type zipped struct {
 	http.ResponseWriter
 
@@ -328,6 +329,7 @@ func (z *zipped) Flush() {
 	z.ResponseWriter.(http.Flusher).Flush()
 }
 
+// The observer learns what ended the stream, and that no event was sent.
 func TestHeldBackIsObserved(t *testing.T) {
 	ends := make(chan core.Summary, 1)
 	observer := core.Observer{Closed: func(_ context.Context, end core.Summary) { ends <- end }}
@@ -343,8 +345,8 @@ func TestHeldBackIsObserved(t *testing.T) {
 	}
 }
 
-// A writer that passes everything on need not show what it wraps: its stream flows, goes
-// on beyond the server's WriteTimeout, and is broken when it fails.
+// A writer that passes everything on need not have an Unwrap method: its stream flows,
+// continues beyond the server's WriteTimeout, and is broken when it fails.
 func TestUnderWriters(t *testing.T) {
 	for name, wrap := range map[string]wrapping{
 		"Flush only":       wraps(func(w http.ResponseWriter) http.ResponseWriter { return flusher{w} }),
@@ -357,7 +359,7 @@ func TestUnderWriters(t *testing.T) {
 				http.Flusher
 			}{logger{w}, w.(http.Flusher)}
 		}),
-		"a Flush that tells lies": wraps(func(w http.ResponseWriter) http.ResponseWriter { return lazy{logger{w}} }),
+		"a Flush that does nothing, with Unwrap": wraps(func(w http.ResponseWriter) http.ResponseWriter { return lazy{logger{w}} }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -379,7 +381,7 @@ func TestUnderWriters(t *testing.T) {
 				}
 			}, core.WithHeartbeat(0))
 			timeout := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				// As the server does with its WriteTimeout when it has read the request.
+				// The server does this with its WriteTimeout when it has read the request.
 				_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 				wrap.around(handler).ServeHTTP(w, r)
 			})
@@ -392,7 +394,7 @@ func TestUnderWriters(t *testing.T) {
 	}
 }
 
-// An appender appends to what it is given, as a cache of responses may do long after.
+// An appender appends to the slices that it gets, as a response cache may do much later.
 type appender struct {
 	logger
 	t *testing.T
@@ -400,7 +402,7 @@ type appender struct {
 
 func (a appender) Write(p []byte) (int, error) {
 	if more := append(p, '!'); &more[0] == &p[0] { //nolint:gocritic,staticcheck // as some do
-		a.t.Errorf("what is appended to %q goes where the next stream's bytes will be", p)
+		a.t.Errorf("a middleware's append to %q overwrites the next stream's bytes", p)
 	}
 	return a.ResponseWriter.Write(p)
 }
@@ -416,7 +418,7 @@ func TestAppendingWriter(t *testing.T) {
 
 const writeTimeout = 300 * time.Millisecond
 
-// On a connection without deadlines a response cannot be broken.
+// A response cannot be broken on a connection without deadlines.
 func TestConnectionWithoutDeadlines(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {

@@ -34,7 +34,7 @@ func TestConformanceDetached(t *testing.T) {
 	})
 }
 
-// Handed over, a stream has its events written by nobody's goroutine.
+// A stream that was handed over has no goroutine that writes its events.
 func TestConformanceHandedOver(t *testing.T) {
 	var handovers atomic.Int64
 	t.Cleanup(func() {
@@ -59,11 +59,11 @@ func TestConformanceHandedOver(t *testing.T) {
 	})
 }
 
-// A pump has what a generator in a goroutine of its own has made.
+// A pump has the events that a generator has made in another goroutine.
 type pump struct {
 	ctx   context.Context //nolint:containedctx // it ends the generator
 	feed  feed.Feed
-	taken chan struct{} // there is room again
+	taken chan struct{} // signals that there is room again
 
 	mu     sync.Mutex
 	frames [][]byte
@@ -80,7 +80,7 @@ func handedOver(ctx context.Context, stream core.Stream, handovers *atomic.Int64
 		feed, _ := feed.Of(yield)
 		p := &pump{ctx: ctx, feed: feed, taken: make(chan struct{}, 1)}
 		if !feed.Handover(self, p) {
-			stream(yield) // on HTTP/1.0, for one
+			stream(yield) // for example on HTTP/1.0
 			return
 		}
 		handovers.Add(1)
@@ -121,7 +121,7 @@ func (p *pump) run(stream core.Stream) {
 	})
 }
 
-// put adds a frame, if there is one, and returns how many there are.
+// put adds a frame, if there is one, and returns the number of frames.
 func (p *pump) put(frame []byte) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,7 +143,7 @@ func (p *pump) fail(err error) {
 
 func (p *pump) Take(frames *[][]byte) (more bool, err error) {
 	if p.busy.Swap(true) {
-		panic("two calls of a pump's overlap")
+		panic("two calls of a pump overlap")
 	}
 	defer p.busy.Store(false)
 	p.mu.Lock()
@@ -155,16 +155,16 @@ func (p *pump) Take(frames *[][]byte) (more bool, err error) {
 	default:
 	}
 	if more && p.err != nil {
-		return true, nil // a failure comes alone
+		return true, nil // the failure comes in the next call
 	}
 	return false, p.err
 }
 
-func (*pump) Wait() { panic("nobody has asked for it") }
+func (*pump) Wait() { panic("Wait was called, but Take has not asked for it") }
 
 func (p *pump) Leave() {
 	if p.busy.Swap(true) {
-		panic("a pump is left in the midst of a call, or twice")
+		panic("a pump is left during a call, or twice")
 	}
 }
 
@@ -210,8 +210,8 @@ var siteAnswers = map[string]http.HandlerFunc{
 	"nothing":    func(http.ResponseWriter, *http.Request) {},
 }
 
-// siteRecovery is what net/http leaves to its users: it siteAnswers a panic with 500 and
-// keeps the connection, if it can.
+// siteRecovery is the recovery middleware that net/http does not have: it answers a panic
+// with 500 and keeps the connection, if it can.
 func siteRecovery(log *log.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {

@@ -16,29 +16,29 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A conn is a host.Conn on a ResponseWriter. Bytes go through the writer that the
-// host gave, and so does the flush. Deadlines are those of the server's own writer,
-// since a middleware's may do nothing.
+// A conn is a host.Conn on a ResponseWriter. Writes and flushes go through the writer
+// that the host gave. Deadlines are set on the server's own writer, because those of a
+// middleware's writer may do nothing.
 type conn struct {
 	w      http.ResponseWriter
 	chain  []http.ResponseWriter    // from w to the server's own
-	pass   func() error             // flushes those before the server's own; nil if none can
-	flush  func() error             // of the server's own
+	pass   func() error             // flushes the writers above the server's own; nil if none can
+	flush  func() error             // flushes the server's own
 	server *http.ResponseController // of the server's own writer
 
 	session *host.Session
 
-	meter *meter // nil if there is nothing between, or it does not show
+	meter *meter // nil if no writer is above the server's own, or its fields are unknown
 	sent  int64  // bytes that were written
-	had   int64  // bytes that had come to the server's writer
-	idle  int64  // what a compressor sends for a flush of nothing
-	whole bool   // all that was written has come there as it was
+	had   int64  // bytes that had reached the server's writer
+	idle  int64  // bytes that a compressor sends when it has nothing to flush
+	whole bool   // everything that was written has reached it unchanged
 
 	breaks   breaking
-	broken   atomic.Bool // the client is to see a broken response
+	broken   atomic.Bool // the client must see a broken response
 	answered atomic.Bool // the client has got an answer instead of the stream
 	held     error       // a middleware holds the response back
-	line     net.Conn    // the connection of HTTP/1.0, if it is known
+	netConn  net.Conn    // the connection of HTTP/1.0, if it is known
 
 	leftBody     bool          // net/http may wait for a body when the handler has returned
 	writeTimeout time.Duration // the server's
@@ -61,7 +61,7 @@ func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		return nil, refuse("a %T hides the writer that it wraps, and might hold the stream back: give it an Unwrap method, or", server)
 	}
 	if c.flush = flusher(server); c.flush == nil {
-		c.flush = func() error { return nil } // it keeps nothing
+		c.flush = func() error { return nil } // it does not buffer
 	}
 	for _, w := range chain[:len(chain)-1] {
 		if c.pass = flusher(w); c.pass != nil {
@@ -69,7 +69,7 @@ func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		}
 	}
 
-	// A writer with headers of its own sends them when the handler has returned.
+	// A writer with its own headers sends them when the handler has returned.
 	const probe = "X-Accel-Buffering"
 	w.Header().Set(probe, "no")
 	defer w.Header().Del(probe)
@@ -95,7 +95,7 @@ func refuse(format string, w http.ResponseWriter) error {
 	}
 }
 
-// A deadliner sets deadlines itself.
+// A deadliner sets deadlines without the help of another writer.
 type deadliner interface {
 	SetReadDeadline(deadline time.Time) error
 	SetWriteDeadline(deadline time.Time) error
@@ -103,7 +103,7 @@ type deadliner interface {
 
 type flushErrorer interface{ FlushError() error }
 
-// flusher returns what flushes w itself, or nil.
+// flusher returns the function that flushes w itself, or nil.
 func flusher(w http.ResponseWriter) func() error {
 	switch f := w.(type) {
 	case flushErrorer:
@@ -115,8 +115,8 @@ func flusher(w http.ResponseWriter) func() error {
 	}
 }
 
-// begin lifts the server's own deadlines, which count from the request's start. A
-// connection that has none is refused, because nothing could break the response.
+// begin clears the server's own deadlines, which count from the request's start. A
+// connection without deadlines is refused, because nothing could break the response.
 func (c *conn) begin(srv *http.Server) error {
 	if srv != nil {
 		c.writeTimeout = srv.WriteTimeout
@@ -127,7 +127,7 @@ func (c *conn) begin(srv *http.Server) error {
 		return &core.RefusedError{
 			Status: http.StatusInternalServerError,
 			Err: fmt.Errorf("nethttpsse: the server's connections cannot set deadlines (%w), "+
-				"which are needed to break a response: see to it in its listener", err),
+				"which are needed to break a response: use a listener whose connections can", err),
 		}
 	}
 	return nil
@@ -135,7 +135,7 @@ func (c *conn) begin(srv *http.Server) error {
 
 // Send implements [host.Conn].
 func (c *conn) Send(f host.Frames) error {
-	p := slices.Clip(f.Bytes()) // a middleware may append to it, which is then a copy
+	p := slices.Clip(f.Bytes()) // so that a middleware that appends to it gets a copy
 	n, err := c.w.Write(p)
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
@@ -155,10 +155,10 @@ func (c *conn) Send(f host.Frames) error {
 	return err
 }
 
-// measure looks whether what was written and flushed has come to the server's own
-// writer. That a middleware's Write and Flush say so proves nothing. Without a
-// Content-Encoding all of it must have come, and with one more than a compressor sends
-// when there is nothing to flush.
+// measure checks that the bytes that were written and flushed have reached the server's
+// own writer. A middleware's Write and Flush may return without an error and yet hold
+// them back. Without a Content-Encoding all bytes must have arrived. With one, more must
+// have arrived than a compressor sends when it has nothing to flush.
 func (c *conn) measure(n int) error {
 	first := c.sent == 0
 	c.sent += int64(n)
@@ -181,7 +181,7 @@ func (c *conn) measure(n int) error {
 	return c.held
 }
 
-// grown returns how many bytes have come to the server's writer since it was last asked.
+// grown returns how many bytes have reached the server's writer since the last call.
 func (c *conn) grown() int64 {
 	had := c.had
 	c.had = c.meter.bytes()
@@ -190,8 +190,8 @@ func (c *conn) grown() int64 {
 
 func (c *conn) encoded() bool { return last(c.chain).Header().Get("Content-Encoding") != "" }
 
-// direct reports whether nothing is between the handler and the server that might hold
-// the headers back.
+// direct reports whether no middleware's writer is between the handler and the server.
+// It might hold the headers back.
 func (c *conn) direct() bool { return between(c.chain) == "" }
 
 // between names the writers of middlewares.
@@ -207,9 +207,9 @@ func between(chain []http.ResponseWriter) string {
 	return strings.Join(names, " or ")
 }
 
-// answer answers instead of the stream, below the writers that hold it back. What they
-// bring when the handler has returned is more than the length that was announced, and
-// goes nowhere.
+// answer sends an answer instead of the stream, below the writers that hold it back.
+// What they write when the handler has returned exceeds the Content-Length, so the
+// server drops it.
 func (c *conn) answer(text string) {
 	w := last(c.chain)
 	h := w.Header()
@@ -222,7 +222,7 @@ func (c *conn) answer(text string) {
 	w.WriteHeader(http.StatusInternalServerError)
 	_, _ = io.WriteString(w, text+"\n")
 	c.answered.Store(http.NewResponseController(w).Flush() == nil)
-	_ = host.ResetOnClose(c.line, false)
+	_ = host.ResetOnClose(c.netConn, false)
 }
 
 // Abort implements [host.Conn].
@@ -242,25 +242,25 @@ func (c *conn) Abort() {
 }
 
 // End implements [host.Conn]. The server ends the response when the handler has
-// returned; it gets its own patience for that, if it has one.
+// returned. Its own WriteTimeout, if any, applies to that.
 func (c *conn) End() error {
 	if c.writeTimeout > 0 {
 		_ = c.server.SetWriteDeadline(time.Now().Add(c.writeTimeout))
 	}
-	return host.ResetOnClose(c.line, false) //nolint:wrapcheck // like that of a write
+	return host.ResetOnClose(c.netConn, false) //nolint:wrapcheck // like that of a write
 }
 
-// serve runs the session, and sees to it that a response which is to be broken is.
+// serve runs the session, and then breaks the response if it must be broken.
 func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err error) {
 	defer func() {
 		if c.detached {
 			return
 		}
 		if c.leftBody {
-			_ = c.server.SetReadDeadline(time.Unix(1, 0)) // nothing more is read of its connection
+			_ = c.server.SetReadDeadline(time.Unix(1, 0)) // nothing more is read from the connection
 		}
 		if !c.broken.Load() {
-			if c.leftBody || c.hijacker != nil { // the client has been told of a close
+			if c.leftBody || c.hijacker != nil { // the response has Connection: close
 				closeSlowly(last(c.chain))
 			}
 			return
@@ -271,9 +271,9 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 		}
 	}()
 	c.session = s
-	if !r.ProtoAtLeast(1, 1) { // net/http closes the connection by itself as soon as a write fails
-		c.line = connOf(last(c.chain))
-		_ = host.ResetOnClose(c.line, true)
+	if !r.ProtoAtLeast(1, 1) { // net/http closes the connection as soon as a write fails
+		c.netConn = connOf(last(c.chain))
+		_ = host.ResetOnClose(c.netConn, true)
 	}
 	err = s.Serve(c, stream)
 	if c.held != nil {
@@ -282,7 +282,7 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 	return err
 }
 
-// reset breaks a response of HTTP/1.0, whose end is that of the connection.
+// reset breaks a response of HTTP/1.0, which ends when its connection does.
 func (c *conn) reset() {
 	if conn, _, err := c.server.Hijack(); err == nil {
 		host.Reset(conn)

@@ -9,8 +9,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// allowDetach lets the session take the connection. The client is told that it
-// gets no other response on it.
+// allowDetach lets the session take the connection, and tells the client that no other
+// response follows on it.
 func (c *conn) allowDetach(r *http.Request) {
 	server := last(c.chain)
 	hijacker, ok := server.(http.Hijacker)
@@ -21,12 +21,11 @@ func (c *conn) allowDetach(r *http.Request) {
 	c.w.Header().Set("Connection", "close")
 }
 
-// responseType is net/http's own writer. Another one may hold back what it is given, or
-// send something else.
+// responseType is net/http's own writer. Another one may hold bytes back or change them.
 const responseType = "*http.response"
 
-// Detach implements [host.Detacher]. By now the first frame has gone through the
-// middlewares, so what they do to a response shows in its headers.
+// Detach implements [host.Detacher]. By now the first frame has passed through the
+// middlewares, so the headers show what they do to the response.
 func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
 	if c.hijacker == nil || !c.whole {
 		return nil, nil, false
@@ -36,19 +35,19 @@ func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
 			return nil, nil, false
 		}
 	}
-	conn, _, err := c.hijacker.Hijack() // what has been read ahead is for nobody
+	conn, _, err := c.hijacker.Hijack() // input that was read ahead is dropped
 	c.detached = err == nil
 	return conn, c.reporter.reportDetached, c.detached
 }
 
-// reportDetached also tells where a panic was, which no recovery will tell, and
-// keeps quiet about one that net/http keeps quiet about.
+// reportDetached adds the stack of a panic, because no recovery will log it, and ignores
+// the panic that net/http ignores.
 func (r reporter) reportDetached(err error) {
 	var p *core.PanicError
 	switch {
 	case !errors.As(err, &p):
 		r.report(err)
-	case p.Value == http.ErrAbortHandler: //nolint:errorlint // as net/http has it
+	case p.Value == http.ErrAbortHandler: //nolint:errorlint // as net/http compares it
 	default:
 		r.logger.Printf("nethttpsse: stream of %q: %v\n%s", r.request, err, p.Stack)
 	}

@@ -28,7 +28,7 @@ import (
 
 const patience = time.Minute
 
-// A site is a server whose handlers tell when they have returned.
+// A site is a server that reports when its handlers have returned.
 type site struct {
 	t        *testing.T
 	addr     string
@@ -47,7 +47,7 @@ func newSite(t *testing.T, handler http.Handler) *site {
 	return serveOn(t, ln, handler)
 }
 
-// newSiteTLS is newSite under TLS. HTTP/2 is not spoken.
+// newSiteTLS is newSite under TLS, without HTTP/2.
 func newSiteTLS(t *testing.T, handler http.Handler) *site {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
@@ -89,7 +89,7 @@ func (s *site) open(path string) *ssetest.Stream {
 	return ssetest.Open(s.t, "http://"+s.addr+path)
 }
 
-// dial sends bytes over a connection of its own.
+// dial sends a raw request over a new connection.
 func (s *site) dial(request string) (net.Conn, *http.Response) {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
@@ -111,7 +111,7 @@ func (s *site) dial(request string) (net.Conn, *http.Response) {
 	return conn, resp
 }
 
-// held is a view whose stream makes events as it is told, and tells how it ended.
+// held is a view whose stream takes its events from a channel, and reports how it ended.
 func held(goAhead <-chan string, ends chan<- error) nethttpsse.View {
 	return func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		ctx := r.Context()
@@ -126,9 +126,9 @@ func held(goAhead <-chan string, ends chan<- error) nethttpsse.View {
 	}
 }
 
-// stays reports whether the handler of a stream that runs has not returned.
+// stays reports whether a running stream is still in its handler.
 func (s *site) stays() bool {
-	for range 20 { // if it were to return it would do so by now
+	for range 20 { // by then it would have returned
 		runtime.Gosched()
 		<-time.After(time.Millisecond)
 	}
@@ -218,8 +218,8 @@ func TestDetach(t *testing.T) {
 	}
 }
 
-// A middleware that compresses would be bypassed, so its stream is whole only if
-// the session stays.
+// A detached session would bypass a middleware that compresses, so the stream is whole
+// only if the session stays in its handler.
 func TestDetachCompressed(t *testing.T) {
 	stream := nethttpsse.Handler(view, core.WithDetach())
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -238,7 +238,7 @@ func TestDetachCompressed(t *testing.T) {
 	}
 }
 
-// What a middleware writes after the handler must not get between the frames.
+// Bytes that a middleware writes after the handler must not get between the frames.
 func TestDetachedStreamIsNotWrittenTo(t *testing.T) {
 	goAhead, ends := make(chan string), make(chan error, 1)
 	stream := nethttpsse.Handler(held(goAhead, ends), core.WithDetach())
@@ -260,7 +260,7 @@ func TestDetachedStreamIsNotWrittenTo(t *testing.T) {
 	}
 }
 
-// The values of the request's context are there until the end, for the observer.
+// The observer still has the values of the request's context at the end.
 func TestDetachedContext(t *testing.T) {
 	type key struct{}
 	goAhead, ends, values := make(chan string), make(chan error, 1), make(chan any, 2)
@@ -316,12 +316,12 @@ func TestDetachedFailure(t *testing.T) {
 			[]string{"the generator called runtime.Goexit"}, false,
 		},
 		{
-			"a panic of the error event's function", fail(func(yield func(core.Event, error) bool) { yield(core.Event{}, boom) }),
+			"a panic in the error event's function", fail(func(yield func(core.Event, error) bool) { yield(core.Event{}, boom) }),
 			[]core.Option{core.WithErrorEvent(func(error) core.Event { explode(); return core.Event{} })},
 			[]string{"panicked: boom", "nethttpsse_test.explode"}, false,
 		},
 		{
-			"a panic of the observer's", hosttest.Events("one"),
+			"a panic in the observer", hosttest.Events("one"),
 			[]core.Option{core.WithObserver(core.Observer{Closed: func(context.Context, core.Summary) { explode() }})},
 			[]string{"panicked: boom", "nethttpsse_test.explode"}, true,
 		},
@@ -348,7 +348,7 @@ func TestDetachedFailure(t *testing.T) {
 	}
 }
 
-// A conn is one of a kind that nobody knows.
+// A conn is a connection of a type that the session does not know.
 type odd struct{ net.Conn }
 
 type oddListener struct{ net.Listener }
@@ -375,7 +375,7 @@ func TestDetachOtherConnections(t *testing.T) {
 			ssetest.NoLeaks(t)
 			ln, err := test.listen()
 			if err != nil {
-				testenv.Skip(t, err.Error()) // no Unix sockets, say
+				testenv.Skip(t, err.Error()) // for example, there are no Unix sockets
 			}
 			goAhead, ends := make(chan string), make(chan error, 1)
 			s := serveOn(t, ln, nethttpsse.Handler(held(goAhead, ends), core.WithDetach()))
@@ -395,7 +395,7 @@ func TestDetachOtherConnections(t *testing.T) {
 	}
 }
 
-// A client that talks is listened to, up to a bound; it may still be sent to.
+// What a client sends is read up to a bound. The client still gets its stream.
 func TestDetachedInput(t *testing.T) {
 	ssetest.NoLeaks(t)
 	goAhead, ends := make(chan string), make(chan error, 1)
@@ -407,18 +407,18 @@ func TestDetachedInput(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	large := strings.Repeat("x", 256<<10) // so that much is under way at the end
+	large := strings.Repeat("x", 256<<10) // so that much is not yet sent at the end
 	goAhead <- large
 	close(goAhead)
 	want := ": open\n\ndata: " + large + "\n\n"
 	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
-		t.Errorf("got %d bytes, %v, want %d: what was not read must not destroy what was sent", len(got), err, len(want))
+		t.Errorf("got %d bytes, %v, want %d: unread input must not destroy output", len(got), err, len(want))
 	}
 	_ = hosttest.Receive(t, ends, "the end of the stream")
 }
 
-// More input than a bound is left in the kernel, so that a client that talks without end
-// is held up.
+// Input beyond a bound is left in the kernel, so a client that sends without end has to
+// stop.
 func TestDetachedInputIsBounded(t *testing.T) {
 	for name, serve := range map[string]func(*testing.T, http.Handler) *site{"plain": newSite, "TLS": newSiteTLS} {
 		t.Run(name, func(t *testing.T) {
@@ -447,7 +447,7 @@ func TestDetachedInputIsBounded(t *testing.T) {
 // Clients that come and go leave no goroutine and no file behind.
 func TestDetachChurn(t *testing.T) {
 	ssetest.NoLeaks(t)
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would close what was forgotten
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would close forgotten files
 	const workers, visits = 10, 20
 	group := new(core.Group)
 	s := newSite(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
@@ -492,7 +492,7 @@ func visit(addr string) error {
 	return fmt.Errorf("the stream has ended before its first event")
 }
 
-// A commenter adds to what it passes on.
+// A commenter adds a comment to each write.
 type commenter struct{ flusher }
 
 func (c commenter) Write(p []byte) (int, error) {
@@ -500,7 +500,7 @@ func (c commenter) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// A middleware need not say that it changes the body.
+// A middleware may change the body without a header that says so.
 func TestDetachChangedBody(t *testing.T) {
 	stream := nethttpsse.Handler(view, core.WithDetach(), core.WithFlushWindow(0))
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -513,7 +513,7 @@ func TestDetachChangedBody(t *testing.T) {
 	}
 }
 
-// A client that has talked too much to be listened to is still seen to leave.
+// The session notices that a client leaves even if it has sent more than is read.
 func TestDetachedTalkerResets(t *testing.T) {
 	for name, serve := range map[string]func(*testing.T, http.Handler) *site{"plain": newSite, "TLS": newSiteTLS} {
 		t.Run(name, func(t *testing.T) {
@@ -534,7 +534,7 @@ func TestDetachedTalkerResets(t *testing.T) {
 	}
 }
 
-// reset closes a connection without a word.
+// reset closes a connection with a reset.
 func reset(conn net.Conn) {
 	if c, ok := conn.(*tls.Conn); ok {
 		conn = c.NetConn()

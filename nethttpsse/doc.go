@@ -9,10 +9,10 @@
 //
 // The response starts at once, each event reaches the client before the next
 // one is made, and the request's context ends when the client leaves or the
-// server shuts down: [http.Server.Shutdown] needs no other code, but for streams
+// server shuts down. [http.Server.Shutdown] needs no other code, except for streams
 // that were detached from their handlers (see [core.WithDetach]).
 //
-// What a view leaves of the request's body is read before the response begins: see
-// [host.DrainBody]. A view that reads the body itself may wait for it as long as the
-// server lets it, also while the server shuts down.
+// The part of the request's body that the view has not read is read before the
+// response begins: see [host.DrainBody]. A view that reads the body itself may wait
+// for it as long as the server allows, even while the server shuts down.
 package nethttpsse

@@ -12,16 +12,16 @@ import (
 )
 
 // A View is an ordinary handler that returns the stream to send. It returns nil
-// when it has answered by itself, with [http.Error] or a redirect, say.
+// if it has already answered the request, for example with [http.Error] or a redirect.
 //
 // The request's context is the session's: it ends with the stream, and
-// [core.LastEventID] reads from it where the client wants to go on.
+// [core.LastEventID] reads from it where the client wants to resume.
 type View func(w http.ResponseWriter, r *http.Request) core.Stream
 
 // Handler runs view and streams what it returns.
 //
 // If the stream fails, the error goes to the server's ErrorLog and to
-// [core.WithObserver]. A request that is refused gets a plain text answer.
+// [core.WithObserver]. A request that is refused gets an answer in plain text.
 //
 // It panics if view is nil.
 func Handler(view View, opts ...core.Option) http.Handler {
@@ -53,7 +53,7 @@ func logError(r *http.Request, err error) { reporterOf(r).report(err) }
 // A reporter writes the failure of a request's stream to the server's ErrorLog.
 type reporter struct {
 	logger  *log.Logger
-	request string // its method and path, as the client has sent them: to be quoted
+	request string // its method and path, as the client sent them: quote it
 }
 
 func reporterOf(r *http.Request) reporter {
@@ -69,26 +69,26 @@ func (r reporter) report(err error) {
 }
 
 // Serve runs view with a request whose context is the session's, and streams to
-// w what view returns. It is for handlers of another form, and for the adapters
+// w what view returns. It is for handlers with other signatures, and for the adapters
 // of frameworks that build on net/http.
 //
-// A nil stream means that view has answered. An error of view's comes back as it
-// is, before anything was written. A *[core.RefusedError] says that the stream could not
-// begin: the caller answers with its status. A *[core.StreamError], which the caller
-// looks for first, says that the stream has failed, or that a writer holds it back; by
-// then the response has been sent.
+// A nil stream means that view has answered. An error from view is returned
+// unchanged, and nothing has been written. A *[core.RefusedError] means that the stream
+// could not begin: the caller answers with its status. A *[core.StreamError], which the
+// caller checks for first, means that the stream has failed, or that a writer holds it
+// back. By then the response has begun.
 //
-// w may be wrapped in writers of middlewares, as long as the server's own can be found:
-// by their Unwrap methods, as [http.ResponseController] wants it, or among the fields of
-// those that can flush. A writer that cannot flush, or keeps the headers, is refused,
-// since it would hold the stream back. One that does so in silence is noticed with the
-// first flush that does not reach the server's own writer: if the headers are not out,
-// the client gets 500, and otherwise a broken response; Serve's error names the writer.
-// A server with whose writer a stream that fails could not be told from a whole one is
-// refused too.
+// Middlewares may have wrapped w, as long as the server's own writer can be found: by
+// Unwrap methods, as with [http.ResponseController], or among the fields of writers that
+// can flush. A writer that cannot flush, or that keeps the headers, would hold the
+// stream back, so the request is refused. A writer that silently holds the stream back
+// is noticed at the first flush that does not reach the server's own writer. Then the
+// client gets 500, or a broken response if the headers are out, and Serve's error names
+// the writer. A request is also refused if the server's writer has no way to break a
+// response, because a stream that fails would look whole.
 //
 // If the request has a body, a refusal closes the connection, and does not wait for
-// what the client has not sent.
+// the part that the client has not sent.
 //
 // It panics if view is nil.
 func Serve(

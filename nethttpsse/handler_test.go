@@ -22,7 +22,7 @@ import (
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-// A response to GET begins with a comment.
+// The events after POST, and after GET, whose response begins with a comment.
 const (
 	afterPost = "data: one\n\ndata: two\n\n"
 	twoEvents = ": open\n\n" + afterPost
@@ -35,7 +35,7 @@ func view(w http.ResponseWriter, _ *http.Request) core.Stream {
 // A bare embeds a writer and hides all but its methods.
 type bare struct{ http.ResponseWriter }
 
-// A logger is a middleware's writer as it should be.
+// A logger is a middleware's writer with an Unwrap method, as it should be.
 type logger struct{ http.ResponseWriter }
 
 func (l logger) Unwrap() http.ResponseWriter { return l.ResponseWriter }
@@ -60,7 +60,7 @@ func (g gzipper) FlushError() error {
 	return http.NewResponseController(g.ResponseWriter).Flush()
 }
 
-// An apart keeps the headers until the handler has returned.
+// An apart has headers of its own.
 type apart struct {
 	logger
 	header http.Header
@@ -135,8 +135,8 @@ func TestCompressedStreamFlows(t *testing.T) {
 	}
 }
 
-// A stepReader takes a step before each read: an event is made only when the one
-// before it has come, and a stream that holds one back never goes on.
+// A stepReader takes a step before each read: an event is made only when the one before
+// it has arrived, and a stream that holds an event back never continues.
 type stepReader struct {
 	io.Reader
 	step func()
@@ -155,8 +155,8 @@ func TestResponseRecorder(t *testing.T) {
 	}
 }
 
-// A connection that has carried a stream serves the next request, and no
-// deadline of the stream's is left on it.
+// A connection that has carried a stream serves the next request, without a deadline
+// left over from the stream.
 func TestConnectionIsUsedAgain(t *testing.T) {
 	for _, timeout := range []time.Duration{0, time.Minute} {
 		t.Run(fmt.Sprint("WriteTimeout ", timeout), func(t *testing.T) {
@@ -185,8 +185,8 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 	}
 }
 
-// leaving returns a handler whose stream is idle until its context ends, and
-// then tells why.
+// leaving returns a handler whose stream is idle until its context ends, and a channel
+// for the cause.
 func leaving(opts ...core.Option) (http.Handler, <-chan error) {
 	causes := make(chan error, 1)
 	return nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
@@ -198,8 +198,7 @@ func leaving(opts ...core.Option) (http.Handler, <-chan error) {
 	}, opts...), causes
 }
 
-// Where net/http cannot see the client leave, the adapter helps or a heartbeat
-// does.
+// If net/http cannot notice that the client leaves, the adapter or a heartbeat does.
 func TestClientLeaves(t *testing.T) {
 	large := strings.Repeat("x", 600<<10)
 	tests := []struct {
@@ -207,7 +206,7 @@ func TestClientLeaves(t *testing.T) {
 		request string
 		opts    []core.Option
 	}{
-		{"with a large body that nobody read", fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(large), large),
+		{"with a large body that was not read", fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(large), large),
 			[]core.Option{core.WithHeartbeat(0)}},
 		{"with another request waiting", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
 			[]core.Option{core.WithHeartbeat(10 * time.Millisecond)}},
@@ -239,8 +238,8 @@ func TestClientLeaves(t *testing.T) {
 	}
 }
 
-// What a client sends is quoted in the server's log. A recorder, which nothing
-// breaks, has what came before the failure.
+// The request's path is quoted in the server's log. A recorder cannot be broken, and has
+// the events before the failure.
 func TestErrorLog(t *testing.T) {
 	var out bytes.Buffer
 	srv := &http.Server{ErrorLog: log.New(&out, "", 0)} //nolint:gosec // never listens
@@ -258,7 +257,8 @@ func TestErrorLog(t *testing.T) {
 	}
 }
 
-// A failure that looks like a refusal comes too late to be answered.
+// A stream that fails with the refusal of another server is not answered as if it had
+// been refused itself.
 func TestFailureWithARefusal(t *testing.T) {
 	quiet := func(srv *http.Server) { srv.ErrorLog = log.New(io.Discard, "", 0) }
 	url := hosttest.Serve(t, nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
@@ -270,7 +270,7 @@ func TestFailureWithARefusal(t *testing.T) {
 	}
 }
 
-// Serve's errors say which moment they are from.
+// Serve's errors show whether the stream had begun.
 func TestServeErrors(t *testing.T) {
 	inner := errors.New("inner")
 	refused := &core.RefusedError{Status: 418, Err: inner}
@@ -318,7 +318,7 @@ func TestServeErrors(t *testing.T) {
 				t.Errorf("%v is a *core.RefusedError: got %t, want %t", err, got, tt.answer)
 			}
 			if len(tt.opts) == 0 && !errors.Is(err, inner) {
-				t.Errorf("got %v, want what wraps %v", err, inner)
+				t.Errorf("got %v, want an error that wraps %v", err, inner)
 			}
 		})
 	}
@@ -333,8 +333,8 @@ func TestServeNilView(t *testing.T) {
 	_ = nethttpsse.Serve(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), nil)
 }
 
-// A server whose base context is cancelled loses no event. The response is broken
-// nevertheless, because a client that has gone looks the same.
+// If the server's base context is cancelled, no event is lost. But the response is
+// broken, because it looks as if the client had left.
 func TestBaseContextCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -16,8 +16,8 @@ func server(r *http.Request) *http.Server {
 	return srv
 }
 
-// groups has a group for each server that has had a stream, so that its Shutdown
-// ends its streams. It keeps no server alive.
+// groups has a group for each server that has had a stream, so that the server's
+// Shutdown ends its streams. The map does not keep servers alive.
 var groups sync.Map // of weak.Pointer[http.Server] to *core.Group
 
 func groupOf(srv *http.Server) *core.Group {
