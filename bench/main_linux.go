@@ -1,13 +1,11 @@
-// Command bench measures this project beside its peers: what one would write by
-// hand on each framework, and other libraries. README.md says how to run it and
-// how it measures.
+// Command bench compares this project with handlers written by hand on each framework,
+// and with other libraries. README.md says how to run it and how it measures.
 //
-//   - internal/work has what is measured, a file each
-//   - internal/server has those that are measured, a file each
-//   - internal/process runs one of them in a process of its own and reads what it
-//     has used
+//   - internal/work defines what is measured, each work in a file
+//   - internal/server has the servers that are measured, each in a file
+//   - internal/process runs a server in a separate process and reads what it has used
 //   - internal/reader is the client: raw sockets that count every event
-//   - internal/report makes tables and charts of what came out
+//   - internal/report makes tables and charts of the results
 package main
 
 import (
@@ -50,11 +48,11 @@ type options struct {
 
 func parseOptions() (o options) {
 	flag.StringVar(&o.only, "run", "", "only the works whose `name` matches this regular expression")
-	flag.IntVar(&o.rounds, "rounds", 0, "`number` of rounds; 0 leaves it to each work")
-	flag.BoolVar(&o.quick, "quick", false, "small works, and one or two rounds: all is well, but the numbers say little")
+	flag.IntVar(&o.rounds, "rounds", 0, "`number` of rounds; 0 means each work's default")
+	flag.BoolVar(&o.quick, "quick", false, "one or two small rounds of each work: shows that everything works, but the numbers say little")
 	flag.BoolVar(&o.list, "list", false, "list the works")
 	flag.StringVar(&o.out, "out", "", "write results.json and charts to this `folder`")
-	flag.StringVar(&o.doc, "doc", "", "put the tables into this `document`, where it has places for them")
+	flag.StringVar(&o.doc, "doc", "", "put the tables into this `document`, between <!-- table NAME --> and <!-- end -->")
 	flag.StringVar(&o.render, "render", "", "measure nothing, and show this results.json `file`")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU and a heap profile of each server to this `folder`")
 	flag.Parse()
@@ -116,12 +114,12 @@ func choose(all []work.Work, pattern string) (some []work.Work, err error) {
 		}
 	}
 	if len(some) == 0 {
-		return nil, fmt.Errorf("-run %s matches no work: -list tells their names", pattern)
+		return nil, fmt.Errorf("-run %s does not match any work: use -list to see their names", pattern)
 	}
 	return some, nil
 }
 
-// measure does all works, and prints each result as it comes.
+// measure runs all works, and prints each result as soon as it is there.
 func measure(works []work.Work, o options) (*report.Report, error) {
 	begin := time.Now()
 	r := &report.Report{Time: begin, Command: command(), Machine: machine()}
@@ -141,7 +139,7 @@ func measure(works []work.Work, o options) (*report.Report, error) {
 		r.Results = append(r.Results, result)
 		fmt.Fprintln(os.Stdout, result.Text())
 		r.Keep(old)
-		if err := write(r, o); err != nil { // so that what is there survives an interrupt
+		if err := write(r, o); err != nil { // so that the results so far survive an interrupt
 			return nil, err
 		}
 	}
@@ -150,8 +148,8 @@ func measure(works []work.Work, o options) (*report.Report, error) {
 	return r, nil
 }
 
-// kept is the report in the folder that is written to: if only some works are
-// measured, the others' results stay.
+// kept returns the existing report in the output folder if only some works are measured,
+// because the other results stay. Otherwise it returns an empty report.
 func kept(o options) (*report.Report, error) {
 	if o.out == "" || o.only == "" {
 		return &report.Report{}, nil
@@ -176,7 +174,7 @@ func roundsOf(w work.Work, o options) int {
 	}
 }
 
-// write puts a report where it is wanted.
+// write writes a report to the folder and the document that the options name.
 func write(r *report.Report, o options) error {
 	if o.out != "" {
 		err := r.Write(resultsFile(o.out))
@@ -193,8 +191,8 @@ func write(r *report.Report, o options) error {
 	return nil
 }
 
-// verdict prints the ratios that are missed, which depend on the machine, and
-// fails if this project has failed or lost something, which does not.
+// verdict prints the ratios that exceed their limits, and returns an error if this
+// project has failed or lost something. Only the ratios depend on the machine.
 func verdict(r *report.Report) error {
 	var failed []string
 	for _, result := range r.Results {
@@ -210,7 +208,7 @@ func verdict(r *report.Report) error {
 	return nil
 }
 
-// command is what one types to run this again.
+// command returns the command line that runs this again.
 func command() string {
 	args := []string{"go run ./bench"}
 	flag.Visit(func(f *flag.Flag) {

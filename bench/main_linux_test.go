@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start runs a server for as long as t lasts.
+// start runs a server until t ends.
 func start(t *testing.T, name string) *process.Process {
 	t.Helper()
 	p, err := process.Start(name)
@@ -31,16 +31,16 @@ func start(t *testing.T, name string) *process.Process {
 	return p
 }
 
-// What the process does beside the work: the request, the reports, the runtime's
-// own wake-ups.
+// background is what the process does besides the work: the request, the reports, the
+// runtime's wake-ups.
 const background = 0.01
 
-// adapters is this project's servers of one stream.
+// adapters returns this project's servers of single streams.
 func adapters() []string {
 	return []string{server.NetHTTPSSE, server.GinSSE, server.EchoSSE, server.FiberSSE, server.Detached, server.FiberDetached}
 }
 
-// hubs is this project's servers of many.
+// hubs returns this project's servers that publish to many clients.
 func hubs() []string { return []string{server.Hub, server.HubDetached} }
 
 func burst(t *testing.T, p *process.Process, target string, events int) process.Usage {
@@ -54,7 +54,7 @@ func burst(t *testing.T, p *process.Process, target string, events int) process.
 
 func TestStreamAllocatesNothing(t *testing.T) {
 	if raceEnabled {
-		t.Skip("under the race detector a sync.Pool loses what it holds")
+		t.Skip("under the race detector a sync.Pool drops items at random")
 	}
 	const events = 100_000
 	for _, name := range adapters() {
@@ -108,7 +108,7 @@ func assemble(t *testing.T, p *process.Process, size int) *work.Audience {
 	return a
 }
 
-// reach publishes events, and fails if one of them is lost.
+// reach publishes events, and fails t if one of them is lost.
 func reach(t *testing.T, a *work.Audience, events, dataSize, rate int) work.Reached {
 	t.Helper()
 	got, err := a.Reach(events, dataSize, rate)
@@ -146,8 +146,8 @@ func TestFanOutAllocatesNothing(t *testing.T) {
 	}
 }
 
-// deliveryAllocs is how many objects a delivery has taken, without those of an event:
-// its ID, its data and its frame, and what the publisher's own request needs.
+// deliveryAllocs returns the allocations of a delivery, without those of an event: its
+// ID, its data and its frame, and what the publisher's request needs.
 func deliveryAllocs(u work.Reached, events, subscribers int) float64 {
 	const perEvent = 4
 	return float64(u.Allocs)/float64(events*subscribers) - perEvent/float64(subscribers)
@@ -163,8 +163,8 @@ func TestAllocPacedDeliveryIsOneWrite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := assemble(t, start(t, name), subscribers)
 			reach(t, a, events, work.DataSize, rate) // warms up
-			// A busy machine may make one write of two. It wakes the process up now and
-			// then, which is a write as well, so the best of a few rounds counts.
+			// On a busy machine two deliveries may share a write. Now and then the runtime
+			// wakes itself up, which is a write as well. So the best of a few rounds counts.
 			writes, allocs := math.Inf(1), math.Inf(1)
 			for range 3 {
 				u := reach(t, a, events, work.DataSize, rate)
@@ -181,8 +181,7 @@ func TestAllocPacedDeliveryIsOneWrite(t *testing.T) {
 	}
 }
 
-// So many events, of so many bytes, are more than the kernel holds for one who does
-// not read.
+// These events are more than the kernel buffers for a client that does not read.
 const (
 	filling = 2_000
 	large   = 4 << 10

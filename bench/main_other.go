@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "bench: it needs Linux: /proc, epoll and sockets as Linux has them")
+	fmt.Fprintln(os.Stderr, "bench: this program runs only on Linux: it needs /proc, epoll and Linux's socket options")
 	os.Exit(1)
 }

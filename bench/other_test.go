@@ -5,5 +5,5 @@ package main
 import "testing"
 
 func TestUnsupported(t *testing.T) {
-	t.Skip("the measurements read /proc and sockets as Linux has them")
+	t.Skip("the measurements need Linux: /proc, epoll and its socket options")
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/work"
 )
 
-// A progress tells what runs, in one line, and how long it may still take.
+// A progress shows in one line what runs, and how long the rest may take.
 type progress struct {
 	w        io.Writer
 	terminal bool
 	works    []work.Work
-	costs    []time.Duration // as they are known beforehand
+	costs    []time.Duration // estimates
 	begin    time.Time
 }
 
@@ -29,11 +29,11 @@ func newProgress(f *os.File, works []work.Work, rounds func(work.Work) int) *pro
 	return p
 }
 
-// of is called before each step of a work.
+// of returns the function that work i calls before each step.
 func (p *progress) of(i int) func(step, steps int, what string) {
 	return func(step, steps int, what string) {
 		if !p.terminal && step > 0 {
-			return // one line for a work is enough for a log
+			return // one line for each work is enough in a log
 		}
 		line := fmt.Sprintf("[%d/%d] %s: %s", i+1, len(p.works), p.works[i].Name, what)
 		if left, ok := p.left(i, step, steps); ok {
@@ -47,7 +47,7 @@ func (p *progress) of(i int) func(step, steps int, what string) {
 	}
 }
 
-// left is what is still to come, if it goes on as it has gone so far.
+// left estimates the time that remains from the time that has passed.
 func (p *progress) left(i, step, steps int) (time.Duration, bool) {
 	var done, all time.Duration
 	for k, cost := range p.costs {
@@ -58,14 +58,14 @@ func (p *progress) left(i, step, steps int) (time.Duration, bool) {
 	}
 	done += p.costs[i] * time.Duration(step) / time.Duration(steps)
 	elapsed := time.Since(p.begin)
-	if done < all/50 { // too early to know this machine
+	if done < all/50 { // too early to know how fast this machine is
 		return (all - done).Round(time.Second), true
 	}
 	left := time.Duration(float64(elapsed) * float64(all-done) / float64(done))
 	return left.Round(time.Second), left > 0
 }
 
-// clear makes room for a table.
+// clear clears the line, before a table is printed.
 func (p *progress) clear() {
 	if p.terminal {
 		fmt.Fprint(p.w, "\r\x1b[K")

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// Files returns how many files a process may have open, which it first raises to n
-// if that is allowed.
+// Files raises the limit on open files to at least n, or as far as it is allowed to, and
+// returns the limit.
 func Files(n int) (int, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -22,7 +22,7 @@ func Files(n int) (int, error) {
 	}
 	more = syscall.Rlimit{Cur: min(limit.Max, want), Max: limit.Max}
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &more); err != nil {
-		return int(limit.Cur), nil //nolint:nilerr // it stays as it is
+		return int(limit.Cur), nil //nolint:nilerr // the limit stays as it is
 	}
 	return int(more.Cur), nil
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // Pin keeps the calling goroutine, and the processes that it starts, on one CPU
-// until unpin is called. A reader that runs beside the server makes each write
-// dearer, by as much as it happens to overlap; so they take turns.
+// until unpin is called, so that the reader and the server take turns. A reader that
+// runs at the same time makes each write more expensive, by as much as they overlap.
 func Pin() (unpin func(), err error) {
 	_, last, unpin, err := pin()
 	if err != nil {
@@ -22,9 +22,9 @@ func Pin() (unpin func(), err error) {
 	return unpin, nil
 }
 
-// Apart keeps the calling goroutine on one CPU until unpin is called, and what
-// start starts on the others. So a reader that notes when something comes does not
-// hold up what sends it. If there is one CPU only, they share it.
+// Apart keeps the calling goroutine on one CPU until unpin is called, and the processes
+// that start starts on the others. So a reader that measures latencies does not delay
+// the server. If there is only one CPU, they share it.
 func Apart(start func() error) (unpin func(), err error) {
 	others, last, unpin, err := pin()
 	if err != nil {
@@ -46,8 +46,8 @@ func Apart(start func() error) (unpin func(), err error) {
 	return unpin, nil
 }
 
-// pin locks the calling goroutine to its thread, and tells the last CPU that it
-// may run on from the others.
+// pin locks the calling goroutine to its thread. It returns the last CPU that the thread
+// may run on, and the others.
 func pin() (others, last unix.CPUSet, unpin func(), err error) {
 	runtime.LockOSThread()
 	var before unix.CPUSet

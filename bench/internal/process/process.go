@@ -1,9 +1,8 @@
-// Package process runs a server in a process of its own, so that what it uses can
-// be told from what its client uses.
+// Package process runs a server in a separate process, so that its use of resources can
+// be measured apart from its client's.
 //
-// The process is this program once more: [Main] turns it into the server. Parent
-// and child talk over the child's standard input and output, a command and an
-// answer at a time.
+// The process runs this same program: [Main] turns it into the server. Parent and child
+// talk over the child's standard input and output, one command and one answer at a time.
 package process
 
 import (
@@ -27,8 +26,8 @@ import (
 
 const nameEnv = "YIELDSSE_BENCH_SERVER"
 
-// ProfileEnv is the setting in the environment for a folder for CPU and heap
-// profiles of the servers, which then run slower.
+// ProfileEnv is the environment variable that names a folder for CPU and heap profiles of
+// the servers, which then run slower.
 const ProfileEnv = "YIELDSSE_BENCH_PROFILE"
 
 // Usage is what a process has used since its start.
@@ -43,7 +42,8 @@ func (u Usage) Sub(v Usage) Usage {
 	return Usage{CPU: u.CPU - v.CPU, Allocs: u.Allocs - v.Allocs, Writes: u.Writes - v.Writes}
 }
 
-// Memory is what a process holds when garbage has been collected and given back.
+// Memory is what a process holds after garbage has been collected and returned to the
+// system.
 type Memory struct {
 	RSS        int64 // bytes that are resident
 	Heap       int64 // bytes in heap spans in use
@@ -51,7 +51,7 @@ type Memory struct {
 	Goroutines int64
 }
 
-// Sub returns what m holds more than v.
+// Sub returns m - v.
 func (m Memory) Sub(v Memory) Memory {
 	return Memory{
 		RSS: m.RSS - v.RSS, Heap: m.Heap - v.Heap, Stack: m.Stack - v.Stack,
@@ -68,8 +68,8 @@ type Process struct {
 	out *json.Decoder
 }
 
-// Start runs the server of that name, with these settings in its environment
-// besides those of this process. The caller calls Stop.
+// Start runs the server of that name, with env added to the environment of this process.
+// The caller must call Stop.
 func Start(name string, env ...string) (*Process, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -96,10 +96,10 @@ func Start(name string, env ...string) (*Process, error) {
 	return p, nil
 }
 
-// Usage asks for what the process has used.
+// Usage returns what the process has used since its start.
 func (p *Process) Usage() (Usage, error) { return ask[Usage](p, "usage") }
 
-// Memory has the process collect its garbage, and asks for what is left.
+// Memory makes the process collect its garbage, and returns what is left.
 func (p *Process) Memory() (Memory, error) { return ask[Memory](p, "memory") }
 
 func ask[T any](p *Process, command string) (answer T, err error) {
@@ -121,8 +121,8 @@ func (p *Process) Stop() error {
 	return nil
 }
 
-// Main returns at once in the parent. In a process that [Start] made it serves
-// until the parent stops or ends, and does not return.
+// Main returns at once in the parent. In a process that [Start] started, it serves until
+// the parent calls Stop or ends, and does not return.
 func Main(serve func(name string, ln net.Listener) error) {
 	name, ok := os.LookupEnv(nameEnv)
 	if !ok {
@@ -185,7 +185,7 @@ func usage() (Usage, error) {
 }
 
 func memory() (Memory, error) {
-	// Stacks shrink in one collection and are given back in the next; so do pools.
+	// It takes two collections to free pools and shrunken stacks.
 	runtime.GC()
 	runtime.GC()
 	debug.FreeOSMemory()
@@ -198,7 +198,7 @@ func memory() (Memory, error) {
 	}, err
 }
 
-// field reads the number behind a name in a file of /proc.
+// field reads the number after a name in a file of /proc.
 func field(file, name string) (int64, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -214,7 +214,7 @@ func field(file, name string) (int64, error) {
 	return 0, fmt.Errorf("%s has no %s", file, name)
 }
 
-// profile begins the profiles of this process, if they are wanted.
+// profile starts the profiles of this process, if ProfileEnv is set.
 func profile(name string) (stop func() error, err error) {
 	dir := os.Getenv(ProfileEnv)
 	if dir == "" {

@@ -11,33 +11,32 @@ import (
 )
 
 const (
-	lowWater = 64 << 10  // a reader at full speed is woken for so many bytes
-	bufSize  = 512 << 10 // and takes up to so many
-	patience = 60        // seconds in which something has to come
+	lowWater = 64 << 10  // bytes for which a reader at full speed is woken
+	bufSize  = 512 << 10 // bytes that it reads at most
+	patience = 60        // seconds to wait for anything
 )
 
-// A Conn is a connection with one request on it. It blocks its thread, and not
-// the runtime's poller.
+// A Conn is a connection with one request on it. It bypasses the runtime's poller, so
+// reading blocks its thread.
 type Conn struct {
 	Counter
 
 	fd int
 
 	// In a Crowd:
-	at    time.Time // of the last read
+	at    time.Time // time of the last read
 	base  int       // events at the last Mark
-	ended bool      // the server has ended it
+	ended bool      // by the server
 }
 
-// Open sends a GET request for target to addr. from is the local address that it
-// comes from, or the zero Addr: many connections need many. lines are further
-// ones of the request's head.
+// Open sends a GET request for target to addr, from the local address from unless that is
+// the zero Addr: one address does not have enough ports for very many connections. lines
+// are added to the request's head.
 func Open(addr netip.AddrPort, from netip.Addr, target string, lines ...string) (*Conn, error) {
 	return open(addr, from, request(addr, target, lines...))
 }
 
-// OpenStalled is Open for a connection that takes the response's head, and hardly
-// more.
+// OpenStalled opens a connection that reads the response's head and hardly anything more.
 func OpenStalled(addr netip.AddrPort, target string) (*Conn, error) {
 	c, err := open(addr, netip.Addr{}, request(addr, target), syscall.SO_RCVBUF, 1)
 	if err != nil {
@@ -100,7 +99,7 @@ func (c *Conn) connect(addr netip.AddrPort, from netip.Addr, options []int) erro
 // Close resets the connection.
 func (c *Conn) Close() { _ = syscall.Close(c.fd) }
 
-// Await reads until there have been the response's head and that many events.
+// Await reads the response's head and that many events.
 func (c *Conn) Await(events int) error {
 	buf := make([]byte, 64<<10)
 	for !c.begun() || c.Events < events {
@@ -111,7 +110,7 @@ func (c *Conn) Await(events int) error {
 	return nil
 }
 
-// read takes what comes next, or returns io.EOF.
+// read reads once. It returns io.EOF at the end.
 func (c *Conn) read(buf []byte) error {
 	for {
 		n, err := syscall.Read(c.fd, buf)
@@ -119,7 +118,7 @@ func (c *Conn) read(buf []byte) error {
 		case errors.Is(err, syscall.EINTR):
 			continue
 		case errors.Is(err, syscall.EAGAIN):
-			return fmt.Errorf("reader: nothing came for %d s after %d events", patience, c.Events)
+			return fmt.Errorf("reader: nothing arrived for %d s after %d events", patience, c.Events)
 		case err != nil:
 			return fmt.Errorf("reader: after %d events: %w", c.Events, err)
 		case n == 0:
@@ -130,10 +129,10 @@ func (c *Conn) read(buf []byte) error {
 	}
 }
 
-// Drain gets target from addr and reads the response to its end, at full speed.
-// It must hold that many events, no more and no less.
+// Drain gets target from addr and reads the response to its end, at full speed. The
+// response must have exactly that many events.
 func Drain(addr netip.AddrPort, target string, events int) error {
-	// The last bytes do not reach the low water: they need the connection's end.
+	// The last bytes do not reach the low-water mark. The connection's end wakes the reader.
 	c, err := open(addr, netip.Addr{}, request(addr, target, "Connection: close"), syscall.SO_RCVLOWAT, lowWater)
 	if err != nil {
 		return err
@@ -147,7 +146,7 @@ func Drain(addr netip.AddrPort, target string, events int) error {
 		}
 	}
 	if c.Events != events || c.Lost > 0 {
-		return fmt.Errorf("%w: %d of %d came", ErrLoss, c.Events, events)
+		return fmt.Errorf("%w: got %d of %d", ErrLoss, c.Events, events)
 	}
 	if !c.Complete() {
 		return fmt.Errorf("reader: the response broke after %d events", c.Events)

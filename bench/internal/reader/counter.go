@@ -1,6 +1,5 @@
-// Package reader is the client of the measurements. It does as little as a client
-// can that still sees every event, so that its own cost does not drown the
-// server's.
+// Package reader is the client of the measurements. It does as little as it can while
+// it still counts every event, so that its cost does not hide the server's.
 package reader
 
 import (
@@ -11,24 +10,24 @@ import (
 	"strings"
 )
 
-// A Counter counts the events of a response that is written to it as it comes
-// over the connection: an HTTP/1.1 head, then chunks. The IDs must be whole
-// numbers, or end with one behind a hyphen, each greater than the one before.
+// A Counter counts the events of a response that is written to it as it arrives: an
+// HTTP/1.1 head, then chunks. The IDs must be whole numbers, or end with a hyphen and a
+// whole number, each greater than the one before.
 //
 // The zero Counter works.
 type Counter struct {
 	Events   int
 	Lost     int   // events that the IDs show to be missing
-	Comments int   // lines of them
-	Bytes    int64 // all of them, the head and the chunks' frames included
+	Comments int   // lines that are comments
+	Bytes    int64 // all bytes, including the head and the chunks' frames
 
 	// Data is called with the data of each event, if it is not nil.
 	Data func(data []byte)
 
 	part    part
-	text    []byte // what has come of a line that is not whole
-	left    int    // bytes of the chunk that are still to come
-	line    []byte // the same as text, for a line of the body
+	text    []byte // the beginning of an unfinished line outside the body
+	left    int    // bytes of the chunk that have not arrived
+	line    []byte // the beginning of an unfinished line of the body
 	id      int
 	hasID   bool
 	hasData bool
@@ -49,10 +48,10 @@ const (
 // Complete reports whether the response has come to a clean end.
 func (c *Counter) Complete() bool { return c.part == end }
 
-// begun reports whether the response's head has come.
+// begun reports whether the response's head has arrived.
 func (c *Counter) begun() bool { return c.part != head }
 
-// Write takes what has come next.
+// Write takes the next bytes of the response.
 func (c *Counter) Write(p []byte) (int, error) {
 	n := len(p)
 	c.Bytes += int64(n)
@@ -105,7 +104,7 @@ func (c *Counter) frame(line string) error {
 		}
 	case chunkEnd:
 		if line != "" {
-			return fmt.Errorf("reader: %q where a chunk should end", line)
+			return fmt.Errorf("reader: got %q, want the end of a chunk", line)
 		}
 		c.part = chunkSize
 	case trailer:
@@ -118,7 +117,7 @@ func (c *Counter) frame(line string) error {
 	return nil
 }
 
-// body takes what has come next of the event stream.
+// body takes the next bytes of the event stream.
 func (c *Counter) body(p []byte) error {
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
@@ -158,7 +157,7 @@ func (c *Counter) field(line []byte) error {
 		number = number[bytes.LastIndexByte(number, '-')+1:]
 		id, err := strconv.Atoi(string(number))
 		if err != nil {
-			return fmt.Errorf("reader: %q is no number", line)
+			return fmt.Errorf("reader: %q does not end with a number", line)
 		}
 		if c.hasID {
 			if id <= c.id {
@@ -171,7 +170,7 @@ func (c *Counter) field(line []byte) error {
 	return nil
 }
 
-// value is what stands behind a field's name.
+// value returns a field's value.
 func value(line []byte, name string) []byte {
 	return bytes.TrimPrefix(line[len(name):], []byte(" "))
 }

@@ -26,7 +26,7 @@ func TestCounter(t *testing.T) {
 		{"an event over two chunks", head + "1b\r\n" + first[:27] + "\r\n1\r\n\n\r\n", 1, false},
 		{"IDs of a hub", head + "20\r\n" + strings.ReplaceAll(first, "id: ", "id: a2b-") + "\r\n" +
 			"20\r\n" + strings.ReplaceAll(second, "id: ", "id: a2b-") + "\r\n", 2, false},
-		{"no space behind the colon", head + "1b\r\nid:100\nevent:add\ndata:abc\n\n\r\n", 1, false},
+		{"no space after the colon", head + "1b\r\nid:100\nevent:add\ndata:abc\n\n\r\n", 1, false},
 		{"a comment", head + "8\r\n: open\n\n\r\n1c\r\n" + first + "\r\n", 1, false},
 		{"half an event", head + "1b\r\n" + first[:27] + "\r\n0\r\n\r\n", 0, true},
 		{"no last chunk", head + "1c\r\n" + first + "\r\n", 1, false},

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// A Crowd is many connections with the same request on each, which one goroutine
-// reads.
+// A Crowd is many connections with the same request on each. One goroutine reads them.
 type Crowd struct {
 	conns []*Conn
 	poll  int
@@ -18,8 +17,8 @@ type Crowd struct {
 	buf   []byte
 }
 
-// A lazy crowd is woken for lowWater bytes of one connection. It looks so often for
-// what is less, and no more than this part of its time.
+// A lazy crowd is woken for lowWater bytes of one connection. It reads smaller rests in
+// sweeps, which take at most one part in sweepPart of its time.
 const (
 	sweepEvery = 25 * time.Millisecond
 	sweepPart  = 20
@@ -27,12 +26,12 @@ const (
 
 // CrowdOptions say how a crowd reads.
 type CrowdOptions struct {
-	// Lazy has it woken up as seldom as can be, so that its cost does not show in
-	// the server's. Otherwise it is woken for each event.
+	// Lazy means that the crowd is woken up as seldom as possible, so that its cost does
+	// not add to the server's. Otherwise it is woken for each event.
 	Lazy bool
 
-	// Data is called with the data of each event and the time at which it came, if
-	// it is not nil.
+	// Data is called with the data of each event and the time at which it arrived, if it
+	// is not nil.
 	Data func(data []byte, at time.Time)
 }
 
@@ -79,8 +78,8 @@ func (c *Crowd) add(addr netip.AddrPort, i int, target string, o CrowdOptions) e
 	return syscall.EpollCtl(c.poll, syscall.EPOLL_CTL_ADD, conn.fd, &event)
 }
 
-// source is a local address for the connection of that number: one has not ports
-// enough for all.
+// source returns a local address for connection i: one address does not have enough
+// ports for all.
 func source(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i%100)})
 }
@@ -93,7 +92,7 @@ func (c *Crowd) Close() {
 	_ = syscall.Close(c.poll)
 }
 
-// Ended tells how many responses the server has ended.
+// Ended returns how many responses the server has ended.
 func (c *Crowd) Ended() (n int) {
 	for _, conn := range c.conns {
 		if conn.ended {
@@ -103,7 +102,7 @@ func (c *Crowd) Ended() (n int) {
 	return n
 }
 
-// Comments tells how many lines of comments have come so far.
+// Comments returns how many lines of comments have arrived so far.
 func (c *Crowd) Comments() (n int) {
 	for _, conn := range c.conns {
 		n += conn.Comments
@@ -111,17 +110,16 @@ func (c *Crowd) Comments() (n int) {
 	return n
 }
 
-// Mark begins to count anew, for [Crowd.Await].
+// Mark makes [Crowd.Await] count events from here.
 func (c *Crowd) Mark() {
 	for _, conn := range c.conns {
 		conn.base = conn.Events
 	}
 }
 
-// Await reads until each connection has had that many events since the last
-// [Crowd.Mark], or until nothing has come to those that have not for as long as
-// quiet. It returns how many have come. If a connection has more, that is an
-// error.
+// Await reads until each connection has got that many events since the last [Crowd.Mark],
+// or until nothing has arrived for as long as quiet on those that have not. It returns how
+// many have arrived on all connections. It is an error if a connection gets more.
 func (c *Crowd) Await(events int, quiet time.Duration) (delivered int, err error) {
 	err = c.until(0, quiet, func(conn *Conn) bool { return conn.Events-conn.base >= events })
 	if err != nil && !errors.Is(err, errQuiet) {
@@ -130,14 +128,14 @@ func (c *Crowd) Await(events int, quiet time.Duration) (delivered int, err error
 	for i, conn := range c.conns {
 		got := conn.Events - conn.base
 		if got > events {
-			return 0, fmt.Errorf("reader: connection %d has got %d events instead of %d", i, got, events)
+			return 0, fmt.Errorf("reader: connection %d got %d events, want %d", i, got, events)
 		}
 		delivered += got
 	}
 	return delivered, nil
 }
 
-// ReadFor reads what comes, for as long as d.
+// ReadFor reads for as long as d.
 func (c *Crowd) ReadFor(d time.Duration) error {
 	end := time.Now().Add(d)
 	ready := make([]syscall.EpollEvent, 256)
@@ -149,11 +147,10 @@ func (c *Crowd) ReadFor(d time.Duration) error {
 	return nil
 }
 
-// errQuiet means that nothing has come for too long.
-var errQuiet = errors.New("reader: nothing came")
+// errQuiet means that nothing has arrived for too long.
+var errQuiet = errors.New("reader: nothing arrived")
 
-// until reads until all connections have done what they should, or are at their
-// end. All are read; those before first do not count.
+// until reads all connections until those from first on are done or have ended.
 func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) error {
 	var waiting []*Conn
 	for _, conn := range c.conns[first:] {
@@ -172,7 +169,7 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		if n > 0 {
 			last = time.Now()
 		}
-		if n > 0 && len(waiting) <= len(ready) { // few enough to look at them each time
+		if n > 0 && len(waiting) <= len(ready) { // few enough to check them each time
 			waiting = slices.DeleteFunc(waiting, finished)
 		}
 		if time.Since(swept) < pause {
@@ -190,15 +187,15 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		swept = time.Now()
 		pause = max(sweepEvery, sweepPart*swept.Sub(begin))
 		if since := swept.Sub(last); len(waiting) > 0 && since > quiet {
-			return fmt.Errorf("%w for %v, and %d of %d connections have not got all",
+			return fmt.Errorf("%w for %v, and %d of %d connections have not got everything",
 				errQuiet, since.Round(time.Millisecond), len(waiting), len(c.conns))
 		}
 	}
 	return nil
 }
 
-// sweep has a lazy crowd read what has not woken it up, and reports whether
-// anything had come.
+// sweep reads the bytes that have not woken up a lazy crowd, and reports whether there
+// were any.
 func (c *Crowd) sweep(conns []*Conn) (came bool, err error) {
 	if !c.lazy {
 		return false, nil
@@ -213,7 +210,7 @@ func (c *Crowd) sweep(conns []*Conn) (came bool, err error) {
 	return came, nil
 }
 
-// poke waits for connections that have something to read, and reads it.
+// poke waits for connections that have something to read, and reads them.
 func (c *Crowd) poke(ready []syscall.EpollEvent, wait time.Duration) (n int, err error) {
 	n, err = syscall.EpollWait(c.poll, ready, int(wait.Milliseconds()))
 	if err != nil && !errors.Is(err, syscall.EINTR) {
@@ -228,7 +225,7 @@ func (c *Crowd) poke(ready []syscall.EpollEvent, wait time.Duration) (n int, err
 	return n, nil
 }
 
-// read takes what has come over a connection, if anything has.
+// read reads what has arrived on a connection, if anything has.
 func (c *Crowd) read(conn *Conn) error {
 	if conn.ended {
 		return nil

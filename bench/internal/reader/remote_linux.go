@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// ServeCrowd lets another process hold a crowd: a process may have so many open
-// files only. Its requests come one after the other.
+// ServeCrowd holds a crowd for another process, because each process has a limit on open
+// files. Requests must come one at a time.
 func ServeCrowd(ln net.Listener) error {
 	var crowd *Crowd
 	mux := http.NewServeMux()
@@ -67,18 +67,18 @@ type RemoteCrowd struct {
 	Addr netip.AddrPort
 }
 
-// Open is [OpenCrowd].
+// Open calls [OpenCrowd].
 func (c RemoteCrowd) Open(addr netip.AddrPort, n int, target string) error {
 	_, err := c.ask("/open", url.Values{"addr": {addr.String()}, "n": {strconv.Itoa(n)}, "target": {target}})
 	return err
 }
 
-// ReadFor is [Crowd.ReadFor], and tells the comments that have come so far.
+// ReadFor calls [Crowd.ReadFor], and returns how many comments have arrived so far.
 func (c RemoteCrowd) ReadFor(d time.Duration) (comments int, err error) {
 	return c.ask("/read", url.Values{"for": {d.String()}})
 }
 
-// Close is [Crowd.Close].
+// Close calls [Crowd.Close].
 func (c RemoteCrowd) Close() error {
 	_, err := c.ask("/close", nil)
 	return err

@@ -24,7 +24,7 @@ func HoldTLS(addr netip.AddrPort, n int, target string, events int) (drop func()
 		if err == nil {
 			conns = append(conns, c)
 			if tcp, ok := c.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0) // which leaves no address in TIME_WAIT
+				_ = tcp.SetLinger(0) // leaves no address in TIME_WAIT
 			}
 			err = await(tls.Client(c, config), request(addr, target), events)
 		}

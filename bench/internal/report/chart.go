@@ -48,8 +48,8 @@ const (
 	margin     = 8
 )
 
-// Charts draws the first metric of each result that is worth it, for light and for
-// dark pages: NAME-light.svg and NAME-dark.svg.
+// Charts draws the first metric of each result that has a chart, for light and for dark
+// pages: NAME-light.svg and NAME-dark.svg.
 func (r *Report) Charts(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -87,7 +87,7 @@ func (r *Result) chart(t theme) ([]byte, error) {
 			sides = append(sides, s)
 		}
 	}
-	// The axis goes up: the greatest first.
+	// The axis goes up, so the greatest comes first.
 	slices.SortStableFunc(sides, func(a, b *Side) int {
 		return -compare(a.Of(main).Median, b.Of(main).Median)
 	})
@@ -96,7 +96,7 @@ func (r *Result) chart(t theme) ([]byte, error) {
 	}
 
 	p := plot.New()
-	p.BackgroundColor = nil // the page's
+	p.BackgroundColor = nil // the page's shows through
 	p.HideX()
 	var (
 		names          []string
@@ -175,9 +175,8 @@ func (c *widthCanvas) FillString(face font.Face, pt vg.Point, s string) {
 	c.Canvas.FillString(face, pt, s)
 }
 
-// fit makes the chart look the same whichever font its reader has, for an image on a
-// page brings none: where that font is wider, it is squeezed, so that no name runs
-// into its bar.
+// fit makes the chart look the same with any font that its reader has, because an image
+// on a page has none: a wider font is squeezed, so that no name runs into its bar.
 func (c *widthCanvas) fit(svg string) string {
 	svg = strings.ReplaceAll(svg, "font-family:Liberation Sans;",
 		"font-family:Helvetica,Arial,'Liberation Sans',sans-serif;")

@@ -1,4 +1,4 @@
-// Package report keeps what was measured, and shows it as tables and charts.
+// Package report stores measurements, and shows them as tables and charts.
 package report
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/stats"
 )
 
-// A Report is all that one run has measured.
+// A Report has all that one run has measured.
 type Report struct {
 	Time    time.Time `json:"time"`
 	Took    string    `json:"took"`
@@ -20,7 +20,7 @@ type Report struct {
 	Results []*Result `json:"results"`
 }
 
-// A Machine is where it ran.
+// A Machine describes where a report was measured.
 type Machine struct {
 	CPU    string `json:"cpu"`
 	CPUs   int    `json:"cpus"`
@@ -32,15 +32,15 @@ func (m Machine) String() string {
 	return fmt.Sprintf("%d CPUs (%s), %s, %s", m.CPUs, m.CPU, m.Kernel, m.Go)
 }
 
-// A Result is what the sides of one work have shown.
+// A Result has the samples of all sides of one work.
 type Result struct {
 	Name    string    `json:"name"`
 	Title   string    `json:"title"`
 	About   string    `json:"about"`
 	Time    time.Time `json:"time"`
-	Metrics []Metric  `json:"metrics"` // the first one is what sides are compared by
-	Base    string    `json:"base"`    // the side that ratios are to
-	Command string    `json:"command"` // that has measured it
+	Metrics []Metric  `json:"metrics"` // sides are compared by the first one
+	Base    string    `json:"base"`    // the side that the others are compared with
+	Command string    `json:"command"` // the command that measured it
 	Rounds  int       `json:"rounds"`
 	Chart   bool      `json:"chart,omitempty"` // it is worth a picture
 	Sides   []*Side   `json:"sides"`
@@ -53,19 +53,19 @@ type Metric struct {
 	Unit Unit   `json:"unit,omitempty"`
 }
 
-// A Side is one of those that are compared.
+// A Side is one of the servers that are compared.
 type Side struct {
 	Name    string   `json:"name"`
 	Ours    bool     `json:"ours,omitempty"`
-	Most    float64  `json:"most,omitempty"` // the ratio that it should not exceed
+	Most    float64  `json:"most,omitempty"` // the highest ratio that is accepted
 	Samples []Sample `json:"samples"`
 	Err     string   `json:"error,omitempty"`
 }
 
-// A Sample is what a round has shown, by the metrics' keys.
+// A Sample has the values of one round, by the metrics' keys.
 type Sample map[string]float64
 
-// values returns those of one metric.
+// values returns the values of one metric.
 func (s *Side) values(key string) []float64 {
 	var v []float64
 	for _, sample := range s.Samples {
@@ -76,11 +76,11 @@ func (s *Side) values(key string) []float64 {
 	return v
 }
 
-// Of sums up a metric of a side.
+// Of summarizes a metric of a side.
 func (s *Side) Of(m Metric) stats.Summary { return stats.Of(s.values(m.Key)) }
 
-// Ratio compares a side with the base, by the first metric. It is NaN throughout
-// if there is nothing to compare.
+// Ratio compares a side with the base, by the first metric. All its values are NaN if
+// there is nothing to compare.
 func (r *Result) Ratio(s *Side) stats.Summary {
 	for _, base := range r.Sides {
 		if base.Name == r.Base {
@@ -90,8 +90,8 @@ func (r *Result) Ratio(s *Side) stats.Summary {
 	return stats.Of(nil)
 }
 
-// Missed returns a sentence for each side of ours that has failed, lost something,
-// or exceeds its ratio.
+// Missed returns a sentence for each of our sides that has failed or lost something, and
+// for each that exceeds its ratio.
 func (r *Result) Missed() (failed, slow []string) {
 	for _, s := range r.Sides {
 		if !s.Ours {
@@ -104,16 +104,16 @@ func (r *Result) Missed() (failed, slow []string) {
 			failed = append(failed, fmt.Sprintf("%s: %s: lost %s", r.Name, s.Name, Lost.Unit.Format(lost)))
 		}
 		if got := r.Ratio(s).Median; s.Most > 0 && got > s.Most {
-			slow = append(slow, fmt.Sprintf("%s: %s: %.2f times %s, at most %.2f is wanted", r.Name, s.Name, got, r.Base, s.Most))
+			slow = append(slow, fmt.Sprintf("%s: %s: %.2f times %s, want at most %.2f", r.Name, s.Name, got, r.Base, s.Most))
 		}
 	}
 	return failed, slow
 }
 
-// Lost is the metric of what did not arrive.
+// Lost is the metric of events that did not arrive.
 var Lost = Metric{Key: "lost", Name: "lost", Unit: Percent}
 
-// Keep adds the results of another report that r does not have, in its order.
+// Keep adds the results of old that r does not have, and sorts all in the order of old.
 func (r *Report) Keep(old *Report) {
 	fresh := make(map[string]*Result)
 	for _, result := range r.Results {
@@ -148,7 +148,7 @@ func Read(file string) (*Report, error) {
 	return &r, nil
 }
 
-// Write writes the raw numbers, as JSON.
+// Write writes the report as JSON, with the numbers of all rounds.
 func (r *Report) Write(file string) error {
 	text, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {

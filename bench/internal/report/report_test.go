@@ -18,8 +18,8 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/report"
 )
 
-// example has a base, a side of this project that keeps its limit, one that does
-// not and has lost something, and one that has failed.
+// example has a base, one of our sides that stays below its limit, one that does not and
+// has lost something, and one that has failed.
 func example() *report.Report {
 	side := func(name string, ours bool, lost float64, cpu ...float64) *report.Side {
 		s := &report.Side{Name: name, Ours: ours, Most: 0.5}
@@ -70,7 +70,7 @@ func TestTables(t *testing.T) {
 func TestMissed(t *testing.T) {
 	failed, slow := example().Results[0].Missed()
 	if len(failed) != 1 || !strings.Contains(failed[0], "slow: lost 12.0") {
-		t.Errorf("failed: got %q, want the side that has lost something", failed)
+		t.Errorf("failed: got %q, want the side that lost events", failed)
 	}
 	if len(slow) != 1 || !strings.Contains(slow[0], "slow: 1.00 times by hand") {
 		t.Errorf("slow: got %q, want the side that is above its limit", slow)
@@ -103,7 +103,7 @@ func TestReadWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// No samples are read as none.
+	// Whether an empty list is nil does not matter.
 	want.Results[0].Sides[3].Samples = got.Results[0].Sides[3].Samples
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)

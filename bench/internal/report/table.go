@@ -11,8 +11,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// Text is the result as a table for a terminal, with the limits that are kept or
-// missed below.
+// Text returns the result as a table for a terminal, and below it which limits are kept
+// or missed.
 func (r *Result) Text() string {
 	t := r.table()
 	t.SetStyle(table.StyleLight)
@@ -34,7 +34,7 @@ func (r *Result) Text() string {
 	return b.String()
 }
 
-// Markdown is the result as a table for a document.
+// Markdown returns the result as a table for a document.
 func (r *Result) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintln(&b, r.table().RenderMarkdown())
@@ -81,7 +81,7 @@ func (r *Result) row(s *Side) table.Row {
 	return row
 }
 
-// Origin says where the numbers come from, which may be several runs.
+// Origin says where the numbers come from; there may be several runs.
 func (r *Report) Origin() string {
 	var commands []string
 	for _, result := range r.Results {
@@ -92,9 +92,9 @@ func (r *Report) Origin() string {
 	return fmt.Sprintf("Measured with %s on %s, on %s.", strings.Join(commands, ", "), r.Time.Format("2006-01-02"), r.Machine)
 }
 
-// Splice puts what was measured, and its table, into a document, between the lines
-// "<!-- table NAME -->" and "<!-- end -->", and the numbers' origin where NAME is
-// "origin". What the document has no place for is left out.
+// Splice puts each result's description and table into a document, between the lines
+// "<!-- table NAME -->" and "<!-- end -->". If NAME is "origin", it puts the numbers'
+// origin there. Results without such lines are left out.
 func (r *Report) Splice(file string) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -113,7 +113,7 @@ func (r *Report) Splice(file string) error {
 		}
 		_, after, found := strings.Cut(rest, end)
 		if !found {
-			return fmt.Errorf("report: %s: the table %s has no %q behind it", file, name, end)
+			return fmt.Errorf("report: %s: there is no %q after the table %s", file, end, name)
 		}
 		doc = before + begin + "\n" + strings.TrimSpace(part) + "\n\n" + end + after
 	}

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// A Unit is what a metric is measured in.
+// A Unit is the unit of a metric.
 type Unit string
 
 // The units.
@@ -16,7 +16,7 @@ const (
 	Percent     Unit = "%"
 )
 
-// Format prints about three digits that count.
+// Format prints about three significant digits.
 func (u Unit) Format(v float64) string {
 	if math.IsNaN(v) {
 		return "-"
@@ -32,7 +32,7 @@ func (u Unit) Format(v float64) string {
 	return text
 }
 
-// Range prints the least and the greatest with the unit of the greatest.
+// Range prints the least and the greatest value, in the multiple of the greatest.
 func (u Unit) Range(least, greatest float64) string {
 	if math.IsNaN(least) {
 		return "-"

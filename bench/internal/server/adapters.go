@@ -15,7 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-// detach is the option of the sides that give their goroutines back.
+// detach is the option of the sides that are detached.
 var detach = core.WithDetach()
 
 // each is the option of Each.

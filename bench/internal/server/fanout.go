@@ -12,13 +12,13 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/stats"
 )
 
-// A fanOut sends what is published to all clients that are there.
+// A fanOut sends what is published to all clients.
 type fanOut struct {
 	subscribe http.Handler
 	publish   publisher
-	count     func() int // nil if it does not tell
+	count     func() int // nil if the library cannot count its clients
 
-	more map[string]http.Handler // that it answers besides
+	more map[string]http.Handler // other targets
 }
 
 func (f fanOut) serve(ln net.Listener) error {
@@ -38,18 +38,18 @@ func (f fanOut) serve(ln net.Listener) error {
 	return serve(ln, mux)
 }
 
-// Publish is the target that publishes n events whose data is of size bytes, rate
-// a second or at full speed if rate is 0. It answers when it is done, with
-// [Published] as JSON. The data begins with the time at which the event was
-// published, as [SentAt] reads it.
+// Publish is the target that publishes n events with size bytes of data each: rate events
+// a second, or as many as possible if rate is 0. It answers when it is done, with
+// [Published] as JSON. The data begins with the time at which the event was published,
+// which [SentAt] reads.
 func Publish(n, size, rate int) string {
 	return fmt.Sprintf("/publish?n=%d&size=%d&rate=%d", n, size, rate)
 }
 
-// Published is what it took to publish.
+// Published says how long publishing took.
 type Published struct {
 	LastID string        `json:"lastId"` // of the last event; it ends with a number
-	P99    time.Duration `json:"p99"`    // how long one event took
+	P99    time.Duration `json:"p99"`    // of the times that single events took
 	Max    time.Duration `json:"max"`
 }
 
@@ -59,7 +59,7 @@ const stampLen = 19 // digits
 func SentAt(data []byte) (time.Time, error) {
 	ns, err := strconv.ParseInt(string(data[:min(stampLen, len(data))]), 10, 64)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("server: the data begins with no time: %w", err)
+		return time.Time{}, fmt.Errorf("server: the data does not begin with a time: %w", err)
 	}
 	return time.Unix(0, ns), nil
 }
@@ -74,7 +74,7 @@ func (publish publisher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := json.NewEncoder(w).Encode(p); err != nil {
-		panic(http.ErrAbortHandler) // so that half an answer passes for none
+		panic(http.ErrAbortHandler) // so that nobody takes half an answer for a whole one
 	}
 }
 

@@ -39,7 +39,7 @@ func serveFiber(ln net.Listener) error {
 			if err := w.Flush(); err != nil {
 				return
 			}
-			// Nothing but a heartbeat that fails tells it that the client has left.
+			// Only a failed heartbeat shows that the client has left.
 			ticker := time.NewTicker(heartbeat())
 			defer ticker.Stop()
 			for range ticker.C {

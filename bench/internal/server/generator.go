@@ -8,7 +8,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// burst is the stream of Each and Gathered.
+// burst returns the stream of Each and Gathered.
 func burst(query string) core.Stream {
 	n := number(query)
 	if strings.HasSuffix(query, "&ready=true") {
@@ -23,7 +23,7 @@ func burst(query string) core.Stream {
 	}
 }
 
-// ready has all IDs in one string.
+// ready returns the stream of Ready. All its IDs are in one string.
 func ready(n int) core.Stream {
 	const digits = 6
 	ids := make([]byte, 0, n*digits)
@@ -40,7 +40,7 @@ func ready(n int) core.Stream {
 	}
 }
 
-// idle is the stream of Idle.
+// idle returns the stream of Idle.
 func idle(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		if yield(core.Event{ID: strconv.Itoa(firstID), Type: eventType, Data: data}, nil) {
@@ -49,7 +49,7 @@ func idle(ctx context.Context) core.Stream {
 	}
 }
 
-// encode appends the wire form of n events to one buffer, again and again.
+// encode encodes n events, one after another, into the same buffer.
 func encode(n int) (int, error) {
 	var b []byte
 	for i := range n {
@@ -61,7 +61,7 @@ func encode(n int) (int, error) {
 	return n, nil
 }
 
-// parse reads events with strings.
+// parse parses a stream with core.Read.
 func parse(stream string) (events int, err error) {
 	for e, err := range core.Read(strings.NewReader(stream)) {
 		if err != nil {

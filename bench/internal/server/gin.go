@@ -15,8 +15,8 @@ func newGin() *gin.Engine {
 	return gin.New()
 }
 
-// ginData makes up for the ID, which c.SSEvent does not have, and for the spaces
-// that gin leaves out.
+// ginData is longer than data, because c.SSEvent does not send an ID and gin leaves out
+// two spaces.
 var ginData = data + strings.Repeat(".", len("id: 100000\n")+2)
 
 func serveGin(ln net.Listener) error {

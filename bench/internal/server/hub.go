@@ -26,7 +26,7 @@ func serveHub(opt core.Option, opts ...hub.Option) func(net.Listener) error {
 	}
 }
 
-// Held is how many events the servers hold that can replay.
+// Held is how many events the servers that can replay keep.
 const Held = 100_000
 
 var keepAll = []hub.Option{hub.WithMaxEvents(Held), hub.WithMaxBytes(1 << 30)}

@@ -21,9 +21,9 @@ func (e ldEvent) Data() string {
 	return e.data
 }
 
-// serveLaunchDarkly has its server with one channel, and its default buffer of 128
-// events for each client. Who is slower is disconnected. With replay it holds
-// events in the repository that it comes with, which sorts IDs as strings.
+// serveLaunchDarkly runs the library's server with one channel, and its default buffer
+// of 128 events for each client. A slower client is disconnected. With replay, the
+// server keeps events in the library's SliceRepository, which sorts IDs as strings.
 func serveLaunchDarkly(replay bool) func(net.Listener) error {
 	return func(ln net.Listener) error {
 		const channel = "news"

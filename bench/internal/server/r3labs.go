@@ -11,8 +11,8 @@ import (
 	"github.com/r3labs/sse/v2"
 )
 
-// serveR3labs has its server with one stream. With replay it holds events: all of
-// them, for it has no bound.
+// serveR3labs runs the library's server with one stream. With replay, the server keeps
+// all events, because it has no bound.
 func serveR3labs(replay bool) func(net.Listener) error {
 	return func(ln net.Listener) error {
 		const stream = "news"
@@ -22,7 +22,7 @@ func serveR3labs(replay bool) func(net.Listener) error {
 		if !replay {
 			go beat(func() { s.Publish(stream, &sse.Event{Comment: []byte("heartbeat")}) })
 		}
-		last := -1 // its log begins with 0
+		last := -1 // the log begins with 0
 		return fanOut{
 			subscribe: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				r.URL.RawQuery = "stream=" + stream
@@ -39,7 +39,7 @@ func serveR3labs(replay bool) func(net.Listener) error {
 	}
 }
 
-// r3labsParse needs its client, for nothing else makes events of bytes.
+// r3labsParse uses the library's client, because nothing else there parses events.
 func r3labsParse(stream string) (events int, err error) {
 	c := sse.NewClient("http://127.0.0.1/")
 	c.Connection.Transport = canned(stream)

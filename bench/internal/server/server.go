@@ -1,9 +1,9 @@
-// Package server has the servers that are measured, each by a name, and each in
-// the way that its own documentation shows. Which of these requests one answers
-// depends on what it can do:
+// Package server has the servers that are measured. Each has a name, and is written as
+// its own documentation shows. Which of these requests a server answers depends on what
+// it can do:
 //
-//   - [Each] sends events as fast as it can, each flushed by itself
-//   - [Gathered] does so with the default flush window, where there is one
+//   - [Each] sends events as fast as it can, each with its own flush
+//   - [Gathered] does so with the default flush window, if there is one
 //   - [Idle] sends one event and waits until the client leaves
 //   - [Events] sends what [Publish] publishes
 //   - [Encode] and [Parse] make events into bytes and bytes into events
@@ -42,11 +42,11 @@ const (
 	Hub           = "hub"
 	HubDetached   = "hub-detached"
 
-	HubReplay         = "hub-replay" // with a log that has all of Held
+	HubReplay         = "hub-replay" // its log has room for Held events
 	HubReplayDetached = "hub-replay-detached"
 )
 
-// The servers by hand.
+// The servers that are written by hand.
 const (
 	NetHTTP  = "nethttp"  // fmt.Fprintf and Flush in a handler
 	Gin      = "gin"      // c.SSEvent in c.Stream
@@ -66,12 +66,12 @@ const (
 	Vicenzi            = "alexandrevicenzi"
 )
 
-// TLS is the same server under TLS, with HTTP/1.1, as an [http.Server] is.
+// TLS returns the name of the same server under TLS, with HTTP/1.1.
 func TLS(name string) string { return name + overTLS }
 
 const overTLS = "-tls"
 
-// Crowd is no server that is measured: it holds connections to another one.
+// Crowd is not measured: it holds connections to another server.
 const Crowd = "crowd"
 
 var servers = map[string]func(net.Listener) error{
@@ -121,7 +121,7 @@ func Serve(name string, ln net.Listener) error {
 	return serve(ln)
 }
 
-// selfSigned makes a certificate, of the kind that is usual.
+// selfSigned makes a certificate of the usual kind.
 func selfSigned() (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -141,28 +141,27 @@ func selfSigned() (*tls.Config, error) {
 // Targets of requests.
 const (
 	Idle   = "/idle"
-	Events = "/events" // the response's head comes when nothing can be missed any more
-	Count  = "/count"  // answers how many clients have Events
+	Events = "/events" // from its head on, the response misses no event
+	Count  = "/count"  // answers how many clients read Events
 )
 
-// Each is the target that sends n events, each flushed by itself.
+// Each is the target that sends n events, each with its own flush.
 func Each(n int) string { return "/each?n=" + strconv.Itoa(n) }
 
 // Gathered is the target that sends n events with the default flush window.
 func Gathered(n int) string { return "/gathered?n=" + strconv.Itoa(n) }
 
-// Ready asks the same of a generator that has its IDs beforehand, so that it
-// does not allocate.
+// Ready returns the same target with a generator that makes its IDs beforehand, so that
+// it does not allocate.
 func Ready(target string) string { return target + "&ready=true" }
 
-// Encode is the target that encodes n events and sends none.
+// Encode is the target that encodes n events and does not send them.
 func Encode(n int) string { return "/encode?n=" + strconv.Itoa(n) }
 
-// Parse is the target that parses n events, which were there beforehand, and
-// answers how many it found.
+// Parse is the target that parses n events from memory, and answers how many it found.
 func Parse(n int) string { return "/parse?n=" + strconv.Itoa(n) }
 
-// What an event is made of: 200 bytes with the ID's six digits.
+// An event has 200 bytes, with an ID of six digits.
 const (
 	firstID   = 100_000
 	eventType = "add"
@@ -171,15 +170,15 @@ const (
 
 var data = strings.Repeat("0123456789", 17)
 
-// number is n of a query.
+// number returns n of a query.
 func number(query string) int {
 	values, _ := url.ParseQuery(query)
 	n, _ := strconv.Atoi(values.Get("n"))
 	return n
 }
 
-// HeartbeatEnv is the setting in the environment for the time after which a silent
-// connection gets a comment.
+// HeartbeatEnv is the environment variable for the time after which a silent connection
+// gets a comment.
 const HeartbeatEnv = "YIELDSSE_BENCH_HEARTBEAT"
 
 func heartbeat() time.Duration {
@@ -189,32 +188,31 @@ func heartbeat() time.Duration {
 	return 15 * time.Second
 }
 
-// beat calls f every heartbeat, for a library that leaves it to its users. It does
-// not return.
+// beat calls f at each heartbeat, for libraries without heartbeats. It does not return.
 func beat(f func()) {
 	for range time.Tick(heartbeat()) {
 		f()
 	}
 }
 
-// serve runs h as any program would. What it logs of clients that have left is not
-// of interest.
+// serve runs h as any program would, but discards what it logs about clients that have
+// left.
 func serve(ln net.Listener, h http.Handler) error {
 	return (&http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}).Serve(ln)
 }
 
-// setHeaders sets what every stream by hand sets.
+// setHeaders sets the headers that every hand-written stream sets.
 func setHeaders(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 }
 
-// flusher is what writes of a handler need.
+// flusher returns w's Flusher.
 func flusher(w http.ResponseWriter) http.Flusher {
 	return w.(http.Flusher) //nolint:forcetypeassert // the server's own
 }
 
-// A job does n of something, and returns how many it did.
+// A job does something n times, and returns how often it did.
 type job func(n int) (int, error)
 
 func (do job) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -230,7 +228,8 @@ func (do job) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, got)
 }
 
-// parsing makes a job of parse, which parses a stream of batch events to its end.
+// parsing makes a job of parse, which parses a whole stream and returns the number of its
+// events.
 func parsing(parse func(stream string) (events int, err error)) job {
 	const batch = 1000
 	var b strings.Builder
@@ -245,7 +244,7 @@ func parsing(parse func(stream string) (events int, err error)) job {
 				return done, err
 			}
 			if events == 0 {
-				return done, errors.New("server: it has found no event")
+				return done, errors.New("server: the parser found no event")
 			}
 			done += events
 		}

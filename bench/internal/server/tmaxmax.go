@@ -20,7 +20,8 @@ func newTmaxmaxMessage(id, data string) *sse.Message {
 	return m
 }
 
-// serveTmaxmax has its server with the provider Joe. With replay it holds events.
+// serveTmaxmax runs the library's server with the provider Joe. With replay, the server
+// keeps events.
 func serveTmaxmax(replay bool) func(net.Listener) error {
 	return func(ln net.Listener) error {
 		joe := &sse.Joe{}
@@ -35,15 +36,15 @@ func serveTmaxmax(replay bool) func(net.Listener) error {
 			Provider: joe,
 			OnSession: func(w http.ResponseWriter, _ *http.Request) ([]string, bool) {
 				setHeaders(w.Header())
-				_ = http.NewResponseController(w).Flush() // it would wait for the first event
+				_ = http.NewResponseController(w).Flush() // otherwise the head waits for the first event
 				return []string{sse.DefaultTopic}, true
 			},
 		}
-		last := -1 // its replayer begins with 0
+		last := -1 // the replayer begins with 0
 		go beat(func() {
 			m := &sse.Message{}
 			m.AppendComment("heartbeat")
-			if !replay { // which would hold it as an event
+			if !replay { // the replayer would keep the comment as an event
 				_ = s.Publish(m)
 			}
 		})

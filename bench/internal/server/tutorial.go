@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// A tutorial is the hub of tutorials: a channel for each client, and a loop over
-// all of them. Most tutorials drop the event if a channel is full; here publish
-// waits, so that nothing is lost and both sides do the same work.
+// A tutorial is the hub of most tutorials: a channel for each client, and a loop over
+// all channels. Most tutorials drop an event if a channel is full. Here publish waits,
+// so that nothing is lost and all sides do the same work.
 type tutorial struct {
 	mu      sync.Mutex
 	clients map[chan message]bool

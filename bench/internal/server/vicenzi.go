@@ -9,8 +9,8 @@ import (
 	"github.com/alexandrevicenzi/go-sse"
 )
 
-// serveVicenzi has its server with one channel. It holds no events, and sends no
-// heartbeats.
+// serveVicenzi runs the library's server with one channel. The server does not keep
+// events or send heartbeats.
 func serveVicenzi(ln net.Listener) error {
 	s := sse.NewServer(&sse.Options{})
 	last := 0

@@ -1,4 +1,4 @@
-// Package stats sums up the rounds of a measurement.
+// Package stats summarizes the rounds of a measurement.
 package stats
 
 import (
@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// A Summary is the median of some values, between the least and the greatest.
+// A Summary has the median, the least and the greatest of some values.
 type Summary struct{ Median, Min, Max float64 }
 
-// Of sums up values. Without any it is NaN throughout.
+// Of summarizes values. If there are none, all results are NaN.
 func Of(values []float64) Summary {
 	n := len(values)
 	if n == 0 {
@@ -21,8 +21,8 @@ func Of(values []float64) Summary {
 	return Summary{Median: (v[(n-1)/2] + v[n/2]) / 2, Min: v[0], Max: v[n-1]}
 }
 
-// Quantile returns the least of values that a part q of them does not exceed. It
-// sorts them. Without any it is zero.
+// Quantile returns the q-quantile of values: the least value such that a share q of them
+// does not exceed it. It sorts values. If there are none, it returns zero.
 func Quantile[T cmp.Ordered](values []T, q float64) T {
 	slices.Sort(values)
 	var v T
@@ -32,8 +32,8 @@ func Quantile[T cmp.Ordered](values []T, q float64) T {
 	return v
 }
 
-// Ratio sums up a[i]/b[i]: each round is compared with its own neighbor, for the
-// machine may be slower in the next.
+// Ratio summarizes a[i]/b[i]: each value is compared with that of the same round, because
+// the machine may be slower in the next round.
 func Ratio(a, b []float64) Summary {
 	ratios := make([]float64, min(len(a), len(b)))
 	for i := range ratios {
@@ -46,7 +46,7 @@ func (s Summary) String() string {
 	return fmt.Sprintf("%s (%s to %s)", short(s.Median), short(s.Min), short(s.Max))
 }
 
-// short prints about three digits that count.
+// short prints about three significant digits.
 func short(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 100:

@@ -16,8 +16,8 @@ func churn(s size) Work {
 	return Work{
 		Name:  "churn",
 		Title: "A client that comes and goes",
-		About: "It connects, reads the head of the response and leaves at once. What is left behind is goroutines that are " +
-			"still there when the server has come to rest.",
+		About: "The client connects, reads the head of the response and leaves at once. \"Left behind\" counts the goroutines " +
+			"that are still there when the server is idle again.",
 		Base: "net/http",
 		Sides: append(peers(), []Side{
 			{Name: "yieldsse", Ours: true, server: server.NetHTTPSSE, target: server.Idle},

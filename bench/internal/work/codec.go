@@ -37,7 +37,7 @@ func parse(s size) Work {
 	return Work{
 		Name:  "parse",
 		Title: "Parse an event",
-		About: "A stream of events of 200 bytes that is in memory already is read, each event with its data as a string.",
+		About: "A stream of events of 200 bytes is read from memory, each event with its data as a string.",
 		Base:  "tmaxmax/go-sse, Read",
 		Sides: []Side{
 			{Name: "tmaxmax/go-sse, Read", server: server.Tmaxmax},
@@ -55,7 +55,7 @@ func parse(s size) Work {
 	}
 }
 
-// perUnit is the metrics of what is done again and again.
+// perUnit returns the metrics of a unit of work, which of names.
 func perUnit(of string) []report.Metric {
 	return []report.Metric{
 		{Key: "cpu", Name: "CPU for " + of, Unit: report.Nanoseconds},
@@ -63,7 +63,7 @@ func perUnit(of string) []report.Metric {
 	}
 }
 
-// A jobRunner has a server do a job of which nothing is sent.
+// A jobRunner makes a server do a job that sends no events.
 type jobRunner struct {
 	server *process.Process
 	target string
@@ -90,12 +90,12 @@ func (j *jobRunner) round() ([]report.Sample, error) {
 
 func (j *jobRunner) close() error { return j.server.Stop() }
 
-// one is a round of one sample.
+// one returns a round with one sample.
 func one(sample report.Sample, err error) ([]report.Sample, error) {
 	return []report.Sample{sample}, err
 }
 
-// perEach divides what was used by n.
+// perEach divides a usage by n.
 func perEach(u process.Usage, n int) report.Sample {
 	of := float64(max(n, 1))
 	return report.Sample{

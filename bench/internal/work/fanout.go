@@ -13,7 +13,7 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/stats"
 )
 
-// hubs is those who publish to many.
+// hubs returns the sides that publish to many clients.
 func hubs(mostHub, mostDetached float64) []Side {
 	return []Side{
 		{Name: "tutorial hub", server: server.Tutorial},
@@ -38,7 +38,7 @@ func fanOut(s size, subscribers int) Work {
 	return Work{
 		Name:    fmt.Sprintf("fanout-%d", subscribers),
 		Title:   fmt.Sprintf("Fan-out at full speed, %s subscribers", thousands(subscribers)),
-		About:   fmt.Sprintf("%s events of 200 bytes, published as fast as it goes.", thousands(events)),
+		About:   fmt.Sprintf("%s events of 200 bytes, published as fast as possible.", thousands(events)),
 		Base:    "tutorial hub",
 		Sides:   hubs(0.25, 0.06),
 		Metrics: perDelivery,
@@ -71,7 +71,7 @@ func latency(s size, rate, subscribers int) Work {
 	return Work{
 		Name:  fmt.Sprintf("latency-%d-%d", rate, subscribers),
 		Title: fmt.Sprintf("Latency at %s deliveries a second, %s subscribers", thousands(rate), thousands(subscribers)),
-		About: "From before an event is published until the reader has its bytes, over all subscribers. The reader has a CPU of its own.",
+		About: "From before an event is published until the reader has its bytes, over all subscribers. The reader has its own CPU.",
 		Base:  "tutorial hub",
 		Sides: hubs(0, 1),
 		Metrics: []report.Metric{
@@ -89,21 +89,22 @@ func latency(s size, rate, subscribers int) Work {
 }
 
 // An audienceRunner publishes to an audience, which stays from round to round
-// unless all sides together have too many. Then a round gives several samples, for
-// connecting takes longer than what is measured.
+// unless all sides together have too many subscribers. Then a round gives several
+// samples, because connecting takes longer than what is measured.
 type audienceRunner struct {
 	server       *process.Process
 	audience     *Audience
 	events, rate int
 }
 
-// mostStaying is how many subscribers may stay between their side's rounds, for the
-// reader may have so many files open only.
+// mostStaying is how many subscribers may stay between their side's rounds, because
+// the reader's open files are limited.
 const mostStaying = 2_000
 
 func leaves(subscribers int) bool { return subscribers > mostStaying }
 
-// roundsFor has about as many samples whether the audience stays or not.
+// roundsFor returns n, or if the audience leaves after each round, a number of rounds
+// that gives about as many samples.
 func roundsFor(subscribers, n int) int {
 	if leaves(subscribers) {
 		return 2

@@ -19,8 +19,8 @@ func heartbeat(s size) Work {
 	return Work{
 		Name:  "heartbeat",
 		Title: "A heartbeat",
-		About: fmt.Sprintf("%s silent connections with a heartbeat every %v, each a write of its own. "+
-			"Those that have no heartbeats publish a comment to all.", thousands(conns), every),
+		About: fmt.Sprintf("%s silent connections with a heartbeat every %v, each a separate write. "+
+			"Sides without heartbeats publish a comment to all clients.", thousands(conns), every),
 		Base: "net/http, ticker",
 		Sides: []Side{
 			{Name: "net/http, ticker", server: server.NetHTTP, target: server.Idle},
@@ -61,7 +61,7 @@ func heartbeat(s size) Work {
 				}
 				came := crowd.Comments() - before
 				if came == 0 {
-					return nil, errors.New("work: no heartbeat has come")
+					return nil, errors.New("work: no heartbeat arrived")
 				}
 				return perEach(u, came), nil
 			}), nil

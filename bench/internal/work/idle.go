@@ -21,7 +21,7 @@ var perConnection = []report.Metric{
 	{Key: "goroutines", Name: "goroutines"},
 }
 
-// peers are all other sides, with streams on which nothing comes.
+// peers returns all other sides, with idle streams.
 func peers() []Side {
 	return []Side{
 		{Name: "net/http", server: server.NetHTTP, target: server.Idle},
@@ -41,7 +41,7 @@ func idle(s size) Work {
 	return Work{
 		Name:  "idle",
 		Title: "An idle connection",
-		About: fmt.Sprintf("What each of %s open connections adds to the server's resident memory, after a collection; "+
+		About: fmt.Sprintf("What each of %s open connections adds to the server's resident memory, after a garbage collection; "+
 			"the kernel's buffers do not count.", thousands(conns)),
 		Base: "net/http",
 		Sides: append(peers(), []Side{
@@ -68,7 +68,7 @@ func idleTLS(s size) Work {
 	return Work{
 		Name:  "idle-tls",
 		Title: "An idle connection under TLS",
-		About: fmt.Sprintf("The same of %s connections of HTTP/1.1 with TLS 1.3.", thousands(conns)),
+		About: fmt.Sprintf("The same for %s connections of HTTP/1.1 with TLS 1.3.", thousands(conns)),
 		Base:  "net/http",
 		Sides: []Side{
 			{Name: "net/http", server: server.TLS(server.NetHTTP), target: server.Idle},
@@ -99,7 +99,7 @@ func openHeld(conns int, hold holder) func(s Side) (runner, error) {
 	}
 }
 
-// A holder opens n connections, each of which has all that it gets when it returns.
+// A holder opens n connections, and returns when each has got all that it will get.
 type holder func(addr netip.AddrPort, n int, target string) (drop func(), err error)
 
 func holdPlain(addr netip.AddrPort, n int, target string) (drop func(), err error) {
@@ -118,7 +118,7 @@ func holdTLS(addr netip.AddrPort, n int, target string) (drop func(), err error)
 	return reader.HoldTLS(addr, n, target, eventsOf(target))
 }
 
-// eventsOf is how many events come at once.
+// eventsOf returns how many events a target sends at once.
 func eventsOf(target string) int {
 	if target == server.Idle {
 		return 1
@@ -126,16 +126,16 @@ func eventsOf(target string) int {
 	return 0
 }
 
-// A coldRunner starts a server each time.
+// A coldRunner starts a new server in each round.
 type coldRunner func() (report.Sample, error)
 
 func (r coldRunner) round() ([]report.Sample, error) { return one(r()) }
 func (coldRunner) close() error                      { return nil }
 
-// weigh tells what each of so many connections adds to the server.
+// weigh returns what each of conns connections adds to the server.
 func weigh(p *process.Process, target string, conns int, hold holder) (report.Sample, error) {
 	const few = 20
-	drop, err := hold(p.Addr, few, target) // what a first connection needs is there then
+	drop, err := hold(p.Addr, few, target) // allocates what only the first connections need
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func settle(p *process.Process) error {
 	const (
 		tries = 200
 		pause = 10 * time.Millisecond
-		rest  = time.Millisecond // it may use so much meanwhile
+		rest  = time.Millisecond // an idle server uses less than this in a pause
 	)
 	for range tries {
 		u, err := used(p, func() error {

@@ -17,14 +17,15 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/server"
 )
 
-// DataSize makes an event of 200 bytes, when its number has six digits.
+// DataSize is the size of the data of an event of 200 bytes, if its number has six digits.
 const DataSize = 161
 
-// quiet is how long nothing comes before what is missing counts as lost.
+// quiet is how long nothing must arrive before the events that are missing count as
+// lost.
 const quiet = 2 * time.Second
 
-// Burst reads a target's response to its end, which must hold that many events,
-// and returns what it took the server.
+// Burst reads a target's response to its end, which must have that many events, and
+// returns what the server used for it.
 func Burst(p *process.Process, target string, events int) (process.Usage, error) {
 	return used(p, func() error { return reader.Drain(p.Addr, target, events) })
 }
@@ -42,7 +43,7 @@ func used(p *process.Process, do func() error) (process.Usage, error) {
 	return after.Sub(before), err
 }
 
-// get asks a server for something that is no stream.
+// get requests something that is not a stream.
 func get(p *process.Process, target string) ([]byte, error) {
 	url := "http://" + p.Addr.String() + target
 	resp, err := http.Get(url)
@@ -57,7 +58,7 @@ func get(p *process.Process, target string) ([]byte, error) {
 	return body, err
 }
 
-// Publish has a server publish events.
+// Publish makes a server publish events.
 func Publish(p *process.Process, events, dataSize, rate int) (got server.Published, err error) {
 	body, err := get(p, server.Publish(events, dataSize, rate))
 	if err != nil {
@@ -77,8 +78,8 @@ type Audience struct {
 	stampErr  error
 }
 
-// Assemble connects subscribers to a server. They are woken for each event if
-// prompt, and then note how long it took to come.
+// Assemble connects subscribers to a server. If prompt, they are woken for each event
+// and record its latency.
 func Assemble(p *process.Process, size int, prompt bool) (*Audience, error) {
 	a := newAudience(p, size, prompt)
 	return a, a.assemble()
@@ -102,7 +103,7 @@ func (a *Audience) assemble() (err error) {
 	if a.crowd, err = reader.OpenCrowd(a.server.Addr, a.size, server.Events, o); err != nil {
 		return err
 	}
-	// Some tell that they are there before they are.
+	// Some servers answer before they have added the subscriber.
 	const tries, pause = 20, 100 * time.Millisecond
 	for range tries {
 		a.crowd.Mark()
@@ -117,7 +118,7 @@ func (a *Audience) assemble() (err error) {
 			return nil
 		}
 	}
-	return errors.Join(errors.New("work: some subscribers get nothing"), a.Close())
+	return errors.Join(errors.New("work: some subscribers get no events"), a.Close())
 }
 
 // Close disconnects them.
@@ -129,16 +130,16 @@ func (a *Audience) Close() error {
 	return nil
 }
 
-// Reached is what it took to reach an audience.
+// Reached says what it took to reach an audience.
 type Reached struct {
 	process.Usage
 	server.Published
 
-	Delivered int           // of so many events
-	Wanted    int           // to each subscriber
-	Took      time.Duration // until all had come
+	Delivered int           // deliveries that arrived
+	Wanted    int           // deliveries that should have arrived
+	Took      time.Duration // until all had arrived
 
-	Latencies []time.Duration // of a prompt audience, until the next round
+	Latencies []time.Duration // of a prompt audience; valid until the next round
 }
 
 // Lost is the part of the deliveries that did not arrive, in percent.
@@ -146,11 +147,11 @@ func (r Reached) Lost() float64 {
 	return 100 * float64(r.Wanted-r.Delivered) / float64(r.Wanted)
 }
 
-// ErrStuck means that a server has not published all within the time.
-var ErrStuck = errors.New("work: publishing never ends")
+// ErrStuck means that a server did not publish all events in time.
+var ErrStuck = errors.New("work: the server did not publish all events in time")
 
 // Reach publishes events, and waits until each subscriber has got all of them or
-// nothing more comes.
+// nothing more arrives.
 func (a *Audience) Reach(events, dataSize, rate int) (r Reached, err error) {
 	if a.crowd != nil && a.crowd.Ended() > 0 {
 		_ = a.Close()
@@ -187,7 +188,7 @@ func (a *Audience) Reach(events, dataSize, rate int) (r Reached, err error) {
 	}
 	wait := quiet
 	if r.Delivered < r.Wanted {
-		wait = quiet / 20 // it has had its time
+		wait = quiet / 20 // Await has waited already
 	}
 	select {
 	case got := <-done:
@@ -198,14 +199,14 @@ func (a *Audience) Reach(events, dataSize, rate int) (r Reached, err error) {
 	return r, err
 }
 
-// Fill has a server publish as many events as it holds, and returns the last one's
+// Fill makes a server publish as many events as it holds, and returns the last one's
 // ID.
 func Fill(p *process.Process) (last string, err error) {
 	published, err := Publish(p, server.Held, DataSize, 0)
 	return published.LastID, err
 }
 
-// Before returns the ID after which so many events are missed.
+// Before returns the ID of a client that has missed that many events.
 func Before(last string, missed int) (id string, err error) {
 	prefix, digits := "", last
 	if i := strings.LastIndexByte(digits, '-'); i >= 0 {

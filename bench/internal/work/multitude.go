@@ -24,8 +24,8 @@ func multitude(s size) Work {
 		Name:  "multitude",
 		Title: fmt.Sprintf("%s idle subscriptions", thousands(conns)),
 		About: fmt.Sprintf("All of them are open at once, each with a heartbeat every %v; then all leave at the same time. "+
-			"They share as many servers as the limit of open files makes necessary. "+
-			"CPU is the part of one core that the heartbeats take. It is measured once.", beat),
+			"They share as many servers as the limit on open files makes necessary. "+
+			"CPU is the share of one core that the heartbeats take. Each side is measured once.", beat),
 		Base: "tutorial hub",
 		Sides: []Side{
 			{Name: "tutorial hub", server: server.Tutorial},
@@ -37,7 +37,7 @@ func multitude(s size) Work {
 			{Key: "goroutines", Name: "goroutines"},
 			{Key: "cpu", Name: "CPU", Unit: report.Percent},
 			{Key: "late", Name: "heartbeats late", Unit: report.Percent},
-			{Key: "left", Name: "all have left after", Unit: report.Nanoseconds},
+			{Key: "left", Name: "until all have left", Unit: report.Nanoseconds},
 			{Key: "servers", Name: "servers"},
 		},
 		Rounds: 1,
@@ -56,7 +56,7 @@ func multitude(s size) Work {
 	}
 }
 
-// A shard is a server and the process that has its clients.
+// A shard is a server and the process that holds its clients.
 type shard struct {
 	server, clients *process.Process
 	crowd           reader.RemoteCrowd
@@ -66,7 +66,7 @@ type shard struct {
 
 type shards []*shard
 
-// start starts as many servers as the limit of open files makes necessary.
+// start starts as many servers as the limit on open files makes necessary.
 func (s *shards) start(name string, conns int, beat time.Duration) error {
 	const others = 200
 	limit, err := process.Files(conns + others)
@@ -105,7 +105,7 @@ func (s *shards) measure(conns int, beat time.Duration) (report.Sample, error) {
 	sample, all := report.Sample{"servers": float64(len(*s))}, float64(conns)
 	for _, one := range *s {
 		const few = 20
-		err := one.crowd.Open(one.server.Addr, few, server.Events) // what a first connection needs is there then
+		err := one.crowd.Open(one.server.Addr, few, server.Events) // allocates what only the first connections need
 		if err == nil {
 			err = one.crowd.Close()
 		}
@@ -134,8 +134,8 @@ func (s *shards) measure(conns int, beat time.Duration) (report.Sample, error) {
 		sample["goroutines"] += float64(m.Goroutines) / all
 	}
 
-	// The connections were opened over some time, so their heartbeats are spread
-	// over a period; a whole one is measured.
+	// The connections were opened over some time, so their heartbeats are spread over a
+	// period. Measure a whole one.
 	begin, err := s.readFor(0)
 	if err != nil {
 		return nil, err
@@ -160,7 +160,7 @@ func (s *shards) measure(conns int, beat time.Duration) (report.Sample, error) {
 	return sample, err
 }
 
-// readFor has all clients read, and returns how many comments they have had.
+// readFor makes all clients read, and returns how many comments they have got so far.
 func (s *shards) readFor(d time.Duration) (comments int, err error) {
 	type answer struct {
 		comments int
@@ -192,8 +192,8 @@ func (s *shards) cpu() (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// leave has all clients close, and returns how long it took the servers to notice
-// all of that. What the clients' own closing takes is part of it.
+// leave closes all clients, and returns how long it took until the servers had noticed,
+// including the closing.
 func (s *shards) leave() (time.Duration, error) {
 	const patience = time.Minute
 	begin := time.Now()
@@ -220,7 +220,7 @@ func (s *shards) leave() (time.Duration, error) {
 				break
 			}
 			if time.Since(begin) > patience {
-				return 0, fmt.Errorf("work: %d connections are still there %v after all have left", count, patience)
+				return 0, fmt.Errorf("work: the server still has %d connections %v after all clients left", count, patience)
 			}
 			<-time.After(10 * time.Millisecond)
 		}

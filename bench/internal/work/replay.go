@@ -14,8 +14,8 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/server"
 )
 
-// Missed is how many events a client gets that reconnects: enough of them that it is
-// not the connection that is measured.
+// Missed is how many events a client that reconnects gets: so many that the cost of the
+// connection does not matter.
 const Missed = 10_000
 
 func replay(s size) Work {
@@ -73,8 +73,8 @@ func (r *replayRunner) round() ([]report.Sample, error) {
 
 func (r *replayRunner) close() error { return r.server.Stop() }
 
-// Replays reconnects several times after id and reads what was missed. It returns
-// what that took.
+// Replays reconnects several times after id and reads what was missed. It returns what
+// the server used for it.
 func Replays(p *process.Process, id string, times int) (process.Usage, error) {
 	var open []*reader.Conn
 	u, err := used(p, func() error {
@@ -93,7 +93,7 @@ func Replays(p *process.Process, id string, times int) (process.Usage, error) {
 		}
 		return nil
 	})
-	for _, c := range open { // not before, for a response's end is a write too
+	for _, c := range open { // only now, because a response's end is a write too
 		c.Close()
 	}
 	if err == nil {

@@ -24,15 +24,15 @@ func stalled(s size) Work {
 		Name:  "stalled",
 		Title: "One subscriber never reads",
 		About: fmt.Sprintf("%s events of 4 kB, %s a second, to %d subscribers that read, and to one that never does. "+
-			"What is lost is what those that read did not get. This project's hub holds what one can resume from, "+
-			"the last 10,000 events by default, whoever reads.",
+			"An event is lost if a subscriber that reads did not get it. This project's hub keeps the events that a client can "+
+			"resume from, by default the last 10,000, whether anybody reads them or not.",
 			thousands(events), thousands(rate), others),
 		Base:  "tutorial hub",
 		Sides: hubs(0, 0),
 		Metrics: []report.Metric{
 			{Key: "lost", Name: "lost by the others", Unit: report.Percent},
 			{Key: "publish", Name: "longest Publish", Unit: report.Nanoseconds},
-			{Key: "memory", Name: "memory more", Unit: report.Bytes},
+			{Key: "memory", Name: "extra memory", Unit: report.Bytes},
 		},
 		Rounds: 3,
 		Cost:   100 * time.Second,

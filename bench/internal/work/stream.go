@@ -15,8 +15,8 @@ func stream(s size) Work {
 	return Work{
 		Name:  "stream",
 		Title: "One stream at full speed",
-		About: "Events of 200 bytes over one HTTP/1.1 connection, each flushed by itself; \"window\" is this project's default, " +
-			"by which events of the same millisecond share a flush.",
+		About: "Events of 200 bytes over one HTTP/1.1 connection, each with its own flush; \"window\" is this project's default, " +
+			"with which events of the same millisecond share a flush.",
 		Base: "net/http",
 		Sides: []Side{
 			{Name: "net/http", server: server.NetHTTP, ask: server.Each},

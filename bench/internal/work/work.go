@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package work has what the sides are asked to do: this project, what one would
-// write by hand, and other libraries. They do it in turn, so that what else the
-// machine does meets all of them.
+// Package work defines what is measured, and measures it on each side: this project,
+// handlers written by hand, and other libraries. The sides take turns, so that whatever
+// else the machine does affects all of them.
 package work
 
 import (
@@ -19,20 +19,20 @@ type Work struct {
 	Title   string
 	About   string
 	Metrics []report.Metric
-	Base    string // the side that ratios are to
+	Base    string // the side that the others are compared with
 	Sides   []Side
-	Rounds  int           // if nothing else is asked for
+	Rounds  int           // the default number
 	Cost    time.Duration // of all rounds, about
 
-	// open makes ready what a side needs for all its rounds.
+	// open prepares what a side needs for all its rounds.
 	open func(Side) (runner, error)
 
 	chart bool
-	cold  bool // the first round is like the others, for each starts a server
+	cold  bool // each round starts a new server, so the first one needs no warm-up
 	place place
 }
 
-// QuickRounds is how many are enough to see that all is well.
+// QuickRounds is how many rounds are enough to see that everything works.
 func (w Work) QuickRounds() int {
 	if w.cold {
 		return 1
@@ -40,34 +40,34 @@ func (w Work) QuickRounds() int {
 	return 2
 }
 
-// A place says on which CPUs reader and servers run.
+// A place says on which CPUs the reader and the servers run.
 type place int
 
 const (
 	anywhere place = iota
 	together       // on one CPU, so that they take turns
-	apart          // the reader has one to itself
+	apart          // the reader has its own
 )
 
-// A Side is one of those that are compared.
+// A Side is one of the servers that are compared.
 type Side struct {
 	Name string
 	Ours bool
-	Most float64 // the ratio to the base that it should not exceed, or 0
+	Most float64 // the highest ratio to the base that is accepted, or 0
 
 	server string
-	target string           // if the work has several
+	target string           // if the sides' targets differ
 	ask    func(int) string // likewise
 }
 
-// A runner has one side do its work. A round may give several samples.
+// A runner makes one side do its work. A round may give several samples.
 type runner interface {
 	round() ([]report.Sample, error)
 	close() error
 }
 
-// All is every work, in the order of their reports. If quick is true they are
-// small: they show that all is well, and hardly more.
+// All returns all works, in the order of their reports. If quick, they are small: they
+// show that everything works, but their numbers say little.
 func All(quick bool) []Work {
 	s := size(quick)
 	audiences, rates := []int{100, 1_000, 5_000}, []int{20_000, 100_000}
@@ -87,7 +87,7 @@ func All(quick bool) []Work {
 	return all
 }
 
-// A size chooses between what is measured in full and what is quick.
+// A size chooses between a full and a quick measurement. It is true for quick.
 type size bool
 
 func (quick size) of(full, small int) int {
@@ -97,9 +97,9 @@ func (quick size) of(full, small int) int {
 	return full
 }
 
-// Run has the sides take turns for some rounds. Each begins another one, for what
-// one leaves behind meets the next. A side that fails is out; the others go on.
-// Before each step it calls progress.
+// Run makes the sides take turns for some rounds. Each round begins with another side,
+// because a side may affect the one after it. A side that fails is out; the others
+// continue. Before each step Run calls progress.
 func (w Work) Run(rounds int, progress func(step, steps int, what string)) (*report.Result, error) {
 	result := &report.Result{
 		Name: w.Name, Title: w.Title, About: w.About,
@@ -164,7 +164,7 @@ func (w Work) Run(rounds int, progress func(step, steps int, what string)) (*rep
 	return result, nil
 }
 
-// run opens the servers in their place.
+// run opens the servers on the CPUs of the place.
 func (p place) run(open func() error) (unpin func(), err error) {
 	switch p {
 	case together:

@@ -25,17 +25,17 @@ func TestBefore(t *testing.T) {
 	}
 }
 
-// TestAll checks what a typing mistake in a work would break.
+// TestAll finds mistakes in the definitions of works.
 func TestAll(t *testing.T) {
 	for _, quick := range []bool{true, false} {
 		seen := make(map[string]bool)
 		for _, w := range work.All(quick) {
 			if seen[w.Name] {
-				t.Errorf("%s is there twice", w.Name)
+				t.Errorf("there are two works named %s", w.Name)
 			}
 			seen[w.Name] = true
 			if !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(w.Name) {
-				t.Errorf("%s is no name of a file", w.Name)
+				t.Errorf("%s is not a good file name", w.Name)
 			}
 			var base, ours int
 			for _, s := range w.Sides {
@@ -47,7 +47,8 @@ func TestAll(t *testing.T) {
 				}
 			}
 			if base != 1 || ours == 0 || len(w.Metrics) == 0 || w.Rounds < 1 || w.Cost == 0 {
-				t.Errorf("%s: got %d bases, %d sides of ours, %d metrics, %d rounds, cost %v", w.Name, base, ours, len(w.Metrics), w.Rounds, w.Cost)
+				t.Errorf("%s: got %d bases, %d of our sides, %d metrics, %d rounds, cost %v; want one base and none of the others 0",
+					w.Name, base, ours, len(w.Metrics), w.Rounds, w.Cost)
 			}
 		}
 	}
