@@ -1,9 +1,10 @@
 package client
 
 import (
-	"math"
 	"net/http"
 	"time"
+
+	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
 // An Option sets something about a [Stream]. A nil Option does nothing.
@@ -65,9 +66,6 @@ func (c *config) client() (client *http.Client, done func()) {
 	}
 	return &http.Client{Transport: transport}, transport.CloseIdleConnections
 }
-
-// forever is a duration that can be added to another without an overflow.
-const forever = math.MaxInt64 / 4
 
 // WithHTTPClient sends requests with c: its transport, redirect policy and cookie
 // jar. Its Timeout, which would cut a stream that is as long as it should be,
@@ -157,7 +155,7 @@ func WithBackoff(reconnect, longest time.Duration) Option {
 	}
 }
 
-func clamp(d time.Duration) time.Duration { return min(max(d, 0), forever) }
+func clamp(d time.Duration) time.Duration { return min(max(d, 0), pause.Longest) }
 
 // WithRetryPolicy asks retry whether to connect again after err, which is
 // [ErrEnded], [ErrIdle], a [*ResponseError] or what net/http says. The count of

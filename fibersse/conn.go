@@ -13,6 +13,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
 // A conn is a host.Conn on fasthttp's connection. It writes the response by
@@ -104,7 +105,7 @@ func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) er
 		err = session.Serve(s, stream)
 		returned = true
 	}()
-	s.listen(mostHeard, session.ClientGone)
+	s.listen(netpoll.MaxInput, session.ClientGone)
 	<-ended
 	if panicked == nil {
 		return err
@@ -122,10 +123,6 @@ func hasPeer(c net.Conn) bool {
 	addr, ok := c.RemoteAddr().(*net.TCPAddr)
 	return !ok || addr.Port != 0
 }
-
-// mostHeard is how many bytes of input are read and dropped. A client has nothing
-// to say while the stream lasts; one that says more is not watched any more.
-const mostHeard = 64 << 10
 
 // listen calls gone when the client leaves, or the connection is closed. It returns
 // then, or when the connection's read deadline has come, or when the client has said

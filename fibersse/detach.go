@@ -15,6 +15,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
 // allowDetach has fasthttp start the session when the handler has returned, or
@@ -24,7 +25,7 @@ func (s *conn) allowDetach(c *fiber.Ctx, session *host.Session, stream core.Stre
 	if !s.chunked || ends(c) {
 		return false
 	}
-	own, ok := duplicate(s.Conn)
+	own, ok := netpoll.Duplicate(s.Conn)
 	if !ok {
 		return false
 	}

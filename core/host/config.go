@@ -1,11 +1,11 @@
 package host
 
 import (
-	"math"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/config"
+	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
 // settings are what core's options set.
@@ -24,10 +24,7 @@ func newSettings(opts []core.Option) settings {
 		}
 	}
 	for _, d := range []*time.Duration{&c.Heartbeat, &c.WriteTimeout, &c.FlushWindow, &c.MaxDuration} {
-		*d = min(*d, forever)
+		*d = min(*d, pause.Longest)
 	}
 	return c
 }
-
-// forever is a duration that can be added to another without an overflow.
-const forever = math.MaxInt64 / 4

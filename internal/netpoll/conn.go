@@ -83,14 +83,14 @@ func (c *Conn) KeepUnsent(n int) {
 	}
 }
 
-// mostHeard is how many bytes of input are read and dropped. A client that says more is
-// not watched any more.
-const mostHeard = 64 << 10
+// MaxInput is how many bytes of input are read and dropped. A client has nothing to send
+// while its stream lasts; one that sends more is no longer watched.
+const MaxInput = 64 << 10
 
 // listenOn notices that the client leaves, where no poller does by itself.
 func (c *Conn) listenOn(from net.Conn) {
 	var buf [64]byte
-	for c.heard.Load() < mostHeard {
+	for c.heard.Load() < MaxInput {
 		n, err := from.Read(buf[:])
 		if err != nil {
 			c.handler.Left()

@@ -2,6 +2,7 @@ package netpoll_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -69,9 +70,11 @@ func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 	defer srv.Close()
 	s := tls.Server(server, srv.TLS)
 	c := tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test's own
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- s.HandshakeContext(t.Context()) }()
-	if err := errors.Join(c.HandshakeContext(t.Context()), <-done); err != nil {
+	go func() { done <- s.HandshakeContext(ctx) }()
+	if err := errors.Join(c.HandshakeContext(ctx), <-done); err != nil {
 		t.Fatal(err)
 	}
 	return s, c
@@ -125,8 +128,13 @@ func TestConnWritesAll(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("the client got %d bytes and %v, want %d and a proper end", len(got), err, len(want))
 		}
-		if err := <-done; err != nil {
-			t.Errorf("Write: %v", err)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("Write: %v", err)
+			}
+		case <-time.After(soon):
+			t.Error("Write has not returned")
 		}
 		c.Close(false)
 	})

@@ -22,7 +22,7 @@ type socket struct {
 // the poller watch it.
 func (c *Conn) takeSocket(from net.Conn) bool {
 	var err error
-	if !control(from, func(fd uintptr) { err = c.dup(fd) }) || err != nil {
+	if !control(from, func(fd uintptr) { c.fd, err = dup(fd) }) || err != nil {
 		return false
 	}
 	c.line = &c.socket // the poller may call at once
@@ -73,13 +73,32 @@ func control(c net.Conn, f func(fd uintptr)) bool {
 	return err == nil && raw.Control(f) == nil
 }
 
-func (s *socket) dup(fd uintptr) error {
+// dup duplicates a file descriptor.
+func dup(fd uintptr) (int32, error) {
 	copied, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
 	if errno != 0 {
-		return errno
+		return 0, errno
 	}
-	s.fd = int32(copied) //nolint:gosec // it fits
-	return nil
+	return int32(copied), nil //nolint:gosec // it fits
+}
+
+// Duplicate returns another connection with the same socket, which stays open when c is
+// closed. Only a plain connection on Linux can be duplicated.
+//
+// It does not use c.File, because c would block its threads for a moment while that file
+// becomes a net.Conn.
+func Duplicate(c net.Conn) (own net.Conn, ok bool) {
+	var (
+		copied int32
+		err    error
+	)
+	if !control(c, func(fd uintptr) { copied, err = dup(fd) }) || err != nil {
+		return nil, false
+	}
+	f := os.NewFile(uintptr(copied), "") //nolint:gosec // not negative
+	defer func() { _ = f.Close() }()     // net.FileConn has one of its own
+	own, err = net.FileConn(f)
+	return own, err == nil
 }
 
 // try writes as much of p as there is room for. It does not wait, and does not
@@ -198,7 +217,7 @@ func (c *Conn) hint(events uint32) {
 	}
 	if events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 {
 		c.hungUp.Store(true)
-		if c.heard.Load() >= mostHeard {
+		if c.heard.Load() >= MaxInput {
 			c.handler.Left() // input that is not read any more may hide the end
 		}
 	}
@@ -210,7 +229,7 @@ func (c *Conn) hint(events uint32) {
 // listen reads what there is of input, and notices its end.
 func (c *Conn) listen() {
 	var buf [512]byte
-	for c.heard.Load() < mostHeard {
+	for c.heard.Load() < MaxInput {
 		n, err := c.read(buf[:])
 		c.heard.Add(int32(n)) //nolint:gosec // it fits
 		switch {

@@ -13,3 +13,6 @@ func (*Conn) takeSocket(net.Conn) bool { return false }
 func (*Conn) watchSocket(net.Conn) bool { return false }
 
 func (*socket) keepUnsent(int) {}
+
+// Duplicate is for Linux only: elsewhere a detached session saves little.
+func Duplicate(net.Conn) (own net.Conn, ok bool) { return nil, false }

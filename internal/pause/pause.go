@@ -1,10 +1,14 @@
-// Package pause waits.
+// Package pause is about waiting.
 package pause
 
 import (
 	"context"
+	"math"
 	"time"
 )
+
+// Longest is a duration that can be added to another one without an overflow.
+const Longest = time.Duration(math.MaxInt64 / 4)
 
 // For waits for d, or until ctx ends.
 func For(ctx context.Context, d time.Duration) {
