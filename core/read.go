@@ -61,15 +61,15 @@ type Parser struct {
 // becomes U+FFFD.
 func (p *Parser) Read(r io.Reader) Stream {
 	return func(yield func(Event, error) bool) {
-		b := block{parser: p, yield: yield, max: p.MaxEventSize, id: p.LastEventID}
-		if b.max <= 0 {
-			b.max = defaultMaxEventSize
+		s := parseState{parser: p, yield: yield, max: p.MaxEventSize, id: p.LastEventID}
+		if s.max <= 0 {
+			s.max = defaultMaxEventSize
 		}
-		err := b.read(r)
+		err := s.read(r)
 		if errors.Is(err, errStopped) {
 			return
 		}
-		if p.Comments && b.retry > 0 && !yield(Event{Retry: b.retry}, nil) { // it holds without a blank line
+		if p.Comments && s.retry > 0 && !yield(Event{Retry: s.retry}, nil) { // it holds without a blank line
 			return
 		}
 		if err != nil {
@@ -81,13 +81,14 @@ func (p *Parser) Read(r io.Reader) Stream {
 // errStopped means that yield said false.
 var errStopped = errors.New("core: stopped")
 
-// A block is the event that is being read: the buffers of section 9.2.6.
-type block struct {
+// A parseState is one call of Read: the event that is being read (the buffers of section
+// 9.2.6), and what outlives it.
+type parseState struct {
 	parser *Parser
 	yield  func(Event, error) bool
 	max    int
 
-	id       string // the last event ID buffer, which outlives the block
+	id       string // the last event ID buffer, which outlives the event
 	typ      string
 	types    [4]string // those seen last, for most streams have but a few
 	nextType int
@@ -101,12 +102,12 @@ type block struct {
 
 // size is what of the block is kept. A line counts whole while it is read, so
 // that the limit does not depend on how the reads fall.
-func (b *block) size() int { return len(b.id) + len(b.typ) + len(b.data) }
+func (s *parseState) size() int { return len(s.id) + len(s.typ) + len(s.data) }
 
 // read cuts r into lines. A line ends at LF, CR or CRLF; a CR is acted upon at
 // once, and an LF right behind it is then swallowed. No byte is looked at twice
 // for the same line end, however the reads fall.
-func (b *block) read(r io.Reader) error {
+func (s *parseState) read(r io.Reader) error {
 	var (
 		buf     = make([]byte, readSize)
 		pos     int      // where the line begins
@@ -149,22 +150,22 @@ func (b *block) read(r io.Reader) error {
 				break
 			}
 			afterCR = i == cr
-			if err := b.line(buf[pos:i]); err != nil {
+			if err := s.parseLine(buf[pos:i]); err != nil {
 				return err
 			}
 			pos = i + 1
 			seen = pos
 		}
 		seen = end
-		if !start && end-pos+b.size() > b.max {
-			return b.tooLarge()
+		if !start && end-pos+s.size() > s.max {
+			return s.tooLarge()
 		}
 		switch {
 		case failure == io.EOF: //nolint:errorlint // a wrapped one is a failure
 			if start {
 				pos = end // less than a byte order mark
 			}
-			return b.end(buf[pos:end])
+			return s.end(buf[pos:end])
 		case failure != nil:
 			return fmt.Errorf("core: read: %w", failure)
 		}
@@ -204,45 +205,45 @@ func fill(r io.Reader, p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// line takes one line without its end.
-func (b *block) line(line []byte) error {
+// parseLine parses one line without its end.
+func (s *parseState) parseLine(line []byte) error {
 	if len(line) == 0 {
-		return b.dispatch()
+		return s.dispatch()
 	}
-	if len(line)+b.size() > b.max {
-		return b.tooLarge()
+	if len(line)+s.size() > s.max {
+		return s.tooLarge()
 	}
 	name, value := field(line)
 	switch string(name) {
 	case "data":
-		if b.hasData {
-			b.data = append(b.data, '\n')
+		if s.hasData {
+			s.data = append(s.data, '\n')
 		}
-		b.hasData = true
-		b.data = append(b.data, value...)
+		s.hasData = true
+		s.data = append(s.data, value...)
 	case "event":
-		b.typ = b.typeOf(value)
+		s.typ = s.typeOf(value)
 	case "id":
-		if bytes.IndexByte(value, 0) < 0 && string(value) != b.id {
-			b.id = validUTF8(string(value))
+		if bytes.IndexByte(value, 0) < 0 && string(value) != s.id {
+			s.id = validUTF8(string(value))
 		}
 	case "retry":
 		if d, ok := milliseconds(value); ok {
-			b.retry = d
-			b.parser.Retry = d
+			s.retry = d
+			s.parser.Retry = d
 		}
 	case "":
-		if b.parser.Comments && !b.yield(Event{Comment: comment(validUTF8(string(value)))}, nil) {
+		if s.parser.Comments && !s.yield(Event{Comment: comment(validUTF8(string(value)))}, nil) {
 			return errStopped
 		}
 		return nil // a proxy may send some in front of whatever comes
 	default:
-		if b.other == "" {
-			b.other = string(line[:min(len(line), excerptSize)])
+		if s.other == "" {
+			s.other = string(line[:min(len(line), excerptSize)])
 		}
 		return nil
 	}
-	b.known = true
+	s.known = true
 	return nil
 }
 
@@ -264,11 +265,11 @@ func comment(text string) string {
 }
 
 // end looks at a whole response, of which rest has no line end.
-func (b *block) end(rest []byte) error {
-	if b.known {
+func (s *parseState) end(rest []byte) error {
+	if s.known {
 		return nil
 	}
-	other := b.other
+	other := s.other
 	if other == "" {
 		other = string(rest[:min(len(rest), excerptSize)])
 		for _, name := range []string{"", "data", "event", "id", "retry"} {
@@ -280,47 +281,47 @@ func (b *block) end(rest []byte) error {
 	return fmt.Errorf("%w: it has the line %.100q", ErrNotStream, other)
 }
 
-func (b *block) tooLarge() error {
-	return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, b.max)
+func (s *parseState) tooLarge() error {
+	return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, s.max)
 }
 
 // typeOf returns value as a string, and makes none for a type that it knows.
-func (b *block) typeOf(value []byte) string {
-	for _, t := range b.types {
+func (s *parseState) typeOf(value []byte) string {
+	for _, t := range s.types {
 		if string(value) == t {
 			return t
 		}
 	}
 	t := validUTF8(string(value))
 	if len(t) <= 64 { // so that what is remembered stays small
-		b.types[b.nextType] = t
-		b.nextType = (b.nextType + 1) % len(b.types)
+		s.types[s.nextType] = t
+		s.nextType = (s.nextType + 1) % len(s.types)
 	}
 	return t
 }
 
 // dispatch acts on a blank line: the ID is committed whether or not there is an
 // event, and there is one only if there was a data line.
-func (b *block) dispatch() error {
-	p := b.parser
-	moved := p.Positions != "" && !b.hasData && p.LastEventID != b.id
-	p.LastEventID = b.id
-	has, e := b.hasData, Event{ID: b.id, Type: b.typ, Data: validUTF8(string(b.data)), Retry: b.retry}
-	b.typ, b.data, b.hasData, b.retry = "", b.data[:0], false, 0
-	if cap(b.data) > 16*readSize {
-		b.data = nil
+func (s *parseState) dispatch() error {
+	p := s.parser
+	moved := p.Positions != "" && !s.hasData && p.LastEventID != s.id
+	p.LastEventID = s.id
+	has, e := s.hasData, Event{ID: s.id, Type: s.typ, Data: validUTF8(string(s.data)), Retry: s.retry}
+	s.typ, s.data, s.hasData, s.retry = "", s.data[:0], false, 0
+	if cap(s.data) > 16*readSize {
+		s.data = nil
 	}
 
 	if retry := e.Retry; retry > 0 && (!has || e == Event{Retry: retry}) { // together they would not be an event
 		e.Retry = 0
-		if p.Comments && !b.yield(Event{Retry: retry}, nil) {
+		if p.Comments && !s.yield(Event{Retry: retry}, nil) {
 			return errStopped
 		}
 	}
 	if moved {
 		e.Type = p.Positions
 	}
-	if (has || moved) && !b.yield(e, nil) {
+	if (has || moved) && !s.yield(e, nil) {
 		return errStopped
 	}
 	return nil

@@ -61,7 +61,7 @@ func hasNoGoroutine(t *testing.T, serve func(testing.TB, *hub.Hub, ...core.Optio
 	for _, conn := range conns {
 		readUntil(t, conn, "data: news\n\n")
 	}
-	hosttest.Eventually(t, "the writers have nothing to do", func() bool { return runtime.NumGoroutine() < before+few })
+	hosttest.Eventually(t, "the workers have nothing to do", func() bool { return runtime.NumGoroutine() < before+few })
 	begin := time.Now()
 	for _, conn := range conns {
 		_ = conn.Close()

@@ -130,7 +130,7 @@ func (f *follower) run() {
 				after = e.ID
 			}
 			again = 0
-			f.take(e)
+			f.apply(e)
 		}
 		if ctx.Err() != nil {
 			return
@@ -144,8 +144,8 @@ func (f *follower) run() {
 	}
 }
 
-// take brings an entry into the memory.
-func (f *follower) take(e Entry) {
+// apply brings an entry into the memory.
+func (f *follower) apply(e Entry) {
 	var room [4]departure
 	off := room[:0]
 	h := f.hub

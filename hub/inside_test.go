@@ -40,8 +40,8 @@ func TestGapForgets(t *testing.T) {
 	h.follower = &follower{hub: h, ready: make(chan struct{})}
 	h.newSource("*")
 	h.newSource("a")
-	h.follower.take(Entry{ID: "1", Topic: "a", Keyed: true})
-	h.follower.take(Entry{ID: "2", Topic: "b"})
+	h.follower.apply(Entry{ID: "1", Topic: "a", Keyed: true})
+	h.follower.apply(Entry{ID: "2", Topic: "b"})
 	held := func() []int {
 		held := []int{h.bytes, h.order.live, h.ids.live, h.patterns["*"].records.live}
 		for _, t := range h.topics {
@@ -52,7 +52,7 @@ func TestGapForgets(t *testing.T) {
 	if slices.Max(held()) == 0 {
 		t.Fatal("nothing was held")
 	}
-	h.follower.take(Entry{ID: "3", Gap: true})
+	h.follower.apply(Entry{ID: "3", Gap: true})
 	if got := held(); slices.Max(got) != 0 {
 		t.Errorf("got %v of all that is held, want nothing", got)
 	}

@@ -290,8 +290,8 @@ func TestWhoHasLeftWaitsNoMore(t *testing.T) {
 		for _, name := range []string{"a", "*"} {
 			s := h.source(name)
 			for at, l := range s.waiting {
-				if l.wait != at {
-					t.Errorf("the link at %d has the index %d", at, l.wait)
+				if l.slot != at {
+					t.Errorf("the link at %d has the index %d", at, l.slot)
 				}
 			}
 			if got, want := len(s.waiting), 9-i; got != want || len(s.members) != want {

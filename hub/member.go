@@ -62,7 +62,7 @@ func (s *subscription) leave() {
 		if l.round == l.source.round+1 {
 			waiting := l.source.waiting
 			last := len(waiting) - 1
-			waiting[l.wait], waiting[last].wait = waiting[last], l.wait
+			waiting[l.slot], waiting[last].slot = waiting[last], l.slot
 			waiting[last] = nil
 			l.source.waiting = waiting[:last]
 		}

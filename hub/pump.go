@@ -6,7 +6,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
-// An errand is what Wait does for Take.
+// An errand is what Prepare does for Next.
 type errand struct {
 	gap    *Gap // to tell the client of; nil to read a page
 	done   bool
@@ -14,9 +14,9 @@ type errand struct {
 	err    error
 }
 
-// Take implements [feed.Pump]. Telling of a gap and reading the log are left to Wait,
-// because other sessions wait for the writer.
-func (s *subscription) Take(frames *[][]byte) (more bool, err error) {
+// Next implements [feed.Pump]. Telling of a gap and reading the log are left to Prepare,
+// because other sessions wait for the worker.
+func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 	if e := s.errand; e != nil && e.done && s.ctx.Err() == nil {
 		s.errand = nil
 		if len(e.frames) > 0 || e.err != nil {
@@ -27,13 +27,13 @@ func (s *subscription) Take(frames *[][]byte) (more bool, err error) {
 	gap, more, err := s.read(frames, batchSize)
 	if gap != nil || err == errPage { //nolint:errorlint // the very one
 		s.errand = &errand{gap: gap}
-		return false, feed.ErrWait
+		return false, feed.ErrNotReady
 	}
 	return more, err
 }
 
-// Wait implements [feed.Pump].
-func (s *subscription) Wait() {
+// Prepare implements [feed.Pump].
+func (s *subscription) Prepare() {
 	e := s.errand
 	if e.gap != nil {
 		e.err = s.tell(&e.frames, e.gap)
@@ -43,8 +43,8 @@ func (s *subscription) Wait() {
 	e.done = true
 }
 
-// Leave implements [feed.Pump]. It ends any subscription, handed over or not.
-func (s *subscription) Leave() {
+// Close implements [feed.Pump]. It ends any subscription, handed over or not.
+func (s *subscription) Close() {
 	if s.unwatch != nil {
 		s.unwatch()
 	}

@@ -54,11 +54,11 @@ func TestStepsAreBounded(t *testing.T) {
 			if err := s.join([]string{"none.>"}); err != nil {
 				t.Fatal(err)
 			}
-			defer s.Leave()
+			defer s.Close()
 			steps := 1
 			for ; ; steps++ {
 				var frames [][]byte
-				if more, err := s.Take(&frames); err != nil || len(frames) > 0 {
+				if more, err := s.Next(&frames); err != nil || len(frames) > 0 {
 					t.Fatalf("got %d frames and %v, want none", len(frames), err)
 				} else if !more {
 					break
@@ -187,7 +187,7 @@ func TestOthersAreLetIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	check("leave", deep, s.Leave)
+	check("leave", deep, s.Close)
 
 	const many = 3_000
 	join := func(name string) {
@@ -196,7 +196,7 @@ func TestOthersAreLetIn(t *testing.T) {
 			if err := s.join([]string{name}); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(s.Leave)
+			t.Cleanup(s.Close)
 		}
 	}
 	join("a")

@@ -171,7 +171,7 @@ type subscription struct {
 	ending bool // the stream ends after the event of the number final
 	over   bool // the stream ends at once
 	final  uint64
-	errand *errand // for Wait; nil if there is none
+	errand *errand // for Prepare; nil if there is none
 
 	// What is woken when there may be something to do.
 	wake    chan struct{} // wakes its goroutine; nil if it never has one
@@ -185,7 +185,7 @@ type link struct {
 	subscription *subscription
 	source       *source
 	member       int    // its index in source.members
-	wait         int    // its index in source.waiting, if it is there
+	slot         int    // its index in source.waiting, if it is there
 	round        uint64 // it is in source.waiting if this is source.round+1
 	next         int    // index of the next record, while records are taken
 }
@@ -217,7 +217,7 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	if own && f.Handover(stream, s) {
 		s.feed = f
 	} else {
-		defer s.Leave()
+		defer s.Close()
 	}
 	if s.feed == nil || s.hub.follower != nil { // reading the log may have to wait
 		s.wake = make(chan struct{}, 1)
@@ -268,7 +268,7 @@ func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 }
 
 // tell appends a gap event. It calls the application, so the hub must not be locked, and
-// it must not run in a writer's goroutine.
+// it must not run in a worker's goroutine.
 func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 	e := s.hub.gapEvent(*gap)
 	e.ID = gap.Through
@@ -332,7 +332,7 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	case s.ending:
 		return nil, true, nil
 	}
-	s.wait()
+	s.enlist()
 	return nil, false, nil
 }
 
@@ -387,12 +387,12 @@ func (s *subscription) nextRecord() (record, bool) {
 	return found, true
 }
 
-// wait has the next event wake the subscription up.
-func (s *subscription) wait() {
+// enlist has the next event wake the subscription up.
+func (s *subscription) enlist() {
 	for i := range s.links {
 		l := &s.links[i]
 		if l.round != l.source.round+1 {
-			l.round, l.wait = l.source.round+1, len(l.source.waiting)
+			l.round, l.slot = l.source.round+1, len(l.source.waiting)
 			l.source.waiting = append(l.source.waiting, l)
 		}
 	}

@@ -141,7 +141,7 @@ func (p *pump) fail(err error) {
 	p.feed.Wake()
 }
 
-func (p *pump) Take(frames *[][]byte) (more bool, err error) {
+func (p *pump) Next(frames *[][]byte) (more bool, err error) {
 	if p.busy.Swap(true) {
 		panic("two calls of a pump overlap")
 	}
@@ -160,11 +160,11 @@ func (p *pump) Take(frames *[][]byte) (more bool, err error) {
 	return false, p.err
 }
 
-func (*pump) Wait() { panic("Wait was called, but Take has not asked for it") }
+func (*pump) Prepare() { panic("Prepare was called, but Next has not asked for it") }
 
-func (p *pump) Leave() {
+func (p *pump) Close() {
 	if p.busy.Swap(true) {
-		panic("a pump is left during a call, or twice")
+		panic("a pump is closed during a call, or twice")
 	}
 }
 

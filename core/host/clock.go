@@ -7,10 +7,10 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// tick is the session's only clock. It breaks a write that lasts too long, ends
-// a session that is old enough, and sends a heartbeat on a silent one. When the
-// session has ended it runs only while a write is under way: many sessions may end
-// at once, and wait for their turn.
+// tick is called by the session's timer. It breaks a write that takes too long, ends the
+// session at its maximum duration, and sends a heartbeat if the session is silent. When
+// the session has ended, the timer runs only during a write: many sessions may end at
+// once and wait for their turn.
 func (s *Session) tick() {
 	s.timerMu.Lock()
 	if s.stopped {
@@ -28,19 +28,19 @@ func (s *Session) tick() {
 			s.conn.Abort()
 		}
 	}
-	ended, wire := s.ctx.Err() != nil, s.wire
+	ended, detached := s.ctx.Err() != nil, s.detached
 	if !ended || s.sending.Load() != 0 {
 		s.timer.Reset(s.due(now))
 	}
 	s.timerMu.Unlock()
 	if ended {
-		if wire != nil {
-			wire.wake() // to end it
+		if detached != nil {
+			detached.wake() // to end it
 		}
 		return
 	}
 
-	// A write that is under way is as good as a heartbeat.
+	// If the lock is taken, something is being written, which is as good as a heartbeat.
 	if s.config.Heartbeat <= 0 || !s.mu.TryLock() {
 		return
 	}
@@ -48,11 +48,11 @@ func (s *Session) tick() {
 	defer s.recoverHost()
 	switch {
 	case s.closed || now-time.Duration(s.spoke.Load()) < s.config.Heartbeat:
-	case s.waiting != nil: // as good as a heartbeat
+	case s.waiting != nil: // also as good as a heartbeat
 		s.flushed = now
 		s.flush(now)
-	case wire != nil && wire.served.Load():
-		wire.beat(now)
+	case detached != nil && detached.served.Load():
+		detached.beat(now)
 	default:
 		b := s.buffer()
 		*b = s.appendOwn(*b, s.config.Beats.Heartbeat)
@@ -60,7 +60,7 @@ func (s *Session) tick() {
 	}
 }
 
-// patience is how long a write may last; 0 for ever.
+// patience is how long a write may take; 0 means forever.
 func (s *Session) patience() time.Duration {
 	if s.ctx.Err() != nil && (s.config.WriteTimeout <= 0 || s.config.WriteTimeout > grace) {
 		return grace
@@ -68,8 +68,8 @@ func (s *Session) patience() time.Duration {
 	return max(s.config.WriteTimeout, 0)
 }
 
-// due is how long after now the timer has to look again. It is not moved by each
-// event: it comes at the earliest time that there may be something to do.
+// due returns how long after now tick must be called again: at the earliest time at which
+// there may be something to do. Events do not move that time.
 func (s *Session) due(now time.Duration) time.Duration {
 	next := time.Duration(math.MaxInt64)
 	later := func(since int64, d time.Duration) {
@@ -77,7 +77,7 @@ func (s *Session) due(now time.Duration) time.Duration {
 			return
 		}
 		at := time.Duration(since) + d
-		if at <= now { // seen to just now
+		if at <= now { // tick has just dealt with it
 			at = now + d
 		}
 		next = min(next, at)
@@ -89,7 +89,7 @@ func (s *Session) due(now time.Duration) time.Duration {
 	later(start, s.patience())
 	if s.ctx.Err() == nil {
 		later(s.spoke.Load(), s.config.Heartbeat)
-		if s.wire != nil && s.config.Heartbeat > 0 {
+		if s.detached != nil && s.config.Heartbeat > 0 {
 			next = s.inStep(next)
 		}
 		later(0, s.age)
@@ -97,11 +97,11 @@ func (s *Session) due(now time.Duration) time.Duration {
 	return next - now
 }
 
-// inStep returns the end of the step that at is in. The timers of detached sessions
-// fire together then, since to wake up for each of them costs more than its
-// heartbeat does. A step is an eighth of the heartbeat, and 100 ms at most.
+// inStep returns the end of the step that at is in, so that the timers of detached
+// sessions fire together: waking up for each of them costs more than its heartbeat. A
+// step is an eighth of the heartbeat interval, at most 100 ms.
 func (s *Session) inStep(at time.Duration) time.Duration {
-	if at > math.MaxInt64/2 { // which is never
+	if at > math.MaxInt64/2 { // never
 		return at
 	}
 	step := min(s.config.Heartbeat/8+1, 100*time.Millisecond)

@@ -143,7 +143,7 @@ func TestDetachedOverOtherConnections(t *testing.T) {
 		}{
 			{"Handover", TestHandover},
 			{"HandoverOfAPart", TestHandoverOfAPart},
-			{"HandoverWait", TestHandoverWait},
+			{"HandoverWait", TestHandoverPrepare},
 			{"HandoverAfterEvents", TestHandoverAfterEvents},
 			{"HandoverHoldsNobodyUp", TestHandoverHoldsNobodyUp},
 			{"HandoverToStalledClient", TestHandoverToStalledClient},
@@ -174,16 +174,16 @@ func (g *guest) events() (events []core.Event, err error) {
 
 // A pump is made of functions, any of which may be nil.
 type pump struct {
-	take        func(frames *[][]byte) (more bool, err error)
-	wait, leave func()
+	next           func(frames *[][]byte) (more bool, err error)
+	prepare, close func()
 }
 
-func (p *pump) Take(frames *[][]byte) (more bool, err error) { return p.take(frames) }
-func (p *pump) Wait()                                        { p.wait() }
+func (p *pump) Next(frames *[][]byte) (more bool, err error) { return p.next(frames) }
+func (p *pump) Prepare()                                     { p.prepare() }
 
-func (p *pump) Leave() {
-	if p.leave != nil {
-		p.leave()
+func (p *pump) Close() {
+	if p.close != nil {
+		p.close()
 	}
 }
 
@@ -223,7 +223,7 @@ func wake(s *host.Session) {
 
 func frame(data string) []byte { return []byte("data: " + data + "\n\n") }
 
-// list is a take that gives frames, one at a time, and then err.
+// list is a Next that returns frames, one at a time, and then err.
 func list(err error, data ...string) func(*[][]byte) (bool, error) {
 	return func(frames *[][]byte) (bool, error) {
 		if len(data) == 0 {
@@ -258,21 +258,21 @@ func TestHandover(t *testing.T) {
 		clean bool
 		fails func(error) bool // nil if it does not
 	}{
-		{"to its end", pump{take: list(io.EOF, "1", "2", "3")}, nil, "1 2 3", true, nil},
+		{"to its end", pump{next: list(io.EOF, "1", "2", "3")}, nil, "1 2 3", true, nil},
 		{
 			"frames beside the end",
-			pump{take: func(frames *[][]byte) (bool, error) {
+			pump{next: func(frames *[][]byte) (bool, error) {
 				*frames = append(*frames, frame("1"), frame("2"))
 				return true, io.EOF
 			}}, nil, "1 2", true, nil,
 		},
 		{
-			"a failure", pump{take: list(boom, "1")}, nil, "1", false,
+			"a failure", pump{next: list(boom, "1")}, nil, "1", false,
 			func(err error) bool { return errors.Is(err, boom) },
 		},
 		{
 			"a failure with frames",
-			pump{take: func(frames *[][]byte) (bool, error) {
+			pump{next: func(frames *[][]byte) (bool, error) {
 				*frames = append(*frames, frame("behind what is missing"))
 				return true, boom
 			}}, nil, "", false,
@@ -280,33 +280,33 @@ func TestHandover(t *testing.T) {
 		},
 		{
 			"a panic with frames",
-			pump{take: func(frames *[][]byte) (bool, error) {
+			pump{next: func(frames *[][]byte) (bool, error) {
 				*frames = append(*frames, frame("behind what is missing"))
 				explode()
 				return false, nil
 			}}, nil, "", false, isPanic,
 		},
 		{
-			"a failure with an error event", pump{take: list(boom, "1")},
+			"a failure with an error event", pump{next: list(boom, "1")},
 			[]core.Option{core.WithErrorEvent(func(error) core.Event { return core.Event{Data: "sorry"} })}, "1 sorry", true,
 			func(err error) bool { return errors.Is(err, boom) },
 		},
-		{"a panic", pump{take: func(*[][]byte) (bool, error) { explode(); return false, nil }}, nil, "", false, isPanic},
+		{"a panic", pump{next: func(*[][]byte) (bool, error) { explode(); return false, nil }}, nil, "", false, isPanic},
 		{
-			"runtime.Goexit", pump{take: func(*[][]byte) (bool, error) { runtime.Goexit(); return false, nil }}, nil, "", false,
+			"runtime.Goexit", pump{next: func(*[][]byte) (bool, error) { runtime.Goexit(); return false, nil }}, nil, "", false,
 			isPanic,
 		},
-		{"a panic of Wait", pump{take: list(feed.ErrWait, "1"), wait: explode}, nil, "1", false, isPanic},
-		{"a panic of Leave", pump{take: list(io.EOF, "1"), leave: explode}, nil, "1", false, isPanic},
+		{"a panic of Prepare", pump{next: list(feed.ErrNotReady, "1"), prepare: explode}, nil, "1", false, isPanic},
+		{"a panic of Close", pump{next: list(io.EOF, "1"), close: explode}, nil, "1", false, isPanic},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			left := make(chan struct{}, 2)
-			leave := test.pump.leave
-			test.pump.leave = func() {
+			closePump := test.pump.close
+			test.pump.close = func() {
 				left <- struct{}{}
-				if leave != nil {
-					leave()
+				if closePump != nil {
+					closePump()
 				}
 			}
 			group := new(core.Group)
@@ -326,7 +326,7 @@ func TestHandover(t *testing.T) {
 				t.Error(err)
 			}
 			if len(left) != 1 || len(g.failures) > 0 {
-				t.Errorf("got %d calls of Leave and %d more reports, want 1 and 0", len(left), len(g.failures))
+				t.Errorf("got %d calls of Close and %d more reports, want 1 and 0", len(left), len(g.failures))
 			}
 		})
 	}
@@ -337,7 +337,7 @@ func TestHandoverOfAPart(t *testing.T) {
 	g := detached(t, func(s *host.Session) core.Stream {
 		var part core.Stream
 		part = func(yield func(core.Event, error) bool) {
-			if feedOf(yield).Handover(part, &pump{take: list(io.EOF, "never")}) {
+			if feedOf(yield).Handover(part, &pump{next: list(io.EOF, "never")}) {
 				t.Error("a part of a stream was handed over")
 			}
 			yield(core.Event{Data: "1"}, nil)
@@ -369,22 +369,22 @@ func TestNoHandover(t *testing.T) {
 	}
 }
 
-// Wait may take its time: others go on, and this one when it has returned.
-func TestHandoverWait(t *testing.T) {
+// Prepare may take its time: others go on, and this one when it has returned.
+func TestHandoverPrepare(t *testing.T) {
 	goAhead := make(chan struct{})
 	waited := false
 	slow := detached(t, handedOver(t, &pump{
-		take: func(frames *[][]byte) (bool, error) {
+		next: func(frames *[][]byte) (bool, error) {
 			if !waited {
-				return false, feed.ErrWait
+				return false, feed.ErrNotReady
 			}
 			*frames = append(*frames, frame("waited"))
 			return false, io.EOF
 		},
-		wait: func() { waited = true; <-goAhead },
+		prepare: func() { waited = true; <-goAhead },
 	}))
 	for range runtime.GOMAXPROCS(0) {
-		g := detached(t, handedOver(t, &pump{take: list(io.EOF, "1")}))
+		g := detached(t, handedOver(t, &pump{next: list(io.EOF, "1")}))
 		if got, err := g.events(); datas(got) != "1" || err != nil {
 			t.Errorf("another one got %q, %v, want 1", datas(got), err)
 		}
@@ -399,7 +399,7 @@ func TestHandoverWait(t *testing.T) {
 // What was yielded before the handover comes first, and does not wait for the flush
 // window.
 func TestHandoverAfterEvents(t *testing.T) {
-	g := detached(t, handedOverAfter(t, &pump{take: func(*[][]byte) (bool, error) { return false, nil }}, "1", "2"),
+	g := detached(t, handedOverAfter(t, &pump{next: func(*[][]byte) (bool, error) { return false, nil }}, "1", "2"),
 		core.WithFlushWindow(time.Hour))
 	var got []core.Event
 	for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
@@ -417,7 +417,7 @@ func TestHandoverAfterEvents(t *testing.T) {
 	soon(t, g.sums, "the end of the session")
 }
 
-// Whatever a session's own goroutines wait for, its writer serves the others.
+// Whatever a session's own goroutines wait for, its worker serves the others.
 func TestHandoverHoldsNobodyUp(t *testing.T) {
 	const small, others = 1, 200 // buffers as small as can be
 	long := strings.Repeat("x", 31<<10)
@@ -430,12 +430,12 @@ func TestHandoverHoldsNobodyUp(t *testing.T) {
 	}{
 		{
 			"what was gathered before",
-			handedOverAfter(t, &pump{take: func(*[][]byte) (bool, error) { return false, nil }}, "1", long),
+			handedOverAfter(t, &pump{next: func(*[][]byte) (bool, error) { return false, nil }}, "1", long),
 			[]core.Option{core.WithFlushWindow(5 * time.Millisecond)},
 		},
 		{"the last event, and somebody wakes it", func(s *host.Session) core.Stream {
 			failing = s
-			return handedOver(t, &pump{take: func(*[][]byte) (bool, error) {
+			return handedOver(t, &pump{next: func(*[][]byte) (bool, error) {
 				<-ready
 				wake(failing)
 				return false, errors.New("boom")
@@ -448,7 +448,7 @@ func TestHandoverHoldsNobodyUp(t *testing.T) {
 				close(ready)
 			}
 			for range others {
-				g := detached(t, handedOver(t, &pump{take: list(io.EOF, "1")}))
+				g := detached(t, handedOver(t, &pump{next: list(io.EOF, "1")}))
 				if got, err := g.events(); datas(got) != "1" || err != nil {
 					t.Fatalf("another one got %q, %v, want 1", datas(got), err)
 				}
@@ -471,7 +471,7 @@ const sourceEvent = 1 << 10
 func newSource(most int64) *source {
 	s := &source{most: most}
 	text := strings.Repeat("x", sourceEvent)
-	s.take = func(frames *[][]byte) (bool, error) {
+	s.next = func(frames *[][]byte) (bool, error) {
 		for range 64 {
 			if s.taken.Load() == s.most {
 				return false, io.EOF
@@ -536,7 +536,7 @@ func TestHandoverToStalledClient(t *testing.T) {
 		t.Errorf("%d wakes have left %d goroutines that wait, want one", wakes, more)
 	}
 	for range runtime.GOMAXPROCS(0) {
-		other := detached(t, handedOver(t, &pump{take: list(io.EOF, "1", "2", "3")}))
+		other := detached(t, handedOver(t, &pump{next: list(io.EOF, "1", "2", "3")}))
 		if got, err := other.events(); datas(got) != "1 2 3" || err != nil {
 			t.Errorf("another one got %q, %v, want 1 2 3", datas(got), err)
 		}
@@ -656,7 +656,7 @@ func TestHandoverOverPanickingConnection(t *testing.T) {
 	put = func(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return bomb{server, &armed}, client }
 	defer func() { put = plain }()
 	idle := make(chan struct{}, 10)
-	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		if armed.Load() {
 			*frames = append(*frames, frame("1"))
 		}
@@ -677,12 +677,12 @@ func TestHandoverEndsAtOnce(t *testing.T) {
 	for range 5 { // for the machine may be busy
 		group := new(core.Group)
 		idle := make(chan struct{}, 10)
-		detached(t, handedOver(t, &pump{take: func(*[][]byte) (bool, error) {
+		detached(t, handedOver(t, &pump{next: func(*[][]byte) (bool, error) {
 			idle <- struct{}{}
 			return false, nil
 		}}), core.WithGroup(group))
 		soon(t, idle, "the first look")
-		<-time.After(10 * time.Millisecond) // the writer goes to sleep
+		<-time.After(10 * time.Millisecond) // the worker goes to sleep
 		begin := time.Now()
 		if err := group.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
@@ -699,7 +699,7 @@ func TestDetachedShutdown(t *testing.T) {
 	group := new(core.Group)
 	src := newSource(1 << 40)
 	stalled := detached(t, handedOver(t, src), core.WithGroup(group), core.WithWriteTimeout(0))
-	idle := detached(t, handedOver(t, &pump{take: list(nil)}), core.WithGroup(group))
+	idle := detached(t, handedOver(t, &pump{next: list(nil)}), core.WithGroup(group))
 	src.stuck(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience/2)
 	defer cancel()
@@ -720,7 +720,7 @@ func TestDetachedShutdown(t *testing.T) {
 func TestHandoverFlushWindow(t *testing.T) {
 	const window = 300 * time.Millisecond
 	var pending atomic.Int64
-	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		for range pending.Swap(0) {
 			*frames = append(*frames, frame("x"))
 		}
@@ -756,7 +756,7 @@ func TestHandoverEndsWithinFlushWindow(t *testing.T) {
 	group := new(core.Group)
 	var left atomic.Int64
 	left.Store(2)
-	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		if left.Add(-1) >= 0 {
 			*frames = append(*frames, frame("x"))
 		}
@@ -777,7 +777,7 @@ func TestHandoverEndsWithinFlushWindow(t *testing.T) {
 func TestHandoverToEndWithinFlushWindow(t *testing.T) {
 	var end atomic.Bool
 	left, looked := 2, make(chan struct{}, 10)
-	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		defer func() { looked <- struct{}{} }()
 		if left--; left >= 0 {
 			*frames = append(*frames, frame("x"))
@@ -794,8 +794,8 @@ func TestHandoverToEndWithinFlushWindow(t *testing.T) {
 	}}), core.WithFlushWindow(time.Hour))
 	soon(t, looked, "the first look")
 	wake(g.session)                       // within the window
-	for range 2 * runtime.GOMAXPROCS(0) { // behind it, on each writer
-		if _, err := detached(t, handedOver(t, &pump{take: list(io.EOF, "1")})).events(); err != nil {
+	for range 2 * runtime.GOMAXPROCS(0) { // behind it, on each worker
+		if _, err := detached(t, handedOver(t, &pump{next: list(io.EOF, "1")})).events(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -811,13 +811,13 @@ func TestHandoverToEndWithinFlushWindow(t *testing.T) {
 func TestHandoverIsFair(t *testing.T) {
 	endless := newSource(1 << 40)
 	var greedy []*guest
-	for range 2 * runtime.GOMAXPROCS(0) { // on each writer
+	for range 2 * runtime.GOMAXPROCS(0) { // on each worker
 		g := detached(t, handedOver(t, endless), core.WithFlushWindow(0))
 		go func() { _, _ = io.Copy(io.Discard, g.client) }()
 		greedy = append(greedy, g)
 	}
 	for range 2 * runtime.GOMAXPROCS(0) {
-		g := detached(t, handedOver(t, &pump{take: list(io.EOF, "1", "2", "3")}), core.WithFlushWindow(0))
+		g := detached(t, handedOver(t, &pump{next: list(io.EOF, "1", "2", "3")}), core.WithFlushWindow(0))
 		if got, err := g.events(); datas(got) != "1 2 3" || err != nil {
 			t.Errorf("got %q, %v, want 1 2 3", datas(got), err)
 		}
@@ -833,7 +833,7 @@ func TestHandoverLosesNoWake(t *testing.T) {
 	const workers, events = 4, 500
 	var mu sync.Mutex
 	pending := 0
-	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		for range pending {
@@ -868,7 +868,7 @@ func TestDetachedIsNotInherited(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("it is read in /proc")
 	}
-	detached(t, handedOver(t, &pump{take: list(nil)}))
+	detached(t, handedOver(t, &pump{next: list(nil)}))
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)

@@ -136,7 +136,7 @@ func (s *Session) conclude(last *core.Event) bool {
 }
 
 func (s *Session) release(broken bool) {
-	defer s.leave()
+	defer s.leaveGroups()
 	// First, because to abort may end the request's context, as if the client had left.
 	s.letGo()
 	s.timerMu.Lock()
@@ -151,8 +151,8 @@ func (s *Session) release(broken bool) {
 	}
 	end := s.summary()
 	s.cancel(s.failure)
-	if s.wire != nil {
-		s.wire.hangUp()
+	if s.detached != nil {
+		s.detached.hangUp()
 	}
 	if s.config.Observer.Closed != nil {
 		s.config.Observer.Closed(s.ctx, end)

@@ -7,61 +7,61 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// An ender ends sessions that were handed over, one after the other in a goroutine
-// that it has while there are any. Many may end at once, and a goroutine for each
-// would keep the writers from their work.
+// An ender ends sessions that were handed over, one after the other, in a goroutine that
+// exists only while there are any. Many may end at once, and a goroutine for each of them
+// would take the CPU from the workers.
 //
-// What ends a session calls functions of the application's, and may wait for a
-// client. While it waits, another goroutine goes on with those behind it.
+// Ending a session calls functions of the application, and may wait for a client. If
+// that takes long, another goroutine continues with the other sessions.
 type ender struct {
 	mu    sync.Mutex
 	queue []ending
-	at    int    // goroutines at work
-	turns uint64 // endings that they have begun with
-	seen  uint64 // turns when help was last to look
+	busy  int    // goroutines at work
+	begun uint64 // endings that they have begun
+	seen  uint64 // begun, when help last looked
 	armed bool   // help will be called
 }
 
-// An ending is what is to be done for a session: its stream, which ends it. If that
-// is nil, it is to be served first, which may have to wait for the client.
+// An ending is what has to be done for a session: to run stream, after which it ends. If
+// stream is nil, the session is served first, which may wait for the client.
 type ending struct {
-	wire   *wire
+	conn   *detachedConn
 	stream core.Stream
 }
 
-// stall is how long nothing may move before another goroutine helps.
+// stall is how long an ending may take before another goroutine helps.
 const stall = 100 * time.Millisecond
 
 func (e *ender) push(x ending) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.queue = append(e.queue, x)
-	if e.at == 0 {
+	if e.busy == 0 {
 		e.start()
 	} else if !e.armed {
 		e.watch()
 	}
 }
 
-// watch has help called after a while.
+// watch arranges a call of help.
 func (e *ender) watch() {
-	e.armed, e.seen = true, e.turns
+	e.armed, e.seen = true, e.begun
 	time.AfterFunc(stall, e.help)
 }
 
 func (e *ender) start() {
-	e.at++
+	e.busy++
 	go e.run()
 }
 
-// help starts another goroutine if those at work have all been waiting.
+// help starts another goroutine if no ending has begun since it last looked.
 func (e *ender) help() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.armed = len(e.queue) > 0; !e.armed {
 		return
 	}
-	if e.turns == e.seen {
+	if e.begun == e.seen {
 		e.start()
 	}
 	e.watch()
@@ -71,15 +71,15 @@ func (e *ender) run() {
 	defer func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if e.at--; e.at == 0 && len(e.queue) > 0 {
-			e.start() // a function of the application's has ended the goroutine
+		if e.busy--; e.busy == 0 && len(e.queue) > 0 {
+			e.start() // a function of the application has ended the goroutine
 		}
 	}()
 	for x, ok := e.pull(); ok; x, ok = e.pull() {
 		if x.stream == nil {
-			x.wire.serveAlone()
+			x.conn.serveAlone()
 		} else {
-			x.wire.session.run(x.stream)
+			x.conn.session.run(x.stream)
 		}
 	}
 }
@@ -93,6 +93,6 @@ func (e *ender) pull() (x ending, ok bool) {
 	}
 	x, e.queue[0] = e.queue[0], ending{}
 	e.queue = e.queue[1:]
-	e.turns++
+	e.begun++
 	return x, true
 }

@@ -49,7 +49,7 @@ func multitude(t *testing.T, n int, opts ...core.Option) (end func()) {
 	for range n {
 		s, err := host.NewSession(context.WithoutCancel(t.Context()), "", opts...)
 		isError(t, err, nil)
-		p := &pump{take: func(*[][]byte) (bool, error) { return false, nil }}
+		p := &pump{next: func(*[][]byte) (bool, error) { return false, nil }}
 		isError(t, s.Serve(deafHost{&deaf{written: written, closed: make(chan struct{})}}, handedOver(t, p)(s)), nil)
 		sessions = append(sessions, s)
 	}

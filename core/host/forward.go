@@ -4,10 +4,10 @@ import (
 	"slices"
 )
 
-// pieceSize is how many bytes of frames that come together are sent at once, not
-// counting the last one. A host pays for each Send: net/http makes three write calls of
-// a chunk. And it bounds what a client that does not read costs its session: a larger
-// event is sent in pieces, and stays where it is shared.
+// pieceSize is how many bytes of frames that come together are sent at once, not counting
+// the last frame. Each Send has a cost: net/http makes three write calls for a chunk. The
+// size also bounds what a client that does not read costs its session: a larger event is
+// sent in pieces, which are copied one at a time.
 const pieceSize = 128 << 10
 
 // forward sends the frames of a [feed.Feed].
@@ -20,7 +20,7 @@ func (s *Session) forward(frames [][]byte) bool {
 	for len(frames) > 0 {
 		n, left := takePiece(s.buffer(), frames)
 		frames = frames[n:]
-		for len(left) > 0 { // of a large event, which is sent to its end
+		for len(left) > 0 { // of a large event, all of which is sent
 			if !s.push(s.now(), true) {
 				return false
 			}
@@ -33,16 +33,16 @@ func (s *Session) forward(frames [][]byte) bool {
 	return true
 }
 
-// takePiece appends frames to b until there are pieceSize bytes, and sets to nil
-// those that it has copied. It returns how many. A frame that is larger than a piece
-// goes into an empty buffer only; what is left of it follows in pieces.
+// takePiece appends frames to b until it has pieceSize bytes, sets those that it has
+// copied to nil, and returns their number. A frame that is larger than a piece is only
+// appended to an empty buffer; the rest of it is left, for addPiece.
 func takePiece(b *[]byte, frames [][]byte) (n int, left []byte) {
 	size := len(*b) - headroom
 	for n < len(frames) && size < pieceSize && (len(frames[n]) <= pieceSize || size == 0) {
 		size += len(frames[n])
 		n++
 	}
-	*b = slices.Grow(*b, min(size, 2*pieceSize)+len("\r\n")) // for a chunk
+	*b = slices.Grow(*b, min(size, 2*pieceSize)+len("\r\n")) // the end of a chunk
 	for i, frame := range frames[:n] {
 		frames[i] = nil
 		if len(frame) > pieceSize {

@@ -5,22 +5,22 @@ import (
 	"sync"
 )
 
-// headroom is the number of bytes in front of the frames in a buffer. The size of
-// a chunk fits in, with its line end.
+// headroom is the number of bytes in front of the frames in a buffer: room for the size
+// of a chunk, with CRLF.
 const headroom = 10
 
 // LastChunk ends a response that is sent in chunks.
 const LastChunk = "0\r\n\r\n"
 
-// Frames is what [Conn.Send] is given: whole frames, or a part of a large one. Only
-// a session makes them, and at most the first is empty. They are borrowed until Send
+// Frames is the argument of [Conn.Send]: whole frames, or a part of a large one. Only a
+// session makes Frames, and at most its first is empty. They are valid until Send
 // returns.
 type Frames struct {
 	p []byte // with headroom in front of the frames
 }
 
-// Bytes returns the frames. The caller may append to it, and must not change it
-// otherwise.
+// Bytes returns the frames. The caller may append to them, but must not change them in
+// any other way.
 func (f Frames) Bytes() []byte {
 	if len(f.p) <= headroom {
 		return nil
@@ -28,22 +28,21 @@ func (f Frames) Bytes() []byte {
 	return f.p[headroom:]
 }
 
-// Chunk returns the frames as one chunk of HTTP/1.1 (RFC 9112, section 7.1), for a
-// host that does not frame its responses by itself. It makes no copy where it can,
-// and Bytes is not to be called after it. It is never the last chunk.
+// Chunk returns the frames as one chunk of HTTP/1.1 (RFC 9112, section 7.1), for hosts
+// that write chunks themselves. It avoids copies, so do not call Bytes after it. The
+// result is never the last chunk: empty frames have none, and Chunk returns nil.
 func (f Frames) Chunk() []byte {
 	if len(f.p) <= headroom {
-		return nil // of size 0, which would end the response
+		return nil // a chunk of size 0 would end the response
 	}
-	var line [headroom]byte
-	size := append(strconv.AppendInt(line[:0], int64(len(f.p)-headroom), 16), "\r\n"...)
+	var room [headroom]byte
+	size := append(strconv.AppendInt(room[:0], int64(len(f.p)-headroom), 16), "\r\n"...)
 	begin := headroom - len(size)
 	copy(f.p[begin:], size)
 	return append(f.p, "\r\n"...)[begin:]
 }
 
-// buffers are held only while frames wait in them, so that an idle session has
-// none.
+// A session holds one of these buffers only while frames wait in it.
 var buffers = sync.Pool{New: func() any {
 	b := make([]byte, headroom, 1<<10)
 	return &b

@@ -77,7 +77,7 @@ func TestDetachedFailures(t *testing.T) {
 // back.
 func TestHandoverHeartbeatWithinFlushWindow(t *testing.T) {
 	publish := make(chan string, 2)
-	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		select {
 		case data := <-publish:
 			*frames = append(*frames, frame(data))
@@ -123,7 +123,7 @@ func TestLargeEvents(t *testing.T) {
 	give := func() [][]byte { return [][]byte{frame("1"), frame(large), frame("2"), frame(large), frame("3")} }
 	want := "1 " + large + " 2 " + large + " 3"
 	for name, stream := range map[string]func(*host.Session) core.Stream{
-		"handed over": handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+		"handed over": handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 			*frames = append(*frames, give()...)
 			return false, io.EOF
 		}}),
@@ -156,7 +156,7 @@ func TestLargeEvents(t *testing.T) {
 // other.
 func TestShutdownWithinLargeEvent(t *testing.T) {
 	for name, stream := range map[string]func(*host.Session) core.Stream{
-		"handed over": handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+		"handed over": handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 			*frames = append(*frames, frame(large), frame("never"))
 			return true, nil
 		}}),
@@ -191,7 +191,7 @@ func TestStalledClientsShareLargeEvent(t *testing.T) {
 	var stuck []*guest
 	for range clients {
 		given := false
-		stuck = append(stuck, detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+		stuck = append(stuck, detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 			if !given {
 				*frames = append(*frames, shared)
 			}
@@ -230,7 +230,7 @@ func TestStalledClientsShareLargeEvent(t *testing.T) {
 // A large event to a client that does not read ends like any write: the session that
 // has ended has its grace once, and not for each piece.
 func TestLargeEventToSlowClientAtTheEnd(t *testing.T) {
-	g := detached(t, handedOver(t, &pump{take: func(frames *[][]byte) (bool, error) {
+	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		*frames = append(*frames, frame(large))
 		return true, nil
 	}}), core.WithMaxDuration(50*time.Millisecond), core.WithWriteTimeout(0))

@@ -9,7 +9,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
-// A guest is what a stream gets hold of: its session, without what would end it.
+// A guest is a session as its stream sees it, without the methods that end it.
 type guest Session
 
 var (
@@ -19,7 +19,7 @@ var (
 	_ = feed.Register((*Session)(nil).yield)
 )
 
-// answer reports whether err asks whose yield this is, and says so.
+// answer reports whether err asks which session this yield belongs to, and answers it.
 func (s *Session) answer(err error) bool {
 	q, ok := err.(*feed.QuestionError) //nolint:errorlint // nobody wraps it
 	if ok {
@@ -48,19 +48,19 @@ func (g *guest) Forward(frames [][]byte) bool { return (*Session)(g).forward(fra
 
 // Handover implements [feed.Feed].
 func (g *guest) Handover(stream core.Stream, p feed.Pump) bool {
-	return g.wire != nil && g.wire.handover(stream, p)
+	return g.detached != nil && g.detached.handover(stream, p)
 }
 
 // Wake implements [feed.Feed].
-func (g *guest) Wake() { g.wire.wake() }
+func (g *guest) Wake() { g.detached.wake() }
 
 // WakeToEnd implements [feed.Feed].
 func (g *guest) WakeToEnd() {
-	g.wire.ending.Store(true)
-	g.wire.wake()
+	g.detached.ending.Store(true)
+	g.detached.wake()
 }
 
-// A member is what a group gets hold of.
+// A member is a session as its groups see it.
 type member Session
 
 // Shutdown implements [config.Member].

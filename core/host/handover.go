@@ -11,135 +11,136 @@ import (
 	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
-// handover has the wire's writer go on with p when the stream has returned, if that
-// is the one that the view has returned.
-func (w *wire) handover(stream core.Stream, p feed.Pump) bool {
-	if w.stream == nil || reflect.ValueOf(w.stream).Pointer() != reflect.ValueOf(stream).Pointer() {
+// handover makes a worker continue with p when the stream has returned, if it is the
+// stream that the view has returned.
+func (c *detachedConn) handover(stream core.Stream, p feed.Pump) bool {
+	if c.stream == nil || reflect.ValueOf(c.stream).Pointer() != reflect.ValueOf(stream).Pointer() {
 		return false
 	}
-	w.pump, w.writer = p, nextWriter()
+	c.pump, c.worker = p, nextWorker()
 	return true
 }
 
-// handed is what a wire has for a stream that was handed over.
+// handed is the part of a detachedConn that serves a stream that was handed over.
 type handed struct {
-	stream core.Stream // that runs, until it has returned
+	stream core.Stream // the one that runs; nil when it has returned
 	pump   feed.Pump
-	writer *writer
-	served atomic.Bool // by the writer: otherwise a goroutine of the session's is at work
-	queued atomic.Bool // the writer will look
-	ending atomic.Bool // and not wait for the flush window
-	next   *wire
+	worker *worker
+	served atomic.Bool // by the worker; if not, a goroutine of the session is at work
+	queued atomic.Bool // in the worker's queue
+	ending atomic.Bool // so do not wait for the flush window
+	next   *detachedConn
 
-	// These are the writer's, under the session's mu.
-	behind  *behind // what the client has not taken yet, or nil
-	said    error   // what Take has
-	more    bool    // Take has more
+	// Only the worker uses what follows, under the session's mu.
+	behind  *behind // what the client has not accepted yet, or nil
+	result  error   // what Next has returned
+	more    bool    // Next has more
 	due     int64   // when the flush window ends, if delayed
 	delayed bool
 }
 
-// A behind is what a client has not taken of one Take.
+// A behind is what a client has not accepted of the frames of one Next.
 type behind struct {
 	rest   []byte   // of a chunk: a copy
-	part   bool     // an event has been sent in part
-	frames [][]byte // that follow: they are shared with other sessions
+	part   bool     // rest ends in the middle of an event
+	frames [][]byte // that follow; shared with other sessions
 }
 
-// begin gives the wire to its writer, if there is a pump.
-func (w *wire) begin() bool {
-	w.stream = nil
-	if w.pump == nil {
+// begin leaves the connection to the worker, if there is a pump.
+func (c *detachedConn) begin() bool {
+	c.stream = nil
+	if c.pump == nil {
 		return false
 	}
-	w.line.KeepUnsent(pieceSize)
-	s := w.session
-	s.mu.Lock() // a heartbeat may be under way that waits for the client
+	c.conn.KeepUnsent(pieceSize)
+	s := c.session
+	s.mu.Lock() // a heartbeat may be waiting for the client
 	if s.open() {
 		s.flush(s.now()) // what was yielded before
 	}
-	w.served.Store(true)
+	c.served.Store(true)
 	s.mu.Unlock()
-	w.wake()
+	c.wake()
 	return true
 }
 
-// wake has the writer look, and reports whether there is one to do so.
-func (w *wire) wake() bool {
-	if !w.served.Load() {
+// wake puts the connection into the worker's queue, and reports whether it is served by
+// a worker.
+func (c *detachedConn) wake() bool {
+	if !c.served.Load() {
 		return false
 	}
-	if !w.queued.Load() && !w.queued.Swap(true) {
-		w.writer.push(w)
+	if !c.queued.Load() && !c.queued.Swap(true) {
+		c.worker.push(c)
 	}
 	return true
 }
 
 // beat sends a heartbeat.
-func (w *wire) beat(now time.Duration) {
-	if w.behind != nil {
-		return // the client has not even taken what came before
+func (c *detachedConn) beat(now time.Duration) {
+	if c.behind != nil {
+		return // the client has not even accepted what came before
 	}
 	b := getBuffer()
 	defer putBuffer(b)
-	*b = w.session.appendOwn(*b, w.session.config.Beats.Heartbeat)
-	w.send(now, Frames{*b}, nil, false)
+	*b = c.session.appendOwn(*b, c.session.config.Beats.Heartbeat)
+	c.send(now, Frames{*b}, nil, false)
 }
 
-// send is a Send that does not wait, if the line does not. frames follow, the first
-// of which is the rest of an event if part is true. The session's mu is held.
-func (w *wire) send(now time.Duration, f Frames, frames [][]byte, part bool) {
-	s := w.session
+// send is a Send that does not block unless TryWrite does. frames follow f; if part is
+// true, the first of them is the rest of an event. The session's mu is held.
+func (c *detachedConn) send(now time.Duration, f Frames, frames [][]byte, part bool) {
+	s := c.session
 	s.sent += int64(len(f.Bytes()))
 	s.beginSend(now)
-	rest := w.write(f.Chunk())
+	rest := c.write(f.Chunk())
 	switch {
 	case s.lost != nil:
-		w.behind = nil
+		c.behind = nil
 	case len(rest) == 0 && len(frames) == 0:
-		w.behind = nil
+		c.behind = nil
 		s.endSend(false)
 	default:
-		w.behind = &behind{slices.Clone(rest), part, slices.Clone(frames)}
+		c.behind = &behind{slices.Clone(rest), part, slices.Clone(frames)}
 		if len(rest) == 0 {
 			s.endSend(part)
 		}
 	}
 }
 
-// write writes what the client takes of p now, and returns the rest.
-func (w *wire) write(p []byte) (rest []byte) {
-	n, err := w.line.TryWrite(p)
+// write writes what the client accepts of p now, and returns the rest.
+func (c *detachedConn) write(p []byte) (rest []byte) {
+	n, err := c.conn.TryWrite(p)
 	if err != nil {
-		w.session.sending.Store(0)
-		w.session.written(err)
+		c.session.sending.Store(0)
+		c.session.written(err)
 		return nil
 	}
 	return p[n:]
 }
 
-// catchUp writes a part of what the client is behind with. As long as there is a
-// rest of a chunk, the session counts as sending.
-func (q *writer) catchUp(w *wire) {
-	s, b := w.session, w.behind
+// catchUp writes a part of what the client has not accepted. As long as there is a rest
+// of a chunk, the session counts as sending.
+func (w *worker) catchUp(c *detachedConn) {
+	s, b := c.session, c.behind
 	if s.gone.Load() {
-		w.behind, s.lost = nil, os.ErrDeadlineExceeded // it did not read, and will hardly do so now
+		c.behind, s.lost = nil, os.ErrDeadlineExceeded // it did not read, so it will hardly do so now
 		s.sending.Store(0)
 		return
 	}
 	if len(b.rest) > 0 {
-		if b.rest = w.write(b.rest); len(b.rest) > 0 {
+		if b.rest = c.write(b.rest); len(b.rest) > 0 {
 			return
 		}
 		s.endSend(b.part && s.lost == nil)
 	}
-	if !s.open() { // an event is sent to its end, and no other begun
+	if !s.open() { // finish an event that has been sent in part, and begin no other
 		b.frames = b.frames[:min(len(b.frames), 1)]
 		if !b.part {
 			b.frames = nil
 		}
 	}
-	if w.behind = nil; s.lost == nil && len(b.frames) > 0 {
-		q.sendPiece(s.now(), w, b.frames)
+	if c.behind = nil; s.lost == nil && len(b.frames) > 0 {
+		w.sendPiece(s.now(), c, b.frames)
 	}
 }

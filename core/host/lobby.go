@@ -5,34 +5,34 @@ import (
 	"time"
 )
 
-// linger is how long a client may take to close its side of a connection that has
-// ended. To close ours sooner could destroy what is still under way to it.
+// linger is how long a client may take to close its side of a connection after ours.
+// Closing the whole connection sooner could destroy what is still in transit.
 const linger = 500 * time.Millisecond
 
-// theLobby has all connections that have ended and linger.
+// theLobby holds all connections that linger.
 var theLobby lobby
 
-// A lobby closes connections when they have lingered, unless their clients have done
-// so before. It has one timer for all: many sessions may end together.
+// A lobby closes connections that have lingered long enough, unless their clients have
+// closed them before. It has one timer for all, because many sessions may end together.
 type lobby struct {
 	mu    sync.Mutex
-	queue []lingering // in the order in which they are due
+	queue []lingering // ordered by due
 	armed bool        // the timer will fire
 }
 
 type lingering struct {
-	wire *wire
-	due  int64 // as clock has it
+	conn *detachedConn
+	due  int64 // in terms of clock
 }
 
-func (l *lobby) enter(w *wire) {
+func (l *lobby) enter(c *detachedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.queue = append(l.queue, lingering{w, clock() + int64(linger)})
+	l.queue = append(l.queue, lingering{c, clock() + int64(linger)})
 	l.arm()
 }
 
-// arm has the timer fire when the first one is due.
+// arm starts the timer for the first connection, unless it is running.
 func (l *lobby) arm() {
 	if !l.armed && len(l.queue) > 0 {
 		l.armed = true
@@ -40,22 +40,23 @@ func (l *lobby) arm() {
 	}
 }
 
-// close closes those that are due.
+// close closes the connections that are due.
 func (l *lobby) close() {
-	for w := l.leave(); w != nil; w = l.leave() {
-		w.part()
+	for c := l.next(); c != nil; c = l.next() {
+		c.stopLingering()
 	}
 }
 
-// leave takes the first one that is due, or arms the timer for the next one.
-func (l *lobby) leave() *wire {
+// next removes and returns the first connection if it is due. If not, it returns nil and
+// arms the timer.
+func (l *lobby) next() *detachedConn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.queue) > 0 && l.queue[0].due <= clock() {
-		w := l.queue[0].wire
+		c := l.queue[0].conn
 		l.queue[0] = lingering{}
 		l.queue = l.queue[1:]
-		return w
+		return c
 	}
 	if len(l.queue) == 0 {
 		l.queue = nil

@@ -54,10 +54,10 @@ type Session struct {
 	retryAtEnd  atomic.Int64 // the reconnection time that a shutdown gave, in ns
 	cut         atomic.Pointer[cut]
 
-	conn  Conn  // changed once, by detach, under mu and timerMu
-	wire  *wire // the same as conn if the session is detached, or nil
-	begin time.Time
-	gone  atomic.Bool // there is nobody to write to; a cancelled request alone does not say so
+	conn     Conn          // changed once, by detach, under mu and timerMu
+	detached *detachedConn // the same as conn if the session is detached, or nil
+	begin    time.Time
+	gone     atomic.Bool // there is nobody to write to; a cancelled request alone does not say so
 
 	// mu is held over a frame's write and flush. It guards what follows.
 	mu      sync.Mutex
@@ -108,7 +108,7 @@ func NewSession(ctx context.Context, lastEventID string, opts ...core.Option) (*
 		if err := g.Join((*member)(s)); err != nil {
 			s.config.Groups = s.config.Groups[:i]
 			s.cancel(err)
-			s.leave()
+			s.leaveGroups()
 			return nil, refusal(err)
 		}
 	}
@@ -151,7 +151,7 @@ func (s *Session) Close() {
 	}
 	s.letGo()
 	s.cancel(nil)
-	s.leave()
+	s.leaveGroups()
 }
 
 // Serve runs the stream to its end and returns the generator's failure, as a
@@ -363,8 +363,8 @@ func (s *Session) flushWaiting() {
 	defer s.mu.Unlock()
 	defer s.recoverHost()
 	s.armed = false
-	if s.wire != nil {
-		s.wire.wake() // if its stream was handed over
+	if s.detached != nil {
+		s.detached.wake() // if its stream was handed over
 	}
 	if s.closed || s.waiting == nil || s.ctx.Err() != nil {
 		return
@@ -385,8 +385,8 @@ func (s *Session) recoverHost() {
 		s.sending.Store(0)
 		s.lost = fmt.Errorf("host: the writer panicked: %v", v)
 		s.cancel(s.lost)
-		if s.wire != nil {
-			s.wire.wake() // if its stream was handed over
+		if s.detached != nil {
+			s.detached.wake() // if its stream was handed over
 		}
 	}
 }
@@ -400,8 +400,8 @@ func (s *Session) end(cause error) {
 	}
 	s.timerMu.Lock()
 	defer s.timerMu.Unlock()
-	if s.wire != nil {
-		s.wire.wake()
+	if s.detached != nil {
+		s.detached.wake()
 	}
 }
 
@@ -416,7 +416,7 @@ func (s *Session) letGo() {
 	}
 }
 
-func (s *Session) leave() {
+func (s *Session) leaveGroups() {
 	for _, g := range s.config.Groups {
 		g.Leave((*member)(s))
 	}

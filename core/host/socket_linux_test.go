@@ -33,7 +33,7 @@ func TestKernelKeepsLittle(t *testing.T) {
 			want   int
 		}{
 			{"generator", generator, 1 << 20},
-			{"handed over", handedOver(t, &pump{take: list(nil, "1")}), 128 << 10},
+			{"handed over", handedOver(t, &pump{next: list(nil, "1")}), 128 << 10},
 		} {
 			t.Run(line.name+"/"+test.name, func(t *testing.T) {
 				var socket *os.File // which stays, wherever the session takes the connection

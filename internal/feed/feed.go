@@ -1,8 +1,8 @@
 // Package feed is the seam between a session and a stream that shares its encoded
-// events among many clients, as a hub's subscription does. Such a stream gives the
-// session whole frames, and may go on without a goroutine.
+// events among many clients, such as a hub's subscription. Such a stream gives the
+// session whole frames, and may continue without a goroutine.
 //
-// It does not know sessions: those of core/host know it.
+// This package does not import core/host; core/host imports it.
 package feed
 
 import (
@@ -12,45 +12,46 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A Feed is what a stream that shares its frames among many clients sees of the
-// session that runs it. [Of] gives it. It cannot end the session.
+// A Feed is the session as a stream that shares its frames sees it: it cannot end the
+// session. [Of] returns it.
 type Feed interface {
 	// Context returns the session's context.
 	Context() context.Context
 
-	// Forward sends frames as if their events had been yielded one after the other,
-	// and likewise reports whether the stream may go on. Each is one event, as
-	// [core.Event.AppendText] has made it; they are not looked at again. Frames that
-	// come together share their flushes: what is left of them below 128 KiB is sent at
-	// once, or within the flush window after the flush before.
+	// Forward sends frames as if their events had been yielded one by one, and like
+	// yield it reports whether the stream may continue. Each frame is one event in the
+	// form of [core.Event.AppendText], which Forward does not check. Frames that come
+	// together are flushed together, in pieces of 128 KiB; the last piece is sent at
+	// once, or when the flush window of the previous flush ends.
 	//
-	// Each element of frames is set to nil when it has been copied. What it was a part
-	// of is then not held while a client is slow to read, except for one event of over
-	// 128 KiB, of which no more than that is copied at a time.
+	// Forward sets each element of frames to nil when it has copied it, so that a slow
+	// client does not keep the memory that the frame is a part of. The exception is an
+	// event of over 128 KiB, which is copied in pieces of that size.
 	//
-	// It is for the goroutine that runs the stream.
+	// Only the goroutine that runs the stream may call it.
 	Forward(frames [][]byte) bool
 
-	// Handover has the session go on with p when the stream has returned, if it is
-	// detached from its handler. The stream that calls it is to return then.
+	// Handover makes the session continue with p when the stream has returned, and
+	// reports whether it will. If so, the stream must return. It will not if the session
+	// is not detached from its handler.
 	//
-	// stream is the function that calls Handover. A session hands over only what its
-	// view has returned: if another stream stands around it, there may be something to
-	// do after it. (Two streams of the same function literal cannot be told apart.)
+	// stream is the function that calls Handover. A session hands over only the stream
+	// that its view has returned: a stream that wraps it may have something to do after
+	// it. (Two streams of the same function literal cannot be told apart.)
 	Handover(stream core.Stream, p Pump) bool
 
-	// Wake has [Pump.Take] called soon. It costs little, and may be called by any
-	// goroutine, at any time after Handover.
+	// Wake makes the session call [Pump.Next] soon. It costs little. Any goroutine may
+	// call it, at any time after Handover.
 	Wake()
 
-	// WakeToEnd is Wake for a stream that is to end: it does not wait for the flush
-	// window.
+	// WakeToEnd is Wake for a stream that has to end: Next is called without waiting for
+	// the end of the flush window.
 	WakeToEnd()
 }
 
-// Of returns the feed of the session that yield is of, and false if anything stands
-// between them. A stream that shares its frames asks once, when it begins, and then
-// gives them to [Feed.Forward] instead of yielding events:
+// Of returns the feed of the session that yield belongs to, and false if yield is not a
+// session's own. A stream that shares its frames calls it once, when it begins, and then
+// passes frames to [Feed.Forward] instead of yielding events:
 //
 //	func(yield func(core.Event, error) bool) {
 //		if f, ok := feed.Of(yield); ok {
@@ -58,30 +59,30 @@ type Feed interface {
 //		}
 //	}
 //
-// It must work without one: who ranges over a stream, or wraps it in a stream of
-// their own, is yielded events as ever.
+// The stream must also work without a feed: code that ranges over it, or wraps it in
+// another stream, gets events from its yield as usual.
 func Of(yield func(core.Event, error) bool) (f Feed, ok bool) {
 	if yield == nil || reflect.ValueOf(yield).Pointer() != sessions {
 		return nil, false
 	}
-	var q QuestionError // because the code alone does not tell whose it is
+	var q QuestionError // the code pointer alone does not say which session's yield it is
 	yield(core.Event{}, &q)
 	return q.Answer, true
 }
 
-// sessions is the code of every session's yield, and of nothing else; 0 if the program
-// has no sessions.
+// sessions is the code pointer that every session's yield has, and nothing else; 0 if
+// the program has no sessions.
 var sessions uintptr
 
-// Register has Of know the yield of sessions: a method value of any of them. It is
-// called when the program begins.
+// Register tells Of what the yield of sessions is: a method value of any session. It is
+// called when the program starts.
 func Register(yield func(core.Event, error) bool) struct{} {
 	sessions = reflect.ValueOf(yield).Pointer()
 	return struct{}{}
 }
 
-// A QuestionError is an error that no stream can fail with: a session that is yielded one sets
-// Answer and goes on.
+// A QuestionError is an error that no stream can fail with: a session to which it is
+// yielded sets Answer and continues.
 type QuestionError struct{ Answer Feed }
 
 func (*QuestionError) Error() string { return "feed: whose yield is this?" }

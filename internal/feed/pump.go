@@ -2,30 +2,30 @@ package feed
 
 import "errors"
 
-// A Pump is a stream that needs no goroutine: its frames are there already, or it
-// says when there may be more, with [Feed.Wake]. Its methods are called by one
-// goroutine at a time. Take may hold up the other sessions of its writer as long as
-// it runs, and is called under the session's lock, so it calls nothing of the
-// application's.
+// A Pump is a stream that needs no goroutine: its frames are already there, or it calls
+// [Feed.Wake] when there may be more. Its methods are called by one goroutine at a time.
 type Pump interface {
-	// Take appends frames that are to be sent next, each one event as
-	// [core.Event.AppendText] has made it, about 128 KiB of them at most. It does not
-	// wait for anything: with none, it is called again after a Wake. If more is true
-	// it is called again soon without one. The frames are read until Take or Leave
-	// is called again, and do not change.
+	// Next appends the frames that are to be sent next, at most about 128 KiB of them.
+	// Each is one event in the form of [core.Event.AppendText]. The session reads them
+	// until Next or Close is called again; they must not change until then.
 	//
-	// An error ends the stream: cleanly if it is io.EOF, and as the stream's failure
-	// otherwise. But [ErrWait] has Wait called. Frames that come with a failure are not
-	// sent, because what should have been among them is missing.
-	Take(frames *[][]byte) (more bool, err error)
+	// Next does not wait. If more is true, it is called again soon, otherwise after a
+	// Wake. It must not call the application: the session's lock is held, and other
+	// sessions wait for the same worker.
+	//
+	// An error ends the stream: cleanly if it is io.EOF, and otherwise as the stream's
+	// failure, for which frames that come with it are not sent, because something among
+	// them is missing. But after [ErrNotReady], Prepare is called.
+	Next(frames *[][]byte) (more bool, err error)
 
-	// Wait does what takes its time, in a goroutine of the session's. Take is called
-	// again when it has returned. It returns soon after the context has ended.
-	Wait()
+	// Prepare does the work that Next cannot do because it takes time. It runs in a
+	// goroutine of the session. When it has returned, Next is called again. It must
+	// return soon after the session's context has ended.
+	Prepare()
 
-	// Leave is called once, after everything else, before the session ends.
-	Leave()
+	// Close is called once, after all other calls and before the session ends.
+	Close()
 }
 
-// ErrWait is what [Pump.Take] returns when it needs [Pump.Wait].
-var ErrWait = errors.New("feed: what comes next is to be waited for")
+// ErrNotReady is what [Pump.Next] returns if [Pump.Prepare] has to be called first.
+var ErrNotReady = errors.New("feed: the next frames must be prepared first")

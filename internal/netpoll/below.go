@@ -6,9 +6,8 @@ import (
 	"reflect"
 )
 
-// Reset resets the TCP connection that c is, or is made of. What the kernel has not
-// sent is lost. If there is no TCP connection to be found, what is below TLS is closed,
-// and nothing else.
+// Reset resets the TCP connection that c is or wraps. What the kernel has not sent is
+// lost. If there is no TCP connection, Reset closes what is below TLS, or does nothing.
 func Reset(c net.Conn) {
 	tcp, belowTLS := find(c)
 	if tcp != nil {
@@ -19,8 +18,8 @@ func Reset(c net.Conn) {
 	}
 }
 
-// ResetOnClose has a close of the TCP connection that c is, or is made of, reset it. If
-// on is false, a close is a proper one again.
+// ResetOnClose makes a close of the TCP connection that c is or wraps reset it, or, if on
+// is false, end it properly again.
 func ResetOnClose(c net.Conn, on bool) error {
 	tcp, _ := find(c)
 	if tcp == nil {
@@ -33,7 +32,8 @@ func ResetOnClose(c net.Conn, on bool) error {
 	return tcp.SetLinger(sec)
 }
 
-// CloseWrite closes our side of c: under TLS both that of TLS and the connection's.
+// CloseWrite closes our side of c, under TLS both that of TLS and that of the connection
+// below.
 func CloseWrite(c net.Conn) {
 	for ; c != nil; c = below(c) {
 		if c, ok := c.(interface{ CloseWrite() error }); ok {
@@ -42,7 +42,7 @@ func CloseWrite(c net.Conn) {
 	}
 }
 
-// below returns the connection that c is made of, or nil.
+// below returns the connection that c wraps, or nil.
 func below(c net.Conn) net.Conn {
 	if c, ok := c.(interface{ NetConn() net.Conn }); ok {
 		return c.NetConn()
@@ -64,7 +64,8 @@ func embedded(c net.Conn) net.Conn {
 	return below
 }
 
-// withoutTLS is the connection below TLS, whose own end might have to be waited for.
+// withoutTLS returns the connection below TLS, or c. Closing the TLS connection itself may
+// have to wait for the client.
 func withoutTLS(c net.Conn) net.Conn {
 	if c, ok := c.(*tls.Conn); ok {
 		return c.NetConn()
@@ -77,8 +78,8 @@ type tcpConn interface {
 	Close() error
 }
 
-// find returns the TCP connection that c is made of, or nil, and what is below TLS if
-// it has come upon that before.
+// find returns the TCP connection that c is or wraps, or nil, and what is below TLS if it
+// has passed that on the way.
 func find(c net.Conn) (tcp tcpConn, belowTLS net.Conn) {
 	for ; c != nil; c = below(c) {
 		switch outer := c.(type) {

@@ -8,12 +8,13 @@ import (
 	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
-// A plain connection takes what there is room for, and tells when there is more.
+// On a plain connection TryWrite writes what there is room for, and the handler is told
+// when there is more.
 func TestTryWriteDoesNotWait(t *testing.T) {
 	server, client := pair(t)
 	c, h := new(netpoll.Conn), newHandler()
 	h.own.Store(true)
-	if c.Take(server, h) {
+	if c.Adopt(server, h) {
 		t.Fatal("TryWrite waits, want a socket that does not")
 	}
 	p := make([]byte, 64<<20)

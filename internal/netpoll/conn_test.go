@@ -19,11 +19,11 @@ import (
 // soon bounds each wait.
 const soon = 10 * time.Second
 
-// A handler counts what it is told.
+// A handler remembers what it was told.
 type handler struct {
-	left chan struct{} // told once at least
-	room chan struct{} // told since this was last emptied
-	own  atomic.Bool   // it sees to room by itself
+	left chan struct{} // Left was called
+	room chan struct{} // Room was called since this was last emptied
+	own  atomic.Bool   // what Room reports
 }
 
 func newHandler() *handler {
@@ -54,7 +54,7 @@ func await(t *testing.T, ch <-chan struct{}, what string) {
 	}
 }
 
-// kinds are the connections that a server may have.
+// kinds are the kinds of connections that a server may have.
 var kinds = map[string]func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn){
 	"plain": func(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return server, client },
 	"wrapped": func(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
@@ -69,7 +69,7 @@ func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 	srv.StartTLS()
 	defer srv.Close()
 	s := tls.Server(server, srv.TLS)
-	c := tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test's own
+	c := tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	done := make(chan error, 1)
@@ -100,22 +100,22 @@ func pair(t *testing.T) (server, client net.Conn) {
 	return server, client
 }
 
-// take takes a connection of each kind.
-func take(t *testing.T, run func(t *testing.T, c *netpoll.Conn, h *handler, client net.Conn)) {
+// adopt runs a test on a connection of each kind.
+func adopt(t *testing.T, run func(t *testing.T, c *netpoll.Conn, h *handler, client net.Conn)) {
 	t.Helper()
 	for name, put := range kinds {
 		t.Run(name, func(t *testing.T) {
 			server, client := pair(t)
 			server, client = put(t, server, client)
 			c, h := new(netpoll.Conn), newHandler()
-			c.Take(server, h)
+			c.Adopt(server, h)
 			run(t, c, h, client)
 		})
 	}
 }
 
 func TestConnWritesAll(t *testing.T) {
-	take(t, func(t *testing.T, c *netpoll.Conn, _ *handler, client net.Conn) {
+	adopt(t, func(t *testing.T, c *netpoll.Conn, _ *handler, client net.Conn) {
 		const size = 16 << 20 // more than the kernel takes at once
 		want := bytes.Repeat([]byte("0123456789abcdef"), size/16)
 		done := make(chan error, 1)
@@ -142,7 +142,7 @@ func TestConnWritesAll(t *testing.T) {
 
 func TestConnTellsThatTheClientHasLeft(t *testing.T) {
 	for _, says := range []int{0, 1} {
-		take(t, func(t *testing.T, c *netpoll.Conn, h *handler, client net.Conn) {
+		adopt(t, func(t *testing.T, c *netpoll.Conn, h *handler, client net.Conn) {
 			_, _ = client.Write(make([]byte, says))
 			select {
 			case <-h.left:
@@ -157,10 +157,10 @@ func TestConnTellsThatTheClientHasLeft(t *testing.T) {
 }
 
 func TestConnInterrupt(t *testing.T) {
-	take(t, func(t *testing.T, c *netpoll.Conn, _ *handler, _ net.Conn) {
+	adopt(t, func(t *testing.T, c *netpoll.Conn, _ *handler, _ net.Conn) {
 		done := make(chan error, 1)
 		go func() {
-			_, err := c.Write(make([]byte, 64<<20)) // which the client does not read
+			_, err := c.Write(make([]byte, 64<<20)) // the client does not read it
 			done <- err
 		}()
 		c.Interrupt()
@@ -176,10 +176,10 @@ func TestConnInterrupt(t *testing.T) {
 	})
 }
 
-// A reset is not taken for a proper end.
+// The client can tell a reset from a proper end.
 func TestConnCloseDrops(t *testing.T) {
 	for _, drop := range []bool{false, true} {
-		take(t, func(t *testing.T, c *netpoll.Conn, _ *handler, client net.Conn) {
+		adopt(t, func(t *testing.T, c *netpoll.Conn, _ *handler, client net.Conn) {
 			if !drop {
 				c.CloseWrite()
 			}

@@ -10,22 +10,22 @@ import (
 // thePoller watches all sockets.
 var thePoller poller
 
-// A poller watches sockets with one epoll instance and one goroutine, which
-// there is as long as there are sockets. The goroutine waits for epoll as for any
-// file, so that it holds no thread.
+// A poller watches sockets with one epoll instance and one goroutine, which exists as
+// long as there are sockets. The goroutine waits for epoll as for any file, so it blocks
+// no thread.
 //
-// What epoll tells is taken as a hint only: who gets one looks by itself. So it does
-// no harm that one may come late, and reach another connection that has been given
-// the file descriptor meanwhile.
+// An epoll event is only a hint: the code that gets it finds out by itself. So a hint
+// that comes late, and reaches another connection that has got the same file descriptor
+// in the meantime, does no harm.
 type poller struct {
 	mu    sync.Mutex
 	file  *os.File // the epoll instance; nil while there is nothing to watch
 	fd    int
-	conns []*Conn // by file descriptors
+	conns []*Conn // by file descriptor
 	count int
 }
 
-// edges has each event come once.
+// edges makes epoll report each event once (EPOLLET).
 const edges = 1 << 31
 
 func (p *poller) add(c *Conn, events uint32) error {
@@ -49,7 +49,8 @@ func (p *poller) add(c *Conn, events uint32) error {
 	return err
 }
 
-// remove comes before the file descriptor is closed, which takes it out of epoll.
+// remove must be called before the file descriptor is closed, which also removes it from
+// epoll.
 func (p *poller) remove(fd int32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +61,7 @@ func (p *poller) drop(fd int32) {
 	p.conns[fd] = nil
 	p.count--
 	if p.count == 0 {
-		_ = p.file.SetReadDeadline(time.Unix(1, 0)) // ends the goroutine, which closes it
+		_ = p.file.SetReadDeadline(time.Unix(1, 0)) // ends the goroutine, which closes the file
 		p.file, p.conns = nil, nil
 	}
 }
@@ -75,7 +76,7 @@ func (p *poller) open() error {
 		return err
 	}
 	p.fd, p.file = fd, os.NewFile(uintptr(fd), "epoll")
-	if err := p.file.SetReadDeadline(time.Time{}); err != nil { // it can be waited for
+	if err := p.file.SetReadDeadline(time.Time{}); err != nil { // fails if the runtime cannot wait for it
 		_ = p.file.Close()
 		return err
 	}
@@ -100,7 +101,7 @@ func (p *poller) run(file *os.File) {
 				continue
 			}
 			if n <= 0 {
-				return false // to be woken up when there is more, or for the end
+				return false // wait for more, or for the end
 			}
 			p.mu.Lock()
 			for i, e := range room[:n] {

@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// A socket is a line that is a plain connection, without what the net package adds
-// to it: that is a kilobyte, and the Conn has its own poller and deadlines.
+// A socket is a plain connection without what the net package adds to it, which takes a
+// kilobyte: a Conn has its own poller and deadlines.
 type socket struct {
-	mu        sync.Mutex // held over each call for fd, so that it is not closed meanwhile
+	mu        sync.Mutex // held during each system call on fd, so that it is not closed in the meantime
 	room      chan struct{}
 	fd        int32
 	broken    bool
@@ -18,29 +18,29 @@ type socket struct {
 	listening bool // the poller has started listenOn
 }
 
-// takeSocket takes the connection from the net package, if it is plain, and has
-// the poller watch it.
-func (c *Conn) takeSocket(from net.Conn) bool {
+// adoptSocket takes the connection from the net package, if it is plain, and makes the
+// poller watch it.
+func (c *Conn) adoptSocket(from net.Conn) bool {
 	var err error
 	if !control(from, func(fd uintptr) { c.fd, err = dup(fd) }) || err != nil {
 		return false
 	}
-	c.line = &c.socket // the poller may call at once
+	c.transport = &c.socket // the poller may call at once
 	if thePoller.add(c, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP) != nil {
 		_ = syscall.Close(int(c.fd))
 		return false
 	}
-	_ = from.Close() // of the descriptor that was copied; the connection stays
+	_ = from.Close() // the original descriptor; the connection stays open
 	return true
 }
 
-// watchSocket has the poller watch the connection for input if it is plain below
-// TLS. The connection stays with the net package.
+// watchSocket makes the poller watch the connection for input, if it is plain below TLS.
+// The connection stays with the net package.
 func (c *Conn) watchSocket(from net.Conn) bool {
 	if !control(withoutTLS(from), func(fd uintptr) { c.fd = int32(fd) }) { //nolint:gosec // it fits
 		return false
 	}
-	c.line = watched{netLine{from}, c.fd}
+	c.transport = watched{netConn{from}, c.fd}
 	return thePoller.add(c, syscall.EPOLLIN|syscall.EPOLLRDHUP) == nil
 }
 
@@ -49,20 +49,21 @@ func (s *socket) keepUnsent(n int) {
 	_ = syscall.SetsockoptInt(int(s.fd), syscall.IPPROTO_TCP, notsentLowat, n)
 }
 
-// A watched line is one that the poller watches, and that can be written to through
-// the net package only.
+// A watched connection is one that the poller watches, but that must be read and written
+// through the net package.
 type watched struct {
-	netLine
+	netConn
 
 	fd int32
 }
 
 func (l watched) close(drop bool) {
 	thePoller.remove(l.fd)
-	l.netLine.close(drop)
+	l.netConn.close(drop)
 }
 
-// control calls f with the connection's file descriptor, if it is plain.
+// control calls f with the file descriptor of a plain connection, and reports whether it
+// has done so.
 func control(c net.Conn, f func(fd uintptr)) bool {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -101,8 +102,7 @@ func Duplicate(c net.Conn) (own net.Conn, ok bool) {
 	return own, err == nil
 }
 
-// try writes as much of p as there is room for. It does not wait, and does not
-// allocate.
+// try writes as much of p as there is room for. It does not wait and does not allocate.
 func (s *socket) try(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +123,7 @@ func (s *socket) try(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Write implements line.
+// Write implements transport.
 func (s *socket) Write(p []byte) (n int, err error) {
 	for {
 		m, err := s.try(p[n:])
@@ -134,7 +134,7 @@ func (s *socket) Write(p []byte) (n int, err error) {
 		s.mu.Lock()
 		room := s.room
 		if room == nil {
-			s.room = make(chan struct{}, 1) // and try once more, for there may be room by now
+			s.room = make(chan struct{}, 1) // and try once more, because there may be room by now
 		}
 		s.mu.Unlock()
 		if room != nil {
@@ -148,13 +148,13 @@ func (s *socket) ready() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case s.room <- struct{}{}: // never, if it is nil
+	case s.room <- struct{}{}: // not if it is nil
 	default:
 	}
 }
 
-// read reads what there is. It does not wait: n is 0 if there is nothing, and err
-// says that nothing will ever be.
+// read reads what there is. It does not wait: n is 0 if there is nothing, and err is not
+// nil if there never will be.
 func (s *socket) read(p []byte) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,7 +174,7 @@ func (s *socket) read(p []byte) (n int, err error) {
 	return 0, nil
 }
 
-// interrupt implements line.
+// interrupt implements transport.
 func (s *socket) interrupt() {
 	s.mu.Lock()
 	s.broken = true
@@ -182,7 +182,7 @@ func (s *socket) interrupt() {
 	s.ready()
 }
 
-// closeWrite implements line.
+// closeWrite implements transport.
 func (s *socket) closeWrite() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,7 +191,7 @@ func (s *socket) closeWrite() {
 	}
 }
 
-// close implements line.
+// close implements transport.
 func (s *socket) close(drop bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,19 +206,19 @@ func (s *socket) close(drop bool) {
 	_ = syscall.Close(int(s.fd))
 }
 
-// hint says what may have happened.
+// hint is told by the poller what may have happened.
 func (c *Conn) hint(events uint32) {
-	switch l, under := c.line.(watched); {
+	switch l, under := c.transport.(watched); {
 	case !under && events&^syscall.EPOLLOUT != 0:
 		c.listen()
-	case under && !c.listening: // what has come is for TLS to tell
+	case under && !c.listening: // only TLS knows what the input means
 		c.listening = true
 		go c.listenOn(l.Conn)
 	}
 	if events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 {
 		c.hungUp.Store(true)
 		if c.heard.Load() >= MaxInput {
-			c.handler.Left() // input that is not read any more may hide the end
+			c.handler.Left() // unread input may hide the end
 		}
 	}
 	if !c.handler.Room() {
@@ -226,7 +226,7 @@ func (c *Conn) hint(events uint32) {
 	}
 }
 
-// listen reads what there is of input, and notices its end.
+// listen reads and drops input, and notices its end.
 func (c *Conn) listen() {
 	var buf [512]byte
 	for c.heard.Load() < MaxInput {

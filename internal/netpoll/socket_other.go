@@ -4,11 +4,11 @@ package netpoll
 
 import "net"
 
-// A socket is never taken: nothing but a goroutine would notice that the client
+// A socket is not used on this system: only a goroutine can notice that the client
 // leaves.
 type socket struct{}
 
-func (*Conn) takeSocket(net.Conn) bool { return false }
+func (*Conn) adoptSocket(net.Conn) bool { return false }
 
 func (*Conn) watchSocket(net.Conn) bool { return false }
 

@@ -1,0 +1,283 @@
+package host
+
+import (
+	"container/heap"
+	"errors"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
+)
+
+// A worker serves sessions that were handed over, one batch of each in turn. Its writes
+// never block: a session whose writes could is left to serveAlone. A worker has a
+// goroutine only while it has something to do.
+type worker struct {
+	mu          sync.Mutex
+	first, last *detachedConn // to be served
+	running     bool
+	start       func()      // run, as a value that is allocated once
+	timer       *time.Timer // calls resume when a flush window has ended
+	ender       ender
+
+	// Only the goroutine uses what follows.
+	batch   *detachedConn // to be served next
+	delayed delayed       // those whose flush window has not ended
+	frames  [][]byte
+	buf     []byte // for one chunk
+}
+
+var (
+	// workers returns one worker for each core.
+	workers = sync.OnceValue(func() []*worker {
+		all := make([]*worker, runtime.GOMAXPROCS(0))
+		for i := range all {
+			w := new(worker)
+			w.start = w.run
+			all[i] = w
+		}
+		return all
+	})
+	handovers atomic.Uint64
+)
+
+func nextWorker() *worker {
+	all := workers()
+	return all[handovers.Add(1)%uint64(len(all))]
+}
+
+// push adds c to the queue.
+func (w *worker) push(c *detachedConn) {
+	w.mu.Lock()
+	if w.last == nil {
+		w.first = c
+	} else {
+		w.last.next = c
+	}
+	w.last = c
+	start := !w.running
+	w.running = true
+	w.mu.Unlock()
+	if start {
+		go w.start()
+	}
+}
+
+// resume is called by the timer.
+func (w *worker) resume() {
+	w.mu.Lock()
+	start := !w.running
+	w.running = true
+	w.mu.Unlock()
+	if start {
+		w.run()
+	}
+}
+
+func (w *worker) run() {
+	done := false
+	defer func() {
+		if !done {
+			go w.run() // a pump's Next has ended the goroutine
+		}
+	}()
+	for {
+		for len(w.delayed) > 0 && w.delayed[0].due <= clock() {
+			c := heap.Pop(&w.delayed).(*detachedConn) //nolint:forcetypeassert // the heap's only type
+			c.delayed = false
+			w.serve(c)
+		}
+		if done = !w.pull(); done {
+			return
+		}
+		for w.batch != nil {
+			c := w.batch
+			w.batch, c.next = c.next, nil
+			switch {
+			case !c.waits:
+				c.queued.Store(false)
+				w.serve(c)
+			case c.session.ctx.Err() == nil:
+				go c.serveAlone()
+			default:
+				w.ender.push(ending{conn: c})
+			}
+		}
+	}
+}
+
+// pull takes the whole queue as the next batch. If there is none, it reports false and
+// the goroutine must end.
+func (w *worker) pull() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.batch == nil {
+		w.batch = w.first
+		w.first, w.last = nil, nil
+	}
+	if w.batch != nil {
+		return true
+	}
+	if len(w.delayed) > 0 {
+		wait := time.Duration(w.delayed[0].due - clock())
+		if w.timer == nil {
+			w.timer = time.AfterFunc(wait, w.resume)
+		} else {
+			w.timer.Reset(wait)
+		}
+	}
+	w.running = false
+	return false
+}
+
+// serveAlone is serve for a session whose writes may block, in a goroutine of its own.
+func (c *detachedConn) serveAlone() {
+	w := loners.Get().(*worker) //nolint:forcetypeassert // the pool's only type
+	w.serve(c)
+	loners.Put(w)
+}
+
+var loners = sync.Pool{New: func() any { return new(worker) }}
+
+// serve does what a session needs now.
+func (w *worker) serve(c *detachedConn) {
+	s := c.session
+	if !c.waits && !c.served.Load() { // the session's own goroutine may hold the lock and wait for the client
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.waits {
+		defer s.recoverHost()
+		c.queued.Store(false) // not earlier, so that at most one goroutine waits for the lock
+		if !c.served.Load() {
+			return
+		}
+	}
+	if c.behind != nil {
+		w.catchUp(c)
+	}
+	if c.behind == nil && c.result == nil && s.open() {
+		w.pump(c)
+	}
+	switch {
+	case c.behind != nil:
+		if len(c.behind.rest) == 0 {
+			c.wake() // there is room for more, after the other sessions' turn
+		}
+	case c.delayed && !c.more && c.result == nil && s.open():
+	case errors.Is(c.result, feed.ErrNotReady) && s.open():
+		c.result = nil
+		c.served.Store(false)
+		go s.run(func(func(core.Event, error) bool) { c.pump.Prepare() })
+	case c.result != nil || !s.open():
+		w.end(c)
+	case c.more:
+		c.wake()
+	}
+}
+
+// end leaves the end of the session to the ender, because it calls functions of the
+// application, which may take long.
+func (w *worker) end(c *detachedConn) {
+	s, p := c.session, c.pump
+	if c.result != nil && c.result != io.EOF && s.open() { //nolint:errorlint // the very one
+		s.fail(c.result)
+	}
+	c.served.Store(false)
+	c.pump = nil
+	c.worker.ender.push(ending{c, func(func(core.Event, error) bool) { p.Close() }})
+}
+
+// pump sends what the pump has, unless the flush window is open.
+func (w *worker) pump(c *detachedConn) {
+	s := c.session
+	now := s.now()
+	if wait := s.window(now); wait > 0 && s.events > 0 && !c.more && !c.ending.Load() {
+		w.delay(c, wait)
+		return
+	}
+	w.next(c)
+	if len(w.frames) > 0 {
+		s.events += len(w.frames)
+		s.flushed = now
+		w.sendPiece(now, c, w.frames)
+	}
+	w.drop()
+}
+
+// drop releases the frames of a pump's Next.
+func (w *worker) drop() {
+	clear(w.frames)
+	w.frames = w.frames[:0]
+}
+
+// sendPiece sends as many of these frames as fit into a piece. The others are kept for
+// later.
+func (w *worker) sendPiece(now time.Duration, c *detachedConn, frames [][]byte) {
+	b := slices.Grow(w.buf[:0], headroom)[:headroom]
+	n, left := takePiece(&b, frames)
+	if len(left) > 0 {
+		n--
+		frames[n] = left
+	}
+	c.send(now, Frames{b}, frames[n:], len(left) > 0)
+	if w.buf = b; cap(b) > 2*pieceSize {
+		w.buf = nil // too large to keep
+	}
+}
+
+// next calls the pump's Next, whose panic must not end the worker.
+func (w *worker) next(c *detachedConn) {
+	returned := false
+	w.drop()
+	defer func() {
+		if !returned {
+			w.drop()
+			c.session.fail(&core.PanicError{Value: recover(), Stack: debug.Stack()})
+			c.wake() // after runtime.Goexit nothing else does
+		}
+	}()
+	c.more, c.result = c.pump.Next(&w.frames)
+	returned = true
+	if c.result != nil && c.result != io.EOF && !errors.Is(c.result, feed.ErrNotReady) { //nolint:errorlint // the very one
+		w.drop()
+	}
+}
+
+// delay makes the worker serve c when its flush window has ended.
+func (w *worker) delay(c *detachedConn, wait time.Duration) {
+	switch {
+	case c.waits:
+		c.session.flushAfter(wait) // its timer wakes c up
+	case !c.delayed:
+		c.delayed, c.due = true, clock()+int64(wait)
+		heap.Push(&w.delayed, c)
+	}
+}
+
+// clock returns a monotonic time in ns.
+func clock() int64 { return int64(time.Since(epoch)) }
+
+var epoch = time.Now()
+
+// delayed is a heap, ordered by due.
+type delayed []*detachedConn //nolint:recvcheck // as container/heap wants it
+
+func (d delayed) Len() int           { return len(d) }
+func (d delayed) Less(i, j int) bool { return d[i].due < d[j].due }
+func (d delayed) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+func (d *delayed) Push(c any)        { *d = append(*d, c.(*detachedConn)) } //nolint:forcetypeassert // the heap's only type
+func (d *delayed) Pop() any {
+	last := len(*d) - 1
+	c := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	return c
+}
