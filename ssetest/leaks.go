@@ -42,8 +42,9 @@ func noLeaks(t testing.TB, wait time.Duration, ignore []string) {
 //
 //	func TestMain(m *testing.M) { ssetest.Main(m) }
 //
-// What ignore means [NoLeaks] says.
-func Main(m *testing.M, ignore ...string) {
+// The [testing.M] may be inside a type whose Run also sets up what the tests share, and
+// takes it down. What ignore means [NoLeaks] says.
+func Main(m interface{ Run() int }, ignore ...string) {
 	before := goroutines(ignore)
 	code := m.Run()
 	if code == 0 {
