@@ -137,7 +137,7 @@ func Example_shutdown() {
 		return
 	}
 	e.Listener = listener
-	go func() { _ = e.Start("") }()
+	go e.Start("")
 
 	stopped := make(chan error, 1)
 	stop := func() {

@@ -135,7 +135,7 @@ func Example_shutdown() {
 		fmt.Println(err)
 		return
 	}
-	go func() { _ = app.Listener(listener) }()
+	go app.Listener(listener)
 
 	stopped := make(chan error, 1)
 	stop := func() {
@@ -166,7 +166,7 @@ func listen(app *fiber.App) (url string, stop func()) {
 	if err != nil {
 		panic(err)
 	}
-	go func() { _ = app.Listener(listener) }()
+	go app.Listener(listener)
 	return "http://" + listener.Addr().String(), func() { _ = app.Shutdown() }
 }
 

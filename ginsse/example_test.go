@@ -139,7 +139,7 @@ func Example_shutdown() {
 		fmt.Println(err)
 		return
 	}
-	go func() { _ = server.Serve(listener) }()
+	go server.Serve(listener)
 
 	stopped := make(chan error, 1)
 	stop := func() {
