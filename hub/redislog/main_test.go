@@ -3,6 +3,7 @@ package redislog_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,65 @@ import (
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logged)
 	testenv.Parallel()
-	ssetest.Main(m)
+	ssetest.Main(withServer{m})
+}
+
+// withServer runs the tests with a server for the examples, which is at REDIS_ADDR.
+type withServer struct{ *testing.M }
+
+func (m withServer) Run() int {
+	flag.Parse()
+	if len(testenv.Find("redis-server")) == 0 {
+		const examples = "^Example" // they cannot skip themselves; TestExamples says why they are left out
+		skip := flag.Lookup("test.skip").Value
+		if others := skip.String(); others == "" {
+			_ = skip.Set(examples)
+		} else {
+			_ = skip.Set(others + "|" + examples)
+		}
+		return m.M.Run()
+	}
+	var s setting
+	defer s.takeDown()
+	if err := os.Setenv("REDIS_ADDR", serve(&s).addr); err != nil {
+		panic(err)
+	}
+	return m.M.Run()
+}
+
+// The examples run where a server can be had.
+func TestExamples(t *testing.T) { testenv.Program(t, "redis-server") }
+
+// A setting is a testing.TB for what is there before the tests.
+type setting struct {
+	testing.TB
+
+	cleanups []func()
+}
+
+func (*setting) Helper() {}
+
+func (*setting) Context() context.Context { return context.Background() }
+
+func (*setting) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
+func (*setting) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+func (s *setting) TempDir() string {
+	dir, err := os.MkdirTemp("", "redislog")
+	if err != nil {
+		panic(err)
+	}
+	s.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func (s *setting) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+func (s *setting) takeDown() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
+	}
 }
 
 // logged is what go-redis has written to the log of the whole process.
