@@ -31,7 +31,28 @@ func TestMain(m *testing.M) {
 		return
 	}
 	testenv.Parallel()
-	ssetest.Main(m)
+	ssetest.Main(withServer{m})
+}
+
+// withServer runs the tests with a server for the examples, which is at NATS_URL.
+type withServer struct{ *testing.M }
+
+func (m withServer) Run() int {
+	dir, err := os.MkdirTemp("", "natslog")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	s, err := start(server.Options{Port: -1, JetStream: true, StoreDir: dir})
+	if err != nil {
+		panic(err)
+	}
+	defer s.WaitForShutdown()
+	defer s.Shutdown()
+	if err := os.Setenv("NATS_URL", s.ClientURL()); err != nil {
+		panic(err)
+	}
+	return m.M.Run()
 }
 
 // serve runs a server until its standard input ends.
