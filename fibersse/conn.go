@@ -80,8 +80,17 @@ func takeOver(c *fiber.Ctx) *conn {
 	s := &conn{Conn: ctx.Conn(), head: h.AppendBytes(make([]byte, 0, 512)), chunked: chunked}
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(net.Conn) { s.hangUp() })
+
+	// What fasthttp still has is not sent, but a middleware may keep it and answer with
+	// it later: then it must not look like a stream that is whole and has no events.
+	h.SetContentType(fiber.MIMETextPlainCharsetUTF8)
+	h.Set(fiber.HeaderCacheControl, "no-store")
+	ctx.Response.SetBodyString(notKept)
 	return s
 }
+
+const notKept = "fibersse: this was the response to another request, an event stream, which cannot be kept: " +
+	"take the route out of the middleware that answers with it\n"
 
 // serve serves the session and returns its failure. It runs in a goroutine of its
 // own, because runtime.Goexit would end one of fasthttp's workers for good, and close

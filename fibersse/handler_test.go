@@ -226,6 +226,38 @@ func TestEncryptCookieOfGroups(t *testing.T) {
 	}
 }
 
+// A middleware of the application's own that keeps responses cannot have a stream's. What
+// it finds instead says so, and does not pass for a stream that is whole.
+func TestKeptByTheApplication(t *testing.T) {
+	for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
+		t.Run(fmt.Sprint("detached: ", opts != nil), func(t *testing.T) {
+			kept := make(chan *fiber.Response, 1)
+			app := newApp()
+			app.Use(func(c *fiber.Ctx) error {
+				if c.Get("Again") != "" {
+					(<-kept).CopyTo(c.Response())
+					return nil
+				}
+				err := c.Next()
+				r := new(fiber.Response)
+				c.Response().CopyTo(r)
+				kept <- r
+				return err
+			})
+			app.Get("/", fibersse.Handler(view, opts...))
+			url := "http://" + serve(t, app)
+			if got := hosttest.Get(t, url); got.Body != twoEvents || got.Header.Get("Cache-Control") != "no-cache" {
+				t.Errorf("got %+v, want the stream", got)
+			}
+			got := hosttest.Get(t, url, "Again", "yes")
+			if got.Header.Get("Content-Type") != fiber.MIMETextPlainCharsetUTF8 || got.Header.Get("Cache-Control") != "no-store" ||
+				!strings.Contains(got.Body, "cannot be kept") {
+				t.Errorf("got %+v, want a text that says why it is no stream", got)
+			}
+		})
+	}
+}
+
 func TestConnectionHeader(t *testing.T) {
 	app := newApp()
 	app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
