@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -157,7 +158,7 @@ func (wrap wrapping) around(h http.Handler) http.Handler {
 }
 
 // askEach sends a request over each protocol.
-func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook)) {
+func askEach(t *testing.T, method string, h http.Handler, test func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook)) {
 	t.Helper()
 	logged := new(hosttest.Logbook)
 	url := hosttest.Serve(t, h, func(srv *http.Server) {
@@ -168,7 +169,7 @@ func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.
 	})
 	for _, proto := range []string{"HTTP/1.0", "HTTP/1.1"} {
 		t.Run(proto, func(t *testing.T) {
-			got := ask(t, url, "GET / "+proto+"\r\nHost: x\r\nConnection: close\r\n\r\n")
+			got := ask(t, url, method+" / "+proto+"\r\nHost: x\r\nConnection: close\r\n\r\n")
 			test(t, got, logged)
 		})
 	}
@@ -177,7 +178,11 @@ func askEach(t *testing.T, h http.Handler, test func(t *testing.T, got hosttest.
 		protocols.SetUnencryptedHTTP2(true)
 		transport := &http.Transport{Protocols: protocols, DisableCompression: true}
 		defer transport.CloseIdleConnections()
-		res, err := (&http.Client{Transport: transport, Timeout: patience}).Get(url) //nolint:noctx // bounded
+		r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := (&http.Client{Transport: transport, Timeout: patience}).Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -251,9 +256,12 @@ func TestHeldBack(t *testing.T) {
 		{"without end", wraps(func(w http.ResponseWriter) http.ResponseWriter { return &selfish{*hide(w).(*hidden)} }),
 			refused, "a *nethttpsse_test.selfish hides the writer that it wraps"},
 	} {
-		for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
-			t.Run(fmt.Sprint(tt.name, ", detached: ", opts != nil), func(t *testing.T) {
-				askEach(t, tt.wrap.around(nethttpsse.Handler(view, opts...)), func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook) {
+		for _, as := range []struct {
+			method string
+			opts   []core.Option
+		}{{"GET", nil}, {"GET", []core.Option{core.WithDetach()}}, {"POST", nil}, {"POST", []core.Option{core.WithDetach()}}} {
+			t.Run(fmt.Sprintf("%s, %s, detached: %t", tt.name, as.method, as.opts != nil), func(t *testing.T) {
+				askEach(t, as.method, tt.wrap.around(nethttpsse.Handler(view, as.opts...)), func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook) {
 					if tt.refused {
 						if got.Status != http.StatusInternalServerError || !strings.Contains(got.Body, tt.names) ||
 							strings.Contains(got.Body, "data:") || got.Broken {
@@ -301,7 +309,7 @@ func TestCompressedAgain(t *testing.T) {
 					}
 				}
 			}, core.WithFlushWindow(0))
-			askEach(t, wrapping(compressor).around(handler), func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook) {
+			askEach(t, "GET", wrapping(compressor).around(handler), func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook) {
 				zip, err := gzip.NewReader(strings.NewReader(got.Body))
 				if err != nil {
 					t.Fatalf("%v, and the log says %s", err, log)
@@ -327,6 +335,49 @@ func (z *zipped) Write(p []byte) (int, error) { return z.zip.Write(p) } //nolint
 func (z *zipped) Flush() {
 	_ = z.zip.Flush()
 	z.ResponseWriter.(http.Flusher).Flush()
+}
+
+// The client is told of a connection that is closed after a refusal: it would lose the
+// next request on it. One of HTTP/2 stays for other requests.
+func TestHeldBackClosesTheConnection(t *testing.T) {
+	keeping := wrapping(func(w http.ResponseWriter) (http.ResponseWriter, func()) {
+		k := &keeper{ResponseWriter: w}
+		return k, k.finish
+	})
+	url := hosttest.Serve(t, keeping.around(nethttpsse.Handler(view)), func(srv *http.Server) {
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP1(true)
+		srv.Protocols.SetUnencryptedHTTP2(true)
+	})
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprint("HTTP/2: ", http2), func(t *testing.T) {
+			protocols := new(http.Protocols)
+			protocols.SetHTTP1(!http2)
+			protocols.SetUnencryptedHTTP2(http2)
+			transport := &http.Transport{Protocols: protocols}
+			defer transport.CloseIdleConnections()
+			for n := range 2 {
+				var reused bool
+				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+					GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+				})
+				r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := (&http.Client{Transport: transport, Timeout: patience}).Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+				if want := http2 && n > 0; res.StatusCode != http.StatusInternalServerError || err != nil || res.Close == http2 || reused != want {
+					t.Errorf("request %d: got %d, %v, close %t, on a connection that was used: %t, want 500, close %t, used %t",
+						n+1, res.StatusCode, err, res.Close, reused, !http2, want)
+				}
+			}
+		})
+	}
 }
 
 // The observer learns what ended the stream, and that no event was sent.
@@ -385,7 +436,7 @@ func TestUnderWriters(t *testing.T) {
 				_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 				wrap.around(handler).ServeHTTP(w, r)
 			})
-			askEach(t, timeout, func(t *testing.T, got hosttest.Answer, _ *hosttest.Logbook) {
+			askEach(t, "GET", timeout, func(t *testing.T, got hosttest.Answer, _ *hosttest.Logbook) {
 				if n := strings.Count(got.Body, "data: again\n\n"); n != 15 || !got.Broken {
 					t.Errorf("got %d events, broken %t, want 15, broken", n, got.Broken)
 				}

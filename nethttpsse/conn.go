@@ -39,6 +39,7 @@ type conn struct {
 	answered atomic.Bool // the client has got an answer instead of the stream
 	held     error       // a middleware holds the response back
 	netConn  net.Conn    // the connection of HTTP/1.0, if it is known
+	http1    bool
 
 	leftBody     bool          // net/http may wait for a body when the handler has returned
 	writeTimeout time.Duration // the server's
@@ -52,7 +53,7 @@ type conn struct {
 func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	chain := chainOf(w)
 	server := last(chain)
-	c := &conn{w: w, chain: chain, whole: true, server: http.NewResponseController(server)}
+	c := &conn{w: w, chain: chain, whole: true, server: http.NewResponseController(server), http1: r.ProtoMajor == 1}
 	switch {
 	case isServers(server):
 	case flusher(server) == nil:
@@ -209,7 +210,8 @@ func between(chain []http.ResponseWriter) string {
 
 // answer sends an answer instead of the stream, below the writers that hold it back.
 // What they write when the handler has returned exceeds the Content-Length, so the
-// server drops it.
+// server drops it. net/http then closes a connection of HTTP/1, so the
+// client is told not to use it again.
 func (c *conn) answer(text string) {
 	w := last(c.chain)
 	h := w.Header()
@@ -219,6 +221,9 @@ func (c *conn) answer(text string) {
 	h.Set("Content-Length", strconv.Itoa(len(text)+1))
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if c.http1 {
+		h.Set("Connection", "close")
+	}
 	w.WriteHeader(http.StatusInternalServerError)
 	_, _ = io.WriteString(w, text+"\n")
 	c.answered.Store(http.NewResponseController(w).Flush() == nil)
