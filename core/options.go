@@ -150,9 +150,10 @@ func WithQueryID() Option {
 //   - The connection is closed after the stream.
 //
 // The session stays in the handler where the connection cannot be had or is needed
-// there: on HTTP/2 and HTTP/1.0, on fiber with TLS or outside Linux, if a middleware
-// compresses the response, if the request's context has a deadline or, on fiber, is
-// made of c.Context(), or if a body has not been read to its end.
+// there: on HTTP/2 and HTTP/1.0, on fiber with TLS, with a listener that wraps its
+// connections or outside Linux, if a middleware compresses the response, if the
+// request's context has a deadline or, on fiber, is made of c.Context(), or if a body has
+// not been read to its end.
 func WithDetach() Option {
 	return func(c *settings) { c.Detach = true }
 }

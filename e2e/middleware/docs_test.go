@@ -15,10 +15,11 @@ const docsFile = "../../docs/middlewares.md"
 const docsHead = `# Middlewares
 
 This page is generated from the tests in [e2e/middleware](../e2e/middleware). They run each of these set-ups with real servers and clients: on HTTP/1.1 and,
-except on fiber, on HTTP/2; in the handler and with ` + "`core.WithDetach`" + `. To generate the page again, run ` + "`go test -run TestDocs -update`" + ` there.
+except on fiber, on HTTP/2; in the handler and with ` + "`core.WithDetach`" + `; in answer to GET and to POST. To generate the page again, run ` + "`go test -run TestDocs -update`" + ` there.
 
 - **flows**: the headers arrive at once, and each event arrives before the next one is made, even after the server's ` + "`WriteTimeout`" + `. The body is what was
-  sent, and ends cleanly. A failure breaks it off. The server notices when the client leaves, and a shutdown ends the stream.
+  sent, and ends cleanly. A failure breaks it off. The server notices when the client leaves, and a shutdown ends the stream. With
+  ` + "`core.WithDetach`" + ` the handler returns.
 - **flows, compressed**: the same, compressed. Such a stream is not detached.
 - **refused**: the client gets 500, with an error that names the writer. Move the route out of the middleware.
 - **broken**: the middleware holds the stream back after its headers have been sent. The first flush that sends nothing, of an event or a heartbeat,
@@ -31,6 +32,7 @@ Under a middleware that is not listed, a stream does one of these too. It flows 
 
 **Do not put a response cache in front of a stream.** A writer that keeps a copy for later looks like one that keeps it for a log, so it cannot be refused. These
 caches ignore ` + "`Cache-Control`" + ` as well. Register the route outside of them.
+On fiber a cache of your own finds a plain text in place of the stream, with ` + "`Cache-Control: no-store`" + `, because the stream does not go through ` + "`c.Response()`" + `.
 `
 
 func TestDocs(t *testing.T) {

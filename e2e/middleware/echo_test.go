@@ -56,7 +56,7 @@ var echoRows = []row{
 	{name: "echo: Decompress", use: middleware.Decompress()},
 	{name: "echo: CORS", use: middleware.CORS()},
 	{name: "echo: CSRF", use: middleware.CSRF(), cookie: "_csrf"},
-	{name: "echo: ContextTimeout", use: middleware.ContextTimeout(patience), note: "the stream ends at its deadline"},
+	{name: "echo: ContextTimeout", stays: true, use: middleware.ContextTimeout(patience), note: "the stream ends at its deadline, and is not detached"},
 	{name: "echo: Gzip", use: middleware.Gzip(), note: "the stream bypasses it, and is not compressed"},
 	{name: "echo: Gzip, minimum 1,400", use: middleware.GzipWithConfig(middleware.GzipConfig{MinLength: 1400})},
 	{name: "echo: BodyDump", use: middleware.BodyDump(func(echo.Context, []byte, []byte) {}), note: "the stream bypasses it, and is not kept"},
@@ -128,7 +128,7 @@ func TestEcho(t *testing.T) {
 			e.Use(use...)
 		}
 		for _, path := range paths {
-			e.GET(path, echosse.Handler(func(c echo.Context) (core.Stream, error) {
+			e.Match([]string{http.MethodGet, http.MethodPost}, path, echosse.Handler(func(c echo.Context) (core.Stream, error) {
 				return s.stream(c.Request().Context(), path), nil
 			}, s.opts...))
 		}

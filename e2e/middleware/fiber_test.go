@@ -87,7 +87,7 @@ var fiberRows = []row{
 	{name: "fiber: idempotency, skipped by its Next", header: "X-Idempotency-Key: 00000000-0000-0000-0000-000000000000",
 		use: idempotency.New(idempotency.Config{Next: func(*fiber.Ctx) bool { return true }})},
 	{name: "fiber: idempotency, a request without a key", use: idempotency.New(always)},
-	{name: "fiber: idempotency, a safe method", use: idempotency.New(), header: "X-Idempotency-Key: 00000000-0000-0000-0000-000000000000"},
+	{name: "fiber: idempotency, a safe method", get: true, use: idempotency.New(), header: "X-Idempotency-Key: 00000000-0000-0000-0000-000000000000"},
 	{name: "fiber: limiter", use: limiter.New(limiter.Config{Max: 1000})},
 	{name: "fiber: logger", use: logger.New(logger.Config{Output: discard{}})},
 	{name: "fiber: logger, with bodies", use: logger.New(logger.Config{Output: discard{}, Format: "${status} ${resBody} ${bytesSent}\n"})},
@@ -116,8 +116,8 @@ var fiberRows = []row{
 	{name: "fiber: skip", use: skip.New(func(*fiber.Ctx) error { return fiber.ErrTeapot }, func(*fiber.Ctx) bool { return true })},
 	{name: "fiber: timeout.New", want: refused, text: "use timeout.NewWithContext",
 		use: timeout.New(func(c *fiber.Ctx) error { return c.Next() }, patience)}, //nolint:staticcheck // this is why
-	{name: "fiber: timeout.NewWithContext", use: timeout.NewWithContext(func(c *fiber.Ctx) error { return c.Next() }, patience),
-		note: "the stream ends at its deadline"},
+	{name: "fiber: timeout.NewWithContext", stays: true, use: timeout.NewWithContext(func(c *fiber.Ctx) error { return c.Next() }, patience),
+		note: "the stream ends at its deadline, and is not detached"},
 	{name: "gofiber/contrib/otelfiber", use: otelfiber.Middleware()},
 	{name: "gofiber/contrib/fiberzap", use: fiberzap.New(fiberzap.Config{Logger: zap.NewNop()})},
 	{name: "gofiber/contrib/fiberzerolog", use: fiberzerolog.New(fiberzerolog.Config{Logger: ptr(zerolog.Nop())})},
@@ -145,6 +145,13 @@ func envvarAt(path string) fiber.Handler {
 	}
 }
 
+// counted counts the handlers that run.
+func (s *site) counted(c *fiber.Ctx) error {
+	s.handlers.Add(1)
+	defer s.handlers.Add(-1)
+	return c.Next()
+}
+
 func TestFiber(t *testing.T) {
 	t.Parallel()
 	run(t, fiberRows, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
@@ -153,6 +160,7 @@ func TestFiber(t *testing.T) {
 		config.DisableStartupMessage = true
 		config.WriteTimeout = writeTimeout
 		app := fiber.New(config)
+		app.Use(s.counted)
 		switch use := r.use.(type) {
 		case fiber.Handler:
 			app.Use(use)
@@ -162,7 +170,7 @@ func TestFiber(t *testing.T) {
 			}
 		}
 		for _, path := range paths {
-			app.Get(path, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) { return s.stream(c.UserContext(), path), nil }, s.opts...))
+			app.All(path, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) { return s.stream(c.UserContext(), path), nil }, s.opts...))
 		}
 		app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
 		go func() { _ = app.Listener(ln) }()

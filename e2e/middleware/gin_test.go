@@ -180,7 +180,7 @@ func TestGin(t *testing.T) {
 			e.Use(use...)
 		}
 		for _, path := range paths {
-			e.GET(path, ginsse.Handler(func(c *gin.Context) core.Stream { return s.stream(c.Request.Context(), path) }, s.opts...))
+			e.Match([]string{http.MethodGet, http.MethodPost}, path, ginsse.Handler(func(c *gin.Context) core.Stream { return s.stream(c.Request.Context(), path) }, s.opts...))
 		}
 		e.GET("/plain", func(c *gin.Context) { c.String(http.StatusOK, "plain") })
 		h := http.Handler(e)

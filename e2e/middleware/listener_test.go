@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"context"
 	"net"
+	"slices"
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
@@ -16,13 +17,13 @@ import (
 
 // These listeners wrap the connections that a detached session takes.
 var listeners = []row{
-	{name: "golang.org/x/net: netutil.LimitListener", use: func(_ *testing.T, ln net.Listener) net.Listener {
+	{name: "golang.org/x/net: netutil.LimitListener", note: "not detached on fiber", use: func(_ *testing.T, ln net.Listener) net.Listener {
 		return netutil.LimitListener(ln, 100)
 	}},
-	{name: "pires/go-proxyproto", use: func(_ *testing.T, ln net.Listener) net.Listener {
+	{name: "pires/go-proxyproto", note: "not detached on fiber", use: func(_ *testing.T, ln net.Listener) net.Listener {
 		return &proxyproto.Listener{Listener: ln}
 	}},
-	{name: "soheilhy/cmux", use: func(t *testing.T, ln net.Listener) net.Listener {
+	{name: "soheilhy/cmux", note: "not detached on fiber", use: func(t *testing.T, ln net.Listener) net.Listener {
 		mux := cmux.New(ln)
 		all := mux.Match(cmux.Any())
 		go func() { _ = mux.Serve() }()
@@ -46,11 +47,16 @@ func TestListenersOfNetHTTP(t *testing.T) {
 
 func TestListenersOfFiber(t *testing.T) {
 	t.Parallel()
-	run(t, listeners, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
+	rows := slices.Clone(listeners)
+	for i := range rows {
+		rows[i].stays = true // only a socket itself can be duplicated
+	}
+	run(t, rows, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
 		t.Helper()
 		app := fiber.New(fiber.Config{DisableStartupMessage: true})
+		app.Use(s.counted)
 		for _, path := range paths {
-			app.Get(path, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) { return s.stream(c.UserContext(), path), nil }, s.opts...))
+			app.All(path, fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) { return s.stream(c.UserContext(), path), nil }, s.opts...))
 		}
 		app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
 		go func() { _ = app.Listener(listen(t, ln, r)) }()

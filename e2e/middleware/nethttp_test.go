@@ -149,7 +149,7 @@ var netHTTP = []row{
 
 	{name: "go-chi/chi: Compress", want: zips, around: chimiddleware.Compress(5, "text/event-stream")},
 	{name: "go-chi/chi: Compress, deflate", want: zips, accept: "deflate", around: chimiddleware.Compress(5, "text/*")},
-	{name: "go-chi/chi: Timeout", around: chimiddleware.Timeout(patience), note: "the stream ends at the timeout"},
+	{name: "go-chi/chi: Timeout", stays: true, around: chimiddleware.Timeout(patience), note: "the stream ends at the timeout, and is not detached"},
 	{name: "go-chi/chi: Throttle", around: chimiddleware.Throttle(100)},
 	{name: "go-chi/chi: Logger", around: chimiddleware.RequestLogger(&chimiddleware.DefaultLogFormatter{Logger: quiet{}})},
 	{name: "go-chi/chi: Recoverer", around: chimiddleware.Recoverer},

@@ -23,6 +23,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,6 +67,8 @@ type row struct {
 	accept string // encodings, gzip if empty
 	header string // of the request: name, colon, value
 	cookie string // name of a cookie that the response sets
+	stays  bool   // with WithDetach too, the session stays in its handler
+	get    bool   // only GET is tested: another row has POST
 
 	around func(http.Handler) http.Handler // a middleware of net/http
 	use    any                             // a middleware of the framework
@@ -73,14 +76,15 @@ type row struct {
 
 // A mode is how streams are served.
 type mode struct {
-	name  string
-	opts  []core.Option
-	http2 bool
+	name     string
+	opts     []core.Option
+	detaches bool
+	http2    bool
 }
 
 var modes = []mode{
 	{name: "HTTP1"},
-	{name: "HTTP1 detached", opts: []core.Option{core.WithDetach()}},
+	{name: "HTTP1 detached", opts: []core.Option{core.WithDetach()}, detaches: true},
 	{name: "HTTP2", http2: true},
 }
 
@@ -90,6 +94,8 @@ type site struct {
 	steps  chan struct{}
 	runs   chan struct{} // receives when an idle stream begins
 	causes chan error    // receives the cause when an idle stream ends
+
+	handlers atomic.Int32 // that run
 
 	mu  sync.Mutex
 	log []byte // the host's
@@ -138,7 +144,12 @@ type serve func(t *testing.T, ln net.Listener, s *site, r row) (shutdown func(co
 // serveHTTP serves a handler of net/http.
 func serveHTTP(t *testing.T, ln net.Listener, s *site, h http.Handler) (shutdown func(context.Context) error) {
 	t.Helper()
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: patience, WriteTimeout: writeTimeout, Protocols: new(http.Protocols)}
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.handlers.Add(1)
+		defer s.handlers.Add(-1)
+		h.ServeHTTP(w, r)
+	})
+	srv := &http.Server{Handler: counted, ReadHeaderTimeout: patience, WriteTimeout: writeTimeout, Protocols: new(http.Protocols)}
 	srv.ErrorLog = log.New(s, "", 0)
 	srv.Protocols.SetHTTP1(true)
 	srv.Protocols.SetUnencryptedHTTP2(true)
@@ -159,7 +170,7 @@ func run(t *testing.T, rows []row, serve serve, modes ...mode) {
 					t.Fatal(err)
 				}
 				s := newSite(r, m)
-				c := &client{T: t, row: r, url: "http://" + ln.Addr().String(), site: s}
+				c := &client{T: t, row: r, mode: m, url: "http://" + ln.Addr().String(), site: s}
 				transport := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
 				transport.Protocols.SetHTTP1(!m.http2)
 				transport.Protocols.SetUnencryptedHTTP2(m.http2)
@@ -175,6 +186,7 @@ type client struct {
 	*testing.T
 
 	row  row
+	mode mode
 	site *site
 	url  string
 	http *http.Client
@@ -192,6 +204,7 @@ func (c *client) try(shutdown func(context.Context) error) {
 	case flows, zips:
 		c.flow()
 		c.fail()
+		c.post()
 		c.leave()
 		c.plain()
 		c.shutDown(shutdown)
@@ -200,7 +213,12 @@ func (c *client) try(shutdown func(context.Context) error) {
 
 func (c *client) get(ctx context.Context, path string) *http.Response {
 	c.Helper()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+path, nil)
+	return c.do(ctx, http.MethodGet, path)
+}
+
+func (c *client) do(ctx context.Context, method, path string) *http.Response {
+	c.Helper()
+	r, err := http.NewRequestWithContext(ctx, method, c.url+path, nil)
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -358,9 +376,51 @@ func (c *client) leave() {
 	ctx, cancel := context.WithCancel(c.Context())
 	res := c.get(ctx, "/idle")
 	c.runs()
+	c.detaches()
 	cancel()
 	_ = res.Body.Close()
 	c.cause(core.ErrClientGone)
+}
+
+// detaches wants the handler to have returned, or not.
+func (c *client) detaches() {
+	c.Helper()
+	want := int32(1)
+	if c.mode.detaches && c.row.want == flows && !c.row.stays {
+		want = 0
+	}
+	for end := time.Now().Add(patience / 2); ; <-time.After(time.Millisecond) { // those of earlier requests may still run
+		got := c.site.handlers.Load()
+		if got == want {
+			return
+		}
+		if time.Now().After(end) {
+			c.Fatalf("got %d handlers while a stream runs, want %d", got, want)
+		}
+	}
+}
+
+// post wants a stream in answer to POST as well, unless the middleware refuses what comes
+// from another site.
+func (c *client) post() {
+	c.Helper()
+	if c.row.get {
+		return
+	}
+	res := c.do(c.Context(), http.MethodPost, "/flow")
+	if res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusBadRequest {
+		_, _ = io.Copy(io.Discard, res.Body)
+		return
+	}
+	c.isStream(res) // before there is an event
+	b := c.unzip(res)
+	for range 3 {
+		c.step()
+	}
+	c.ends(b)
+	if got, want := b.events(), "data: event 1\ndata: event 2\ndata: event 3"; got != want {
+		c.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func (c *client) runs() {
@@ -417,8 +477,8 @@ func (c *client) shutDown(shutdown func(context.Context) error) {
 // isRefused wants an answer that names the middleware, for each stream, twice.
 func (c *client) isRefused() {
 	c.Helper()
-	for _, path := range append(paths, paths...) {
-		res := c.get(c.Context(), path)
+	for i, path := range append(paths, paths...) {
+		res := c.do(c.Context(), []string{http.MethodGet, http.MethodPost}[i%2], path)
 		text, err := io.ReadAll(res.Body)
 		if res.StatusCode != http.StatusInternalServerError || !strings.Contains(string(text), c.row.text) ||
 			strings.Contains(string(text), "data:") || err != nil {
@@ -431,9 +491,11 @@ func (c *client) isRefused() {
 func (c *client) isBroken() {
 	c.Helper()
 	for _, path := range paths {
-		res := c.get(c.Context(), path)
-		if text, err := io.ReadAll(res.Body); err == nil {
-			c.Errorf("%s: got %d %q and a clean end, want a broken one", path, res.StatusCode, text)
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			res := c.do(c.Context(), method, path)
+			if text, err := io.ReadAll(res.Body); err == nil {
+				c.Errorf("%s %s: got %d %q and a clean end, want a broken one", method, path, res.StatusCode, text)
+			}
 		}
 	}
 	deadline := time.Now().Add(patience)
