@@ -16,9 +16,13 @@ import (
 	"testing"
 	"time"
 
+	anthropic "github.com/anthropics/anthropic-sdk-go/packages/ssestream"
 	launchdarkly "github.com/launchdarkly/eventsource"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+	openai1 "github.com/openai/openai-go/packages/ssestream"
+	openai3 "github.com/openai/openai-go/v3/packages/ssestream"
 	r3labs "github.com/r3labs/sse/v2"
+	goopenai "github.com/sashabaranov/go-openai"
 	tmaxmax "github.com/tmaxmax/go-sse"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -63,7 +67,7 @@ const (
 func serveForms(t *testing.T) (url string) {
 	t.Helper()
 	return ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
+		n, err := strconv.Atoi(strings.Split(r.URL.Path, "/")[1])
 		if err != nil || n >= len(forms) {
 			http.NotFound(w, r)
 			return
@@ -71,6 +75,9 @@ func serveForms(t *testing.T) (url string) {
 		body := forms[n].body
 		// Some clients need a field before the first event's data.
 		body = strings.Replace(body, one, r.FormValue("first")+one, 1)
+		for _, event := range []string{one, two} { // and in front of each event's
+			body = strings.Replace(body, event, r.FormValue("each")+event, 1)
+		}
 		w.Header().Set("Content-Type", cmp.Or(forms[n].contentType, "text/event-stream; charset=utf-8"))
 		_, _ = io.WriteString(w, body)
 	}))
@@ -85,6 +92,19 @@ var readers = map[string]reader{
 	"launchdarkly/eventsource":         readLaunchDarkly,
 	"r3labs/sse":                       readR3labs,
 	"modelcontextprotocol/go-sdk, SSE": connectMCP,
+	"openai-go v1": func(ctx context.Context, url string) ([]string, error) {
+		res, err := get(ctx, url)
+		return readSDK(openai1.NewStream[json.RawMessage](openai1.NewDecoder(res), err))
+	},
+	"openai-go v3.8": func(ctx context.Context, url string) ([]string, error) {
+		res, err := get(ctx, url)
+		return readSDK(openai3.NewStream[json.RawMessage](openai3.NewDecoder(res), err))
+	},
+	"anthropic-sdk-go": func(ctx context.Context, url string) ([]string, error) {
+		res, err := get(ctx, url+"?each=event:completion%0A") // it reads no others
+		return readSDK(anthropic.NewStream[json.RawMessage](anthropic.NewDecoder(res), err))
+	},
+	"sashabaranov/go-openai": readGoOpenAI,
 	"yieldsse": func(ctx context.Context, url string) (got []string, err error) {
 		res, err := get(ctx, url)
 		if err != nil {
@@ -188,6 +208,41 @@ func readLaunchDarkly(ctx context.Context, url string) (got []string, err error)
 func readR3labs(ctx context.Context, url string) (got []string, err error) {
 	err = r3labs.NewClient(url+"?first=id:1%0A").SubscribeRawWithContext(ctx, func(e *r3labs.Event) { got = append(got, string(e.Data)) })
 	return got, err
+}
+
+// readSDK reads a stream of an SDK for language models.
+func readSDK(s interface {
+	Next() bool
+	Current() json.RawMessage
+	Err() error
+	Close() error
+},
+) (got []string, err error) {
+	defer func() { _ = s.Close() }()
+	for s.Next() {
+		got = append(got, string(s.Current()))
+	}
+	return got, s.Err()
+}
+
+// readGoOpenAI reads a stream. The client appends its own path to the form's.
+func readGoOpenAI(ctx context.Context, url string) (got []string, err error) {
+	config := goopenai.DefaultConfig("key")
+	config.BaseURL = url
+	s, err := goopenai.NewClientWithConfig(config).CreateChatCompletionStream(ctx, goopenai.ChatCompletionRequest{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = s.Close() }()
+	for {
+		data, err := s.RecvRaw()
+		if errors.Is(err, io.EOF) {
+			return got, nil
+		} else if err != nil {
+			return got, err
+		}
+		got = append(got, string(data))
+	}
 }
 
 // connectMCP only connects.
