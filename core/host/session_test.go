@@ -215,9 +215,10 @@ func TestSessionTimeline(t *testing.T) {
 		},
 		{
 			"which leaves the first event's block open, with heartbeats in it",
-			[]core.Option{core.WithRetry(time.Second)}, play(50*time.Second, at{40 * time.Second, "a"}),
+			[]core.Option{core.WithRetry(time.Second)}, play(time.Minute, at{40 * time.Second, "a"}),
 			[]string{
-				`0s "retry: 1000\n: open\n"`, `15s ": heartbeat\n"`, `30s ": heartbeat\n"`, `40s "data: a\n\n"`, "50s End",
+				`0s "retry: 1000\n: open\n"`, `15s ": heartbeat\n"`, `30s ": heartbeat\n"`, `40s "data: a\n\n"`,
+				`55s ": heartbeat\n\n"`, "1m0s End", // no other event's
 			},
 		},
 		{
