@@ -96,7 +96,7 @@ var readers = map[string]reader{
 		res, err := get(ctx, url)
 		return readSDK(openai1.NewStream[json.RawMessage](openai1.NewDecoder(res), err))
 	},
-	"openai-go v3.8": func(ctx context.Context, url string) ([]string, error) {
+	"openai-go v3": func(ctx context.Context, url string) ([]string, error) {
 		res, err := get(ctx, url)
 		return readSDK(openai3.NewStream[json.RawMessage](openai3.NewDecoder(res), err))
 	},
