@@ -32,8 +32,8 @@ func fill(b *testing.B, js jetstream.JetStream, n int, header nats.Header) {
 	}
 }
 
-// A follower, beside a loop over an ordered consumer: events a second, and how many
-// times the bare loop's.
+// A follower compared with a loop over an ordered consumer: events a second, and the ratio
+// to the bare loop.
 func BenchmarkFollow(b *testing.B) {
 	const events = 100_000
 	for _, test := range []struct {

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// beat is how often the server says that it has nothing, and silences is how
-	// many beats may be missing.
+	// beat is how often the server sends a heartbeat when it has nothing else, and silences is
+	// how many may be missing.
 	beat     = time.Second
 	silences = 3
 
@@ -26,7 +26,7 @@ const (
 )
 
 // Follow implements [hub.Log]. It has an ordered consumer of its own, which begins
-// and ends with it: whatever is wrong, it ends with an error.
+// and ends with it: whatever goes wrong, Follow ends with an error.
 func (l *Log) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, error] {
 	return func(yield func(hub.Entry, error) bool) {
 		if err := l.follow(ctx, after, func(e hub.Entry) bool { return yield(e, nil) }); err != nil {
@@ -39,16 +39,16 @@ func (l *Log) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, err
 type follower struct {
 	log      *Log
 	epoch    string
-	at       uint64 // the last message that was yielded, or that can be no more
-	overlap  mark   // the message that is sent first and was yielded before, if it is known
-	consumed uint64 // the last number that the consumer has given
+	at       uint64 // the last message that was yielded, or is known to be gone
+	overlap  mark   // a message that was yielded before and is sent first, to check it; zero if not known
+	consumed uint64 // how many messages of the consumer have come
 	yield    func(hub.Entry) bool
 }
 
-// errStopped means that yield wants no more.
+// errStopped means that yield has returned false.
 var errStopped = errors.New("stopped")
 
-var errBegunAnew = errors.New("the stream has begun anew")
+var errBegunAgain = errors.New("the stream has begun again")
 
 func (l *Log) follow(ctx context.Context, after string, yield func(hub.Entry) bool) error {
 	f := &follower{log: l, yield: yield}
@@ -80,7 +80,7 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 	case after == "":
 		f.epoch, f.at = s.epoch, s.last
 		return f.emit(hub.Entry{ID: newID(f.epoch, f.at)})
-	case f.epoch == s.epoch && f.at > s.last: // it was not known in this process
+	case f.epoch == s.epoch && f.at > s.last: // this process did not know the ID
 		if s, err = f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (f *follower) emit(e hub.Entry) error {
 	return nil
 }
 
-// gap goes on after a gap up to a message.
+// gap continues after a gap up to a message.
 func (f *follower) gap(epoch string, through uint64) error {
 	f.epoch, f.at = epoch, through
 	return f.emit(hub.Entry{ID: newID(epoch, through), Gap: true})
@@ -132,12 +132,12 @@ func (f *follower) run(ctx context.Context) error {
 		return err
 	}
 	defer l.release(c.subscription, c.lost)
-	// While begin looked, or since, the server may have come back with another stream.
+	// Since begin looked, the server may have come back with another stream.
 	switch s, err := l.look(ctx, l.follows); {
 	case err != nil:
 		return err
 	case s.epoch != f.epoch:
-		return errBegunAnew
+		return errBegunAgain
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -161,7 +161,7 @@ func (f *follower) run(ctx context.Context) error {
 				return err
 			}
 		case <-clock.C:
-			if !probing { // what comes does not tell whether what goes arrives
+			if !probing { // messages that come do not prove that requests arrive
 				probing = true
 				go func() {
 					_, err := within(ctx, l, l.follows, func(ctx context.Context) (any, error) { return nil, l.nc.FlushWithContext(ctx) })
@@ -169,14 +169,14 @@ func (f *follower) run(ctx context.Context) error {
 				}()
 			}
 			if missing++; missing > silences {
-				return fmt.Errorf("nothing has come for %v, and no heartbeat either", silences*beat)
+				return fmt.Errorf("no message and no heartbeat for %v", silences*beat)
 			}
 		}
 	}
 }
 
-// release lets go of what a follower had of the connection, at once unless that is
-// held up. The server forgets a consumer that nobody listens to.
+// release frees what a follower had of the connection. It does not wait if that is locked.
+// The server forgets a consumer that nobody listens to.
 func (l *Log) release(subscription *nats.Subscription, lost chan nats.Status) {
 	done := make(chan struct{})
 	go func() {
@@ -217,7 +217,7 @@ func (f *follower) subscribe(ctx context.Context, messages chan *nats.Msg) (*nat
 	return subscription, err
 }
 
-// take deals with what the server has sent.
+// take handles what the server has sent.
 func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 	if !strings.HasPrefix(m.Reply, "$JS.ACK.") {
 		return f.control(ctx, m)
@@ -228,7 +228,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 	}
 	f.consumed++
 	if meta.Sequence.Consumer != f.consumed {
-		return fmt.Errorf("messages were lost on the way: it is the %d. that the server has sent, and the %d. that has come",
+		return fmt.Errorf("messages were lost on the way: the server has sent %d, and %d have come",
 			meta.Sequence.Consumer, f.consumed)
 	}
 	now := mark{meta.Sequence.Stream, meta.Timestamp}
@@ -241,7 +241,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 			if _, err := f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
 				return err
 			}
-			return errors.New("the stream has lost its end and got another one")
+			return errors.New("the stream has lost its end, and other messages have got the lost numbers")
 		}
 	}
 	switch {
@@ -253,7 +253,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 		}
 	}
 	if !f.log.sees(f.epoch, now) {
-		return errBegunAnew
+		return errBegunAgain
 	}
 	f.at = now.sequence
 	e := f.log.decode(m.Subject, m)
@@ -261,7 +261,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 	return f.emit(e)
 }
 
-// sees notes a message, and reports whether the epoch is still the present one.
+// sees records a message, and reports whether the epoch is still the present one.
 func (l *Log) sees(epoch string, m mark) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -275,10 +275,10 @@ func (l *Log) sees(epoch string, m mark) bool {
 	return true
 }
 
-// What the server sends beside messages.
+// What the server sends besides messages.
 const (
 	headerStatus   = "Status"
-	statusControl  = "100" // a heartbeat, or a question whether the follower keeps up
+	statusControl  = "100" // a heartbeat, or flow control
 	statusEnd      = "204"
 	statusNone     = "404"
 	statusNobody   = "503"
@@ -287,7 +287,7 @@ const (
 	headerStalled  = "Nats-Consumer-Stalled"
 )
 
-// control answers what is not a message.
+// control handles what is not a message.
 func (f *follower) control(ctx context.Context, m *nats.Msg) error {
 	if status := m.Header.Get(headerStatus); status != statusControl {
 		return fmt.Errorf("the server says %q %q", status, m.Header.Get("Description"))
@@ -307,7 +307,7 @@ func (f *follower) control(ctx context.Context, m *nats.Msg) error {
 	}
 	if reached, err := strconv.ParseUint(m.Header.Get(headerReached), 10, 64); err == nil && reached > f.at {
 		if !f.log.sees(f.epoch, mark{sequence: reached}) {
-			return errBegunAnew
+			return errBegunAgain
 		}
 		return f.gap(f.epoch, reached) // the stream's last messages are gone
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
 
-// newEpoch returns what tells the sequence numbers of a stream from those of
-// another, or of the same one before it has lost its end.
+// newEpoch returns what distinguishes the sequence numbers of a stream from those of
+// another one, or of the same one before it has lost its end.
 func newEpoch(info *jetstream.StreamInfo) string {
 	sum := sha256.Sum256([]byte(strconv.FormatInt(info.Created.UnixNano(), 10) + info.Config.Metadata[metadataCut]))
 	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
@@ -23,14 +23,14 @@ func newID(epoch string, sequence uint64) string {
 	return epoch + "-" + strconv.FormatUint(sequence, 10)
 }
 
-// parseID undoes newID.
+// parseID is the inverse of newID.
 func parseID(id string) (epoch string, sequence uint64, err error) {
 	epoch, digits, ok := eventid.Cut(id)
 	if ok {
 		sequence, ok = eventid.ParseNumber(digits)
 	}
 	if !ok {
-		return "", 0, fmt.Errorf("natslog: %q is no ID of an event", id)
+		return "", 0, fmt.Errorf("natslog: %q is not an event ID of this log", id)
 	}
 	return epoch, sequence, nil
 }

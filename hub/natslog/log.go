@@ -20,21 +20,21 @@ import (
 )
 
 const (
-	// patience is how long the server may take to answer, if no context tells.
+	// patience is how long the server may take to answer, if the context has no deadline.
 	patience = 3 * time.Second
 
-	// grace is how much longer a call waits for a connection that may be held up.
+	// grace is how much longer a call waits for a connection that may be locked.
 	grace = 100 * time.Millisecond
 
 	// concurrency bounds how many calls of a kind wait for the connection at once.
 	concurrency = 256
 
 	// metadataCut is set in the stream's metadata once it has lost its end: a name
-	// for that, and the sequence number that it was left with.
+	// for that, and the last sequence number that was left.
 	metadataCut = "yieldsse-cut"
 
 	// A server that has just become the stream's leader may not know the last
-	// messages yet. So many times it is asked again, and after so long.
+	// messages yet. It is asked this many times, with this pause in between.
 	doubts     = 5
 	doubtPause = 200 * time.Millisecond
 )
@@ -52,17 +52,17 @@ type Log struct {
 	cutter  chan struct{} // has a value while the epoch is changed
 
 	mu    sync.Mutex
-	epoch string // that was last seen; empty before
-	link  uint64 // how often the connection had been made again by then
-	last  uint64 // the highest sequence number in it that is known
+	epoch string // the epoch that was last seen; empty at first
+	link  uint64 // the connection's Reconnects at that time
+	last  uint64 // the highest known sequence number in it
 	tail  mark   // the newest message that a follower has seen
 }
 
-// A lane is for calls of a kind, which wait for the connection behind each other only:
-// who adds does not wait for those who read. It has a value for each that runs.
+// A lane is for calls of one kind. They wait only for each other: appends do not wait
+// for reads. It has a value for each call that runs.
 type lane chan struct{}
 
-// A mark is a message, and when it was stored: another one could get its number.
+// A mark is a message, and when it was stored, because another message could get its number.
 type mark struct {
 	sequence uint64
 	time     time.Time
@@ -73,9 +73,8 @@ var _ hub.Log = (*Log)(nil)
 // New returns the log in the stream of that name, whose subjects are those that
 // begin with the name and a dot. Nothing is sent before the first call.
 //
-// The connection is the caller's to configure, to share and to close, once the
-// hubs that follow the log are shut down. It should reconnect for ever:
-// nats.MaxReconnects(-1).
+// The caller configures the connection, may share it, and closes it once the hubs that
+// follow the log are shut down. It should reconnect forever: nats.MaxReconnects(-1).
 func New(js jetstream.JetStream, stream string, opts ...Option) *Log {
 	api := jetstream.DefaultAPIPrefix
 	switch o := js.Options(); {
@@ -97,8 +96,8 @@ func New(js jetstream.JetStream, stream string, opts ...Option) *Log {
 	}
 }
 
-// within calls f, which may be held up for longer than its context lasts, for a
-// connection is locked while it cannot write.
+// within calls f, which may take longer than its context lasts, because a connection
+// is locked while it cannot write.
 func within[T any](ctx context.Context, l *Log, way lane, f func(ctx context.Context) (T, error)) (T, error) {
 	type result struct {
 		value T
@@ -129,7 +128,7 @@ func within[T any](ctx context.Context, l *Log, way lane, f func(ctx context.Con
 		return r.value, r.err
 	case <-ctx.Done():
 	}
-	select { // the explanation may be on its way
+	select { // the answer may be on its way
 	case r := <-done:
 		return r.value, r.err
 	case <-time.After(grace):
@@ -137,7 +136,7 @@ func within[T any](ctx context.Context, l *Log, way lane, f func(ctx context.Con
 	}
 }
 
-// explain says what may be behind an error of the client's.
+// explain adds the likely reason to an error of the client.
 func (l *Log) explain(err error) error {
 	lastly := l.nc.LastError()
 	switch {
@@ -146,7 +145,7 @@ func (l *Log) explain(err error) error {
 		return fmt.Errorf("no JetStream at %s, or not for this account: enable it with nats-server -js, "+
 			"or in the account: %w", l.server(), err)
 	case errors.Is(err, nats.ErrMaxPayload):
-		return fmt.Errorf("the server takes %d bytes at most, headers and all: see its max_payload: %w",
+		return fmt.Errorf("the server accepts at most %d bytes, headers included: see its max_payload: %w",
 			l.nc.MaxPayload(), err)
 	case !l.nc.IsConnected():
 		if lastly == nil {
@@ -162,7 +161,7 @@ func (l *Log) explain(err error) error {
 	return err
 }
 
-// server returns where the connection goes, without passwords.
+// server returns the connection's address, without passwords.
 func (l *Log) server() string {
 	if u := l.nc.ConnectedUrlRedacted(); u != "" {
 		return u
@@ -176,7 +175,7 @@ func (l *Log) server() string {
 	return strings.Join(servers, ", ")
 }
 
-// fail says what has failed, and where.
+// fail adds to an error what has failed, and where.
 func (l *Log) fail(what string, err error) error {
 	return fmt.Errorf("natslog: %s, stream %q: %w", what, l.stream, err)
 }
@@ -184,7 +183,7 @@ func (l *Log) fail(what string, err error) error {
 // Append implements [hub.Log].
 func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	m := l.encode(e)
-	over := l.seenOver() // before the epoch, so that it is rather too old
+	over := l.seenOver() // before the epoch, so that it is never too new
 	epoch, known := l.seen()
 	if epoch == "" {
 		s, err := l.look(ctx, l.adds)
@@ -193,7 +192,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		}
 		epoch, known, over = s.epoch, s.last, s.link
 	}
-	var from, to uint64 // how often the connection had been made again, before and after
+	var from, to uint64 // the connection's Reconnects before and after
 	publish := func(ctx context.Context) (*jetstream.PubAck, error) {
 		from = l.nc.Stats().Reconnects
 		ack, err := l.js.PublishMsg(ctx, m)
@@ -210,12 +209,12 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	}
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
-		return "", l.fail("append", fmt.Errorf("the stream does not take %q: see its subjects: %w", m.Subject, err))
+		return "", l.fail("append", fmt.Errorf("the stream does not accept %q: see its subjects: %w", m.Subject, err))
 	case err != nil:
 		return "", l.fail("append", err)
 	case ack.Stream != l.stream:
 		return "", l.fail("append", fmt.Errorf("the subject %q belongs to the stream %q", m.Subject, ack.Stream))
-	case ack.Sequence <= known && !ack.Duplicate: // the number was another message's
+	case ack.Sequence <= known && !ack.Duplicate: // another message had this number
 		s, err := l.cut(ctx, l.adds, epoch)
 		if err != nil {
 			return "", l.fail("append", err)
@@ -224,7 +223,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	case to != over: // the server may have come back with another stream
 		s, err := l.look(ctx, l.adds)
 		if err == nil && s.epoch != epoch && from != to {
-			err = errors.New("the connection was lost, and nobody can tell which stream has the event")
+			err = errors.New("the connection was lost, and it is not known which stream has the event")
 		}
 		if err != nil {
 			return "", l.fail("append", err)
@@ -235,22 +234,21 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	return newID(epoch, ack.Sequence), nil
 }
 
-// seen returns the epoch and the highest sequence number in it that is known.
+// seen returns the epoch and the highest known sequence number in it.
 func (l *Log) seen() (epoch string, last uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.epoch, l.last
 }
 
-// seenOver returns how often the connection had been made again when the epoch was
-// seen last.
+// seenOver returns the connection's Reconnects when the epoch was last seen.
 func (l *Log) seenOver() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.link
 }
 
-// know notes that a sequence number was given.
+// know records that a sequence number was given.
 func (l *Log) know(epoch string, sequence uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -262,12 +260,12 @@ func (l *Log) know(epoch string, sequence uint64) {
 // A state is what the stream's leader says of it, at one time.
 type state struct {
 	epoch       string
-	first, last uint64 // if it is empty, first is the one after last
-	cut         uint64 // the last one of the epochs before
-	link        uint64 // how often the connection had been made again by then
+	first, last uint64 // if the stream is empty, first is last + 1
+	cut         uint64 // the last number of earlier epochs
+	link        uint64 // the connection's Reconnects at that time
 }
 
-// look asks for the state of the stream, which it makes if it is missing.
+// look returns the state of the stream, and creates the stream if it does not exist.
 func (l *Log) look(ctx context.Context, way lane) (state, error) {
 	for range doubts {
 		epoch, known := l.seen()
@@ -290,7 +288,7 @@ func (l *Log) ask(ctx context.Context, way lane) (state, error) {
 			return s, err
 		}
 		s, err = l.js.CreateStream(ctx, l.config)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody else was faster
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
 			return l.js.Stream(ctx, l.stream)
 		}
 		return s, err
@@ -301,8 +299,7 @@ func (l *Log) ask(ctx context.Context, way lane) (state, error) {
 	return l.adopt(s.CachedInfo(), link), nil
 }
 
-// adopt takes over what the server says. The connection had been made again so often
-// by then.
+// adopt stores what the server says. link is the connection's Reconnects before that.
 func (l *Log) adopt(info *jetstream.StreamInfo, link uint64) state {
 	s := state{epoch: newEpoch(info), link: link, first: info.State.FirstSeq, last: info.State.LastSeq}
 	if s.first == 0 {
@@ -325,8 +322,8 @@ func (l *Log) adopt(info *jetstream.StreamInfo, link uint64) state {
 	return s
 }
 
-// cut changes the epoch of a stream that has lost its end, for its numbers are
-// given again. Nothing is changed if it is of another epoch by now.
+// cut changes the epoch of a stream that has lost its end, because the server uses the lost
+// numbers again. It changes nothing if the stream's epoch is not the given one any more.
 func (l *Log) cut(ctx context.Context, way lane, epoch string) (state, error) {
 	select {
 	case l.cutter <- struct{}{}:
@@ -352,7 +349,7 @@ func (l *Log) cut(ctx context.Context, way lane, epoch string) (state, error) {
 		c.Metadata[metadataCut] = fmt.Sprintf("%s-%d", rand.Text(), old.CachedInfo().State.LastSeq)
 		changed, err := l.js.UpdateStream(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("it has lost its end, and its epoch cannot be changed: %w", err)
+			return nil, fmt.Errorf("the stream has lost its end, and its epoch cannot be changed: %w", err)
 		}
 		return changed.CachedInfo(), nil
 	})

@@ -36,7 +36,7 @@ func publish(t testing.TB, l *natslog.Log, first, last int) (ids []string) {
 	return ids
 }
 
-// brief tells entries in a few words: their data, "|" for a position, "gap".
+// brief describes entries: their data, "|" for a position, "gap".
 func brief(entries []hub.Entry) string {
 	words := make([]string, len(entries))
 	for i, e := range entries {
@@ -52,8 +52,7 @@ func brief(entries []hub.Entry) string {
 	return strings.Join(words, " ")
 }
 
-// A tail is what is followed, without heartbeats, and again after an error, as a hub
-// does it.
+// A tail follows a log, without the heartbeats, and again after an error, as a hub does.
 type tail struct {
 	t     testing.TB
 	log   *natslog.Log
@@ -90,7 +89,7 @@ func (f *tail) take(n int) []hub.Entry {
 	return entries
 }
 
-// fails returns the error that ends it.
+// fails returns the error that ends Follow.
 func (f *tail) fails() error {
 	f.t.Helper()
 	for range 100 {
@@ -102,7 +101,7 @@ func (f *tail) fails() error {
 			break
 		}
 	}
-	f.t.Fatal("it did not end with an error")
+	f.t.Fatal("Follow did not end with an error")
 	return nil
 }
 
@@ -148,7 +147,7 @@ func TestEntries(t *testing.T) {
 	f := follow(t, l, "")
 	begin := f.take(1)[0]
 	if begin.Topic != "" || begin.Gap || begin.ID != last(t, l) {
-		t.Errorf("the first thing is %+v, want a position at %q", begin, last(t, l))
+		t.Errorf("the first entry is %+v, want a position at %q", begin, last(t, l))
 	}
 	before := time.Now()
 	for i := range entries {
@@ -177,7 +176,7 @@ func TestEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := f.take(1)[0]; got.Topic != "other" || got.Event != (core.Event{Data: "by nats pub"}) {
-		t.Errorf("what another program has published is %+v", got)
+		t.Errorf("the event of another program is %+v", got)
 	}
 }
 
@@ -197,7 +196,7 @@ func TestRange(t *testing.T) {
 	if err := s.DeleteMsg(within(t, patience), 7); err != nil {
 		t.Fatal(err)
 	}
-	wantRange(t, l, ids[3], 100, "5 6") // the gap is told with the next page
+	wantRange(t, l, ids[3], 100, "5 6") // the gap comes with the next page
 	wantRange(t, l, ids[5], 100, "gap 8 9 10")
 
 	if err := s.Purge(within(t, patience), jetstream.WithPurgeSequence(5)); err != nil {
@@ -230,7 +229,7 @@ func TestRange(t *testing.T) {
 	}
 }
 
-// A page is bounded by its bytes too.
+// A page is also bounded by its bytes.
 func TestRangeBytes(t *testing.T) {
 	l, _ := open(t)
 	for range 8 {
@@ -302,12 +301,12 @@ func TestFollowEnds(t *testing.T) {
 	for e, err := range l.Follow(ctx, "") {
 		if err != nil {
 			if !errors.Is(err, reason) {
-				t.Errorf("it ended with %v, want %v", err, reason)
+				t.Errorf("Follow ended with %v, want %v", err, reason)
 			}
 			continue
 		}
 		if e.ID == "" {
-			t.Fatal("it did not end with its context")
+			t.Fatal("Follow did not end with its context")
 		}
 		cancel(reason)
 	}
@@ -337,7 +336,7 @@ func TestIdempotency(t *testing.T) {
 	publish(t, l, 1, 1)
 	again, err := l.Append(within(t, patience), e)
 	if err != nil || again != first {
-		t.Errorf("the second time it is %q, %v, want %q", again, err, first)
+		t.Errorf("the second ID is %q, %v, want %q", again, err, first)
 	}
 	wantRange(t, l, "", 10, "| once 1")
 }
@@ -362,11 +361,11 @@ func TestCompare(t *testing.T) {
 		}
 	}
 	if _, err := l.Compare(ids[0], "nonsense"); err == nil || errors.Is(err, hub.ErrOtherEpoch) {
-		t.Errorf("nonsense is said to be %v", err)
+		t.Errorf("Compare with nonsense: got %v", err)
 	}
 }
 
-// A stream that was made anew is of another epoch.
+// A stream that was deleted and created again has another epoch.
 func TestRecreated(t *testing.T) {
 	t.Parallel()
 	l, js := open(t)
@@ -381,7 +380,7 @@ func TestRecreated(t *testing.T) {
 		t.Errorf("%q and %q are of one epoch", anew[0], ids[0])
 	}
 	if err := f.fails(); err == nil {
-		t.Error("it is followed no more, and does not say so")
+		t.Error("Follow ended without an error")
 	}
 	follow(t, l, ids[4]).want("gap 6 7")
 	wantRange(t, l, ids[0], 10, "gap 6 7")
@@ -395,8 +394,8 @@ func epoch(id string) string {
 	return before
 }
 
-// rewind gives the stream back as it was at that sequence number, and of the same
-// time of creation, as a server does that was not to lose power.
+// rewind restores the stream as it was at that sequence number, with the same creation
+// time, as a server that has lost power may do.
 func rewind(t *testing.T, p *process, between func()) {
 	t.Helper()
 	p.kill()
@@ -415,7 +414,7 @@ func TestLostEnd(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
-		others int // events that somebody else adds behind, before this process is back
+		others int // events that another process adds before this one is back
 		want   string
 	}{
 		{"none", 0, "gap"},
@@ -439,7 +438,7 @@ func TestLostEnd(t *testing.T) {
 			lost := publish(t, other, 100, 99+test.others)
 			back := follow(t, l, ids[7])
 			if e := back.take(1)[0]; !e.Gap || epoch(e.ID) == epoch(ids[7]) {
-				t.Fatalf("it is followed by %+v, want a gap of another epoch than %q", e, ids[7])
+				t.Fatalf("the next entry is %+v, want a gap of another epoch than %q", e, ids[7])
 			}
 			live := publish(t, l, 1000, 1000)
 			entries := back.take(1)
@@ -447,7 +446,7 @@ func TestLostEnd(t *testing.T) {
 				t.Errorf("then %+v, want the event %q", entries, live)
 			}
 			if len(lost) > 0 && !slices.Contains(lost, ids[5]) {
-				t.Errorf("the numbers were not given again, so this proves nothing: %q, %q", lost, ids)
+				t.Errorf("the numbers were not used again, so this proves nothing: %q, %q", lost, ids)
 			}
 			if got, err := l.Range(within(t, patience), ids[7], 1); err != nil || len(got) == 0 || !got[0].Gap {
 				t.Errorf("a page after the lost end is %+v, %v, want a gap first", got, err)
@@ -456,7 +455,7 @@ func TestLostEnd(t *testing.T) {
 	}
 }
 
-// A publisher notices too.
+// A publisher also notices.
 func TestLostEndAppend(t *testing.T) {
 	p := spawn(t)
 	l := natslog.New(connect(t, p.url), "events")
@@ -464,7 +463,7 @@ func TestLostEndAppend(t *testing.T) {
 	rewind(t, p, func() { ids = append(ids, publish(t, l, 6, 8)...) })
 	anew := publish(t, l, 100, 101)
 	if epoch(anew[0]) == epoch(ids[0]) {
-		t.Errorf("%q has got the ID %q, but it is not that event", "100", anew[0])
+		t.Errorf("%q has the ID %q, but is not that event", "100", anew[0])
 	}
 	wantRange(t, l, anew[0], 10, "101")
 	wantRange(t, l, ids[6], 10, "gap 1 2 3 4 5 100 101")
@@ -522,7 +521,7 @@ func TestErrors(t *testing.T) {
 				makeStream(t, js, jetstream.StreamConfig{Name: "events", Subjects: []string{"other.>"}})
 				return js
 			},
-			"x", nil, []string{`does not take "events.t"`},
+			"x", nil, []string{`does not accept "events.t"`},
 		},
 		{
 			"another stream's subjects",
@@ -558,13 +557,13 @@ func TestErrors(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := natslog.New(test.js(t), "events", test.opts...)
-			ctx := within(t, 5*time.Second) // for a machine that is busy
+			ctx := within(t, 5*time.Second) // the machine may be busy
 			_, err := l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: test.data}})
 			if late := time.Since(deadline(ctx)); late > time.Second {
-				t.Errorf("it came %v after the deadline", late)
+				t.Errorf("it returned %v after the deadline", late)
 			}
 			if err == nil {
-				t.Fatal("it was appended")
+				t.Fatal("the event was appended")
 			}
 			for _, want := range append(test.want, `natslog: append, stream "events": `) {
 				if !strings.Contains(err.Error(), want) {
@@ -572,7 +571,7 @@ func TestErrors(t *testing.T) {
 				}
 			}
 			if strings.Contains(err.Error(), "secret") {
-				t.Errorf("the error tells the password: %q", err)
+				t.Errorf("the error contains the password: %q", err)
 			}
 			t.Log(err)
 		})
@@ -593,8 +592,8 @@ func makeStream(t testing.TB, js jetstream.JetStream, c jetstream.StreamConfig) 
 	return s
 }
 
-// The server's own marks of what has become too old are no events. What is missing
-// in front of one is a gap, and one alone is none.
+// Markers of the server, where messages have become too old, are not events. What is missing
+// before a marker is a gap. A marker by itself is not.
 func TestMarkers(t *testing.T) {
 	t.Parallel()
 	l, js := open(t)
@@ -625,7 +624,7 @@ func TestMarkers(t *testing.T) {
 	}
 }
 
-// What a stream lacks that somebody else has made is said.
+// The error says what is missing in a stream that another program has created.
 func TestNoDirectAccess(t *testing.T) {
 	l, js := open(t)
 	makeStream(t, js, jetstream.StreamConfig{Name: "events", Subjects: []string{"events.>"}})

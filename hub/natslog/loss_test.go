@@ -24,7 +24,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub/natslog"
 )
 
-// A sieve is how a client dials that some messages do not reach.
+// A sieve is a Dialer of a client that some messages do not reach.
 type sieve struct {
 	mu    sync.Mutex
 	drops func(message []byte) bool
@@ -38,7 +38,7 @@ func (s *sieve) Dial(network, addr string) (net.Conn, error) {
 	return &sieved{Conn: c, sieve: s, in: bufio.NewReader(c)}, nil
 }
 
-// set makes the sieve drop that many of the messages that have all of these parts.
+// set has the sieve drop n of the messages that contain all of these parts.
 func (s *sieve) set(n int, parts ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,8 +98,8 @@ func openSieved(t *testing.T) (*natslog.Log, *sieve) {
 	return natslog.New(js, "events"), s
 }
 
-// A message that was lost on its way to the follower comes after all, and there is
-// no gap: the stream has it.
+// A message that was lost on its way to the follower still comes, without a gap, because the
+// stream has it.
 func TestLostOnTheWay(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{"in the middle": "3", "the last one": "5"} {
@@ -114,7 +114,7 @@ func TestLostOnTheWay(t *testing.T) {
 	}
 }
 
-// A server that answers without what the stream's leader has is asked again.
+// A server that answers without messages that the stream's leader has is asked again.
 func TestRangeLacks(t *testing.T) {
 	t.Parallel()
 	l, s := openSieved(t)
@@ -123,7 +123,7 @@ func TestRangeLacks(t *testing.T) {
 	wantRange(t, l, ids[0], 100, "2 3 4 5")
 }
 
-// However many wait for what they read, who adds and who follows does not wait for them.
+// However many calls wait for reads, appends and followers do not wait for them.
 func TestReadsHang(t *testing.T) {
 	t.Parallel()
 	l, s := openSieved(t)
@@ -139,19 +139,19 @@ func TestReadsHang(t *testing.T) {
 		_, err := l.Range(within(t, 10*time.Millisecond), ids[0], 100)
 		full = err != nil && strings.Contains(err.Error(), "calls wait for the connection")
 		if ctx.Err() != nil {
-			t.Fatal("the reads end")
+			t.Fatal("the reads have ended")
 		}
 	}
 	f := follow(t, l, ids[2])
 	publish(t, l, 4, 5)
 	f.want("4 5")
 	if ctx.Err() != nil {
-		t.Error("it had to wait until the reads gave up")
+		t.Error("it had to wait until the reads had failed")
 	}
 }
 
-// The newest messages are gone before anybody has read them. Nothing comes that
-// tells so, and yet there is a gap, for those who follow and for those who read.
+// The newest messages are gone before anybody has read them. No message says so, but there
+// is a gap, both for followers and for readers of pages.
 func TestDeletedEnd(t *testing.T) {
 	t.Parallel()
 	for name, remove := range map[string]func(ctx context.Context, s jetstream.Stream) error{
@@ -192,8 +192,8 @@ func TestDeletedEnd(t *testing.T) {
 	}
 }
 
-// Another process has seen that the stream has lost its end, and begun a new epoch.
-// What follows comes in that.
+// Another process has noticed that the stream has lost its end, and has begun a new epoch.
+// What follows has the new epoch.
 func TestOtherEpochWhileFollowed(t *testing.T) {
 	l, js := open(t)
 	ids := publish(t, l, 1, 3)
@@ -209,7 +209,7 @@ func TestOtherEpochWhileFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if id := last(t, l); epoch(id) == epoch(ids[0]) {
-		t.Fatalf("%q is of the epoch before", id)
+		t.Fatalf("%q is of the earlier epoch", id)
 	}
 	anew := publish(t, l, 4, 4)
 	entries := f.take(2)
@@ -221,7 +221,7 @@ func TestOtherEpochWhileFollowed(t *testing.T) {
 	}
 }
 
-// A client is in the middle of the stream when that loses its end: it is told once,
+// A client is in the middle of the stream when the stream loses its end: it is told once,
 // and then gets what is held once.
 func TestLostEndWhilePaging(t *testing.T) {
 	t.Parallel()
@@ -286,21 +286,21 @@ func TestLostEndWhilePaging(t *testing.T) {
 	}
 }
 
-// until waits until done says so.
+// until waits until done returns true.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	limit := time.After(patience)
 	for !done() {
 		select {
 		case <-limit:
-			t.Fatalf("waited in vain until %s", what)
+			t.Fatalf("not in time: %s", what)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// A server that comes back without its data has another stream, and numbers that a
-// publisher which has only been away has not seen. It gives no ID twice.
+// A server that comes back without its data has another stream, whose numbers a publisher
+// that was only disconnected has not seen. No ID is given twice.
 func TestPublishToAnotherStream(t *testing.T) {
 	t.Parallel()
 	p := spawn(t)
@@ -323,7 +323,7 @@ func TestPublishToAnotherStream(t *testing.T) {
 	}
 }
 
-// The stream is replaced when the follower has looked at it, and before it has a consumer.
+// The stream is replaced after the follower has looked at it, and before it has a consumer.
 func TestReplacedBeforeFollowed(t *testing.T) {
 	t.Parallel()
 	url, s := run(t, server.Options{JetStream: true}).ClientURL(), new(sieve)
@@ -343,8 +343,8 @@ func TestReplacedBeforeFollowed(t *testing.T) {
 		return false
 	}
 	s.mu.Unlock()
-	if err := follow(t, l, ids[2]).fails(); err == nil || !strings.Contains(err.Error(), "the stream has begun anew") {
-		t.Errorf("got %v, want that the stream has begun anew", err)
+	if err := follow(t, l, ids[2]).fails(); err == nil || !strings.Contains(err.Error(), "the stream has begun again") {
+		t.Errorf("got %v, want an error that says that the stream has begun again", err)
 	}
 	f := follow(t, l, ids[2])
 	f.want("gap")

@@ -20,7 +20,7 @@ const (
 	headerKey     = "Event-Key"
 )
 
-// A subject has no blanks.
+// A subject has no spaces.
 var (
 	subjectOf = strings.NewReplacer("%", "%25", " ", "%20")
 	topicOf   = strings.NewReplacer("%25", "%", "%20", " ")
@@ -57,9 +57,9 @@ func (l *Log) topic(subject string) string {
 	return topicOf.Replace(strings.TrimPrefix(subject, l.stream+"."))
 }
 
-// decode undoes encode. What another program has published is data, if nothing
-// says otherwise. What the server itself has put there, to mark that messages are
-// gone, is no event but a position.
+// decode is the inverse of encode. The payload of another program's message is data, unless
+// its headers say otherwise. A marker of the server's, where messages are gone, is only a
+// position.
 func (l *Log) decode(subject string, m *nats.Msg) hub.Entry {
 	if m.Header.Get(jetstream.MarkerReasonHeader) != "" {
 		return hub.Entry{}

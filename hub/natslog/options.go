@@ -6,8 +6,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// An Option sets something about a log. The options count when the stream is made;
-// one that is there already is left as it is. A nil Option does nothing.
+// An Option sets something about a log. Options are used when the stream is created; a
+// stream that exists is left as it is. A nil Option does nothing.
 type Option func(*config)
 
 type config struct {
@@ -29,7 +29,7 @@ func newConfig(stream string, opts []Option) jetstream.StreamConfig {
 	s := &c.stream
 	s.Name, s.Subjects, s.AllowDirect = stream, []string{stream + ".>"}, true
 	if s.MaxAge > 0 && s.Duplicates > s.MaxAge {
-		s.Duplicates = s.MaxAge // more is refused
+		s.Duplicates = s.MaxAge // the server refuses more
 	}
 	return *s
 }
@@ -46,8 +46,8 @@ func WithMaxAge(d time.Duration) Option {
 	return func(c *config) { c.stream.MaxAge = max(d, 0) }
 }
 
-// WithIdempotencyWindow sets how long the key of an event is remembered that was
-// published with one. The default is 2 minutes.
+// WithIdempotencyWindow sets how long an event's idempotency key is remembered. The
+// default is 2 minutes.
 func WithIdempotencyWindow(d time.Duration) Option {
 	return func(c *config) { c.stream.Duplicates = d }
 }
@@ -58,8 +58,8 @@ func WithReplicas(n int) Option {
 	return func(c *config) { c.stream.Replicas = n }
 }
 
-// WithStream lets f set all else about the stream: its storage, its bound by bytes,
-// its placement. The name, the subjects and AllowDirect are the log's own.
+// WithStream lets f set everything else about the stream, such as its storage, its bound by
+// bytes and its placement. The log sets the name, the subjects and AllowDirect itself.
 func WithStream(f func(*jetstream.StreamConfig)) Option {
 	return func(c *config) {
 		if f != nil {

@@ -18,8 +18,8 @@ import (
 // pageBytes is about how much is read at once.
 const pageBytes = 1 << 20
 
-// Range implements [hub.Log]. Any server that has the stream may answer, so what it
-// has said is held against what the stream's leader says afterwards.
+// Range implements [hub.Log]. Any server that has the stream may answer, so its answer is
+// compared with what the stream's leader says afterwards.
 func (l *Log) Range(ctx context.Context, after string, n int) ([]hub.Entry, error) {
 	entries, err := l.page(ctx, after, n)
 	if err != nil {
@@ -36,7 +36,7 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 			return nil, err
 		}
 	}
-	lacks := errors.New("the server that has answered lacks what its leader has")
+	lacks := errors.New("the server that answered lacks messages that the stream's leader has")
 	for range doubts {
 		before, _ := l.seen()
 		messages, missing := l.get(ctx, at+1, n)
@@ -47,12 +47,12 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 		switch {
 		case err != nil:
 			return nil, err
-		case missing != nil: // if there was no stream, there is one now
+		case missing != nil: // if the stream did not exist, look has created it
 			lacks = missing
 			continue
 		case epoch != s.epoch && (before != s.epoch || after != "" && at != 0):
 			if after != "" {
-				at = 0 // all that is held now
+				at = 0 // everything that is held now
 			}
 			continue
 		}
@@ -67,8 +67,8 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 		if len(messages) > 0 || p.at >= s.last {
 			return p.entries, nil
 		}
-		// There was more: it is gone, it has come meanwhile, or it has not come to
-		// that server yet.
+		// There are more messages: they are gone, they came just now, or they have not
+		// come to that server yet.
 		gone, err := l.gone(ctx, s, p.at+1)
 		if err != nil {
 			return nil, err
@@ -82,19 +82,19 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 	return nil, lacks
 }
 
-// gone reports whether all messages from a number on are gone that there were at a
-// state. The stream's leader knows.
+// gone reports whether all messages from a number on that existed at a state are gone. The
+// stream's leader knows.
 func (l *Log) gone(ctx context.Context, s state, from uint64) (bool, error) {
 	subject, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"next_by_subj":">","no_hdr":true}`, from))
 	if subject != "" || err != nil {
 		return false, err
 	}
-	now, err := l.ask(ctx, l.reads) // the leader may be a new one that does not have them yet
+	now, err := l.ask(ctx, l.reads) // a new leader may not have them yet
 	return err == nil && now.epoch == s.epoch && now.last >= s.last, err
 }
 
-// find asks the stream's leader for a message, and returns its subject. It is empty if
-// there is none.
+// find asks the stream's leader for a message, and returns its subject, or an empty one if
+// there is no such message.
 func (l *Log) find(ctx context.Context, request string) (subject string, err error) {
 	answer, err := within(ctx, l, l.reads, func(ctx context.Context) (*nats.Msg, error) {
 		return l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, []byte(request))
@@ -127,7 +127,7 @@ func (l *Log) TopicOf(ctx context.Context, id string) (string, error) {
 		return "", err
 	}
 	if sequence == 0 {
-		return "", nil // before all
+		return "", nil // before all messages
 	}
 	subject, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, sequence))
 	if err != nil {
@@ -159,7 +159,7 @@ func (p *page) start(at uint64, gap bool) {
 	p.entries = append(p.entries, hub.Entry{ID: newID(p.epoch, at), Gap: gap})
 }
 
-// fill adds messages, as far as add takes them.
+// fill adds messages until add refuses one.
 func (p *page) fill(messages []stored) {
 	for _, m := range messages {
 		if !p.add(m) {
@@ -168,8 +168,8 @@ func (p *page) fill(messages []stored) {
 	}
 }
 
-// add adds a message, unless some are missing in front of it, of which only the
-// first may be told: the next page begins there.
+// add adds a message. If some are missing before it, that can be told only at the
+// beginning of a page: otherwise add refuses the message, and the next page begins there.
 func (p *page) add(m stored) bool {
 	if m.sequence != p.at+1 {
 		if len(p.entries) > 0 {
@@ -184,7 +184,7 @@ func (p *page) add(m stored) bool {
 	return true
 }
 
-// A stored message is as it was read.
+// A stored message is a message as it was read.
 type stored struct {
 	*nats.Msg
 	mark
@@ -231,7 +231,7 @@ func (l *Log) get(ctx context.Context, from uint64, n int) ([]stored, error) {
 	})
 }
 
-// judge returns what is wrong, if the server has ended its answer for that.
+// judge returns why the server has ended its answer, if something is wrong.
 func judge(m *nats.Msg) error {
 	switch status := m.Header.Get(headerStatus); status {
 	case statusEnd, statusNone:
@@ -252,7 +252,7 @@ func parseStored(m *nats.Msg) (stored, error) {
 		return stored{}, fmt.Errorf("the server's answer: %w", err)
 	}
 	if m.Header.Get(headerPending) == "" {
-		return stored{}, errors.New("NATS 2.11 or later is needed")
+		return stored{}, errors.New("the server is too old: use NATS 2.11 or later")
 	}
 	return s, nil
 }

@@ -16,8 +16,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub/natslog"
 )
 
-// A connection that cannot write is locked, but nobody waits for it for longer than
-// he wants to.
+// A connection that cannot write is locked, but no call waits longer than its deadline.
 func TestStall(t *testing.T) {
 	t.Parallel()
 	s := run(t, server.Options{JetStream: true})
@@ -29,15 +28,15 @@ func TestStall(t *testing.T) {
 	p.Stall(true, true)
 	big := hub.Entry{Topic: "t", Event: core.Event{Data: strings.Repeat("x", 500_000)}}
 	var callers sync.WaitGroup
-	for range 64 { // more than sockets hold
+	for range 64 { // more than the sockets' buffers hold
 		callers.Go(func() {
 			ctx := within(t, time.Second)
 			_, err := l.Append(ctx, big)
 			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("the error is %v, want one of the deadline", err)
+				t.Errorf("got %v, want the deadline's error", err)
 			}
 			if late := time.Since(deadline(ctx)); late > time.Second {
-				t.Errorf("it came %v after the deadline: %v", late, err)
+				t.Errorf("it returned %v after the deadline: %v", late, err)
 			}
 		})
 	}
@@ -59,13 +58,13 @@ func TestStall(t *testing.T) {
 		}
 	}
 	if err := f.fails(); err == nil {
-		t.Error("it is followed as if nothing was wrong")
+		t.Error("Follow continues as if nothing were wrong")
 	}
 	p.Resume()
 	after := publish(t, l, 6, 6)
 	got := wantLast(t, f)
 	if got.ID != after[0] {
-		t.Errorf("what is followed ends with %q, want %q", got.ID, after[0])
+		t.Errorf("the last event is %q, want %q", got.ID, after[0])
 	}
 }
 
@@ -81,6 +80,6 @@ func wantLast(t testing.TB, f *tail) hub.Entry {
 			return e
 		}
 	}
-	t.Fatal("the event has not come")
+	t.Fatal("the event did not come")
 	return hub.Entry{}
 }

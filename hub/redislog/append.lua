@@ -1,6 +1,6 @@
--- KEYS: and one for the idempotency key, if there is one.
--- ARGV: and for how many ms that is kept; how many events are kept, and for how many
--- ms, both without a bound if 0; and the fields of the event. It returns its ID.
+-- More KEYS: one for the idempotency key, if there is one.
+-- More ARGV: for how many ms that key is kept; how many events are kept, and for how
+-- many ms, both without a bound if 0; and the fields of the event. It returns its ID.
 epoch = string.match(epoch, '^%w+') .. '-'
 if KEYS[3] then
 	local id = redis.call('GET', KEYS[3])
@@ -9,7 +9,7 @@ if KEYS[3] then
 		if id == epoch .. place then
 			return id
 		end
-		if #redis.call('XRANGE', KEYS[1], place, place) > 0 then -- it has outlived its epoch
+		if #redis.call('XRANGE', KEYS[1], place, place) > 0 then -- the event has outlived its epoch
 			return epoch .. place
 		end
 	end
@@ -25,7 +25,7 @@ end
 args[#args + 1] = 'after'
 args[#args + 1] = epoch .. (last or '0-0')
 local id = epoch .. redis.call(unpack(args))
-if tonumber(ARGV[6]) > 0 then -- by the clock that gives the IDs
+if tonumber(ARGV[6]) > 0 then -- by the clock that the IDs are made of
 	local now = redis.call('TIME')
 	local oldest = math.max(now[1] * 1000 + now[2] / 1000 - ARGV[6], 0)
 	redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', oldest))

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	mostEntries = 512     // that are read at once
-	mostBytes   = 1 << 20 // of them, about
+	mostEntries = 512     // entries that are read at once
+	mostBytes   = 1 << 20 // about how many bytes of them
 )
 
-// A batch is how many entries are read at once: fewer when they are large, or the
+// A batch is how many entries are read at once: fewer when they are large, or when the
 // link is too slow for so many.
 type batch struct {
 	size  atomic.Int64
-	quick time.Duration // what takes longer is not tried with more
+	quick time.Duration // the size does not grow after reads that take longer
 }
 
 func (b *batch) init(readTimeout time.Duration) {
@@ -27,10 +27,10 @@ func (b *batch) init(readTimeout time.Duration) {
 		limit = min(limit, readTimeout)
 	}
 	b.size.Store(mostEntries)
-	b.quick = limit / 4 //nolint:mnd // twice as many still come in half of it
+	b.quick = limit / 4 //nolint:mnd // twice as many would still come in half the limit
 }
 
-// An attempt is to read n entries.
+// An attempt is a read of up to n entries.
 type attempt struct {
 	*batch
 
@@ -45,7 +45,8 @@ func (b *batch) begin(n int) attempt {
 	return attempt{b, min(n, int(size)), size, time.Now()}
 }
 
-// end has later attempts learn from what has come. Of several at once, one counts.
+// end adjusts the size of later attempts to what has come. Of attempts at the same time only
+// one counts.
 func (a attempt) end(messages []redis.XMessage, err error) {
 	bytes := 0
 	for _, m := range messages {

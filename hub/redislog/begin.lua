@@ -1,8 +1,8 @@
--- What the scripts begin with that write. A stream that is not there begins a new
+-- The beginning of all scripts that write. A stream that does not exist begins a new
 -- epoch, and so does one that has lost its end.
 --
--- KEYS: the stream, and its epoch, "<epoch> <its last ID before that>".
--- ARGV: what a new epoch is to be called; an epoch, and an ID that was seen in it.
+-- KEYS: the stream, and its epoch, "<epoch> <the stream's last ID before it>".
+-- ARGV: the name of a new epoch; an epoch, and an ID that was seen in it.
 local function before(a, b)
 	local pattern = '^(%d+)-(%d+)$'
 	local ms1, seq1 = string.match(a, pattern)

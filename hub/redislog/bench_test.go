@@ -18,7 +18,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub/redislog"
 )
 
-// fill puts n events into the log, and returns the ID in front of them.
+// fill adds n events to the log, and returns the ID before them.
 func fill(b *testing.B, s *server, n int) (front string) {
 	b.Helper()
 	epoch, _, _ := strings.Cut(last(b, s.open()), "-")
@@ -42,8 +42,8 @@ func fill(b *testing.B, s *server, n int) (front string) {
 	return epoch + "-0-0"
 }
 
-// How fast one follower reads what there is: as a log, as a hub on that, and as a
-// loop around XREAD, to compare with. Each b.N is an event.
+// How fast one follower reads what there is: as a log, as a hub on it, and as a
+// loop around XREAD for comparison. Each b.N is an event.
 func BenchmarkFollow(b *testing.B) {
 	const size = 100_000
 	s := serve(b)
@@ -167,7 +167,7 @@ func BenchmarkLatency(b *testing.B) {
 			if err := <-done; err != nil {
 				b.Fatal(err)
 			}
-			publishing.Wait() // the event may be there before its ID
+			publishing.Wait() // the event may arrive before its ID
 			reportTimes(b, took)
 			b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "events/s")
 		})

@@ -1,4 +1,4 @@
--- An empty stream has an ID to begin after.
+-- A missing stream is created, so that even an empty one has a last ID.
 if not last then
 	redis.call('XGROUP', 'CREATE', KEYS[1], 'yieldsse', '$', 'MKSTREAM')
 	redis.call('XGROUP', 'DESTROY', KEYS[1], 'yieldsse')

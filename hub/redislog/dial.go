@@ -13,9 +13,9 @@ import (
 // dialTimeout is go-redis's default.
 const dialTimeout = 5 * time.Second
 
-// dialer returns what the client is to dial with. When it fails, go-redis would
-// write a line to the log of the whole process, as nobody has asked it to. So what
-// it gets never fails, but is a connection that does, and says why.
+// dialer returns the client's Dialer. When dialing fails, go-redis writes a line to
+// the log of the whole process, which nobody has asked for. So this Dialer never fails, but
+// returns a connection that does, with the error.
 func (l *Log) dialer(o *redis.UniversalOptions) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	dial := o.Dialer
 	if dial == nil {
@@ -42,13 +42,13 @@ type broken struct {
 	err error
 }
 
-// Wrapped, since go-redis unwraps what has happened to a new connection.
+// The error is wrapped, because go-redis unwraps errors of new connections.
 func (b broken) Read([]byte) (int, error)  { return 0, fmt.Errorf("%w", b.err) }
 func (b broken) Write([]byte) (int, error) { return 0, fmt.Errorf("%w", b.err) }
 
-// once is a hook for the nodes of a cluster. Whatever MaxRetries says, its client
-// sends a command again when a connection has broken, and the event would be there
-// twice. It does so no more if it cannot tell what the error is.
+// once is a hook for the nodes of a cluster. Whatever MaxRetries says, a cluster's client
+// sends a command again when a connection has broken, and the event would be added
+// twice. It does not if it cannot recognize the error.
 type once struct{}
 
 func (once) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -57,7 +57,7 @@ func (once) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error { return seal(next(ctx, cmd)) }
 }
 
-// A slot that moves has commands sent in a pipeline.
+// While a slot moves, commands are sent in a pipeline.
 func (once) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error { return seal(next(ctx, cmds)) }
 }
@@ -65,7 +65,7 @@ func (once) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPip
 // A final error does not unwrap.
 type final struct{ error }
 
-// seal makes an error final that Redis has not answered.
+// seal makes an error final, unless it is an answer of Redis.
 func seal(err error) error {
 	if _, ok := err.(redis.Error); err == nil || ok { //nolint:errorlint // it is not wrapped here
 		return err
@@ -73,7 +73,7 @@ func seal(err error) error {
 	return final{err}
 }
 
-// reveal undoes seal.
+// reveal is the inverse of seal.
 func reveal(err error) error {
 	var opaque final
 	for errors.As(err, &opaque) {

@@ -38,19 +38,19 @@ func servePair(t *testing.T) *pair {
 	return p
 }
 
-// until waits until something is so.
+// until waits until is returns true.
 func until(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !is(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("not in time: %s", what)
 		}
 		<-time.After(5 * time.Millisecond)
 	}
 }
 
 // promote makes the replica a primary, to which new connections go. The old primary
-// knows nothing of it, and connections to it live on.
+// does not know, and connections to it stay open.
 func (p *pair) promote() {
 	p.t.Helper()
 	if n := p.a.client().Wait(soon(p.t), 1, patience).Val(); n != 1 {
@@ -86,7 +86,7 @@ func (p *pair) cutIdle() {
 		return waits
 	})
 	for _, id := range idle {
-		_ = c.ClientKillByFilter(soon(p.t), "ID", id) // this one's own, too
+		_ = c.ClientKillByFilter(soon(p.t), "ID", id) // including this client's own
 	}
 }
 
@@ -96,15 +96,14 @@ func openHub(t *testing.T, l *redislog.Log) (*hub.Hub, hearing) {
 	return h, hear(t, h)
 }
 
-// A process goes on with connections to a primary that is none any more, with some
-// of them or with all. Its subscriber and those of others are told what it publishes, or
-// that something is missing.
+// A process keeps some or all of its connections to a primary that was replaced. Its
+// subscriber and those of others are told what it publishes, or that something is missing.
 func TestDemotedPrimary(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
 		then   func(t *testing.T, p *pair)
-		goOn   bool     // others publish meanwhile
+		goOn   bool     // others publish at the same time
 		want   []string // one of these comes for event 2
 		others []string // and of these to others
 	}{
@@ -114,7 +113,7 @@ func TestDemotedPrimary(t *testing.T) {
 			want: []string{"2"}, others: []string{"2"},
 		},
 		{
-			name: "and hears of others meanwhile",
+			name: "and hears of others at the same time",
 			then: func(t *testing.T, p *pair) { busy(t, p.a); p.cutIdle() },
 			want: []string{"2", "GAP"}, others: []string{"2", "GAP"},
 		},
@@ -155,8 +154,8 @@ func TestDemotedPrimary(t *testing.T) {
 	}
 }
 
-// What a process adds comes to another server than all else that it says. Its follower
-// sees that when it waits, and when others keep it busy, who are given the same IDs.
+// What a process adds goes to another server than its other commands. Its follower notices,
+// both while it waits and while others keep it busy, who are given the same IDs.
 func TestAddedElsewhere(t *testing.T) {
 	t.Parallel()
 	const data = "elsewhere!"
@@ -185,8 +184,8 @@ func TestAddedElsewhere(t *testing.T) {
 			heard := 0
 			for e, err := range l.Follow(soon(t), front) {
 				if err != nil {
-					if !strings.Contains(err.Error(), "lacks that") {
-						t.Errorf("got %v, want that the server lacks what was added", err)
+					if !strings.Contains(err.Error(), "does not have") {
+						t.Errorf("got %v, want an error that says that the server does not have what was added", err)
 					}
 					break
 				}
@@ -195,7 +194,7 @@ func TestAddedElsewhere(t *testing.T) {
 				}
 				switch heard++; {
 				case heard == 1:
-					last(t, l) // a second connection has it look
+					last(t, l) // a second connection makes the follower look
 				case heard == 1_000, !occupied:
 					add(t, l, data)
 				}
@@ -204,7 +203,7 @@ func TestAddedElsewhere(t *testing.T) {
 	}
 }
 
-// A forked connection leads to another server for what has a word.
+// A forked connection sends commands that contain a word to another server.
 type forked struct {
 	net.Conn
 
@@ -233,8 +232,8 @@ func (f *forked) Close() error {
 	return f.Conn.Close()
 }
 
-// What a process adds comes to another server than the one that it follows. Once it
-// has only that one, it is told that something is missing, and so are others.
+// What a process adds goes to another server than the one that it follows. When only the
+// latter is left, the process and others are told that something is missing.
 func TestAddsElsewhere(t *testing.T) {
 	t.Parallel()
 	p := servePair(t)
@@ -258,7 +257,7 @@ func TestAddsElsewhere(t *testing.T) {
 	}
 }
 
-// publish publishes to the topic a, again while the connection is broken.
+// publish publishes to the topic a, and tries again while the connection is broken.
 func publish(t *testing.T, h *hub.Hub, data string) {
 	t.Helper()
 	until(t, "the connection to be known as broken", func() bool {
@@ -267,7 +266,7 @@ func publish(t *testing.T, h *hub.Hub, data string) {
 	})
 }
 
-// busy has somebody add to a server until the end of the test.
+// busy adds entries to a server until the end of the test.
 func busy(t *testing.T, s *server) {
 	l := s.open()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -284,7 +283,7 @@ func busy(t *testing.T, s *server) {
 // A hearing is what a subscriber of topic a is sent.
 type hearing chan string
 
-// hear subscribes, and shuts the hub down in the end.
+// hear subscribes, and shuts the hub down at the end.
 func hear(t *testing.T, h *hub.Hub) hearing {
 	t.Helper()
 	until(t, "the hub to be well", func() bool { return h.Healthy() == nil })
@@ -324,13 +323,13 @@ func (h hearing) want(t *testing.T, words ...string) {
 			}
 			got = append(got, word)
 		case <-limit:
-			t.Fatalf("got %q, and waited in vain for one of %q", got, words)
+			t.Fatalf("got %q, want one of %q", got, words)
 		}
 	}
 }
 
-// wantAll waits for all of these words. One that is missing has a gap before what comes
-// next; what nobody knows of may come as well.
+// wantAll waits for all of these words. If one is missing, a gap must come before the next
+// one. Other words may come as well.
 func (h hearing) wantAll(t *testing.T, words []string) {
 	t.Helper()
 	gap := false
@@ -341,12 +340,12 @@ func (h hearing) wantAll(t *testing.T, words []string) {
 			case word == "GAP":
 				gap = true
 			case i > 0 && !gap:
-				t.Fatalf("%q and %d others did not come before %q", words[0], i-1, word)
+				t.Fatalf("got no %q and %d others before %q", words[0], i-1, word)
 			case i >= 0:
 				words, gap = words[i+1:], false
 			}
 		case <-limit:
-			t.Fatalf("waited in vain for %q", words)
+			t.Fatalf("%q did not come", words)
 		}
 	}
 }

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// beat is how long a follower waits for Redis to have something, and patience
-	// how long for an answer.
+	// beat is how long a follower waits for new entries, and patience is how long it waits
+	// for an answer.
 	beat     = time.Second
 	patience = 3 * beat
 
-	// mostSeen is about how many entries a follower knows by heart.
+	// mostSeen is about how many entries a follower remembers.
 	mostSeen = 2048
 )
 
@@ -36,36 +36,36 @@ func (l *Log) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, err
 			return
 		}
 		if ctx.Err() == nil {
-			l.renew() // whatever it was, the log may be elsewhere now
+			l.renew() // whatever the error is, the log may be elsewhere now
 		}
 		yield(hub.Entry{}, err)
 	}
 }
 
 // A follower is one call of Follow. It reads with plain XREAD as long as each entry
-// names the one before: then nothing is missing between them, and the epoch is the
-// same. If one does not, and whenever a connection is new or a beat is over, it looks
+// contains the ID of the one before: then nothing is missing between them, and the epoch is
+// the same. If one does not, and whenever a connection is new or a beat is over, it looks
 // at the state of the stream.
 //
-// That Redis answers does not prove that it is the one that has the log: after a
-// failover, connections to the old primary may live on. So a follower holds what
-// comes against what this process has added. If it has come past that without having
-// seen it, the two were not told the same, and all connections are made anew.
+// An answer of Redis does not prove that this server has the log: after a failover,
+// connections to the old primary may stay open. So a follower compares what comes with what
+// this process has added. If it has passed such an entry without seeing it, reads and appends
+// went to different servers, and all connections are made again.
 type follower struct {
 	log     *Log
 	epoch   string
-	at      position // up to which everything was yielded
-	from    position // after which seen has everything
+	at      position // everything up to it was yielded
+	from    position // seen has everything after it
 	seen    []place  // the newest entries that were yielded
 	yield   func(hub.Entry) bool
-	stopped bool // yield wants no more
+	stopped bool // yield has returned false
 
-	looked  time.Time                       // when it has looked
-	dials   uint64                          // how many there were then
-	reading <-chan answer[[]redis.XMessage] // what is after at
+	looked  time.Time                       // when it has last looked
+	dials   uint64                          // Log.dials at that time
+	reading <-chan answer[[]redis.XMessage] // the entries after at
 }
 
-// errStopped means that yield wants no more.
+// errStopped means that yield has returned false.
 var errStopped = errors.New("stopped")
 
 func (f *follower) emit(e hub.Entry) error {
@@ -100,11 +100,11 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 	return f.emit(hub.Entry{ID: newID(f.epoch, f.at)})
 }
 
-// read begins to read what is after at.
+// read starts to read what is after at.
 func (f *follower) read(ctx context.Context) {
 	args := redis.XReadArgs{Streams: []string{f.log.stream, f.at.String()}, Block: beat}
 	f.reading = start(ctx, f.log, func(ctx context.Context, client redis.UniversalClient) (messages []redis.XMessage, err error) {
-		ctx, cancel := context.WithTimeout(ctx, patience) // for go-redis adds 10 s to the time that it blocks
+		ctx, cancel := context.WithTimeout(ctx, patience) // because go-redis adds 10 s to Block
 		defer cancel()
 		a := f.log.batch.begin(mostEntries)
 		args.Count = int64(a.n)
@@ -142,7 +142,7 @@ func (f *follower) next(ctx context.Context) error {
 	if due := f.log.owes(); f.missed(due) {
 		return f.disown(due)
 	}
-	f.read(ctx) // meanwhile
+	f.read(ctx) // while the consumer is busy
 	for i := range records[:n] {
 		if err := f.emit(records[i].Entry); err != nil {
 			return err
@@ -151,7 +151,7 @@ func (f *follower) next(ctx context.Context) error {
 	return nil
 }
 
-// reach moves over entries, which are about to be yielded.
+// reach moves over entries that are about to be yielded.
 func (f *follower) reach(records []record) {
 	r := records[len(records)-1]
 	f.at = r.at
@@ -168,12 +168,12 @@ func (f *follower) reach(records []record) {
 	f.log.tail = r.Entry
 }
 
-// leap moves to a position, whatever is in front of it.
+// leap moves to a position, whatever is before it.
 func (f *follower) leap(to position) {
 	f.at, f.from, f.seen = to, to, f.seen[:0]
 }
 
-// missed reports whether an entry should have been seen, and was not.
+// missed reports whether the follower should have seen an entry, but has not.
 func (f *follower) missed(due place) bool {
 	if due.epoch != f.epoch || due.compare(f.from) <= 0 || due.compare(f.at) > 0 {
 		return false
@@ -189,12 +189,12 @@ func (f *follower) disown(due place) error {
 	l.mu.Lock()
 	l.doubt = due
 	l.mu.Unlock()
-	return l.fail("follow", fmt.Errorf("this process has added %s, and the server that it follows lacks that: "+
-		"connecting anew, for the log may have moved to another server", newID(due.epoch, due.position)))
+	return l.fail("follow", fmt.Errorf("the server does not have %s, which this process has added: "+
+		"connecting again, because the log may have moved to another server", newID(due.epoch, due.position)))
 }
 
-// resolve finds out whether what was missed is there after all, now that all
-// connections are new. If not, the log has lost it, and that is told to everybody.
+// resolve checks whether a missed entry is there after all, now that all connections
+// are new. If not, the log has lost it, and all clients are told.
 func (f *follower) resolve(ctx context.Context) error {
 	l := f.log
 	l.mu.Lock()
@@ -218,22 +218,22 @@ func (f *follower) resolve(ctx context.Context) error {
 	return nil
 }
 
-// renounce begins a new epoch of a stream that is not what it was.
+// renounce begins a new epoch of a stream that has lost entries.
 func (f *follower) renounce(ctx context.Context) error {
 	_, err := ask(ctx, f.log, "follow", func(ctx context.Context, client redis.UniversalClient) (any, error) {
-		return nil, f.log.create(ctx, client, f.epoch, position{ms: math.MaxUint64}) // whatever the last one is by now
+		return nil, f.log.create(ctx, client, f.epoch, position{ms: math.MaxUint64}) // whatever the last ID is now
 	})
 	return err
 }
 
-// owes returns what a follower has to come to.
+// owes returns the entry that a follower must find.
 func (l *Log) owes() place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.added
 }
 
-// settle notes that a follower need not come to a place any more.
+// settle records that a follower need not find an entry any more.
 func (l *Log) settle(due place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -245,8 +245,8 @@ func (l *Log) settle(due place) {
 	}
 }
 
-// look yields what is after at by the state of the stream, and a gap in front if
-// something is missing there. If there is nothing it says that Redis answers.
+// look yields what is after at by the state of the stream, and a gap first if
+// something is missing there. If there is nothing it yields a zero Entry.
 func (f *follower) look(ctx context.Context) error {
 	f.dials, f.looked = f.log.dials.Load(), time.Now()
 	due := f.log.owes()
@@ -286,8 +286,8 @@ func (f *follower) look(ctx context.Context) error {
 	return nil
 }
 
-// state reads the state. If it shows that the stream has lost its end, a new epoch
-// has begun: what comes now may get IDs that others have had.
+// state reads the state. If it shows that the stream has lost its end, it begins a new
+// epoch, because new entries may get IDs that lost ones had.
 func (f *follower) state(ctx context.Context) (state, error) {
 	s, err := f.log.read(ctx, f.at, mostEntries)
 	if err != nil || s.epoch != f.epoch {
@@ -301,7 +301,7 @@ func (f *follower) state(ctx context.Context) (state, error) {
 	}
 	s, err = f.log.read(ctx, f.at, mostEntries)
 	if err == nil && s.epoch == f.epoch {
-		err = f.log.fail("follow", errors.New("the server lacks what it, or another one, has had"))
+		err = f.log.fail("follow", errors.New("the server lacks entries that were in the stream before, and no new epoch could be begun"))
 	}
 	return s, err
 }
@@ -314,7 +314,7 @@ func (f *follower) replaced(held *record) bool {
 	return held != nil && held.ID == f.log.tail.ID && held.Entry != f.log.tail
 }
 
-// renew goes over to a new epoch, in front of what is new in it.
+// renew moves to a new epoch, before its first new entry.
 func (f *follower) renew(s state) {
 	f.epoch = s.epoch
 	to := f.at

@@ -63,13 +63,13 @@ func (w *watch) want(words ...string) (last hub.Entry) {
 			last = e
 			i++
 		case <-limit:
-			w.t.Fatalf("waited in vain for %q of %q", words[i], words)
+			w.t.Fatalf("got nothing, want %q of %q", words[i], words)
 		}
 	}
 	return last
 }
 
-// quiet waits for the sign that there is nothing.
+// quiet waits for the zero Entry, which says that there is nothing.
 func (w *watch) quiet() {
 	w.t.Helper()
 	for limit := time.After(patience); ; {
@@ -82,12 +82,12 @@ func (w *watch) quiet() {
 				w.t.Fatalf("got %+v, want nothing", e)
 			}
 		case <-limit:
-			w.t.Fatal("the follower says nothing")
+			w.t.Fatal("the follower yields nothing")
 		}
 	}
 }
 
-// keep notes the stream as it is. What it returns puts it back so, as a server does
+// keep saves the stream. The function that it returns restores it, like a server
 // that has lost what came later.
 func keep(t *testing.T, s *server) (lose func()) {
 	t.Helper()
@@ -110,17 +110,17 @@ func epochOf(id string) string {
 	return epoch
 }
 
-// The stream loses its end, and gets another one or not: who had seen it is told,
+// The stream loses its end, and gets another one or not: clients that had seen it are told,
 // and what comes then is whole.
 func TestLostEnd(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		then func(t *testing.T, l *redislog.Log) // which has seen the lost one
+		then func(t *testing.T, l *redislog.Log) // l has seen the lost event
 		want []string
 	}{
 		{"nothing comes", func(*testing.T, *redislog.Log) {}, []string{"GAP"}},
-		{"who knows adds more", func(t *testing.T, l *redislog.Log) { add(t, l, "3"); add(t, l, "4") }, []string{"GAP", "3", "4"}},
+		{"a process that knows adds more", func(t *testing.T, l *redislog.Log) { add(t, l, "3"); add(t, l, "4") }, []string{"GAP", "3", "4"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := serve(t)
@@ -134,7 +134,7 @@ func TestLostEnd(t *testing.T) {
 			test.then(t, l)
 			gap := w.want(test.want...)
 			if epochOf(gap.ID) == epochOf(lost) {
-				t.Errorf("got %s, want an ID of a new epoch, since the stream gives its IDs anew", gap.ID)
+				t.Errorf("got %s, want an ID of a new epoch, because the stream uses its IDs again", gap.ID)
 			}
 			add(t, l, "5")
 			w.want("5")
@@ -147,12 +147,11 @@ func TestLostEnd(t *testing.T) {
 	}
 }
 
-// place is where the stream has the event of that ID.
+// place returns the position of the event of that ID in the stream.
 func place(id string) string { return strings.TrimPrefix(id, epochOf(id)+"-") }
 
-// rewrite has the stream be without its end, and with another one: events 3 and 4,
-// the first of which has that ID and comes after event 1. Who adds them does not
-// know of what was lost.
+// rewrite replaces the stream's end by events 3 and 4, the first of which has that ID and comes
+// after event 1. The process that adds them does not know what was lost.
 func rewrite(t *testing.T, s *server, dump, first, id string) {
 	t.Helper()
 	_, err := s.client().TxPipelined(soon(t), func(p redis.Pipeliner) error {
@@ -170,7 +169,7 @@ func rewrite(t *testing.T, s *server, dump, first, id string) {
 	}
 }
 
-// Nobody who adds more knows of what was lost: a follower sees it.
+// No process that adds more knows what was lost: a follower notices.
 func TestLostEndUnknown(t *testing.T) {
 	t.Parallel()
 	for _, away := range []bool{false, true} {
@@ -197,15 +196,14 @@ func TestLostEndUnknown(t *testing.T) {
 			if epochOf(id) == epochOf(lost) {
 				t.Errorf("got %s, want an ID of a new epoch", id)
 			}
-			if got := brief(t, s.open(), first); got != "GAP" { // it has not had the lost one
+			if got := brief(t, s.open(), first); got != "GAP" { // this client has not had the lost event
 				t.Errorf("after %s: got %q, want GAP", first, got)
 			}
 		})
 	}
 }
 
-// And another event has got the ID of the lost one, for the new primary's clock is
-// behind.
+// Another event gets the ID of the lost one, because the new primary's clock is behind.
 func TestLostEndSameID(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		t.Run("away "+strconv.FormatBool(away), func(t *testing.T) {
@@ -233,7 +231,7 @@ func TestLostEndSameID(t *testing.T) {
 				t.Helper()
 				for deadline := time.Now().Add(patience); !strings.Contains(c.Info(soon(t), "clients").Val(), "blocked_clients:"+n+"\r"); {
 					if time.Now().After(deadline) {
-						t.Fatal("the follower does not read on")
+						t.Fatal("the follower does not read any more")
 					}
 					<-time.After(time.Millisecond)
 				}
@@ -254,10 +252,10 @@ func TestLostEndSameID(t *testing.T) {
 				next, stop = iter.Pull2(l.Follow(soon(t), lost))
 				defer stop()
 			} else if e := take(); e.ID != lost || e.Event.Data != "2" {
-				t.Fatalf("got %+v, want 2, which it had read before", e)
+				t.Fatalf("got %+v, want 2, which the follower had read before", e)
 			}
 			if e := take(); !e.Gap {
-				t.Errorf("got %+v, want a gap, for another event has the ID of the last one", e)
+				t.Errorf("got %+v, want a gap, because another event has the ID of the last one", e)
 			}
 			if e := take(); e.Event.Data != "4" {
 				t.Errorf("got %+v, want 4", e)
@@ -273,7 +271,7 @@ func TestDeletedKey(t *testing.T) {
 		key, held string
 	}{
 		{"events", ""},
-		{"{events}:epoch", "1"}, // it can be read from the oldest on
+		{"{events}:epoch", "1"}, // everything is still held
 	} {
 		t.Run(test.key, func(t *testing.T) {
 			s := serve(t)
@@ -307,8 +305,8 @@ func TestDeletedKey(t *testing.T) {
 	}
 }
 
-// A client comes with the ID of an event that the stream has lost, and no process
-// knows of it any more: the hub asks the log.
+// A client comes with the ID of an event that the stream has lost, and no process knows of
+// it any more: the hub asks the log.
 func TestLostEndNobodyKnows(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -334,14 +332,14 @@ func TestLostEndNobodyKnows(t *testing.T) {
 		}
 		return e
 	}
-	take() // so the hub is there before the next one
+	take() // so that the hub is there before the next event
 	publish := func(data string, opts ...hub.PublishOption) (id string) {
 		t.Helper()
 		id, err := h.Publish(soon(t), "a", core.Event{Data: data}, opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e := take(); e.ID != id { // it is in the hub's memory
+		if e := take(); e.ID != id { // the event is in the hub's memory
 			t.Fatalf("got %+v, want %s", e, id)
 		}
 		return id
@@ -358,7 +356,7 @@ func TestLostEndNobodyKnows(t *testing.T) {
 	}
 }
 
-// Something in the middle has gone.
+// An entry in the middle was deleted.
 func TestDeleted(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -375,7 +373,7 @@ func TestDeleted(t *testing.T) {
 	}
 	follow(t, l, front).want("0", "1", "GAP", "3", "4")
 	if got := brief(t, l, front); got != "0 1" {
-		t.Errorf("got %q, want what is in front of the gap", got)
+		t.Errorf("got %q, want what comes before the gap", got)
 	}
 	if got := brief(t, l, ids[1]); got != "GAP 3 4" {
 		t.Errorf("got %q, want the gap and the rest", got)
@@ -383,8 +381,8 @@ func TestDeleted(t *testing.T) {
 	live.quiet()
 }
 
-// What another program has added does not tell what was there before it. If the
-// oldest entry is such a one there may be a gap.
+// An entry of another program does not say what came before it. If the oldest entry is such
+// a one, there may be a gap.
 func TestForeignTrimmed(t *testing.T) {
 	t.Parallel()
 	s := serve(t)

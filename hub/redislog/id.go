@@ -31,41 +31,41 @@ func later(p, q position) position {
 	return p
 }
 
-// parsePosition undoes String.
+// parsePosition is the inverse of String.
 func parsePosition(id string) (position, error) {
 	ms, seq, _ := strings.Cut(id, "-")
 	m, ok1 := eventid.ParseNumber(ms)
 	n, ok2 := eventid.ParseNumber(seq)
 	if !ok1 || !ok2 {
-		return position{}, fmt.Errorf("redislog: %q is no ID of a Redis stream", id)
+		return position{}, fmt.Errorf("redislog: %q is not an ID of a Redis stream", id)
 	}
 	return position{m, n}, nil
 }
 
 func newID(epoch string, p position) string { return epoch + "-" + p.String() }
 
-// parseID undoes newID.
+// parseID is the inverse of newID.
 func parseID(id string) (epoch string, p position, err error) {
 	epoch, rest, ok := eventid.Cut(id)
 	if !ok {
-		return "", position{}, fmt.Errorf("redislog: %q is no ID of an event", id)
+		return "", position{}, fmt.Errorf("redislog: %q is not an event ID of this log", id)
 	}
 	p, err = parsePosition(rest)
 	return epoch, p, err
 }
 
-// A place is where an entry is, and its mark: two servers may give the same ID to
-// different entries. The zero place is none.
+// A place is an entry's position, and its mark, because two servers may give the same ID to
+// different entries. The zero place is not one.
 type place struct {
 	position
 
 	epoch string
-	mark  uint64 // 0 if it is not known
+	mark  uint64 // 0 if not known
 }
 
 var seed = maphash.MakeSeed()
 
-// placeOf does not look at all of a long entry, for it is called for each.
+// placeOf does not look at all of a long entry, because it is called for each one.
 func placeOf(epoch string, p position, e hub.Entry) place {
 	const most = 64
 	data := e.Event.Data

@@ -25,23 +25,23 @@ type Log struct {
 	options redis.UniversalOptions
 	stream  string
 	epochs  string        // the key of the epoch
-	dials   atomic.Uint64 // how often a connection was made
+	dials   atomic.Uint64 // how many connections were made
 	batch   batch
-	nodes   sync.Map // the addresses of a cluster's servers that are known
+	nodes   sync.Map // the known addresses of a cluster's servers
 
 	mu     sync.Mutex
 	link   *link
-	old    map[*link]bool // that are still waited for
-	epoch  string         // that was last seen
-	last   position       // the highest in it that is known
-	tail   hub.Entry      // that a follower has yielded last
-	added  place          // the last entry that this process has added, until a new epoch makes up for it
-	doubt  place          // an entry that this process has added, and that a follower has looked for in vain
+	old    map[*link]bool // links with calls that still wait
+	epoch  string         // the epoch that was last seen
+	last   position       // the highest known position in it
+	tail   hub.Entry      // the entry that a follower has yielded last
+	added  place          // the last entry that this process has added, until settle
+	doubt  place          // an entry that this process has added and that a follower did not find
 	closed bool
-	calls  sync.WaitGroup // that wait for Redis
+	calls  sync.WaitGroup // calls that wait for Redis
 }
 
-// A link is a client, and those who wait for Redis through it.
+// A link is a client, and the calls that wait for Redis through it.
 type link struct {
 	client redis.UniversalClient
 	calls  sync.WaitGroup
@@ -53,10 +53,10 @@ var _ hub.Log = (*Log)(nil)
 const lifetime = time.Minute
 
 // New returns the log in the stream of that key. It does not connect yet: the
-// first call does. Of the options, MaxRetries is not used, for an event that was
-// sent again could be added twice, and a context's deadline always counts. The
-// default of ConnMaxLifetime is a minute: an older connection may go to a server
-// that is not the log's any more. A negative one keeps connections for ever.
+// first call does. Of the options, MaxRetries is not used, because an event that is
+// sent again could be added twice, and a context's deadline is always respected. The
+// default of ConnMaxLifetime is a minute, because an older connection may go to a server
+// that no longer has the log. A negative one keeps connections forever.
 func New(options *redis.UniversalOptions, key string, opts ...Option) *Log {
 	l := &Log{
 		config:  newConfig(opts),
@@ -77,7 +77,7 @@ func New(options *redis.UniversalOptions, key string, opts ...Option) *Log {
 	return l
 }
 
-// connect makes a client. In a cluster it begins with the servers that are known:
+// connect makes a client. In a cluster it also knows the servers that were seen before:
 // those of the options may be gone.
 func (l *Log) connect() {
 	o := l.options
@@ -97,7 +97,7 @@ func (l *Log) connect() {
 	}
 }
 
-// renew has all that comes now use new connections. What is under way ends by itself.
+// renew has all later calls use new connections. Calls that are under way are not ended.
 func (l *Log) renew() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,8 +116,8 @@ func (l *Log) renew() {
 	l.connect()
 }
 
-// beside returns a key in the slot of another, if there is one: a key with a } and
-// no hash tag has none.
+// beside returns a key in the same slot as another, if possible: it is not for a key with
+// a } and no hash tag.
 func beside(key, name string) string {
 	if _, tag, ok := strings.Cut(key, "{"); ok && strings.IndexByte(tag, '}') > 0 {
 		return key + ":" + name
@@ -125,8 +125,8 @@ func beside(key, name string) string {
 	return "{" + key + "}:" + name
 }
 
-// Close closes the connections, and waits for what still uses them. Hubs that
-// follow the log are to be shut down before.
+// Close closes the connections, and waits for the calls that still use them. Shut down the
+// hubs that follow the log first.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	l.closed = true
@@ -139,17 +139,17 @@ func (l *Log) Close() error {
 	return err
 }
 
-// An answer is what Redis has said.
+// An answer is what Redis has answered.
 type answer[T any] struct {
 	value T
 	err   error
 }
 
-// A call asks Redis for something.
+// A call sends a request to Redis.
 type call[T any] func(ctx context.Context, client redis.UniversalClient) (T, error)
 
-// start calls f, which waits for Redis and does not look whether ctx has ended.
-// Close waits for it.
+// start calls f in a goroutine, which may wait for Redis after ctx has ended. Close waits
+// for it.
 func start[T any](ctx context.Context, l *Log, f call[T]) <-chan answer[T] {
 	answers := make(chan answer[T], 1)
 	l.mu.Lock()
@@ -168,7 +168,7 @@ func start[T any](ctx context.Context, l *Log, f call[T]) <-chan answer[T] {
 	return answers
 }
 
-// ask calls f, and does not wait for long.
+// ask calls f, and waits for at most patience.
 func ask[T any](ctx context.Context, l *Log, what string, f call[T]) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -181,7 +181,7 @@ func wait[T any](ctx context.Context, l *Log, what string, answers <-chan answer
 	select {
 	case a = <-answers:
 	case <-ctx.Done():
-		select { // the reason may have come at the same time
+		select { // the answer may have come at the same time
 		case a = <-answers:
 		default:
 			a.err = fmt.Errorf("no answer from Redis: %w", context.Cause(ctx))
@@ -196,7 +196,7 @@ func wait[T any](ctx context.Context, l *Log, what string, answers <-chan answer
 	return a.value, l.fail(what, a.err)
 }
 
-// over reports whether ctx has ended. A connection may see its deadline first.
+// over reports whether ctx has ended. A connection may notice its deadline first.
 func over(ctx context.Context) bool {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		<-ctx.Done()
@@ -204,8 +204,8 @@ func over(ctx context.Context) bool {
 	return ctx.Err() != nil
 }
 
-// explain asks for the reason, if Redis has closed the connection without one: it
-// does so when a client that it does not know has much to say.
+// explain asks Redis for the reason if it has closed the connection without one: it
+// does so when a client that is not logged in sends a lot.
 func explain(ctx context.Context, client redis.UniversalClient, err error) error {
 	err = reveal(err)
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
@@ -217,7 +217,7 @@ func explain(ctx context.Context, client redis.UniversalClient, err error) error
 	return err
 }
 
-// reasons are what may be behind an error that has such words.
+// reasons explain errors that contain these words.
 var reasons = []struct{ words, why string }{
 	{"WRONGTYPE", "that key holds something else"},
 	{"READONLY", "the server is a replica, and only its primary can be written to"},
@@ -235,11 +235,11 @@ var reasons = []struct{ words, why string }{
 }
 
 const (
-	tooOld = "the server is too old, Redis 6.2 or later is needed"
-	mayNot = "the user lacks a permission, the package's documentation has those that are needed"
+	tooOld = "the server is too old: use Redis 6.2 or later"
+	mayNot = "the user lacks a permission, see the list in the package's documentation"
 )
 
-// fail says what Redis has refused, and where.
+// fail adds to an error what has failed, where, and perhaps why.
 func (l *Log) fail(what string, err error) error {
 	text := err.Error()
 	for _, r := range reasons {
@@ -264,7 +264,7 @@ func (l *Log) seen() (epoch string, last position) {
 	return l.epoch, l.last
 }
 
-// know notes that a position was reached in an epoch.
+// know records that a position was reached in an epoch.
 func (l *Log) know(epoch string, p position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

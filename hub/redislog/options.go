@@ -34,8 +34,8 @@ func WithMaxAge(d time.Duration) Option {
 	return func(c *config) { c.maxAge = max(d, 0) }
 }
 
-// WithIdempotencyWindow sets how long the key of an event is remembered that was
-// published with one. The default is 2 minutes.
+// WithIdempotencyWindow sets how long an event's idempotency key is remembered. The
+// default is 2 minutes.
 func WithIdempotencyWindow(d time.Duration) Option {
 	return func(c *config) { c.idempotencyWindow = d }
 }

@@ -19,16 +19,15 @@ var readLua string
 
 var readScript = redis.NewScript(readLua)
 
-// A state is what Redis says of the stream, at one moment, so that nothing can be
-// dropped unseen.
+// A state is the stream at one moment, so that nothing can be dropped unseen.
 type state struct {
 	epoch   string
-	cut     position // the last one before the epoch
-	first   position // the oldest entry's
-	last    position // the last that it has ever had
-	at      position // that was asked for
-	held    *record  // the entry there
-	records []record // those after it
+	cut     position // the stream's last position before the epoch
+	first   position // the position of the oldest entry
+	last    position // the last position that the stream has ever had
+	at      position // the position that was asked for
+	held    *record  // the entry at that position, if there is one
+	records []record // the entries after it
 }
 
 // A record is an entry of the stream.
@@ -36,11 +35,11 @@ type record struct {
 	hub.Entry
 
 	at    position
-	after string // the event ID of the one before; empty if another program has added it
+	after string // the event ID of the entry before; empty if another program has added this one
 }
 
-// read returns the state, and with it up to n entries after a position, and one at
-// least if there is one.
+// read returns the state, with up to n entries after a position, and at least one if there
+// is one.
 func (l *Log) read(ctx context.Context, after position, n int) (state, error) {
 	s, err := ask(ctx, l, "read", func(ctx context.Context, client redis.UniversalClient) (state, error) {
 		s, err := l.tryRead(ctx, client, after, n)
@@ -63,7 +62,7 @@ func (l *Log) tryRead(ctx context.Context, client redis.UniversalClient, after p
 	a := l.batch.begin(n)
 	want := a.n
 	if want > 0 {
-		want++ // for the one that is held there
+		want++ // for the entry at the position itself
 	}
 	answer, err := readScript.Run(ctx, client, []string{l.stream, l.epochs}, after.String(), want, mostBytes).Slice()
 	if err != nil {
@@ -97,7 +96,7 @@ func (l *Log) tryRead(ctx context.Context, client redis.UniversalClient, after p
 	return s, err
 }
 
-// messages returns what a script has returned of XRANGE, in go-redis's form.
+// messages converts what a script has returned from XRANGE to go-redis's form.
 func messages(entries []any) []redis.XMessage {
 	all := make([]redis.XMessage, len(entries))
 	for i, e := range entries {
@@ -127,7 +126,7 @@ func decode(epoch string, messages []redis.XMessage) ([]record, error) {
 			return nil, err
 		}
 		r.ID = epoch + "-" + m.ID
-		r.Time = time.UnixMilli(int64(r.at.ms)) //nolint:gosec // a time of Redis's
+		r.Time = time.UnixMilli(int64(r.at.ms)) //nolint:gosec // a time in ms
 		for name, value := range m.Values {
 			text, _ := value.(string)
 			switch name {
@@ -201,7 +200,7 @@ func (l *Log) TopicOf(ctx context.Context, id string) (string, error) {
 	return s.held.Topic, nil
 }
 
-// front returns the position in front of the entries, if it is known.
+// front returns the position before the entries, if it is known.
 func (s *state) front() (position, bool) {
 	if len(s.records) == 0 {
 		return s.last, true
@@ -219,7 +218,7 @@ func (r *record) front() (position, bool) {
 // missing there.
 func (s *state) gap() (hub.Entry, bool) {
 	front, known := s.front()
-	if known && front == s.at || !known && s.first.compare(s.at) <= 0 { // for it is the oldest that is trimmed
+	if known && front == s.at || !known && s.first.compare(s.at) <= 0 { // because the oldest entries are trimmed first
 		return hub.Entry{}, false
 	}
 	return hub.Entry{ID: newID(s.epoch, later(front, s.at)), Gap: true}, true

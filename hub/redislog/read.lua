@@ -1,8 +1,8 @@
--- It is a script and no transaction, since a server whose memory is full queues no
--- commands.
+-- This is a script and not a transaction, because a server whose memory is full does not
+-- queue commands.
 --
--- KEYS: the stream, and its epoch. ARGV: an ID, how many entries are wanted from
--- there on, and how many bytes are enough of those behind the first two.
+-- KEYS: the stream, and its epoch. ARGV: an ID, how many entries are wanted from there
+-- on, and how many bytes are enough. At least two entries are returned if they exist.
 if redis.call('EXISTS', KEYS[1], KEYS[2]) < 2 then
 	return false
 end

@@ -13,7 +13,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub/redislog"
 )
 
-// A link reads no more than so many bytes at a tick.
+// A link is a connection that reads at most so many bytes at each tick.
 type link struct {
 	net.Conn
 	most int
@@ -25,7 +25,7 @@ func (l link) Read(p []byte) (int, error) {
 	return l.Conn.Read(p[:min(l.most, len(p))])
 }
 
-// throttle has the connections be so slow, in bytes a second.
+// throttle limits the connections to rate bytes a second.
 func throttle(options *redis.UniversalOptions, rate int) {
 	const ticks = 100
 	options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -34,7 +34,7 @@ func throttle(options *redis.UniversalOptions, rate int) {
 	}
 }
 
-// wantAll follows until so many events have come, again if it fails.
+// wantAll follows until n events have come, again after each of up to fails failures.
 func wantAll(t *testing.T, l *redislog.Log, after string, n, fails int) {
 	t.Helper()
 	ctx := soon(t)
@@ -59,7 +59,7 @@ func wantAll(t *testing.T, l *redislog.Log, after string, n, fails int) {
 	}
 }
 
-// More events wait than a link carries before the follower loses patience: it reads
+// There are more events than a link carries before the follower loses patience: it reads
 // fewer at once.
 func TestSlowLinkLarge(t *testing.T) {
 	s := serve(t)
@@ -74,7 +74,7 @@ func TestSlowLinkLarge(t *testing.T) {
 	wantAll(t, openWith(t, &options), front, n, 0)
 }
 
-// A page, too.
+// Pages also read fewer at once.
 func TestSlowLinkPages(t *testing.T) {
 	s := serve(t)
 	fast := s.open()
@@ -104,7 +104,7 @@ func TestSlowLinkPages(t *testing.T) {
 	if fails == 0 {
 		t.Error("the link is not slow")
 	}
-	// And more at once when they are small.
+	// And more at once when the events are small.
 	for range 600 {
 		after = add(t, fast, "x")
 	}
@@ -121,11 +121,11 @@ func TestSlowLinkPages(t *testing.T) {
 		most = max(most, len(entries))
 	}
 	if most < 128 {
-		t.Errorf("got up to %d entries at once, want more and more", most)
+		t.Errorf("got up to %d entries at once, want the number to grow", most)
 	}
 }
 
-// What is read at once does not depend on how large the events are.
+// The number of bytes that are read at once does not depend on the events' size.
 func TestPageBytes(t *testing.T) {
 	l := serve(t).open()
 	after := last(t, l)
@@ -146,8 +146,8 @@ func TestPageBytes(t *testing.T) {
 	}
 }
 
-// Whoever waits for a server that says nothing is told so, without a context's
-// deadline or a timeout of go-redis's.
+// A call returns an error if the server does not answer, even without a context's deadline
+// or a timeout of go-redis.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	p := hubtest.NewProxy(t, serve(t).addr)

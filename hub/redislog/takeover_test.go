@@ -16,11 +16,11 @@ import (
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 )
 
-// serveShards starts a cluster of three primaries, and a replica of the one that has
-// the slot of the key "events". It returns that one and its replica.
+// serveShards starts a cluster of three primaries, with a replica of the one that has the
+// slot of the key "events". It returns that primary and its replica.
 func serveShards(t *testing.T) (primary, replica *server) {
 	t.Helper()
-	const timeout = "1000" // ms, until a server counts as gone
+	const timeout = "1000" // ms, until a server is considered down
 	servers := make([]*server, 4)
 	for i := range servers {
 		servers[i] = serve(t, "--cluster-enabled", "yes", "--cluster-node-timeout", timeout, "--repl-diskless-sync-delay", "0")
@@ -81,7 +81,7 @@ func serveSentinel(t *testing.T) (primary *server, sentinel string) {
 }
 
 // watchedBySentinel starts two replicas and a sentinel, all of which find the primary
-// under an address. It returns the sentinel's.
+// at an address. It returns the sentinel's.
 func watchedBySentinel(t *testing.T, primary *server, addr string) (sentinel string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(addr)
@@ -89,7 +89,7 @@ func watchedBySentinel(t *testing.T, primary *server, addr string) (sentinel str
 		serve(t, "--replicaof", host+" "+port)
 	}
 	online(t, primary, 2)
-	config := filepath.Join(t.TempDir(), "sentinel.conf") // which it writes to
+	config := filepath.Join(t.TempDir(), "sentinel.conf") // the sentinel writes to it
 	if err := os.WriteFile(config, fmt.Appendf(nil, "sentinel monitor events %s %s 1\n"+
 		"sentinel down-after-milliseconds events 500\nsentinel failover-timeout events 5000\n", host, port), 0o600); err != nil {
 		t.Fatal(err)
@@ -103,8 +103,7 @@ func watchedBySentinel(t *testing.T, primary *server, addr string) (sentinel str
 }
 
 // The primary dies, and a replica takes over. A hub that only follows and one that
-// publishes go on with it by themselves: each event that was acknowledged comes once, or
-// a gap is told.
+// publishes continue with it: each event that was acknowledged comes once, or there is a gap.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T) (primary *server, options redis.UniversalOptions){
@@ -138,7 +137,7 @@ func TestFailover(t *testing.T) {
 			primary.kill()
 			began := time.Now()
 			until(t, "the replica to take over", func() bool { n++; return attempt(n) })
-			t.Logf("nothing could be published for %v", time.Since(began))
+			t.Logf("no event could be published for %v", time.Since(began))
 			for range 100 {
 				n++
 				attempt(n)
@@ -151,14 +150,14 @@ func TestFailover(t *testing.T) {
 	}
 }
 
-// A primary is cut off with one of the publishing processes, and the sentinel has a
-// replica take over. That process is refused as soon as the server has waited in vain for
+// A primary is cut off together with one of the publishing processes, and the sentinel has a
+// replica take over. The server refuses that process as soon as it has waited too long for
 // a replica. When they are back, what the server had acknowledged until then is lost, and
-// everybody is told.
+// all clients are told.
 func TestSplitBrain(t *testing.T) {
 	t.Parallel()
 	primary := serve(t, "--repl-diskless-sync-delay", "0", "--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
-	toPrimary := hubtest.NewProxy(t, primary.addr) // for all but that process
+	toPrimary := hubtest.NewProxy(t, primary.addr) // for all processes except that one
 	sentinel := watchedBySentinel(t, primary, toPrimary.Addr)
 	toSentinel := hubtest.NewProxy(t, sentinel) // for that process
 	cut := func(is bool) {
