@@ -8,5 +8,5 @@
 //
 // The response starts at once, each event reaches the client before the next
 // one is made, and c.Request().Context() ends when the client leaves or the
-// server shuts down: [echo.Echo.Shutdown] needs no other code.
+// server shuts down. [echo.Echo.Shutdown] needs no other code.
 package echosse

@@ -12,21 +12,21 @@ import (
 )
 
 // A View is an ordinary echo handler that returns the stream to send. It returns
-// nil when it has answered by itself, with c.JSON or c.Redirect, say; an error
-// before the stream is echo's to answer.
+// nil if it has already answered the request, for example with c.JSON or c.Redirect.
+// Echo answers if it returns an error.
 //
 // c.Request().Context() is the session's: it ends with the stream, and
-// [core.LastEventID] reads from it where the client wants to go on. The
-// generator should take what it needs of c as values.
+// [core.LastEventID] reads from it where the client wants to resume. The
+// generator should take what it needs from c as values.
 type View func(c echo.Context) (core.Stream, error)
 
-// Handler runs view and streams what it returns. The stream goes past echo's own Gzip
-// and BodyDump, so it is not compressed and not kept, if they are the last
-// middlewares that have wrapped the response. It goes through the writers of others.
+// Handler runs view and streams what it returns. The stream bypasses echo's own Gzip
+// and BodyDump, so it is neither compressed nor kept, if they are the last middlewares
+// that have wrapped the response. It passes through the writers of other middlewares.
 //
-// If the stream fails, the error goes to c.Logger() and to [core.WithObserver]:
-// the response is committed, so that echo's error handler has nothing to answer.
-// A request that is refused is an [echo.HTTPError].
+// If the stream fails, the error goes to c.Logger() and to [core.WithObserver], not to
+// echo's error handler, because the response is committed. If a request is refused, the
+// handler returns an [echo.HTTPError].
 //
 // It panics if view is nil.
 func Handler(view View, opts ...core.Option) echo.HandlerFunc {
@@ -41,7 +41,7 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 			c.SetRequest(r)
 			stream, err := view(c)
 			if stream != nil && err == nil && res.Committed {
-				return nil, errors.New("echosse: the view has answered, and returned a stream as well")
+				return nil, errors.New("echosse: the view has written a response and also returned a stream: return nil after an answer")
 			}
 			if stream != nil && err == nil {
 				res.Writer = past(w)
@@ -62,7 +62,7 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 			return nil
 		case errors.As(err, &refused):
 			err = echo.NewHTTPError(refused.Status, refused.Error()).SetInternal(err)
-			if res.Status == 0 { // echo.WrapMiddleware has made it, whose middleware answers before the error arrives
+			if res.Status == 0 { // res is from echo.WrapMiddleware, whose middleware answers before the error arrives
 				c.Error(err)
 			}
 		}
@@ -70,9 +70,9 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 	}
 }
 
-// past returns the writer below those of echo's own Gzip and BodyDump. Another one may
-// have announced already what it is going to do with the body, or do so when the
-// response begins.
+// past returns the writer below those of echo's own Gzip and BodyDump. The writer of
+// another middleware may have set headers that say how it changes the body, or may set
+// them when the response begins.
 func past(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		next, ok := w.(interface{ Unwrap() http.ResponseWriter })
@@ -84,7 +84,7 @@ func past(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// A writer tells of the errors of a flush, which echo's own keeps to itself.
+// A writer returns the error of a flush, which echo's own hides.
 type writer struct{ *echo.Response }
 
 func (w writer) FlushError() error { return http.NewResponseController(w.Writer).Flush() }

@@ -26,7 +26,7 @@ func failing(err error) echosse.View {
 	return func(echo.Context) (core.Stream, error) { return hosttest.Fail(err), nil }
 }
 
-// quiet returns echo with middlewares and without its log.
+// quiet returns echo with middlewares, without its log.
 func quiet(middlewares ...echo.MiddlewareFunc) *echo.Echo {
 	e := echo.New()
 	e.Logger.SetOutput(io.Discard)
@@ -70,7 +70,7 @@ func TestMiddleware(t *testing.T) {
 	}
 }
 
-// What the view answers by itself goes through the middlewares as ever.
+// A view's own answer passes through the middlewares as usual.
 func TestAnswerIsCompressed(t *testing.T) {
 	e := quiet(middleware.Gzip())
 	long := strings.Repeat("long ", 1000)
@@ -96,7 +96,7 @@ func TestTimeoutIsRefused(t *testing.T) {
 	}
 }
 
-// What a middleware of net/http answers for itself has the refusal in it.
+// The answer of a net/http middleware contains the refusal.
 func TestWrappedTimeoutHandlerIsRefused(t *testing.T) {
 	e := quiet(echo.WrapMiddleware(func(h http.Handler) http.Handler {
 		return http.TimeoutHandler(h, time.Minute, "too late")
@@ -108,7 +108,7 @@ func TestWrappedTimeoutHandlerIsRefused(t *testing.T) {
 	}
 }
 
-// An early compressor says what it does to the body before anything is written.
+// An early compressor sets its Content-Encoding before anything is written.
 type early struct {
 	http.ResponseWriter
 	zip *gzip.Writer
@@ -122,7 +122,7 @@ func (e early) Flush() {
 	_ = http.NewResponseController(e.ResponseWriter).Flush()
 }
 
-// A cookied sets a cookie when the response begins, as managers of sessions do.
+// A cookied sets a cookie when the response begins, as session managers do.
 type cookied struct{ http.ResponseWriter }
 
 func (c cookied) Unwrap() http.ResponseWriter { return c.ResponseWriter }
@@ -132,7 +132,7 @@ func (c cookied) WriteHeader(status int) {
 	c.ResponseWriter.WriteHeader(status)
 }
 
-// The stream goes past writers of echo's own only, and not if one has spoken already.
+// The stream bypasses only echo's own writers, and not those that have set headers.
 func TestOtherWritersAreNotLeftOut(t *testing.T) {
 	compress := func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

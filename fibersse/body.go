@@ -13,9 +13,9 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A body is a request's body that comes as a stream. It knows where it ends, which
-// fasthttp's own reader does not: behind the last chunk that takes what follows for
-// another one, and where the client has left it sees an end.
+// A body is a request's body that comes as a stream. It knows where the body ends.
+// fasthttp's own reader does not: after the last chunk it reads what follows as another
+// chunk, and if the client leaves it reports the end.
 type body struct {
 	io.Reader // fasthttp's
 
@@ -53,10 +53,10 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 		b.ended = true
 	}
-	return n, err //nolint:wrapcheck // a reader's
+	return n, err //nolint:wrapcheck // a reader returns it unchanged
 }
 
-// short reports whether fasthttp's reader has had less than the Content-Length.
+// short reports whether fasthttp's reader has read less than the Content-Length.
 func (b *body) short() bool {
 	v := reflect.Indirect(reflect.ValueOf(b.Reader))
 	if v.Kind() != reflect.Struct {
@@ -66,8 +66,8 @@ func (b *body) short() bool {
 	return had.CanInt() && had.Int() < int64(b.length())
 }
 
-// drain reads what the view has left of the body. It reports whether nothing of it
-// is to come any more: something may if the view has closed the body.
+// drain reads the part of the body that the view has not read. all reports whether the
+// body has been read to its end: perhaps not if the view has closed it.
 func (b *body) drain(s *host.Session) (all bool, err error) {
 	switch {
 	case b == nil:
@@ -85,10 +85,10 @@ func (b *body) drain(s *host.Session) (all bool, err error) {
 	}
 }
 
-// leaveBody has the connection closed after a refusal, because the request's body may
-// not have been read to its end. fasthttp would close it at once, and the kernel resets a
-// connection with input that nobody has read, so that the client might not get the
-// answer. Therefore the answer is sent here, and the client has a moment to take it.
+// leaveBody closes the connection after a refusal, because the request's body may not
+// have been read to its end. fasthttp would close it at once. The kernel resets a
+// connection that is closed with unread input, so the client might not get the answer.
+// So the answer is sent here, and the client gets a moment to read it.
 func leaveBody(c *fiber.Ctx) {
 	ctx := c.Context()
 	if ctx.Conn() == nil || !hasPeer(ctx.Conn()) {

@@ -24,7 +24,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// What views may do with a body, and whether that reads it to its end.
+// What views may do with a body, and whether that reads the body to its end.
 var readers = map[string]func(*testing.T, *fiber.Ctx){
 	"nothing": func(*testing.T, *fiber.Ctx) {},
 	"a part": func(t *testing.T, c *fiber.Ctx) {
@@ -71,8 +71,8 @@ var framings = map[string]func(size int) (head, body string){
 	},
 }
 
-// A body that comes as a stream is read to its end before the response begins,
-// whatever the view has left of it.
+// A body that comes as a stream is read to its end before the response begins, however
+// much of it the view has read.
 func TestBody(t *testing.T) {
 	for _, transport := range transports {
 		for _, detach := range []bool{false, true} {
@@ -108,14 +108,14 @@ func TestBody(t *testing.T) {
 							} else {
 								select {
 								case <-returned:
-									t.Error("the handler has returned, want it to hold the stream")
+									t.Error("the handler has returned, want the stream to stay in it")
 								default:
 								}
 							}
 							close(goAhead)
 							rest, err := io.ReadAll(in)
 							const want = "data: one\n\n\r\n0\r\n\r\n"
-							// A connection with input that nobody has read is reset when it is closed.
+							// A connection that is closed with unread input is reset.
 							if !strings.HasSuffix(string(rest), want) || err != nil && read != "close" {
 								t.Errorf("got %q, %v, want %q", rest, err, want)
 							}
@@ -127,8 +127,8 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// A body that is too long, or cannot be read, refuses the stream, and the connection
-// is closed when the client has the answer.
+// If a body is too long or cannot be read, the stream is refused, and the connection is
+// closed when the client has the answer.
 func TestBodyRefused(t *testing.T) {
 	ssetest.NoLeaks(t, longLived...)
 	head, long := framings["a length"](host.MaxBody + 100<<10)
@@ -141,8 +141,8 @@ func TestBodyRefused(t *testing.T) {
 		}{
 			{"too long", head + long, false, 413},
 			{"too long, in chunks", chunked + longChunks, false, 413},
-			{"too long, and more to come", head + long[100:], false, 413},
-			{"no chunk", chunked + "x\r\n", false, 400},
+			{"too long, and not all sent", head + long[100:], false, 413},
+			{"a malformed chunk", chunked + "x\r\n", false, 400},
 			{"the client leaves", head + long[:100<<10], true, 400},
 		} {
 			for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
@@ -179,7 +179,7 @@ func halfClose(c net.Conn) {
 	_ = c.(*net.TCPConn).CloseWrite()
 }
 
-// refusal reads an answer and the end of the connection behind it.
+// refusal reads an answer and then the end of the connection.
 func refusal(t *testing.T, conn net.Conn) *http.Response {
 	t.Helper()
 	in := bufio.NewReader(conn)
@@ -189,19 +189,19 @@ func refusal(t *testing.T, conn net.Conn) *http.Response {
 	}
 	defer resp.Body.Close()
 	if body, err := io.ReadAll(resp.Body); len(body) == 0 || err != nil {
-		t.Errorf("got %q, %v, want why", body, err)
+		t.Errorf("got %q, %v, want the reason", body, err)
 	}
 	if !resp.Close {
-		t.Error("the answer does not tell that the connection is closed")
+		t.Error("the answer does not say that the connection will be closed")
 	}
 	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {
-		t.Errorf("got %q, %v behind the answer, want an end", rest, err)
+		t.Errorf("got %q, %v after the answer, want the end", rest, err)
 	}
 	return resp
 }
 
-// A body that stops does not hold its session for longer than some seconds, and not
-// against a shutdown.
+// A body that stops keeps its session open for a few seconds at most, and does not delay
+// a shutdown.
 func TestBodyStops(t *testing.T) {
 	for framing, request := range framings {
 		for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {

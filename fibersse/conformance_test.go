@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 	adaptertest.Conformance(t, adaptertest.Mount{Serve: serveSite, WholeBodies: true, Ignore: longLived})
 }
 
-// A body that comes as a stream is the adapter's to read.
+// The adapter reads a body that comes as a stream.
 func TestConformanceStreamRequestBody(t *testing.T) {
 	adaptertest.Conformance(t, adaptertest.Mount{
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {

@@ -16,23 +16,23 @@ import (
 	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
-// A conn is a host.Conn on fasthttp's connection. It writes the response by
-// itself, in chunks, or plainly to a client of HTTP/1.0.
+// A conn is a host.Conn on fasthttp's connection. It writes the response itself, in
+// chunks, or without them to a client of HTTP/1.0.
 type conn struct {
 	net.Conn
 
-	head    []byte // the status line and the headers, until the first frame has taken them along
+	head    []byte // the status line and the headers, until they are sent with the first frame
 	chunked bool
 	whole   bool // the response has come to a clean end
 	slow    bool // the client has not read it
 
 	// For a session that leaves its handler:
-	own     net.Conn // the same socket, which stays open when fasthttp closes its connection; nil once it is the session's
+	own     net.Conn // the same socket, open when fasthttp has closed its own; nil once the session has taken it
 	report  func(error)
-	watched chan struct{} // closed when nobody listens to the client any more
+	watched chan struct{} // closed when the goroutine that listens to the client has ended
 }
 
-// checkConn refuses what has no connection of the client's to write to.
+// checkConn refuses a request without a connection to the client.
 func checkConn(c *fiber.Ctx) error {
 	const instead = "serve this view with nethttpsse, on a server of net/http"
 	ctx := c.Context()
@@ -41,22 +41,22 @@ func checkConn(c *fiber.Ctx) error {
 		return refuse("a stream over HTTP/2 shares its connection, and fibersse needs one for itself: " + instead)
 	}
 	if err := lift(ctx.Conn()); err != nil {
-		return refuse(fmt.Sprintf("this request has no connection to stream to (%v), as under an adaptor of fiber's or of "+
-			"AWS Lambda's: %s", err, instead))
+		return refuse(fmt.Sprintf("this request has no connection to stream to (%v), as with fiber's adaptor or on "+
+			"AWS Lambda: %s", err, instead))
 	}
 	return nil
 }
 
-// lift lifts the server's own deadlines, which count from the request's start. It
-// reports what is not a connection: adaptors have none, and something in its place
-// that panics.
+// lift clears the server's own deadlines, which count from the request's start. It
+// returns an error if c is not a connection: adaptors have nil, or a value whose methods
+// panic.
 func lift(c net.Conn) (err error) {
 	if c == nil {
 		return errors.New("it is nil")
 	}
 	defer func() {
 		if recover() != nil {
-			err = fmt.Errorf("%T is not one", c)
+			err = fmt.Errorf("%T is not a connection", c)
 		}
 	}()
 	return c.SetDeadline(time.Time{})
@@ -75,7 +75,7 @@ func takeOver(c *fiber.Ctx) *conn {
 		h.Del(fiber.HeaderTransferEncoding)
 		_ = host.ResetOnClose(ctx.Conn(), true)
 	}
-	h.Del(fiber.HeaderConnection) // a view's own
+	h.Del(fiber.HeaderConnection) // in case the view has set one
 	h.SetConnectionClose()
 	s := &conn{Conn: ctx.Conn(), head: h.AppendBytes(make([]byte, 0, 512)), chunked: chunked}
 	ctx.HijackSetNoResponse(true)
@@ -92,10 +92,10 @@ func takeOver(c *fiber.Ctx) *conn {
 const notKept = "fibersse: this was the response to another request, an event stream, which cannot be kept: " +
 	"take the route out of the middleware that answers with it\n"
 
-// serve serves the session and returns its failure. It runs in a goroutine of its
-// own, because runtime.Goexit would end one of fasthttp's workers for good, and close
-// nothing. The handler's goroutine listens to the client meanwhile. A panic goes on
-// in that one; where it was is told to fiber's log.
+// serve serves the session and returns its failure. The stream runs in another
+// goroutine, because runtime.Goexit would end one of fasthttp's workers for good and
+// leave the connection open. Meanwhile the handler's goroutine listens to the client. If
+// the stream panics, so does the handler, and the stack goes to fiber's log.
 func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) error {
 	var (
 		ended    = make(chan struct{})
@@ -108,7 +108,7 @@ func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) er
 			if !returned {
 				panicked = &core.PanicError{Value: recover(), Stack: debug.Stack()} // nil after runtime.Goexit
 			}
-			_ = s.SetReadDeadline(time.Unix(1, 0)) // for who listens
+			_ = s.SetReadDeadline(time.Unix(1, 0)) // ends listen
 			close(ended)
 		}()
 		err = session.Serve(s, stream)
@@ -126,16 +126,16 @@ func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) er
 	return &core.StreamError{Err: panicked}
 }
 
-// hasPeer reports whether there is somebody who can leave. The connection of
-// [fiber.App.Test] is a buffer, which has ended before the handler begins.
+// hasPeer reports whether the connection has another end that can close it. In
+// [fiber.App.Test] it is a buffer, which is at its end before the handler begins.
 func hasPeer(c net.Conn) bool {
 	addr, ok := c.RemoteAddr().(*net.TCPAddr)
 	return !ok || addr.Port != 0
 }
 
-// listen calls gone when the client leaves, or the connection is closed. It returns
-// then, or when the connection's read deadline has come, or when the client has said
-// more than most bytes.
+// listen calls gone and returns when the client leaves or the connection is closed. It
+// also returns at the connection's read deadline, and when the client has sent most
+// bytes.
 func (s *conn) listen(most int, gone func()) {
 	if !hasPeer(s.Conn) {
 		return
@@ -184,15 +184,15 @@ func (s *conn) End() (err error) {
 	return err //nolint:wrapcheck // like that of a write
 }
 
-// Abort implements host.Conn. It ends what is under way. That the response is
-// broken is seen by the last chunk that is missing, and see hangUp.
+// Abort implements host.Conn. It ends a write that is under way. The client sees that
+// the response is broken because the last chunk is missing; see also hangUp.
 func (s *conn) Abort() { _ = s.SetWriteDeadline(time.Unix(1, 0)) }
 
 // hangUp is called when the handler has returned and fasthttp is about to close the
-// connection. A client is to get all of a whole response, whatever it says meanwhile.
-// A client of HTTP/1.0 takes a proper close for a whole response, so one that is
-// not has to be reset, below TLS, which would say goodbye. And what a client has
-// not read is not to stay with the kernel.
+// connection. A client must get all of a whole response, whatever it sends meanwhile.
+// For HTTP/1.0 a proper close means that the response is whole, so a broken one is
+// reset, below TLS, which would send a proper end. A reset also frees the output that a
+// slow client has not read.
 func (s *conn) hangUp() {
 	switch {
 	case s.whole && hasPeer(s.Conn):

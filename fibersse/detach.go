@@ -18,9 +18,9 @@ import (
 	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
-// allowDetach has fasthttp start the session when the handler has returned, or
-// reports that the session has to stay in it. fasthttp has sent by then what it may
-// still hold of its answers to earlier requests (RFC 9112, section 9.3.2).
+// allowDetach makes fasthttp start the session when the handler has returned, or reports
+// that the session has to stay in the handler. By then fasthttp has sent the answers to
+// earlier requests that it may still hold (RFC 9112, section 9.3.2).
 func (s *conn) allowDetach(c *fiber.Ctx, session *host.Session, stream core.Stream) bool {
 	if !s.chunked || ends(c) {
 		return false
@@ -31,14 +31,14 @@ func (s *conn) allowDetach(c *fiber.Ctx, session *host.Session, stream core.Stre
 	}
 	s.own, s.report = own, reporter(c)
 	session.Outlive()
-	// A session that ends before it begins is closed, so that nobody has to wait for
-	// fasthttp to begin it. Whether it has is what stop says, and nothing else.
+	// A session that ends before fasthttp has started it is closed here, so that a
+	// shutdown does not have to wait for fasthttp. Only stop says which came first.
 	stop := context.AfterFunc(session.Context(), func() {
 		session.Close()
 		_ = own.Close()
 	})
 	s.watched = make(chan struct{})
-	go func() { // fasthttp does not get rid of its answers, or the client leaves
+	go func() { // in case the client leaves before fasthttp can send its answers
 		defer close(s.watched)
 		s.listen(math.MaxInt, session.ClientGone)
 	}()
@@ -67,8 +67,8 @@ func (s *conn) refuseLate(why error) {
 	host.Linger(s.Conn)
 }
 
-// ends reports whether the request's context has values that fasthttp reuses when
-// the handler has returned: those of c.Context().
+// ends reports whether the request's context derives from c.Context(), whose values
+// fasthttp reuses when the handler has returned.
 func ends(c *fiber.Ctx) bool {
 	type key struct{}
 	c.Context().SetUserValue(key{}, true)
@@ -76,20 +76,20 @@ func ends(c *fiber.Ctx) bool {
 	return c.UserContext().Value(key{}) != nil
 }
 
-// begin serves the session, which leaves in the course of it.
+// begin serves the session, which takes the connection on the way.
 func (s *conn) begin(session *host.Session, stream core.Stream) {
 	returned := false
 	defer func() {
-		if s.own != nil { // nobody was there to stream to
+		if s.own != nil { // the session has not taken it
 			_ = s.own.Close()
 			s.hangUp()
 		}
 		if returned {
 			return
 		}
-		v := recover() // of a function of the application's that is called at the beginning
+		v := recover() // from a function of the application's that is called at the beginning
 		s.report(&core.PanicError{Value: v, Stack: debug.Stack()})
-		if v == nil { // runtime.Goexit, behind which fasthttp closes nothing
+		if v == nil { // runtime.Goexit, after which fasthttp does not close the connection
 			_ = s.Close()
 		}
 	}()
@@ -105,13 +105,13 @@ func (s *conn) Detach() (own net.Conn, report func(error), ok bool) {
 	return own, s.report, own != nil
 }
 
-// reporter returns what writes a stream's failure to fiber's log, for the error
-// handler's time is over. A panic has its stack there, since no recovery tells it.
+// reporter returns the function that writes a stream's failure to fiber's log, because
+// the error handler can no longer be called. It adds the stack of a panic, because no
+// recovery middleware will.
 func reporter(c *fiber.Ctx) func(error) {
-	request := c.Method() + " " + c.Path() // a copy, of what the client has made up
+	request := c.Method() + " " + c.Path() // a copy; the client has chosen it, so it is quoted
 	return func(err error) {
-		var p *core.PanicError
-		if errors.As(err, &p) {
+		if p, ok := errors.AsType[*core.PanicError](err); ok {
 			log.Errorf("fibersse: stream of %q: %v\n%s", request, err, p.Stack)
 			return
 		}

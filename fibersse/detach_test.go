@@ -33,7 +33,7 @@ import (
 
 const patience = time.Minute
 
-// logs writes what goes to fiber's log, of which there is one, to all of them.
+// logs writes the output of fiber's log, of which there is only one, to all of them.
 type logs struct {
 	mu      sync.Mutex
 	writers []io.Writer
@@ -51,7 +51,7 @@ func (l *logs) Write(p []byte) (int, error) {
 	return io.MultiWriter(l.writers...).Write(p)
 }
 
-// logTo has fiber's log written to w until the test ends.
+// logTo writes fiber's log to w until the test ends.
 func logTo(t *testing.T, w io.Writer) {
 	t.Helper()
 	log.SetOutput(w)
@@ -73,7 +73,7 @@ func TestConformanceDetached(t *testing.T) {
 }
 
 // held is an app whose stream ends when goAhead is closed or the client leaves, and
-// tells why; returned gets something when a handler has returned.
+// reports the cause; returned gets a value when a handler has returned.
 func held(goAhead <-chan string, ends chan<- error, opts ...core.Option) (app *fiber.App, returned chan struct{}) {
 	returned = make(chan struct{}, 100)
 	app = newApp(fiber.Config{StreamRequestBody: true, BodyLimit: 1 << 10})
@@ -158,14 +158,14 @@ func TestDetach(t *testing.T) {
 				readUntil(t, conn, "event: x\ndata: "+data+"\n\n")
 			}
 			if test.stays && len(returned) > 0 {
-				t.Error("the handler has returned, want it to hold the stream")
+				t.Error("the handler has returned, want the stream to stay in it")
 			}
 			leave(t, conn, ends)
 		})
 	}
 }
 
-// leave closes the client's side of an idle stream, which is to end for that.
+// leave closes the client's side of an idle stream, which must end the stream.
 func leave(t *testing.T, conn net.Conn, ends <-chan error) {
 	t.Helper()
 	_ = conn.Close()
@@ -174,8 +174,8 @@ func leave(t *testing.T, conn net.Conn, ends <-chan error) {
 	}
 }
 
-// Answers to earlier requests come before the stream, also when fasthttp holds them
-// back because more requests are there already.
+// Answers to earlier requests come before the stream, even if fasthttp holds them back
+// because more requests have already arrived.
 func TestDetachPipelined(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("fibersse detaches sessions on Linux only")
@@ -224,7 +224,7 @@ func answer(t *testing.T, in *bufio.Reader) string {
 	return string(body)
 }
 
-// A client that has gone before fasthttp could send what it held back leaves no
+// A client that leaves before fasthttp can send the answers that it held back leaves no
 // session behind.
 func TestDetachPipelinedAndGone(t *testing.T) {
 	if runtime.GOOS != "linux" {
@@ -254,8 +254,8 @@ func TestDetachPipelinedAndGone(t *testing.T) {
 	hosttest.Eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
 }
 
-// A session that fasthttp has not begun yet, for it cannot send what it held back, keeps
-// nobody from shutting down, and notices that its client leaves.
+// A session that fasthttp has not started, because it cannot send the answers that it
+// held back, does not block a shutdown, and notices that its client leaves.
 func TestDetachPipelinedAndStuck(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("fibersse detaches sessions on Linux only")
@@ -272,7 +272,7 @@ func testPipelinedAndStuck(t *testing.T, leaves bool) {
 	app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
 	stream := fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
 		conn, much := c.Context().Conn(), make([]byte, 64<<10)
-		for full := 0; full < 5; { // the kernel takes no more
+		for full := 0; full < 5; { // until the kernel takes no more
 			_ = conn.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 			if n, _ := conn.Write(much); n == 0 {
 				full++
@@ -338,7 +338,7 @@ func TestDetachContextThatEnds(t *testing.T) {
 }
 
 // fasthttp's own context belongs to another request when the handler has returned, so
-// a stream whose context is made of it stays in the handler.
+// a stream whose context derives from it stays in the handler.
 func TestDetachContextOfTheRequest(t *testing.T) {
 	ssetest.NoLeaks(t, longLived...)
 	type key struct{}
@@ -365,7 +365,7 @@ func TestDetachContextOfTheRequest(t *testing.T) {
 	goAhead <- ""
 	readUntil(t, conn, "data: ann mine\n\n")
 	if len(returned) > 0 {
-		t.Error("the handler has returned, want it to hold the stream")
+		t.Error("the handler has returned, want the stream to stay in it")
 	}
 	leave(t, conn, ends)
 }
@@ -373,7 +373,7 @@ func TestDetachContextOfTheRequest(t *testing.T) {
 // Clients that come and go leave no goroutine and no file behind.
 func TestDetachChurn(t *testing.T) {
 	ssetest.NoLeaks(t, longLived...)
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it would close what was forgotten
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would close forgotten files
 	const clients = 50
 	group := new(core.Group)
 	app := newApp()
@@ -393,7 +393,7 @@ func TestDetachChurn(t *testing.T) {
 	hosttest.Eventually(t, "all files are closed", func() bool { return hosttest.Files(t) <= before })
 }
 
-// readUntil reads until text comes.
+// readUntil reads up to text.
 func readUntil(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
 	var got []byte
@@ -406,11 +406,11 @@ func readUntil(t *testing.T, conn net.Conn, text string) {
 	}
 }
 
-// App.Test's connection is no socket.
+// App.Test's connection is not a socket.
 func TestDetachInAppTest(t *testing.T) {
 	app := newApp()
 	app.Get("/", fibersse.Handler(view, core.WithDetach()))
-	res, err := app.Test(httptest.NewRequest("GET", "/", nil), -1) //nolint:noctx,usestdlibvars // a test's
+	res, err := app.Test(httptest.NewRequest("GET", "/", nil), -1) //nolint:noctx,usestdlibvars // for app.Test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -420,8 +420,8 @@ func TestDetachInAppTest(t *testing.T) {
 	}
 }
 
-// Shutdown ends detached streams, also those that were there before others ended,
-// and leaves nothing behind.
+// Shutdown ends detached streams, including those that began before others ended, and
+// leaves nothing behind.
 func TestDetachedShutdown(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("fibersse detaches sessions on Linux only")
@@ -494,7 +494,7 @@ func TestDetachedFailure(t *testing.T) {
 	}
 }
 
-// fasthttp gives the request's memory to the next one while the stream lasts.
+// fasthttp reuses the request's memory for the next one while the stream lasts.
 func TestDetachedFailureOfItsOwnRequest(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("fibersse detaches sessions on Linux only")
@@ -532,8 +532,8 @@ func TestDetachedFailureOfItsOwnRequest(t *testing.T) {
 	}
 }
 
-// A hub's subscriptions have no goroutine on fiber either, and that their clients
-// leave is noticed while they are idle.
+// On fiber, too, a hub's subscriptions have no goroutine, and the session notices that a
+// client leaves while the stream is idle.
 func TestDetachedHasNoGoroutine(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("fibersse detaches sessions on Linux only")
@@ -554,7 +554,7 @@ func TestDetachedHasNoGoroutine(t *testing.T) {
 		readUntil(t, conn, ": open\n\n")
 		conns = append(conns, conn)
 	}
-	hosttest.Eventually(t, "all are there", func() bool { return h.Len("a") == size })
+	hosttest.Eventually(t, "all have subscribed", func() bool { return h.Len("a") == size })
 	hosttest.Eventually(t, "the handlers have returned", func() bool { return runtime.NumGoroutine() < before+few })
 	if _, err := h.Publish(t.Context(), "a", core.Event{Data: "news"}); err != nil {
 		t.Fatal(err)

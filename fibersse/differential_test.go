@@ -13,11 +13,11 @@ import (
 )
 
 func TestDifferential(t *testing.T) {
-	log.SetOutput(io.Discard) // where the failures of detached streams go
+	log.SetOutput(io.Discard) // it gets the failures of detached streams
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	adaptertest.Differential(t, adaptertest.Mount{
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			return serveApp(t, site, fiber.Config{StreamRequestBody: true}) // bodies are the adapter's to read
+			return serveApp(t, site, fiber.Config{StreamRequestBody: true}) // so that the adapter reads the bodies
 		},
 		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
 		Ignore:    longLived,

@@ -6,53 +6,53 @@
 //		return ticks(c.UserContext(), utils.CopyString(c.Query("user_id"))), nil
 //	}))
 //
-// The handler writes to the connection by itself, instead of leaving a
-// SetBodyStreamWriter behind. So the response starts at once, each event reaches
-// the client before the next one is made, c stays valid, a panic meets the
-// recover middleware, the logger sees the stream's real length, and
-// c.UserContext() ends when the client leaves, also while the stream is idle, or
-// when the app shuts down: [fiber.App.Shutdown] needs no other code.
+// The handler itself writes to the connection, and does not use SetBodyStreamWriter.
+// So the response starts at once, each event reaches the client before the next one is
+// made, c stays valid, the recover middleware gets a panic, the logger logs how long the
+// stream really lasted, and c.UserContext() ends when the client leaves, even while the
+// stream is idle, or when the app shuts down. [fiber.App.Shutdown] needs no other code.
 //
-// The generator runs in a goroutine of its own, while the handler waits for it and
-// listens to the client. A panic goes on in the handler with the same value, and
-// fiber's log has its stack. After runtime.Goexit the app's error handler gets an
-// error.
+// The generator runs in another goroutine, while the handler waits for it and listens
+// to the client. If the generator panics, the handler panics with the same value, and
+// fiber's log has the generator's stack. After runtime.Goexit the app's error handler
+// gets an error.
 //
 // # Limits
 //
-// Without the recover middleware, a panic ends the process, as in any handler of
-// fiber's.
+// Without the recover middleware a panic ends the process, as in any fiber handler.
 //
-// A stream needs the client's connection. fiber's adaptor.FiberApp and FiberHandler,
-// the adapters to AWS Lambda, and HTTP/2 have none to give, so a stream is refused
-// there with 500: use nethttpsse in that place.
+// A stream needs the client's connection. With fiber's adaptor.FiberApp and
+// FiberHandler, the adapters to AWS Lambda, and HTTP/2 there is none that a stream could
+// use, so it is refused with 500: use nethttpsse there.
 //
-// With StreamRequestBody, what the view has left of a body is read before the stream
-// begins, see [host.DrainBody]. fasthttp waits for a body's first bytes, or for all of it
-// without that setting, before it runs a handler, and only fiber's ReadTimeout ends that
-// wait. With HTTP/1.0 a stream that fails ends with a reset of
-// the connection, because the client takes a proper close for a whole response; a
-// socket that is not TCP cannot be reset.
+// With StreamRequestBody, the part of a body that the view has not read is read before
+// the stream begins: see [host.DrainBody]. fasthttp waits for a body's first bytes, or
+// for all of it without that setting, before it runs a handler, and only fiber's
+// ReadTimeout ends that wait.
 //
-// Middlewares that change the response after the handler come too late: headers
-// that they set then are not sent, and compress and etag do nothing. A cookie under
-// encryptcookie is encrypted all the same, if the app has the middleware among its
-// handlers, and otherwise refused. Under the cache middleware each request gets a
-// stream of its own: the handler returns a [fiber.Error] of status 200, which nobody
-// answers any more, so that nothing is kept. A stream is refused under idempotency,
-// which would answer the next request with nothing, and under
-// timeout.New, which goes on using c beside the stream (timeout.NewWithContext
-// works, and ends the stream at its deadline). With Prefork each child has
-// sessions and groups of its own. [fiber.App.Test] gets the whole stream when it
-// has ended. The connection is closed after the stream. A client must have read the
-// answers to its earlier requests before it asks for a stream: with HTTP/1.1
-// pipelining, which browsers do not use, fasthttp holds such an answer back until the
-// handler returns. [core.WithDetach] fixes that too.
+// With HTTP/1.0 a stream that fails ends with a reset of the connection, because the
+// client cannot tell a proper close from a whole response. A socket that is not TCP
+// cannot be reset.
 //
-// [core.WithDetach] has the handler return before the stream begins, on Linux and
-// without TLS. Then c belongs to another request, and so do the strings that
-// came from it: copy them with utils.CopyString, as above, or set Immutable in
-// fiber's configuration. So does c.Context(): a stream stays in its handler if a
-// middleware has made c.UserContext() of that. A stream's failure, and a panic, go
+// Middlewares that change the response after the handler come too late: headers that
+// they set then are not sent, and compress and etag do nothing. A cookie under
+// encryptcookie is still encrypted if the middleware is among the app's handlers, and
+// otherwise the request is refused. Under the cache middleware each request gets its own
+// stream: the handler returns a [fiber.Error] of status 200, which is not sent, so that
+// nothing is cached. A stream is refused under idempotency, which would answer the next
+// request with an empty response, and under timeout.New, which uses c while the stream
+// runs (timeout.NewWithContext works, and ends the stream at its deadline).
+//
+// With Prefork each child has its own sessions and groups. [fiber.App.Test] gets the
+// whole stream when it has ended. The connection is closed after the stream. A client
+// must have read the answers to its earlier requests before it asks for a stream: with
+// HTTP/1.1 pipelining, which browsers do not use, fasthttp holds such an answer back
+// until the handler returns, unless the stream is detached.
+//
+// With [core.WithDetach] the handler returns before the stream begins, on Linux and
+// without TLS. Then c belongs to another request, and so do the strings that came from
+// it: copy them with utils.CopyString, as above, or set Immutable in fiber's
+// configuration. So does c.Context(): a stream stays in its handler if a middleware has
+// derived c.UserContext() from it. The failure of a detached stream, or its panic, goes
 // to fiber's log.
 package fibersse

@@ -29,14 +29,14 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// A transport is a way to a server.
+// A transport is a way to connect to a server.
 type transport struct {
 	name string
 	wrap func(net.Listener) net.Listener
 	dial func(addr string) (net.Conn, error)
 }
 
-// open serves app and connects to it, until the test ends.
+// open serves app and connects to it. Both end with the test.
 func (tr transport) open(t *testing.T, app *fiber.App) net.Conn {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
@@ -53,7 +53,7 @@ func (tr transport) open(t *testing.T, app *fiber.App) net.Conn {
 	return conn
 }
 
-// transports are plain, under TLS, and what listeners make of it.
+// transports are plain ones, TLS, and connections that listeners have wrapped.
 var transports = []transport{
 	{
 		"plain",
@@ -97,7 +97,7 @@ func (w wrapper) Accept() (net.Conn, error) {
 	return w.wrap(c), nil
 }
 
-// ask sends a raw request and returns all that comes, and the error behind it.
+// ask sends a raw request and returns everything that comes, and the error at the end.
 func ask(t *testing.T, dial func(string) (net.Conn, error), addr, request string) (string, error) {
 	t.Helper()
 	c, err := dial(addr)
@@ -118,8 +118,8 @@ func goexit(yield func(core.Event, error) bool) {
 	runtime.Goexit()
 }
 
-// runtime.Goexit in a generator costs the server nothing: neither one of its
-// workers, nor a connection that stays open.
+// After runtime.Goexit in a generator the server has lost no worker, and no connection
+// stays open.
 func TestGoexit(t *testing.T) {
 	const concurrency = 4
 	logTo(t, io.Discard)
@@ -176,7 +176,7 @@ func TestGoexit(t *testing.T) {
 	}
 }
 
-// The recover middleware gets a panic as it was, and fiber's log where it was.
+// The recover middleware gets the panic's own value, and fiber's log has its stack.
 func TestPanicIsTheSame(t *testing.T) {
 	book := new(hosttest.Logbook)
 	logTo(t, book)
@@ -203,7 +203,7 @@ func TestPanicIsTheSame(t *testing.T) {
 func explodeWith(v any) { panic(v) }
 
 // With HTTP/1.0 the end of the connection is the end of the response, so only a
-// reset can tell that it is not whole.
+// reset shows that the response is not whole.
 func TestHTTP10Broken(t *testing.T) {
 	logTo(t, io.Discard)
 	views := map[string]core.Stream{
@@ -245,14 +245,14 @@ func TestHTTP10Broken(t *testing.T) {
 	}
 }
 
-// A client gets a whole response to its end also if the server has not read all that
-// it has said: a connection that is closed with unread input is reset.
+// A client gets a whole response to its end even if the server has not read everything
+// that it has sent. A connection that is closed with unread input is reset.
 func TestWholeToAClientThatTalks(t *testing.T) {
 	ssetest.NoLeaks(t, longLived...)
 	for _, transport := range transports {
 		for _, version := range []string{"1.1", "1.0"} {
 			for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
-				for _, size := range []int{1, 100_000, 3_000_000} { // the second one is more than is heard, the third more than is dropped
+				for _, size := range []int{1, 100_000, 3_000_000} { // within what is read; more than is read; more than is dropped at the end
 					t.Run(fmt.Sprintf("%s, HTTP/%s, %d options, %d bytes", transport.name, version, len(opts), size), func(t *testing.T) {
 						t.Parallel()
 						goAhead := make(chan struct{})
@@ -274,7 +274,7 @@ func TestWholeToAClientThatTalks(t *testing.T) {
 						var once sync.Once
 						go func() {
 							defer close(said)
-							for range size/100 + 1 { // it may have to wait, and is told when the connection is gone
+							for range size/100 + 1 { // a write may have to wait, and fails when the connection is gone
 								_, err := io.WriteString(conn, strings.Repeat("j", min(size, 100)))
 								once.Do(func() { close(goAhead) })
 								if err != nil {
@@ -288,7 +288,7 @@ func TestWholeToAClientThatTalks(t *testing.T) {
 							t.Errorf("got %q, %v, want a clean end", rest, err)
 						}
 						_ = conn.Close()
-						hosttest.Receive(t, said, "the end of the client's talk")
+						hosttest.Receive(t, said, "the end of the client's input")
 					})
 				}
 			}
@@ -304,7 +304,8 @@ func TestKilledOnHTTP10(t *testing.T) {
 	})
 }
 
-// A client that half-closes has gone: what it is sent does not look whole.
+// A client that closes its half of the connection has left. Its response must not look
+// whole.
 func TestHalfClose(t *testing.T) {
 	for _, version := range []string{"1.0", "1.1"} {
 		for _, detach := range []bool{false, true} {
@@ -338,8 +339,8 @@ func TestHalfClose(t *testing.T) {
 	}
 }
 
-// Shutdown waits for the generators of detached sessions, also of those that are
-// about to begin.
+// Shutdown waits for the generators of detached sessions, including those that are about
+// to begin.
 func TestDetachedShutdownAtTheBeginning(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("fibersse detaches sessions on Linux only")
@@ -410,12 +411,12 @@ func TestDetachedShutdownAtTheBeginning(t *testing.T) {
 	}
 	t.Logf("%d of %d sessions were refused before they began", refused, tries)
 	if late > 0 {
-		t.Errorf("in %d of %d tries a generator ran when Shutdown had returned", late, tries)
+		t.Errorf("in %d of %d tries a generator still ran when Shutdown had returned", late, tries)
 	}
 }
 
-// Where fasthttp has no connection of the client's, a stream is refused with a word
-// about what to do, and other answers are as ever.
+// If fasthttp does not have the client's connection, a stream is refused, and the answer
+// says what to do. Other answers work as usual.
 func TestNoConnection(t *testing.T) {
 	app := newApp()
 	app.Get("/", fibersse.Handler(view))
@@ -434,7 +435,7 @@ func TestNoConnection(t *testing.T) {
 		}),
 		"HTTP/2": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			var ctx fasthttp.RequestCtx
-			conn, other := net.Pipe() // which many requests share
+			conn, other := net.Pipe() // many requests share it
 			defer conn.Close()
 			defer other.Close()
 			ctx.Init2(conn, nil, true)
@@ -466,7 +467,7 @@ func TestNoConnection(t *testing.T) {
 	}
 }
 
-// What a client has made up is one line in the log.
+// A path that the client has made up is quoted, on one line of the log.
 func TestLogIsQuoted(t *testing.T) {
 	book := new(hosttest.Logbook)
 	logTo(t, book)
@@ -482,7 +483,7 @@ func TestLogIsQuoted(t *testing.T) {
 		hosttest.Eventually(t, "the log says "+want, func() bool { return strings.Contains(book.String(), want) })
 	}
 	if got := book.String(); strings.Contains(got, "\n2026/01/01 root") {
-		t.Errorf("got the log %q, want no line of the client's", got)
+		t.Errorf("got the log %q, want no line that the client has made up", got)
 	}
 }
 
@@ -513,7 +514,7 @@ func TestFailureWithARefusal(t *testing.T) {
 	}
 }
 
-// A view may refuse its request, also when it has returned a stream.
+// A view may refuse its request even if it returns a stream.
 func TestViewRefuses(t *testing.T) {
 	for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
 		for _, method := range []string{"GET", "HEAD", "POST"} {
@@ -533,7 +534,7 @@ func TestViewRefuses(t *testing.T) {
 				}
 				got := hosttest.Do(t, req)
 				if got.Status != 503 || got.Header.Get("Retry-After") == "" || method != "HEAD" && got.Body != "no more today" {
-					t.Errorf("got %+v, want 503, a Retry-After, and why", got)
+					t.Errorf("got %+v, want 503, a Retry-After, and the reason", got)
 				}
 				if got := got.Header.Get("Content-Type"); strings.Contains(got, "event-stream") {
 					t.Errorf("got content type %q", got)

@@ -13,20 +13,19 @@ import (
 )
 
 // A View is an ordinary fiber handler that returns the stream to send. It returns
-// nil when it has answered by itself, with c.JSON or c.Redirect, say; an error
-// before the stream is fiber's to answer.
+// nil if it has already answered the request, for example with c.JSON or c.Redirect.
+// Fiber answers if it returns an error.
 //
 // c.UserContext() is the session's: it ends with the stream, and
-// [core.LastEventID] reads from it where the client wants to go on. The
-// generator should take what it needs of c as values.
+// [core.LastEventID] reads from it where the client wants to resume. The
+// generator should take what it needs from c as values.
 type View func(c *fiber.Ctx) (core.Stream, error)
 
 // Handler runs view and streams what it returns.
 //
-// If the stream fails, the error goes to the app's error handler, whose answer
-// is not sent any more, or to fiber's log under [core.WithDetach], and to
-// [core.WithObserver]. A request that is refused is
-// a [fiber.Error].
+// If the stream fails, the error goes to [core.WithObserver] and to the app's error
+// handler, whose answer is not sent, or to fiber's log with [core.WithDetach]. If a
+// request is refused, the handler returns a [fiber.Error].
 //
 // It panics if view is nil.
 func Handler(view View, opts ...core.Option) fiber.Handler {
@@ -51,7 +50,7 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 		if c.Request().BodyStream() != nil {
 			leaveBody(c)
 		}
-		// The answer's body is for a middleware that drops the error, as timeout.New does.
+		// The body is for a middleware that drops the error, as timeout.New does.
 		_ = c.Status(refused.Status).SendString(refused.Error())
 		return fiber.NewError(refused.Status, refused.Error())
 	}
@@ -107,13 +106,14 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	return err
 }
 
-// errNotKept keeps the cache middleware, which asks its Next too late for anybody
-// else to know, from keeping the empty response that it finds.
-var errNotKept = fiber.NewError(fiber.StatusOK, "fibersse: a stream is not for the cache: register the route before the middleware")
+// errNotKept stops the cache middleware from caching the empty response that it finds.
+// The middleware calls its Next only after the handler, so the handler cannot know
+// whether the response would be cached.
+var errNotKept = fiber.NewError(fiber.StatusOK, "fibersse: a stream cannot be cached: register the route before the cache middleware")
 
-// prepare runs the view and looks whether its stream can be sent. The stream is nil
-// if there is none to send. What it needs of the stack is free again while the stream
-// lasts.
+// prepare runs the view and checks that its stream can be sent. The stream is nil if
+// there is none to send. It is a function of its own so that its stack space is free
+// while the stream lasts.
 func prepare(c *fiber.Ctx, view View, above middlewares) (core.Stream, error) {
 	stream, err := view(c)
 	if err != nil || stream == nil {

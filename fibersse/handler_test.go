@@ -59,7 +59,7 @@ func serveOn(t *testing.T, app *fiber.App, ln net.Listener) {
 	hosttest.Run(t, ln, app.Listener, app.ShutdownWithContext)
 }
 
-// say sends a raw request and returns the connection with a reader on it.
+// say sends a raw request and returns the connection and a reader for it.
 func say(t *testing.T, addr, request string) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
@@ -155,7 +155,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// encryptcookie encrypts what it would encrypt of any other response.
+// encryptcookie encrypts the same cookies as in any other response.
 func TestEncryptCookie(t *testing.T) {
 	const key, name = "s7mtmF8yVOGuYpJfLxRGW5cpXGi5cvvSlm3WYGbCYMo=", "user"
 	decrypt := func(c *fiber.Ctx) error { return c.SendString(c.Cookies("secret")) }
@@ -193,7 +193,7 @@ func TestEncryptCookie(t *testing.T) {
 	}
 }
 
-// Each group's encryptcookie encrypts what is its own, and none stands in for another.
+// Each group's encryptcookie encrypts the group's own cookies, and no others.
 func TestEncryptCookieOfGroups(t *testing.T) {
 	app := newApp()
 	encrypt := func() fiber.Handler { return encryptcookie.New(encryptcookie.Config{Key: encryptcookie.GenerateKey()}) }
@@ -312,7 +312,7 @@ func TestTimeoutWithContextEndsTheStream(t *testing.T) {
 	}
 }
 
-// Under Test, the whole stream comes when it has ended.
+// App.Test returns the whole stream when it has ended.
 func TestAppTest(t *testing.T) {
 	app := newApp()
 	app.Get("/", fibersse.Handler(view))
@@ -326,7 +326,7 @@ func TestAppTest(t *testing.T) {
 	}
 }
 
-// A client of HTTP/1.0, as nginx is by default, gets no chunks.
+// A client of HTTP/1.0 gets no chunks. nginx is one by default.
 func TestHTTP10(t *testing.T) {
 	app := newApp()
 	app.Get("/", fibersse.Handler(view))
@@ -385,8 +385,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// What a client says while the stream lasts is thrown away, and its leaving is
-// noticed all the same.
+// Input from the client is dropped while the stream lasts, and the session still notices
+// that the client leaves.
 func TestClientTalks(t *testing.T) {
 	causes := make(chan error, 1)
 	steps := make(chan struct{})
@@ -412,7 +412,7 @@ func TestClientTalks(t *testing.T) {
 		case steps <- struct{}{}:
 			until(t, in, "data: still here")
 		case cause := <-causes:
-			t.Fatalf("ended by talk: %v", cause)
+			t.Fatalf("input from the client has ended the stream: %v", cause)
 		}
 	}
 	if err := c.Close(); err != nil {
@@ -423,8 +423,8 @@ func TestClientTalks(t *testing.T) {
 	}
 }
 
-// c belongs to the stream until it has ended, so that strings taken from it stay
-// what they are while other requests come and go.
+// c belongs to the stream until the stream has ended, so strings taken from c do not
+// change while other requests come and go.
 func TestContextStaysValid(t *testing.T) {
 	steps := make(chan struct{})
 	app := newApp()
@@ -477,7 +477,7 @@ func TestUserContextIsPutBack(t *testing.T) {
 	}
 }
 
-// A panic meets the recover middleware, and the process lives.
+// The recover middleware gets a panic, and the process survives.
 func TestPanicUnderRecover(t *testing.T) {
 	errs := make(chan error, 1)
 	app := newApp(fiber.Config{ErrorHandler: func(c *fiber.Ctx, err error) error {

@@ -11,19 +11,19 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// middlewares are those of fiber's own that do harm when they find an empty response
-// behind a stream. They leave no other trace than their frames on the stack.
+// middlewares are fiber's own that do harm when they find an empty response after a
+// stream. Their only trace is their frames on the stack.
 type middlewares struct {
 	timeout, idempotency, cache bool
 
 	encryptcookie int // how many
 }
 
-// middlewaresAbove returns those that have called the handler.
+// middlewaresAbove returns those that are above the handler on the stack.
 func middlewaresAbove() (above middlewares) {
 	const middleware = "github.com/gofiber/fiber/v2/middleware/"
 	pcs, n := make([]uintptr, 50), 0
-	for n == 0 || n == len(pcs) { // or there may be more
+	for n == 0 || n == len(pcs) { // if it is full there may be more
 		pcs = make([]uintptr, 2*len(pcs))
 		n = runtime.Callers(1, pcs)
 	}
@@ -47,10 +47,10 @@ func middlewaresAbove() (above middlewares) {
 	return above
 }
 
-// skips reports whether a middleware has let the request pass as it is: it does so
-// before it does anything else.
+// skips reports whether a middleware has passed the request on unchanged. Its code does
+// so before anything else.
 func skips(frame runtime.Frame) bool {
-	const first = 20 // lines of the function
+	const first = 20 // lines of the middleware's function
 	if frame.Func == nil {
 		return false
 	}
@@ -58,11 +58,11 @@ func skips(frame runtime.Frame) bool {
 	return frame.Line < begin+first
 }
 
-// checkMiddleware refuses those under which a stream would do harm.
+// checkMiddleware refuses a stream under a middleware that would do harm.
 func checkMiddleware(c *fiber.Ctx, above middlewares) error {
 	switch {
 	case above.timeout:
-		return refuse("timeout.New uses the request beside the stream: use timeout.NewWithContext")
+		return refuse("timeout.New uses the request while the stream runs: use timeout.NewWithContext")
 	case above.idempotency:
 		return refuse("idempotency would answer the next request with an empty response: let its Next skip the route")
 	default:
@@ -70,8 +70,8 @@ func checkMiddleware(c *fiber.Ctx, above middlewares) error {
 	}
 }
 
-// encryptCookies does what encryptcookie does when the handler has returned, which is
-// too late. It runs the very middlewares on a response that has the same cookies.
+// encryptCookies does what encryptcookie would do when the handler has returned, which
+// is too late. It runs the same middlewares on another response with the same cookies.
 func encryptCookies(c *fiber.Ctx, middlewares int) error {
 	var cookies []string
 	c.Response().Header.VisitAllCookie(func(_, cookie []byte) { cookies = append(cookies, string(cookie)) })
@@ -80,8 +80,8 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 	}
 	handlers := encrypters(c)
 	if len(handlers) != middlewares {
-		return refuse("encryptcookie comes too late to encrypt a cookie of this response, and cannot be found among the app's " +
-			"handlers: set the cookie in another one")
+		return refuse("encryptcookie comes too late to encrypt a cookie of this response, and is not among the app's " +
+			"handlers: set the cookie in another response")
 	}
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
 	for _, h := range handlers {
@@ -95,7 +95,7 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 	})
 	ctx := newLike(c.Context())
 	c.Request().Header.CopyTo(&ctx.Request.Header)
-	ctx.Request.Header.DelAllCookies() // they are in the clear already
+	ctx.Request.Header.DelAllCookies() // they have already been decrypted
 	c.Context().VisitUserValuesAll(ctx.SetUserValue)
 	app.Handler()(ctx)
 
@@ -127,7 +127,7 @@ func encrypters(c *fiber.Ctx) (all []fiber.Handler) {
 	return all
 }
 
-// leadsTo reports whether a route, or what is below it, has a path.
+// leadsTo reports whether a route's path, or one below it, matches path.
 func leadsTo(route *fiber.Route, path string) bool {
 	below := strings.TrimSuffix(route.Path, "/") + "/*"
 	return fiber.RoutePatternMatch(path, route.Path) || fiber.RoutePatternMatch(path, below)

@@ -7,24 +7,24 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// servers has the servers that have streams now, by the channel that fasthttp
-// closes when a server shuts down.
+// servers has the servers that have streams, by the channel that fasthttp closes when a
+// server shuts down.
 var (
 	serversMu sync.Mutex
 	servers   = map[<-chan struct{}]*server{}
 )
 
-// A server ends its streams when it shuts down. One goroutine waits for that, as
-// long as there are streams. After a detached one it waits on until another stream
-// ends, or the server.
+// A server ends its streams when it shuts down. One goroutine waits for that as long as
+// there are streams. After a detached one it keeps waiting until another stream ends or
+// the server shuts down.
 type server struct {
 	group  core.Group
-	users  int // handlers that are at work
+	users  int // running handlers
 	unused chan struct{}
 }
 
 // groupOf returns the group of the server that done belongs to. The caller calls
-// release when it does not need it any more.
+// release when it no longer needs the group.
 func groupOf(done <-chan struct{}) (group *core.Group, release func()) {
 	serversMu.Lock()
 	defer serversMu.Unlock()

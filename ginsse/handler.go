@@ -11,18 +11,19 @@ import (
 )
 
 // A View is an ordinary gin handler that returns the stream to send. It returns
-// nil when it has answered by itself, with c.JSON or c.AbortWithStatus, say.
+// nil if it has already answered the request, for example with c.JSON or
+// c.AbortWithStatus.
 //
 // c.Request.Context() is the session's: it ends with the stream, and
-// [core.LastEventID] reads from it where the client wants to go on. The
-// generator should take what it needs of c as values.
+// [core.LastEventID] reads from it where the client wants to resume. The
+// generator should take what it needs from c as values.
 type View func(c *gin.Context) core.Stream
 
 // Handler runs view and streams what it returns.
 //
-// If the stream fails, the error is added to c.Errors and told to
-// [core.WithObserver]. A request that is refused is aborted with a plain text
-// answer.
+// If the stream fails, the error is added to c.Errors and goes to
+// [core.WithObserver]. A request that is refused is aborted, with an answer in plain
+// text.
 //
 // It panics if view is nil.
 func Handler(view View, opts ...core.Option) gin.HandlerFunc {
@@ -41,7 +42,7 @@ func Handler(view View, opts ...core.Option) gin.HandlerFunc {
 			c.Request = r
 			stream := view(c)
 			if stream != nil && c.Writer.Written() {
-				return nil, errors.New("ginsse: the view has answered, and returned a stream as well")
+				return nil, errors.New("ginsse: the view has written a response and also returned a stream: return nil after an answer")
 			}
 			streaming = stream != nil && r.Method != http.MethodHead
 			return stream, nil

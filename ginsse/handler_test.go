@@ -30,10 +30,10 @@ func engine(middlewares ...gin.HandlerFunc) *gin.Engine {
 	return r
 }
 
-// An embedding is the writer of most middlewares of gin's: it hides Unwrap.
+// An embedding is like the writers of most middlewares for gin: it hides Unwrap.
 type embedding struct{ gin.ResponseWriter }
 
-// A gatherer keeps the body and passes it on at the end.
+// A gatherer keeps the body and writes it at the end.
 type gatherer struct {
 	gin.ResponseWriter
 	body *bytes.Buffer
@@ -41,7 +41,7 @@ type gatherer struct {
 
 func (g gatherer) Write(p []byte) (int, error) { return g.body.Write(p) }
 
-// An apart keeps headers and body, as a timeout middleware's writer does.
+// An apart keeps headers and body, like the writer of a timeout middleware.
 type apart struct {
 	gatherer
 	header http.Header
@@ -99,8 +99,8 @@ func TestMiddleware(t *testing.T) {
 	}
 }
 
-// What holds the stream back is named, in the answer or, if that has begun, in
-// gin's errors.
+// The answer names the writer that holds the stream back, or gin's errors do if the
+// response has begun.
 func TestHeldBack(t *testing.T) {
 	t.Run("headers", func(t *testing.T) {
 		r := engine(func(c *gin.Context) {
@@ -134,8 +134,8 @@ func TestHeldBack(t *testing.T) {
 	})
 }
 
-// A tutorial is the compressor of many tutorials, which nobody flushes. It sends the
-// first bytes of its format at once.
+// A tutorial is the compressing writer of many tutorials, which is never flushed. It
+// sends the first bytes of its format at once.
 type tutorial struct {
 	gin.ResponseWriter
 	zip *gzip.Writer
@@ -143,7 +143,7 @@ type tutorial struct {
 
 func (t *tutorial) Write(p []byte) (int, error) { return t.zip.Write(p) }
 
-// Bytes of a middleware's own do not pass for the stream's.
+// Bytes that a middleware adds are not mistaken for the stream's.
 func TestCompressorIsNotFlushed(t *testing.T) {
 	errs := make(chan string, 1)
 	r := engine(func(c *gin.Context) {
@@ -175,8 +175,8 @@ func TestFailureBehindAMiddleware(t *testing.T) {
 	}
 }
 
-// Recovery answers a panic in mid-stream as if it had been the end; the client
-// must see a broken response all the same.
+// Recovery ends the response cleanly after a panic in the stream. The client must still
+// see a broken response.
 func TestPanicUnderRecovery(t *testing.T) {
 	r := engine(gin.RecoveryWithWriter(io.Discard))
 	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream {
@@ -191,7 +191,7 @@ func TestPanicUnderRecovery(t *testing.T) {
 	}
 }
 
-// What a handler appends to a failed stream does not reach the client.
+// Text that a handler appends to a failed stream does not reach the client.
 func TestJSONAfterAFailure(t *testing.T) {
 	r := engine(func(c *gin.Context) {
 		c.Next()
@@ -200,7 +200,7 @@ func TestJSONAfterAFailure(t *testing.T) {
 	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Fail(errors.New("secret")) }))
 	got := hosttest.Get(t, hosttest.Serve(t, r))
 	if strings.Contains(got.Body, "secret") || !got.Broken {
-		t.Errorf("got %q, broken %t, want nothing of the error", got.Body, got.Broken)
+		t.Errorf("got %q, broken %t, want no trace of the error", got.Body, got.Broken)
 	}
 }
 
@@ -230,8 +230,7 @@ func TestCalledInPlace(t *testing.T) {
 	}
 }
 
-// With UseH2C, the server's Shutdown does not wait for streams; they end all the
-// same.
+// With UseH2C, the server's Shutdown does not wait for streams, but they end.
 func TestShutdownOfUseH2C(t *testing.T) {
 	r := engine()
 	r.UseH2C = true
@@ -272,8 +271,8 @@ func TestShutdownOfUseH2C(t *testing.T) {
 	}
 }
 
-// Nothing can be appended to a stream, however it ended: gin's own ErrorLogger
-// would add the error's text.
+// Nothing can be appended to a stream, however it ended. gin's own ErrorLogger would
+// append the error's text.
 func TestErrorLoggerAppendsNothing(t *testing.T) {
 	r := engine(gin.ErrorLogger())
 	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Fail(errors.New("secret")) },
@@ -315,7 +314,7 @@ func TestFailureWithARefusal(t *testing.T) {
 	}
 }
 
-// A view that answers returns no stream.
+// A view that has answered must not return a stream.
 func TestAnswerAndStream(t *testing.T) {
 	errs := make(chan string, 1)
 	r := engine(func(c *gin.Context) {
@@ -330,7 +329,7 @@ func TestAnswerAndStream(t *testing.T) {
 	if got.Status != http.StatusForbidden || got.Body != "no" {
 		t.Errorf("got %d %q, want 403 %q", got.Status, got.Body, "no")
 	}
-	if got, want := <-errs, "returned a stream as well"; !strings.Contains(got, want) {
+	if got, want := <-errs, "also returned a stream"; !strings.Contains(got, want) {
 		t.Errorf("got c.Errors %q, want %q", got, want)
 	}
 }

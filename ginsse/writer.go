@@ -7,11 +7,11 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// A writer shows net/http what is below gin's writer, or a middleware's.
+// A writer unwraps to gin's writer, or a middleware's.
 type writer struct {
 	gin.ResponseWriter
 
-	below *http.ResponseController // of what gin's own writer wraps; nil if it is a middleware's
+	below *http.ResponseController // of the writer that gin's own wraps; nil for a middleware's writer
 }
 
 func newWriter(w gin.ResponseWriter) writer {
@@ -22,11 +22,11 @@ func newWriter(w gin.ResponseWriter) writer {
 	return writer{w, http.NewResponseController(own.Unwrap())}
 }
 
-// Unwrap implements what [http.ResponseController] looks for.
+// Unwrap is for [http.ResponseController].
 func (w writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// FlushError flushes. gin's own writer keeps the error to itself, and panics if the
-// writer below it has no Flush method.
+// FlushError flushes and returns the error, which gin's own writer hides. That one also
+// panics if the writer below it has no Flush method.
 func (w writer) FlushError() error {
 	if w.below == nil {
 		w.Flush()
@@ -36,8 +36,8 @@ func (w writer) FlushError() error {
 	return w.below.Flush()
 }
 
-// An ended writer takes the place of the one that a stream has gone through, so
-// that nothing can be appended to the stream.
+// An ended writer replaces the one that a stream was written to, so that nothing can be
+// appended to the stream.
 type ended struct{ gin.ResponseWriter }
 
 func (ended) Write([]byte) (int, error)       { return 0, errEnded }

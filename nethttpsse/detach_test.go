@@ -191,7 +191,7 @@ func TestDetach(t *testing.T) {
 					t.Errorf("got headers %v, want a Connection: close", resp.Header)
 				}
 			} else if !s.stays() {
-				t.Error("the handler has returned, want it to hold the stream")
+				t.Error("the handler has returned, want the stream to stay in it")
 			}
 			body := bufio.NewReader(resp.Body)
 			frames := []string{": open\n\n", "data: one\n\n", "data: two\n\n"}
