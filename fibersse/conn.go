@@ -81,8 +81,8 @@ func takeOver(c *fiber.Ctx) *conn {
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(net.Conn) { s.hangUp() })
 
-	// What fasthttp still has is not sent, but a middleware may keep it and answer with
-	// it later: then it must not look like a stream that is whole and has no events.
+	// fasthttp's own response is not sent, but a middleware may keep it and answer another
+	// request with it. It must not look like a whole stream without events.
 	h.SetContentType(fiber.MIMETextPlainCharsetUTF8)
 	h.Set(fiber.HeaderCacheControl, "no-store")
 	ctx.Response.SetBodyString(notKept)
@@ -90,7 +90,7 @@ func takeOver(c *fiber.Ctx) *conn {
 }
 
 const notKept = "fibersse: this was the response to another request, an event stream, which cannot be kept: " +
-	"take the route out of the middleware that answers with it\n"
+	"take the route out of the middleware that kept it\n"
 
 // serve serves the session and returns its failure. The stream runs in another
 // goroutine, because runtime.Goexit would end one of fasthttp's workers for good and

@@ -30,8 +30,8 @@
 // for all of it without that setting, before it runs a handler, and only fiber's
 // ReadTimeout ends that wait.
 //
-// With HTTP/1.0 a stream that fails ends with a reset of the connection, because the
-// client cannot tell a proper close from a whole response. A socket that is not TCP
+// With HTTP/1.0 a stream that fails ends with a reset of the connection, because a
+// proper close tells the client that the response is whole. A socket that is not TCP
 // cannot be reset.
 //
 // Middlewares that change the response after the handler come too late: headers that

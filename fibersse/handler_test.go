@@ -226,8 +226,8 @@ func TestEncryptCookieOfGroups(t *testing.T) {
 	}
 }
 
-// A middleware of the application's own that keeps responses cannot have a stream's. What
-// it finds instead says so, and does not pass for a stream that is whole.
+// A middleware that keeps responses does not get a stream's. The response that it finds
+// instead says so, and does not look like a whole stream.
 func TestKeptByTheApplication(t *testing.T) {
 	for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
 		t.Run(fmt.Sprint("detached: ", opts != nil), func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestKeptByTheApplication(t *testing.T) {
 			got := hosttest.Get(t, url, "Again", "yes")
 			if got.Header.Get("Content-Type") != fiber.MIMETextPlainCharsetUTF8 || got.Header.Get("Cache-Control") != "no-store" ||
 				!strings.Contains(got.Body, "cannot be kept") {
-				t.Errorf("got %+v, want a text that says why it is no stream", got)
+				t.Errorf("got %+v, want a text that says why it is not a stream", got)
 			}
 		})
 	}

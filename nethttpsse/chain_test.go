@@ -337,8 +337,8 @@ func (z *zipped) Flush() {
 	z.ResponseWriter.(http.Flusher).Flush()
 }
 
-// The client is told of a connection that is closed after a refusal: it would lose the
-// next request on it. One of HTTP/2 stays for other requests.
+// If the connection is closed after a refusal, the client is told, because it would lose
+// its next request. A connection of HTTP/2 stays open.
 func TestHeldBackClosesTheConnection(t *testing.T) {
 	keeping := wrapping(func(w http.ResponseWriter) (http.ResponseWriter, func()) {
 		k := &keeper{ResponseWriter: w}
