@@ -119,7 +119,7 @@ func (s *Site) Server(handler http.Handler) *http.Server {
 
 func (p Protocol) set(protocols *http.Protocols) {
 	switch p {
-	case HTTP1, HTTP1TLS:
+	case "", HTTP1, HTTP1TLS:
 		protocols.SetHTTP1(true)
 	case HTTP2:
 		protocols.SetHTTP2(true)
