@@ -189,8 +189,8 @@ func (h *Hub) wake(off []departure) {
 // missed.
 //
 // With a [Log] it is the ID of the last event that has come from the log. It is empty
-// before the log has answered for the first time, and an empty ID stands for [Now]. Wait
-// until [Hub.Healthy] returns nil, and it is not empty.
+// before the log has answered for the first time, and an empty ID stands for [Now]. Once
+// [Hub.Healthy] has returned nil, it is not empty.
 func (h *Hub) LastID() string {
 	h.lock()
 	defer h.mu.Unlock()

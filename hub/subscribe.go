@@ -251,9 +251,9 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	}
 }
 
-// take appends frames that have not been read, of about so many bytes. If there
-// are no more, the subscription is woken up when there may be. An error comes without
-// frames; it is io.EOF if there never will be more, or if the context has ended.
+// take appends about most bytes of frames that have not been read. If there are no
+// more, the subscription is woken when there may be. An error comes without frames. It is
+// io.EOF if there will never be more, or if the context has ended.
 func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 	gap, more, err := s.read(frames, most)
 	switch {
@@ -283,9 +283,9 @@ func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 // errPage means that what comes next must be read from the Log.
 var errPage = errors.New("hub: not in memory")
 
-// read is take for what is in the memory. What takes its time is left to the caller:
-// to tell of a gap, for which it returns no frames, and to read from the Log, for which
-// the error is errPage.
+// read is take for the memory. It leaves slow work to the caller: telling of a gap, for
+// which it returns the gap and no frames, and reading from the Log, for which the error is
+// errPage.
 func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
 	if s.over || s.ctx.Err() != nil {
 		return nil, false, io.EOF

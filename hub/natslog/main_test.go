@@ -103,7 +103,7 @@ func run(t testing.TB, o server.Options) *server.Server {
 	return s
 }
 
-// A process is a server in a process of its own.
+// A process is a server in its own process.
 type process struct {
 	t    testing.TB
 	dir  string
@@ -146,7 +146,7 @@ func (p *process) start() {
 	p.port = p.url[strings.LastIndexByte(p.url, ':')+1:]
 }
 
-// kill kills the server, with SIGKILL.
+// kill kills the server with SIGKILL.
 func (p *process) kill() {
 	if p.cmd.ProcessState != nil {
 		return
@@ -180,7 +180,7 @@ func connect(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream 
 	return js
 }
 
-// open returns a log on a server of its own.
+// open returns a log on its own server.
 func open(t testing.TB, opts ...natslog.Option) (*natslog.Log, jetstream.JetStream) {
 	t.Helper()
 	js := connect(t, run(t, server.Options{JetStream: true}).ClientURL())

@@ -42,7 +42,7 @@ func openCluster(t *testing.T, s *server, key string) *redislog.Log {
 	return l
 }
 
-// All keys of a log are in one slot, or it says what is wrong with its key.
+// All keys of a log are in one slot, or the error says what is wrong with its key.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	s := serveCluster(t)
@@ -78,7 +78,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// A key without a slot for what is beside it is good enough elsewhere.
+// Without a cluster, a key may be one for which no other key in the same slot can be made.
 func TestAnyKey(t *testing.T) {
 	s := serve(t)
 	for _, key := range []string{"a}b", "a{}b", "{}{one}", "}", "{"} {
@@ -93,7 +93,7 @@ func TestAnyKey(t *testing.T) {
 }
 
 // An event whose answer is lost with its connection is not sent again, and the
-// error says so: only the caller knows whether it may be there twice.
+// error says so: only the caller knows whether it may be added twice.
 func TestSentOnce(t *testing.T) {
 	t.Parallel()
 	const data = "is lost on the way back"
@@ -165,13 +165,13 @@ func TestSlotMoves(t *testing.T) {
 	idA, idB := do(a, "CLUSTER", "MYID"), do(b, "CLUSTER", "MYID")
 	do(b, "CLUSTER", "SETSLOT", slot, "IMPORTING", idA)
 	do(a, "CLUSTER", "SETSLOT", slot, "MIGRATING", idB)
-	add(t, l, "2") // all keys are there
+	add(t, l, "2") // the old server still has all keys
 	for _, key := range []string{"events", "{events}:epoch"} {
 		if err := a.Migrate(soon(t), host, port, key, 0, patience).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	add(t, l, "3") // none is
+	add(t, l, "3") // it has none of them
 	_, err := l.Append(soon(t), hub.Entry{Topic: "a", Event: core.Event{Data: data}})
 	if !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want EOF", err)
@@ -184,7 +184,7 @@ func TestSlotMoves(t *testing.T) {
 	add(t, l, "4")
 }
 
-// A forgetful connection breaks when it should read the answer to what has a word.
+// A forgetful connection breaks when it should read the answer to a command with that word.
 type forgetful struct {
 	net.Conn
 	word []byte
@@ -195,7 +195,7 @@ func (f *forgetful) Write(p []byte) (int, error) {
 	n, err := f.Conn.Write(p)
 	if bytes.Contains(p, f.word) {
 		f.gone.Store(true)
-		_, _ = f.Conn.Read(make([]byte, 1)) // so it was carried out
+		_, _ = f.Conn.Read(make([]byte, 1)) // so that the command was executed
 	}
 	return n, err
 }
@@ -207,7 +207,7 @@ func (f *forgetful) Read(p []byte) (int, error) {
 	return f.Conn.Read(p)
 }
 
-// A hub does not wait for what Redis has to say when it is shut down.
+// A hub's shutdown does not wait for Redis to answer.
 func TestShutdownAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, cluster := range map[string]bool{"one server": false, "a cluster": true} {

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// dieTogether has a process end when the thread does that starts it.
+// dieTogether makes a process end with the thread that starts it.
 func dieTogether(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -20,13 +20,13 @@ import (
 	"github.com/yieldsse/yieldsse/hub/redislog"
 )
 
-// What is wrong with the server is said by all methods, in time.
+// All methods say in time what is wrong with the server.
 func TestFailures(t *testing.T) {
 	const limit = time.Second
 	for _, test := range []struct {
 		name string
 		open func(t *testing.T) *redislog.Log
-		says string // each of its words
+		says string // the error has each of these words
 		read bool   // reading works
 	}{
 		{
@@ -190,7 +190,7 @@ func TestFailures(t *testing.T) {
 					cancel()
 					if test.read && !strings.HasPrefix(name, "append") && name != "publish" {
 						if err != nil {
-							t.Errorf("%s: got %v, want that it works", name, err)
+							t.Errorf("%s: got %v, want no error", name, err)
 						}
 						return
 					}
@@ -203,7 +203,7 @@ func TestFailures(t *testing.T) {
 					}
 					for word := range strings.FieldsSeq(test.says + " redislog: events") {
 						if !strings.Contains(err.Error(), word) {
-							t.Errorf("%s: got %q, want that it says %q", name, err, word)
+							t.Errorf("%s: got %q, want it to say %q", name, err, word)
 						}
 					}
 				})
@@ -224,7 +224,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// openAs returns a log that a user has who may do that.
+// openAs returns a log of a user that has only these permissions.
 func openAs(t *testing.T, s *server, may ...any) *redislog.Log {
 	t.Helper()
 	user := append([]any{"ACL", "SETUSER", "user", "reset", "on", ">password"}, may...)
@@ -234,7 +234,7 @@ func openAs(t *testing.T, s *server, may ...any) *redislog.Log {
 	return openWith(t, &redis.UniversalOptions{Addrs: []string{s.addr}, Username: "user", Password: "password"}, redislog.WithMaxAge(time.Hour))
 }
 
-// The documentation says what a user needs.
+// The documentation lists the permissions that a user needs.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("doc.go")
@@ -275,13 +275,13 @@ func TestPermissions(t *testing.T) {
 	for _, data := range []string{"1", strings.Repeat("x", 1<<20)} {
 		_, err := l.Append(soon(t), hub.Entry{Topic: "a", Event: core.Event{Data: data}})
 		if err == nil || !strings.Contains(err.Error(), "memory is full") {
-			t.Errorf("got %v, want that the memory is full", err)
+			t.Errorf("got %v, want an error that the memory is full", err)
 		}
 	}
 }
 
-// Who waits until a context's deadline is told so, be it by a connection that has
-// it as well.
+// A call that waits until its context's deadline returns that, even if a connection notices
+// the deadline first.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	p := hubtest.NewProxy(t, serve(t).addr)
@@ -321,7 +321,7 @@ func pretend(t *testing.T, line string) string {
 				lines.Buffer(nil, 2<<20)
 				for left := 0; lines.Scan(); left-- {
 					if n, ok := strings.CutPrefix(lines.Text(), "*"); ok && left <= 0 {
-						left, _ = strconv.Atoi(n) // what it has, each in two lines
+						left, _ = strconv.Atoi(n) // the arguments, each in two lines
 						left = 2*left + 1
 					}
 					if left == 1 {

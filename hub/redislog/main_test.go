@@ -111,17 +111,17 @@ func (j *journal) take() []string {
 	return lines
 }
 
-// patience is how long a test waits for what should come at once.
+// patience is how long a test waits for something that should come soon.
 const patience = 20 * time.Second
 
-// soon returns a context that ends when a test has waited in vain.
+// soon returns a context that ends after patience.
 func soon(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// A server is a redis-server of the test's own.
+// A server is a redis-server that a test has started.
 type server struct {
 	t    testing.TB
 	addr string
@@ -133,10 +133,10 @@ type server struct {
 	config string // a file, which only a sentinel needs
 }
 
-// durable has a server keep all that it has answered.
+// durable are the arguments of a server that keeps everything that it has acknowledged.
 var durable = []string{"--appendonly", "yes", "--appendfsync", "always"}
 
-// serve starts a server, which ends with the test.
+// serve starts a server. It is stopped at the end of the test.
 func serve(t testing.TB, args ...string) *server {
 	t.Helper()
 	testenv.Program(t, "redis-server")
@@ -186,7 +186,7 @@ func (s *server) start() bool {
 	dieTogether(run)
 	started, gone := make(chan error, 1), make(chan struct{})
 	go func() {
-		runtime.LockOSThread() // of which the server must not outlive this one
+		runtime.LockOSThread() // the server must not outlive this thread
 		defer runtime.UnlockOSThread()
 		defer close(gone)
 		err := run.Start()
