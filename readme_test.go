@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	godoc "go/doc"
 	"go/format"
 	"go/importer"
 	"go/parser"
@@ -481,6 +482,19 @@ func TestFrontPages(t *testing.T) {
 // that is there for users.
 func TestPackagesAreNamed(t *testing.T) {
 	readme, doc := read(t, "README.md"), read(t, "doc.go")
+	for _, dir := range packages(t) {
+		if !strings.Contains(readme, "]("+dir+")") {
+			t.Errorf("README.md has no link to the package %s: add it to the table", dir)
+		}
+		if !strings.Contains(doc, "["+module+"/"+dir+"]") {
+			t.Errorf("doc.go has no link to the package %s: add it to the list", dir)
+		}
+	}
+}
+
+// packages returns the directories of the packages and commands that are there for users.
+func packages(t *testing.T) []string {
+	t.Helper()
 	var dirs []string
 	for _, name := range files(t, ".go") {
 		dir := path.Dir(name)
@@ -491,17 +505,85 @@ func TestPackagesAreNamed(t *testing.T) {
 		}
 		dirs = append(dirs, dir)
 	}
-	for _, dir := range slices.Compact(dirs) {
-		if !strings.Contains(readme, "]("+dir+")") {
-			t.Errorf("README.md has no link to the package %s: add it to the table", dir)
-		}
-		if !strings.Contains(doc, "["+module+"/"+dir+"]") {
-			t.Errorf("doc.go has no link to the package %s: add it to the list", dir)
-		}
-	}
 	if len(dirs) == 0 {
-		t.Error("found no package")
+		t.Fatal("found no package")
 	}
+	return slices.Compact(dirs)
+}
+
+// Each package has an Example that runs, and the adapters and the logs have one for each
+// of the questions that everybody asks. pkg.go.dev shows each as a whole program, because it
+// uses nothing of other test files.
+func TestExamples(t *testing.T) {
+	for _, dir := range packages(t) {
+		if strings.HasPrefix(dir, "cmd/") {
+			continue
+		}
+		for _, fault := range missingExamples(dir, read(t, dir+"/example_test.go")) {
+			t.Error(fault)
+		}
+	}
+}
+
+func TestExamplesCheckFindsFaults(t *testing.T) {
+	const runs = "package p_test\n\nfunc Example() {\n\t// Output:\n}\n"
+	four := runs
+	for _, name := range []string{"errors", "resuming", "shutdown"} {
+		four += "\nfunc Example_" + name + "() {\n\t// Output:\n}\n"
+	}
+	tests := []struct{ name, dir, source, want string }{
+		{"one that runs", "hub", runs, ""},
+		{"none", "hub", "package p_test\n", "hub/example_test.go: no Example has an Output"},
+		{"one that does not run", "hub", "package p_test\n\nfunc Example() {}\n", "hub/example_test.go: no Example has an Output"},
+		{"an adapter", "ginsse", four, ""},
+		{"a log", "hub/redislog", four, ""},
+		{"an adapter with one", "ginsse", runs, "ginsse/example_test.go: Example_errors is missing, or has no Output"},
+		{"a log with one", "hub/redislog", runs, "hub/redislog/example_test.go: Example_errors is missing, or has no Output"},
+		{
+			"one that uses another file", "hub", "package p_test\n\nfunc Example() {\n\tf()\n\t// Output:\n}\n",
+			"hub/example_test.go: Example uses something of another test file",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := ""
+			if faults := missingExamples(tt.dir, tt.source); len(faults) > 0 {
+				got = faults[0].Error()
+			}
+			if (got == "") != (tt.want == "") || !strings.HasPrefix(got, tt.want) {
+				t.Errorf("first fault: got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func missingExamples(dir, source string) []error {
+	name := dir + "/example_test.go"
+	file, err := parser.ParseFile(token.NewFileSet(), name, source, parser.ParseComments)
+	if err != nil {
+		return []error{err}
+	}
+	var faults []error
+	run := map[string]bool{}
+	for _, e := range godoc.Examples(file) {
+		if e.Output != "" || e.EmptyOutput {
+			run["Example"+e.Name] = true
+		}
+		if e.Play == nil {
+			faults = append(faults, fmt.Errorf("%s: Example%s uses something of another test file", name, e.Name))
+		}
+	}
+	if strings.HasSuffix(dir, "sse") || strings.HasSuffix(dir, "log") {
+		for _, want := range []string{"Example", "Example_errors", "Example_resuming", "Example_shutdown"} {
+			if !run[want] {
+				faults = append(faults, fmt.Errorf("%s: %s is missing, or has no Output", name, want))
+			}
+		}
+	}
+	if len(run) == 0 {
+		faults = append(faults, fmt.Errorf("%s: no Example has an Output", name))
+	}
+	return faults
 }
 
 // What only reads streams, or only publishes, does not link what carries a stream to a
