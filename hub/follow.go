@@ -51,7 +51,7 @@ type follower struct {
 	stats FollowStats
 }
 
-// FollowStats are counters of how a hub follows its [Log].
+// FollowStats are statistics on how a hub follows its [Log].
 type FollowStats struct {
 	Events     int64         // events that have come from the log
 	Bytes      int64         // size of their frames
@@ -61,7 +61,7 @@ type FollowStats struct {
 	Skipped    int64         // entries of other programs that are not sent, because Publish would refuse them
 }
 
-// FollowStats returns statistics on how the hub follows its Log. Without one it is zero.
+// FollowStats returns how the hub follows its Log. Without a Log it is zero.
 func (h *Hub) FollowStats() FollowStats {
 	h.lock()
 	defer h.mu.Unlock()

@@ -36,7 +36,7 @@ const (
 	// this process before it was restarted. Everything that is held follows.
 	GapRestarted GapReason = "restarted"
 
-	// GapUnknown means that the client's ID is not one of a hub's. The client is treated
+	// GapUnknown means that the client's ID is not an ID of any hub. The client is treated
 	// like one without an ID. A client whose ID core does not accept at all, because it is
 	// over 1 KiB long or has control characters, is not told.
 	GapUnknown GapReason = "unknown"

@@ -208,7 +208,7 @@ func (h *Hub) LastID() string {
 // An ID that is only a position, such as that of [Hub.LastID] or of a gap, may be the ID
 // of another topic's event. An event that a later one of its key has replaced is not held.
 //
-// The client chooses the ID. The view must check whether it may read that topic.
+// The client chooses the ID. The view must check whether the client may read that topic.
 func (h *Hub) TopicOf(ctx context.Context, id string) (string, error) {
 	if topic := h.topicOf(id); topic != "" {
 		return topic, nil

@@ -355,7 +355,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// The timer does not fire for each event that comes by itself.
+// The timer does not fire once for each event.
 func TestExpiryGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(WithMaxAge(16 * time.Second))

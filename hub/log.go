@@ -29,7 +29,7 @@ type Log interface {
 	// Range returns up to n of the oldest entries after an ID, and none if there
 	// are none. The first one is a Gap if the log has dropped some of the entries that
 	// it should return. With an empty ID it returns the oldest entries that it has,
-	// after a position in front of them.
+	// with a position before them.
 	Range(ctx context.Context, after string, n int) ([]Entry, error)
 
 	// TopicOf returns the topic of the entry that has an ID, or an empty one if the log

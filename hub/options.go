@@ -101,8 +101,8 @@ func WithJoin(f func(ctx context.Context, topic string)) Option {
 	return func(c *config) { c.join = f }
 }
 
-// WithLeave calls f when a subscription has ended, once for each topic and pattern that
-// [WithJoin] was called for, with such a context. f runs outside all locks: in the stream's
+// WithLeave calls f when such a subscription has ended, for the same topics and patterns
+// as [WithJoin] and with such a context. f runs outside all locks: in the stream's
 // goroutine, or, if the stream was handed over, in a goroutine that ends such streams one
 // after the other. There a slow f delays the next stream by up to 100 ms.
 func WithLeave(f func(ctx context.Context, topic string)) Option {

@@ -46,10 +46,9 @@ const (
 //
 // The stream has every event after that, or a gap event (see [Gap]) where the log
 // has dropped some. It ends when ctx does, and with [Hub.Kick] and [Hub.Shutdown].
-// If [Check] refuses the names, its error is the stream's only element. If the stream
-// begins after a Shutdown, that is [core.ErrShutdown]. If Subscribe itself was called after
-// the Shutdown, and the view returns the stream and ctx is that of its request, the client
-// also gets a 503.
+// Its only element is an error if [Check] refuses the names, or [core.ErrShutdown] if it
+// begins after a Shutdown. If Subscribe itself was called after that, the client also gets
+// a 503, as long as the view returns the stream and ctx is that of its request.
 //
 // The client chooses its last event ID, and may send any. So beginning at the time of the
 // call does not keep older events from anybody: a client that may not read a topic's past

@@ -20,7 +20,7 @@ var checks = []struct {
 	{"pages that are trimmed", checkPagesTrimmed, true},
 	{"events that are large", checkLarge, false},
 	{"slow subscriber", checkSlow, true},
-	{"slow subscriber that is to end", checkSlowEnd, false},
+	{"slow subscriber that must end", checkSlowEnd, false},
 	{"kick", checkKick, false},
 	{"kick while it reads pages", checkKickPaging, true},
 	{"kick after a publish", checkKickAtOnce, false},

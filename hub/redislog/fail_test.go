@@ -129,7 +129,7 @@ func TestFailures(t *testing.T) {
 			open: func(t *testing.T) *redislog.Log { return openAs(t, serve(t), "~others", "+@all") },
 		},
 		{
-			name: "nobody there", says: "connection refused",
+			name: "no server", says: "connection refused",
 			open: func(t *testing.T) *redislog.Log {
 				l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // on loopback
 				if err != nil {
