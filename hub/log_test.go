@@ -273,23 +273,23 @@ func TestBeforeTheFollower(t *testing.T) {
 func TestLostEndWhilePaging(t *testing.T) {
 	const n = 600
 	l := new(hubtest.MemoryLog)
-	writer := overReal(t, l)
+	publisher := overReal(t, l)
 	slow, g := late(l)
 	h := overReal(t, slow, hub.WithMaxEvents(50))
 	begin := h.LastID()
-	publishAll(t, writer, "a", numbered(1, n))
+	publishAll(t, publisher, "a", numbered(1, n))
 	hosttest.Eventually(t, "all is there", func() bool { return number(t, h.LastID()) == n })
 	c := read(t, h.SubscribeFrom(soon(t), hub.After(begin), "a"))
 	c.want(numbered(1, 100))
 	g.close()
 	l.Restart()
-	publishAll(t, writer, "a", numbered(1, n)) // to other processes the log looks restored
-	c.want(numbered(101, 256))                 // from the page that it had already
+	publishAll(t, publisher, "a", numbered(1, n)) // to other processes the log looks restored
+	c.want(numbered(101, 256))                    // from the page that it had already
 	c.want("GAP:restarted " + numbered(1, 100))
 	g.open()
 	gaps := func() int64 { return h.FollowStats().Gaps }
 	hosttest.Eventually(t, "the follower has heard", func() bool { return gaps() == 1 && number(t, h.LastID()) == n })
-	publish(t, writer, "a", "last")
+	publish(t, publisher, "a", "last")
 	c.want(numbered(101, n) + " last")
 }
 
@@ -322,13 +322,13 @@ func TestGapAtTheBeginning(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := new(hubtest.MemoryLog)
-				writer := over(t, l)
+				publisher := over(t, l)
 				var h *hub.Hub
 				h = over(t, l, hub.WithJoin(func(context.Context, string) {
 					l.Restart()
-					publishAll(t, writer, "a", "1 2")
+					publishAll(t, publisher, "a", "1 2")
 					for range 1000 {
-						if h.LastID() == writer.LastID() && h.FollowStats().Events == 2 {
+						if h.LastID() == publisher.LastID() && h.FollowStats().Events == 2 {
 							break
 						}
 						sleep(time.Millisecond)
@@ -393,7 +393,7 @@ func TestEndWhileTheLogFails(t *testing.T) {
 					}
 					return nil
 				}
-				writer, h := over(t, l), over(t, slow, hub.WithMaxEvents(1))
+				publisher, h := over(t, l), over(t, slow, hub.WithMaxEvents(1))
 				begin := h.LastID()
 				publishAll(t, h, "a", "0 1")
 				synctest.Wait()
@@ -402,7 +402,7 @@ func TestEndWhileTheLogFails(t *testing.T) {
 				away.Store(false)
 				g.close()
 				l.Restart()
-				publish(t, writer, "a", "2")
+				publish(t, publisher, "a", "2")
 				has := listen(t, h, hub.Oldest, "a")
 				has.want("2")
 				away.Store(true)
@@ -619,8 +619,8 @@ func TestEndAfterPublish(t *testing.T) {
 func TestShutdownBeforeTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &trick{MemoryLog: new(hubtest.MemoryLog)}
-		writer := over(t, l.MemoryLog)
-		publish(t, writer, "a", "1")
+		publisher := over(t, l.MemoryLog)
+		publish(t, publisher, "a", "1")
 		l.follow = func(ctx context.Context, _ iter.Seq2[hub.Entry, error]) iter.Seq2[hub.Entry, error] {
 			return func(func(hub.Entry, error) bool) { <-ctx.Done() }
 		}

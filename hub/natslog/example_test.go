@@ -100,7 +100,7 @@ func Example_errors() {
 	// 503 please try again later
 }
 
-// A client whose process has gone comes to another one, and continues after the last
+// A client whose process has stopped connects to another, and continues after the last
 // event that it received.
 func Example_resuming() {
 	newsroom := func() (news *hub.Hub, url string, stop func()) {
@@ -146,7 +146,7 @@ func Example_resuming() {
 	// the other: 1:1 <nil>
 }
 
-// The hub's Shutdown ends its streams, after what was published until then. Shut the
+// The hub's Shutdown ends its streams once they have what was published before. Shut the
 // server down after the hub, because the server writes the end of each response, and
 // close the connection last.
 func Example_shutdown() {
