@@ -1,5 +1,5 @@
-// Package core is what a view needs, on any framework: events and their wire format,
-// streams, and the options of the handlers that send them.
+// Package core has everything that a view needs, in any framework: events and their wire
+// format, streams, and the options of the handlers that send them.
 //
 // A stream is a generator. A view returns one, and an adapter (ginsse, echosse,
 // fibersse, nethttpsse) runs it:
@@ -14,12 +14,12 @@
 //		}
 //	}
 //
-// Three rules make a good generator: return as soon as yield says false, wait
-// with the context and never with [time.Sleep], and take what it needs as
+// A good generator follows three rules: it returns as soon as yield returns false, it
+// waits with the context and never with [time.Sleep], and it takes what it needs as
 // values, not as a framework's context.
 //
-// A session carries a stream to one client. Its options are here, and a view and its
-// generator meet it as the request's context, which ends when the stream does;
-// [context.Cause] then says why. Sessions themselves are in core/host, for authors of
-// adapters.
+// A session carries a stream to one client. Its options are here. A view and its
+// generator only see its context, which is the request's context and ends when the
+// stream does; [context.Cause] then tells why. Sessions themselves are in core/host, for
+// authors of adapters.
 package core

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Why a session ended before its generator did. [context.Cause] of the
-// session's context gives one of these, or the cause of the context that the
-// host gave to the request (a deadline that a middleware set, say).
+// Why a session ended before its generator did. [context.Cause] of the session's
+// context returns one of these, or the cause of the request's context, such as a
+// deadline that a middleware has set.
 var (
 	// ErrClientGone means that the client has left: it closed the connection,
-	// or a write to it failed. It also stands for a request's context that was
-	// cancelled without a cause, for that is how hosts tell of it.
+	// or a write to it failed. A request's context that was cancelled without a
+	// cause counts as well, because that is how hosts report it.
 	ErrClientGone = errors.New("core: the client has gone")
 
 	// ErrSlowClient means that a write took longer than [WithWriteTimeout].
@@ -21,27 +21,27 @@ var (
 	// ErrMaxDuration means that the session reached [WithMaxDuration].
 	ErrMaxDuration = errors.New("core: the session has reached its maximum duration")
 
-	// ErrShutdown means that the server, or a [Group] of the session's, shuts
-	// down. A session that comes later is refused with it.
+	// ErrShutdown means that the server or a [Group] of the session is shutting
+	// down. A new session is refused with it.
 	ErrShutdown = errors.New("core: the server is shutting down")
 )
 
-// ErrGroupFull refuses a session for which its [Group] has no room.
+// ErrGroupFull means that a session was refused because its [Group] is full.
 var ErrGroupFull = errors.New("core: the group is full")
 
-// ErrEventTooLarge ends a stream that [Parser.MaxEventSize] was too small for.
+// ErrEventTooLarge ends a stream that has an event larger than [Parser.MaxEventSize].
 var ErrEventTooLarge = errors.New("core: event too large")
 
-// ErrNotStream is the end of a response that was not an event stream, whatever its
-// media type said: it had lines that are neither fields nor comments, and no field.
+// ErrNotStream ends a response that is not an event stream, whatever its media type: it
+// has lines that are neither fields nor comments, and no field.
 var ErrNotStream = errors.New("core: not an event stream")
 
-// A RefusedError says that a stream could not begin. Nothing has been written:
-// the host answers with Status, and with a Retry-After if RetryAfter is not zero.
+// A RefusedError means that a stream could not begin. Nothing has been written. The
+// host answers with Status, and with a Retry-After if RetryAfter is not zero.
 type RefusedError struct {
-	Status     int           // the HTTP status: 503 if it may work later, 500 if it cannot
+	Status     int           // the HTTP status, such as 503 if it may work later, 500 if it cannot
 	RetryAfter time.Duration // whole seconds
-	Err        error         // ErrGroupFull, ErrShutdown, or what is wrong with the host's writer
+	Err        error         // why: ErrGroupFull, ErrShutdown, or for example an error of the host's writer
 }
 
 func (e *RefusedError) Error() string { return e.Err.Error() }
@@ -49,10 +49,9 @@ func (e *RefusedError) Error() string { return e.Err.Error() }
 // Unwrap returns e.Err.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// A StreamError says that a stream has failed after its response had begun, so that
-// there is nothing to answer any more. Every other error is from before that. Look for a
-// StreamError first, because what a stream fails with may wrap a [RefusedError] of
-// somebody else's:
+// A StreamError means that a stream has failed after its response had begun, so it is too
+// late to answer the request. Every other error comes from before that. Look for a
+// StreamError first, because it may wrap a [RefusedError] from another server:
 //
 //	var (
 //		failed  *core.StreamError
@@ -65,7 +64,7 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 //		http.Error(w, refused.Error(), refused.Status)
 //	}
 type StreamError struct {
-	Err error // what the generator has yielded, or what is wrong with the host's writer
+	Err error // the error that the generator has yielded, or one of the host's writer
 }
 
 func (e *StreamError) Error() string { return e.Err.Error() }
@@ -73,12 +72,12 @@ func (e *StreamError) Error() string { return e.Err.Error() }
 // Unwrap returns e.Err.
 func (e *StreamError) Unwrap() error { return e.Err }
 
-// A PanicError is what [WithErrorEvent] and [WithObserver] are told when a
-// generator panics, or calls runtime.Goexit. The panic itself goes on to the
-// host's recovery, if the session runs in the handler.
+// A PanicError is the error that [WithErrorEvent] and [WithObserver] get when a
+// generator panics or calls runtime.Goexit. The panic itself continues to the host's
+// recovery, if the session runs in the handler.
 type PanicError struct {
 	Value any    // what the generator panicked with; nil after runtime.Goexit
-	Stack []byte // where, as [runtime/debug.Stack] has it, if no recovery of the host's will tell
+	Stack []byte // from [runtime/debug.Stack], if no recovery of the host will print it; otherwise nil
 }
 
 func (e *PanicError) Error() string {

@@ -15,12 +15,12 @@ import (
 //
 // The zero Event is an event too: a "message" whose data is empty.
 type Event struct {
-	// ID becomes the client's last event ID, with which it reconnects
-	// (section 9.2.4). An empty ID sends none, and the client keeps the one it
+	// ID becomes the client's last event ID, which it sends when it reconnects
+	// (section 9.2.4). An empty ID is not sent, and the client keeps the one it
 	// has. It is one line: CR, LF and NUL are refused.
 	ID string
 
-	// Type is the name of the event in the DOM, what addEventListener takes.
+	// Type is the name of the event in the DOM, the argument of addEventListener.
 	// Empty means "message". It is one line: CR, LF and NUL are refused.
 	Type string
 
@@ -29,21 +29,21 @@ type Event struct {
 	Data string
 
 	// Retry sets how long the client waits before it reconnects. It is sent in
-	// whole milliseconds, rounded up. Zero sends none; below zero is refused.
+	// whole milliseconds, rounded up. Zero is not sent; below zero is refused.
 	Retry time.Duration
 
-	// Comment is for whoever reads the wire; clients ignore it. An event that
-	// has a Comment or a Retry and nothing else has no data line, so no client
-	// dispatches it.
+	// Comment is for people who read the raw stream; clients ignore it. An event
+	// with a Comment or a Retry and nothing else has no data line, so clients do
+	// not dispatch it.
 	Comment string
 }
 
-// JSON returns a copy of e whose Data is the JSON of v. Its two results are
-// made to stand inside a yield:
+// JSON returns a copy of e with the JSON of v as its Data. Its two results can be
+// passed to yield directly:
 //
 //	yield(core.Event{Type: "price"}.JSON(price))
 //
-// Text stays as it is: neither HTML characters nor other alphabets are escaped.
+// Neither HTML characters nor characters outside ASCII are escaped.
 func (e Event) JSON(v any) (Event, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
@@ -55,15 +55,15 @@ func (e Event) JSON(v any) (Event, error) {
 	return e, nil
 }
 
-// AppendText appends the wire form of e, which is one block with its blank
-// line, and implements [encoding.TextAppender].
+// AppendText appends the wire form of e, which is one block with its blank line.
+// It implements [encoding.TextAppender].
 //
-// Invalid UTF-8 becomes U+FFFD, as it would at any client. An ID or a Type that
-// holds CR, LF or NUL, and a Retry below zero, are errors that name the field;
-// then b comes back as it was.
+// Invalid UTF-8 becomes U+FFFD, as it would in any client. If the ID or the Type
+// contains CR, LF or NUL, or if Retry is below zero, AppendText returns b unchanged
+// and an error that names the field.
 func (e Event) AppendText(b []byte) ([]byte, error) { return e.appendTo(b) }
 
-// appendTo is AppendText for the hot path, which spares the copy of e.
+// appendTo is AppendText without the copy of e.
 func (e *Event) appendTo(b []byte) ([]byte, error) {
 	if !plain(e.ID) || !plain(e.Type) || e.Retry < 0 {
 		if err := e.check(); err != nil {
@@ -100,10 +100,10 @@ func (e *Event) appendTo(b []byte) ([]byte, error) {
 	return append(appendLines(b, false, e.Data), '\n'), nil
 }
 
-// UnmarshalText undoes AppendText, and implements [encoding.TextUnmarshaler]:
-// text is the wire form of one event, to its blank line. It is for those who keep
-// events in that form; a [Parser] reads streams. If text is not one event, that
-// is an error, and e stays as it was.
+// UnmarshalText undoes AppendText: text is the wire form of one event, including its
+// blank line. It implements [encoding.TextUnmarshaler]. It is for programs that store
+// events in that form; to read a stream, use a [Parser]. If text is not one event,
+// UnmarshalText returns an error and e is unchanged.
 func (e *Event) UnmarshalText(text []byte) error {
 	if i := bytes.Index(text, []byte("\n\n")); i <= 0 || i != len(text)-2 || text[0] == '\n' || bytes.IndexByte(text, '\r') >= 0 {
 		return fmt.Errorf("core: the text %.40q is not an event: it must be lines that end with LF, and one blank line", text)
@@ -118,14 +118,14 @@ func (e *Event) UnmarshalText(text []byte) error {
 		switch string(name) {
 		case "data":
 			if lines++; lines == 1 {
-				data = slices.Clip(value) // most events have but one line
+				data = slices.Clip(value) // most events have only one line
 			} else {
 				data = append(append(data, '\n'), value...)
 			}
 		case "id":
 			got.ID = validUTF8(string(value))
 		case "event":
-			if got.Type = e.Type; string(value) != e.Type { // it often is the one of the event before
+			if got.Type = e.Type; string(value) != e.Type { // often the same as the previous event's
 				got.Type = validUTF8(string(value))
 			}
 		case "retry":
@@ -148,29 +148,29 @@ func (e *Event) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// silent reports whether e is nothing for a client to dispatch.
+// silent reports whether clients do not dispatch e.
 func silent(e *Event) bool {
 	return e.Data == "" && e.ID == "" && e.Type == "" && (e.Comment != "" || e.Retry != 0)
 }
 
-// appendRetry appends the line that sets a reconnection time, which holds as soon as it
-// is read.
+// appendRetry appends the line that sets a reconnection time, which a client obeys as
+// soon as it has read the line.
 func appendRetry(b []byte, d time.Duration) []byte {
 	b = append(b, "retry: "...)
 	b = strconv.AppendInt(b, int64((d-1)/time.Millisecond)+1, 10)
 	return append(b, '\n')
 }
 
-// check returns an error that names the field which cannot be written.
+// check returns an error that names the field that cannot be written.
 func (e *Event) check() error {
 	for _, f := range []struct{ name, value string }{{"ID", e.ID}, {"Type", e.Type}} {
 		if i := strings.IndexAny(f.value, "\r\n\x00"); i >= 0 {
-			return fmt.Errorf("core: event %s holds %q at byte %d: an ID and a Type are one line, without CR, LF or NUL",
+			return fmt.Errorf("core: event %s contains %q at byte %d: an ID and a Type are one line, without CR, LF or NUL",
 				f.name, f.value[i], i)
 		}
 	}
 	if e.Retry < 0 {
-		return fmt.Errorf("core: event Retry is %v: a reconnection time is zero or more", e.Retry)
+		return fmt.Errorf("core: event Retry is %v: a reconnection time must be zero or more", e.Retry)
 	}
 	return nil
 }

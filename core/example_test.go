@@ -70,7 +70,7 @@ func ExampleEvent_AppendText() {
 	// data: lines
 	//
 	// <nil>
-	// core: event ID holds '\n' at byte 1: an ID and a Type are one line, without CR, LF or NUL
+	// core: event ID contains '\n' at byte 1: an ID and a Type are one line, without CR, LF or NUL
 }
 
 type reading struct {

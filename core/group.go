@@ -9,20 +9,20 @@ import (
 	"github.com/yieldsse/yieldsse/internal/config"
 )
 
-// A Group holds live sessions, to limit, count and end them together. Sessions
-// join it through [WithGroup]. The zero Group works. Its methods may be called
-// by any goroutine at any time; it must not be copied after its first use.
+// A Group is a set of live sessions, to limit, count and end them together. Sessions
+// join it through [WithGroup]. The zero Group is ready to use. Its methods may be
+// called by any goroutine at any time. It must not be copied after first use.
 type Group struct {
 	// Limit is how many sessions there may be at once. A request beyond it is
-	// refused with 503 and a Retry-After, before its view runs; an EventSource
-	// does not try again by itself after that, so its page has to. Zero or less
-	// means no limit. Set it before the first session joins.
+	// refused with 503 and a Retry-After, before its view runs. An EventSource
+	// does not try again after that, so its page has to. Zero or less means no
+	// limit. Set it before the first session joins.
 	Limit int
 
 	mu       sync.Mutex
 	sessions map[config.Member]struct{}
 	closing  bool
-	empty    chan struct{} // not nil while somebody waits for the last session
+	empty    chan struct{} // closed when the last session leaves; nil if nobody waits for that
 }
 
 // Len returns how many sessions there are.
@@ -32,15 +32,14 @@ func (g *Group) Len() int {
 	return len(g.sessions)
 }
 
-// Shutdown ends all sessions with [ErrShutdown], refuses those that would come,
-// and waits until the generators have returned. Each client is sent a
-// reconnection time between 1 and 5 s, evenly spread, and then a clean end.
+// Shutdown ends all sessions with [ErrShutdown], refuses new ones, and waits until the
+// generators have returned. Each client is sent a reconnection time between 1 and 5 s,
+// evenly spread, and then a clean end.
 //
-// If ctx ends first, Shutdown returns an error that wraps the context's, and
-// the sessions that are left go on ending.
+// If ctx ends first, Shutdown returns an error that wraps the cause of that. The
+// remaining sessions still end.
 //
-// The end of a response is the host's to write, so shut the server down after
-// the group, as one would anyway.
+// The host writes the end of a response, so shut the server down after the group.
 func (g *Group) Shutdown(ctx context.Context) error {
 	g.mu.Lock()
 	g.closing = true

@@ -18,21 +18,21 @@ type Option func(*settings)
 type settings = config.Config[Event, Observer]
 
 // WithHeartbeat sends a comment whenever nothing else was sent for d, so that
-// proxies keep the connection and a client that has vanished is noticed. The
+// proxies keep the connection open and a client that has vanished is noticed. The
 // default is 15 s, as section 9.2.7 of the WHATWG HTML standard advises. Zero or
-// less sends none.
+// less sends no heartbeats.
 //
-// With heartbeats a response to GET begins with a comment as well, because Firefox
-// tells its page of a response only when the body begins. Any other response does so
-// only if a middleware may hold it back, to find out.
+// With heartbeats a response to GET also begins with a comment, because Firefox
+// tells its page of a response only when the body begins. Any other response begins
+// with one only if a middleware may hold it back, to find out whether it does.
 func WithHeartbeat(d time.Duration) Option {
 	return func(c *settings) { c.Heartbeat = d }
 }
 
-// WithHeartbeatEvent sends e wherever a session would send a comment by itself: as a
-// heartbeat, and at the beginning of a response. It is for clients that take a comment
-// for an empty event, which docs/clients.md lists, and for pages that watch for
-// silence, because an EventSource shows no comments:
+// WithHeartbeatEvent sends e wherever a session would send a comment: as a heartbeat,
+// and at the beginning of a response. It is for clients that mistake a comment for an
+// empty event (docs/clients.md lists them), and for pages that watch for silence,
+// because an EventSource does not show comments:
 //
 //	core.WithHeartbeatEvent(core.Event{Type: "ping", Data: "{}"})
 //
@@ -44,7 +44,7 @@ func WithHeartbeatEvent(e Event) Option {
 
 func beatsOf(e Event) *config.Beats {
 	if e.ID != "" {
-		return &config.Beats{Err: errors.New("core: heartbeat event: it has an ID, with which a client would resume after it")}
+		return &config.Beats{Err: errors.New("core: heartbeat event: it has an ID, which would become the client's position: leave it empty")}
 	}
 	frame, err := e.AppendText(nil)
 	if err != nil {
@@ -55,39 +55,38 @@ func beatsOf(e Event) *config.Beats {
 
 // WithRetry tells the client at the start how long to wait before it
 // reconnects, in whole milliseconds. Zero or less, the default, leaves it to the
-// client (browsers take 3 to 5 s). It is sent at once, as the first line of the first
+// client (browsers wait 3 to 5 s). It is sent at once, as the first line of the first
 // event's block, so a [Parser] yields that event with its Retry. A hand-written reader
-// that takes only blocks which begin with data misses the event.
+// that accepts only blocks that begin with data misses the event.
 func WithRetry(d time.Duration) Option {
 	return func(c *settings) { c.Retry = max(d, 0) }
 }
 
 // WithWriteTimeout ends the session with [ErrSlowClient] when the client has not
-// taken a write within d. It stands in place of the server's own write timeout,
-// which would cut a stream that is as long as it should be. The default is 30 s.
-// With zero or less a client that does not read holds its session for ever.
+// accepted a write within d. It replaces the server's own write timeout, which would
+// cut off a long stream. The default is 30 s. With zero or less, a client that does
+// not read can hold its session forever.
 func WithWriteTimeout(d time.Duration) Option {
 	return func(c *settings) { c.WriteTimeout = d }
 }
 
-// WithFlushWindow lets a burst of events share its flushes: the first event after
-// a quiet spell goes out at once, those that follow within d of a flush wait for
-// the window's end, or for 32 KiB. The default is 1 ms. With zero or less each
-// event is flushed by itself.
+// WithFlushWindow lets a burst of events share flushes: the first event after a quiet
+// spell is sent at once, and those that follow within d of a flush wait for the end of
+// that window, or until there are 32 KiB. The default is 1 ms. With zero or less, each
+// event is flushed separately.
 func WithFlushWindow(d time.Duration) Option {
 	return func(c *settings) { c.FlushWindow = d }
 }
 
-// WithMaxDuration ends a session cleanly after d at the most, and up to a tenth
-// sooner, so that clients that came together do not leave together. A browser
-// then reconnects, perhaps to another machine. Zero or less, the default, sets
-// no limit.
+// WithMaxDuration ends a session cleanly after at most d, and up to a tenth of d
+// sooner, so that clients that came together do not leave together. A browser then
+// reconnects, perhaps to another machine. Zero or less, the default, sets no limit.
 func WithMaxDuration(d time.Duration) Option {
 	return func(c *settings) { c.MaxDuration = d }
 }
 
 // WithGroup makes sessions members of g, which can limit, count and end them. It
-// can be given several times. A nil Group is none.
+// can be given several times. A nil Group does nothing.
 func WithGroup(g *Group) Option {
 	return func(c *settings) {
 		if m := (membership{g}); g != nil && !slices.Contains(c.Groups, config.Group(m)) {
@@ -96,94 +95,94 @@ func WithGroup(g *Group) Option {
 	}
 }
 
-// WithErrorEvent sends f's event when the generator fails, and ends the response
-// cleanly instead of breaking it. What the client learns of the error is up to
-// f. If that event cannot be encoded the response is broken after all. A nil f,
-// the default, sends nothing.
+// WithErrorEvent sends the event that f returns when the generator fails, and then ends
+// the response cleanly instead of breaking it. It is up to f what the client learns of
+// the error. If the event cannot be encoded, the response is broken after all. With a
+// nil f, the default, no event is sent and the response is broken.
 func WithErrorEvent(f func(error) Event) Option {
 	return func(c *settings) { c.ErrorEvent = f }
 }
 
-// WithObserver tells o when sessions begin and end.
+// WithObserver calls o when a session begins and ends.
 func WithObserver(o Observer) Option {
 	return func(c *settings) { c.Observer = o }
 }
 
-// WithQueryID has [LastEventID] take the parameter lastEventId of the URL's query
-// for the ID, if the request has no Last-Event-ID header, or none that counts. So a
-// page resumes that opens a stream anew, with an EventSource of its own making or a
-// polyfill that cannot set headers. The header goes first: a browser that reconnects
-// by itself sends a newer ID in it to the same URL. It is off by default, since a URL
-// that is copied, or logged, begins where somebody else has been.
+// WithQueryID makes [LastEventID] return the URL's query parameter lastEventId if the
+// request has no valid Last-Event-ID header. With it, a page can resume a stream that it
+// opens again with a new EventSource, or with a polyfill that cannot set headers. The
+// header has priority: a browser that reconnects sends a newer ID in it, to the same URL.
+// It is off by default, because a URL that is copied or logged contains somebody else's
+// position.
 func WithQueryID() Option {
 	return func(c *settings) { c.QueryID = true }
 }
 
-// WithDetach has the session take the connection from the host when the view has
-// returned and the first frame is out, so that the handler returns and a stream
-// that is held costs a sixth of the memory or less. What runs on is one goroutine for
-// a generator, and none for a subscription of a hub's that the view returns as it is.
-// Under TLS it is two fifths, and a quarter, for crypto/tls holds the rest. Outside
-// Linux, and where a listener wraps its connections, each has one goroutine more,
-// which reads.
+// WithDetach makes the session take the connection from the host when the view has
+// returned and the first frame has been sent. Then the handler returns, and an open
+// stream costs a sixth of the memory or less: one goroutine for a generator, and none
+// for a hub's subscription that the view returns as it is. Under TLS it costs two fifths
+// of the memory, or a quarter for a subscription, because crypto/tls keeps its own state.
+// Outside Linux, and if a listener wraps its connections, each connection has one more
+// goroutine, which reads.
 //
-// Everything else holds as it does without, but for these:
+// These are the differences:
 //
-//   - What hosts take back when a handler returns, such as a *gin.Context, an
-//     echo.Context, or a *fiber.Ctx with all strings that came from it, is not for
-//     the generator: take what it needs as values, and copy strings of fiber's.
-//   - Middlewares go on when the response has begun. An access log has the time of
-//     the headers, and the size of the first frame, or none on fiber. A writer of a
-//     middleware's does not see what comes after that.
+//   - The generator must not use what hosts reuse after a handler has returned, such as a
+//     *gin.Context, an echo.Context, or a *fiber.Ctx and every string that came from it:
+//     pass it what it needs as values, and copy fiber's strings.
+//   - Middlewares continue when the response has begun. An access log has the time of
+//     the headers and the size of the first frame (on fiber, no size). A middleware's
+//     writer does not see what comes after that.
 //   - The generator's failure, or its panic with the stack, goes to the server's
-//     ErrorLog, on fiber to its log, and to [WithObserver], not to a recovery or an
+//     ErrorLog (on fiber, to its log) and to [WithObserver], not to a recovery or an
 //     error handler. A panic does not end the process.
-//   - The server does not know these connections any more: its Shutdown ends their
-//     streams, but does not wait for them as [Group.Shutdown] does, and
-//     [net/http.Server.Close] leaves them alone.
-//   - The end of the request's context, or of the server's BaseContext, does not
-//     end the stream any more: have a [Group] for that, or a context of your own.
-//   - A heartbeat may come later by an eighth, or by 100 ms if that is less, since many
-//     sessions send theirs together.
-//   - A [net.Conn] that a ConnContext or ConnState hook has kept is not the
-//     stream's any more, and ConnState ends with StateHijacked.
+//   - The server no longer knows these connections: its Shutdown ends their streams, but
+//     does not wait for them as [Group.Shutdown] does, and [net/http.Server.Close] leaves
+//     them alone.
+//   - The end of the request's context, or of the server's BaseContext, no longer ends
+//     the stream: use a [Group] or your own context for that.
+//   - A heartbeat may come later by an eighth of its interval or by 100 ms, whichever is
+//     less, because many sessions send theirs together.
+//   - A [net.Conn] that a ConnContext or ConnState hook has kept no longer belongs to the
+//     stream, and the last state that ConnState reports is StateHijacked.
 //   - The connection is closed after the stream.
 //
-// The session stays in the handler where the connection cannot be had or is needed
+// The session stays in the handler if the connection is not available or is needed
 // there: on HTTP/2 and HTTP/1.0, on fiber with TLS, with a listener that wraps its
-// connections or outside Linux, if a middleware compresses the response, if the
-// request's context has a deadline or, on fiber, is made of c.Context(), or if a body has
-// not been read to its end.
+// connections or outside Linux, if a middleware compresses the response, if the request's
+// context has a deadline or, on fiber, is derived from c.Context(), or if a body has not
+// been read to its end.
 func WithDetach() Option {
 	return func(c *settings) { c.Detach = true }
 }
 
-// An Observer is told of each session, for logs and metrics. Its functions are
-// called in the stream's goroutine, or in one that stands for it, so those of
-// different sessions at the same time; either may be nil. The context is the session's and carries what the
-// request's did.
+// An Observer is told about each session, for logs and metrics. Its functions are called
+// in the goroutine that runs the stream, or in another one in its place, so calls for
+// different sessions may overlap. Either function may be nil. The context is the
+// session's and carries the values of the request's context.
 type Observer struct {
-	// Opened is called when the client has the headers.
+	// Opened is called when the headers have been sent.
 	Opened func(ctx context.Context)
 
 	// Closed is called once for each Opened, when nothing more will be written.
-	// The context has ended by then: see [context.WithoutCancel] for calls that
+	// The context has ended by then: use [context.WithoutCancel] for calls that
 	// need one that has not.
 	Closed func(ctx context.Context, end Summary)
 }
 
-// A Summary says how a session went.
+// A Summary describes a session that has ended.
 type Summary struct {
 	// Cause is why the session ended early: ErrClientGone, ErrSlowClient,
-	// ErrMaxDuration, ErrShutdown, the cause of the request's context, or what the host
-	// says, as of a middleware that holds the stream back. It is nil if the generator
-	// came to its end or failed.
+	// ErrMaxDuration, ErrShutdown, the cause of the request's context, or an error of the
+	// host, for example that a middleware holds the stream back. It is nil if the
+	// generator returned or failed.
 	Cause error
 
 	// Err is the generator's failure, a *PanicError if it panicked, or nil.
 	Err error
 
 	Events   int           // events taken from the generator
-	Bytes    int64         // bytes given to the host, heartbeats included
+	Bytes    int64         // bytes passed to the host, heartbeats included
 	Duration time.Duration // from Opened to Closed
 }

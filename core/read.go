@@ -16,48 +16,48 @@ const (
 	excerptSize         = 400
 )
 
-// Read parses an event stream as section 9.2.6 of the WHATWG HTML standard
-// says, and yields the events that a browser would dispatch. It is what
-// new(Parser).Read(r) is.
+// Read parses an event stream according to section 9.2.6 of the WHATWG HTML standard,
+// and yields the events that a browser would dispatch. It is short for
+// new(Parser).Read(r).
 func Read(r io.Reader) Stream { return new(Parser).Read(r) }
 
-// A Parser parses event streams. It holds what outlives a connection, so that a
-// client can use one for all its connections, one after the other. The zero
-// Parser works.
+// A Parser parses event streams. It holds the state that outlives a connection, so that a
+// client can use one Parser for all its connections, one after the other. The zero Parser
+// is ready to use.
 type Parser struct {
 	// MaxEventSize bounds the bytes of an event. Beyond it the stream ends with
 	// ErrEventTooLarge. Zero or less means 16 MiB.
 	MaxEventSize int
 
-	// Comments makes Read yield comments as well, and reconnection times that
-	// no event came with, as events that have nothing else. A comment is one
-	// line, and is yielded when that line has come, in front of the event in
-	// whose block it stands. An empty one is read as a space.
+	// Comments makes Read also yield comments, and reconnection times that come
+	// without an event, as events that have nothing else. A comment is one line. It
+	// is yielded when that line has been read, before the event of its block. An
+	// empty comment is read as a space.
 	Comments bool
 
-	// Positions makes Read yield where the stream moves the last event ID, or
-	// resets it, without an event: as an event of this Type that has the new ID
-	// and no data. So the ID of each event, comments and reconnection times
-	// aside, is where the stream stands. Choose a Type that the stream does not
-	// use. Empty, the default, yields none.
+	// Positions makes Read yield an event whenever the stream changes or resets the
+	// last event ID without an event: it has this Type, the new ID and no data. Then
+	// the ID of each yielded event, except for comments and reconnection times, is the
+	// position of the stream. Choose a Type that the stream does not use. Empty, the
+	// default, yields none.
 	Positions string
 
-	// LastEventID is the last event ID that the stream has committed, with or
-	// without an event. An event that brings no ID of its own has this one. Set
-	// it before the first Read to resume.
+	// LastEventID is the last event ID that the stream has set, with or without an
+	// event. An event that has no ID in the stream is yielded with this one. Set it
+	// before the first Read to resume.
 	LastEventID string
 
-	// Retry is the last reconnection time that the stream has set. It holds as
-	// soon as its line has come.
+	// Retry is the last reconnection time that the stream has set. It is set as soon
+	// as its line has been read.
 	Retry time.Duration
 }
 
-// Read parses r to its end. The stream is for one use, by one goroutine. A read
-// error other than [io.EOF] is its last element; an event that no blank line
-// ended is discarded. If r ends and had lines, but no field and not only comments,
-// [ErrNotStream] is the last element.
+// Read parses r to its end. The stream can be used once, by one goroutine. A read error
+// other than [io.EOF] is its last element. An event without its blank line at the end of
+// r is discarded. If r had lines, but no field and not only comments, [ErrNotStream] is
+// the last element.
 //
-// Type is as it was sent: empty where the DOM says "message". Invalid UTF-8
+// Type is as it was sent: it is empty where the DOM says "message". Invalid UTF-8
 // becomes U+FFFD.
 func (p *Parser) Read(r io.Reader) Stream {
 	return func(yield func(Event, error) bool) {
@@ -69,7 +69,7 @@ func (p *Parser) Read(r io.Reader) Stream {
 		if errors.Is(err, errStopped) {
 			return
 		}
-		if p.Comments && s.retry > 0 && !yield(Event{Retry: s.retry}, nil) { // it holds without a blank line
+		if p.Comments && s.retry > 0 && !yield(Event{Retry: s.retry}, nil) { // it counts even without a blank line
 			return
 		}
 		if err != nil {
@@ -78,7 +78,7 @@ func (p *Parser) Read(r io.Reader) Stream {
 	}
 }
 
-// errStopped means that yield said false.
+// errStopped means that yield has returned false.
 var errStopped = errors.New("core: stopped")
 
 // A parseState is one call of Read: the event that is being read (the buffers of section
@@ -90,33 +90,33 @@ type parseState struct {
 
 	id       string // the last event ID buffer, which outlives the event
 	typ      string
-	types    [4]string // those seen last, for most streams have but a few
+	types    [4]string // the latest ones, because most streams have only a few
 	nextType int
 	data     []byte
 	hasData  bool
 	retry    time.Duration
 
-	known bool   // a line of an event stream has come
-	other string // the beginning of the first line that is none
+	known bool   // the response has had a field
+	other string // the beginning of the first line that is not of an event stream
 }
 
-// size is what of the block is kept. A line counts whole while it is read, so
-// that the limit does not depend on how the reads fall.
+// size is how much of the block is kept. A line counts as a whole while it is read, so
+// that the limit does not depend on how r splits its bytes.
 func (s *parseState) size() int { return len(s.id) + len(s.typ) + len(s.data) }
 
-// read cuts r into lines. A line ends at LF, CR or CRLF; a CR is acted upon at
-// once, and an LF right behind it is then swallowed. No byte is looked at twice
-// for the same line end, however the reads fall.
+// read splits r into lines. A line ends at LF, CR or CRLF: read acts on a CR at once, and
+// skips an LF right after it. It never examines a byte twice for the same line end,
+// however r splits its bytes.
 func (s *parseState) read(r io.Reader) error {
 	var (
 		buf     = make([]byte, readSize)
 		pos     int      // where the line begins
 		end     int      // where the bytes end
-		seen    int      // no line end in buf[pos:seen]
-		lf, cr  = -1, -1 // the next ones from pos on, or end; known if not before pos
+		seen    int      // buf[pos:seen] has no line end
+		lf, cr  = -1, -1 // the next ones from pos on, or end; not known if less than pos
 		afterCR bool
-		start   = true // a byte order mark may come
-		failure error  // of the last read, which may have brought bytes as well
+		start   = true // there may be a byte order mark
+		failure error  // of the last read, which may have returned bytes as well
 	)
 	for {
 		if start {
@@ -161,7 +161,7 @@ func (s *parseState) read(r io.Reader) error {
 			return s.tooLarge()
 		}
 		switch {
-		case failure == io.EOF: //nolint:errorlint // a wrapped one is a failure
+		case failure == io.EOF: //nolint:errorlint // a wrapped EOF is a failure
 			if start {
 				pos = end // less than a byte order mark
 			}
@@ -185,7 +185,7 @@ func (s *parseState) read(r io.Reader) error {
 	}
 }
 
-// index returns where c first stands in buf[from:end], or end.
+// index returns the index of the first c in buf[from:end], or end.
 func index(buf []byte, from, end int, c byte) int {
 	if i := bytes.IndexByte(buf[from:end], c); i >= 0 {
 		return from + i
@@ -195,7 +195,7 @@ func index(buf []byte, from, end int, c byte) int {
 
 var bom = []byte("\uFEFF")
 
-// fill reads until there is something, or an error, and not for ever.
+// fill reads until there are bytes or an error, but does not try forever.
 func fill(r io.Reader, p []byte) (int, error) {
 	for range 100 {
 		if n, err := r.Read(p); n > 0 || err != nil {
@@ -236,7 +236,7 @@ func (s *parseState) parseLine(line []byte) error {
 		if s.parser.Comments && !s.yield(Event{Comment: comment(validUTF8(string(value)))}, nil) {
 			return errStopped
 		}
-		return nil // a proxy may send some in front of whatever comes
+		return nil // not known: a proxy may send comments before anything else
 	default:
 		if s.other == "" {
 			s.other = string(line[:min(len(line), excerptSize)])
@@ -247,7 +247,7 @@ func (s *parseState) parseLine(line []byte) error {
 	return nil
 }
 
-// field cuts a line in two. The name of a comment is empty.
+// field splits a line into a name and a value. The name of a comment is empty.
 func field(line []byte) (name, value []byte) {
 	name, value, _ = bytes.Cut(line, []byte(":"))
 	if len(value) > 0 && value[0] == ' ' {
@@ -256,7 +256,8 @@ func field(line []byte) (name, value []byte) {
 	return name, value
 }
 
-// comment returns what stands for a comment, which cannot be empty.
+// comment returns the Comment of an event for the text of a comment: an empty Comment
+// would be none.
 func comment(text string) string {
 	if text == "" {
 		return " "
@@ -264,7 +265,8 @@ func comment(text string) string {
 	return text
 }
 
-// end looks at a whole response, of which rest has no line end.
+// end checks that a response that has ended was an event stream. rest is its last line, which
+// has no line end.
 func (s *parseState) end(rest []byte) error {
 	if s.known {
 		return nil
@@ -285,7 +287,7 @@ func (s *parseState) tooLarge() error {
 	return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, s.max)
 }
 
-// typeOf returns value as a string, and makes none for a type that it knows.
+// typeOf returns value as a string. For a recent type it does not allocate one.
 func (s *parseState) typeOf(value []byte) string {
 	for _, t := range s.types {
 		if string(value) == t {
@@ -293,15 +295,15 @@ func (s *parseState) typeOf(value []byte) string {
 		}
 	}
 	t := validUTF8(string(value))
-	if len(t) <= 64 { // so that what is remembered stays small
+	if len(t) <= 64 { // so that types stays small
 		s.types[s.nextType] = t
 		s.nextType = (s.nextType + 1) % len(s.types)
 	}
 	return t
 }
 
-// dispatch acts on a blank line: the ID is committed whether or not there is an
-// event, and there is one only if there was a data line.
+// dispatch acts on a blank line. It commits the ID in any case, but there is an event only
+// if there was a data line.
 func (s *parseState) dispatch() error {
 	p := s.parser
 	moved := p.Positions != "" && !s.hasData && p.LastEventID != s.id
@@ -312,7 +314,7 @@ func (s *parseState) dispatch() error {
 		s.data = nil
 	}
 
-	if retry := e.Retry; retry > 0 && (!has || e == Event{Retry: retry}) { // together they would not be an event
+	if retry := e.Retry; retry > 0 && (!has || e == Event{Retry: retry}) { // an event of a Retry alone would have no data line
 		e.Retry = 0
 		if p.Comments && !s.yield(Event{Retry: retry}, nil) {
 			return errStopped
@@ -327,8 +329,8 @@ func (s *parseState) dispatch() error {
 	return nil
 }
 
-// milliseconds reads ASCII digits. What no Duration can hold is the longest one
-// in whole milliseconds.
+// milliseconds parses ASCII digits. If the time is too long for a Duration, it returns the
+// longest one in whole milliseconds.
 func milliseconds(digits []byte) (time.Duration, bool) {
 	if len(digits) == 0 || strings.Trim(string(digits), "0123456789") != "" {
 		return 0, false

@@ -7,8 +7,8 @@ import (
 )
 
 // LastEventID returns the ID of the last event that the client saw before it
-// reconnected: its Last-Event-ID header, or see [WithQueryID]. It is empty if there
-// was none, and outside a view's context.
+// reconnected: its Last-Event-ID header, or see [WithQueryID]. It is empty if there is
+// none, or if ctx is not the context of a view.
 func LastEventID(ctx context.Context) string {
 	if r, ok := ctx.Value(config.RequestKey{}).(config.Request); ok {
 		return r.LastEventID()
@@ -16,10 +16,10 @@ func LastEventID(ctx context.Context) string {
 	return ""
 }
 
-// Refuse has the session that ctx belongs to refused with err, if its response has
-// not begun: the client gets 503 and a Retry-After. A view calls it, or what it
-// subscribes to. The session's context ends with a *[RefusedError] that wraps err.
-// With any other ctx Refuse does nothing.
+// Refuse refuses the request of the session that ctx belongs to, if its response has not
+// begun: the client gets 503 and a Retry-After. The session's context ends with a
+// *[RefusedError] that wraps err. Views call it, and so may what they subscribe to. With
+// any other ctx Refuse does nothing.
 func Refuse(ctx context.Context, err error) {
 	if r, ok := ctx.Value(config.RequestKey{}).(config.Request); ok {
 		r.Refuse(err)

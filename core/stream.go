@@ -8,17 +8,15 @@ import (
 	"time"
 )
 
-// A Stream is a sequence of events. A non-nil error is its last element, and
-// the event beside it does not count.
+// A Stream is a sequence of events. A non-nil error is its last element, and the event
+// that comes with it is ignored.
 //
-// A stream that a view returns is run once, in the handler's goroutine or in one
-// that stands for it. It must return when yield does, or soon after its context
-// ends.
+// A stream that a view returns is run once, in the handler's goroutine or in another one
+// in its place. It must return when yield returns false, and soon after its context ends.
 type Stream = iter.Seq2[Event, error]
 
-// EncodeJSON makes an event of each value of seq: its Type is typ, its Data the
-// value's JSON. The first error, the sequence's or the encoder's, ends the
-// stream.
+// EncodeJSON yields an event for each value of seq. Its Type is typ and its Data is the
+// value's JSON. The first error, of seq or of the encoder, ends the stream.
 func EncodeJSON[T any](typ string, seq iter.Seq2[T, error]) Stream {
 	return func(yield func(Event, error) bool) {
 		for v, err := range seq {
@@ -33,11 +31,10 @@ func EncodeJSON[T any](typ string, seq iter.Seq2[T, error]) Stream {
 	}
 }
 
-// DecodeJSON undoes [EncodeJSON]: each event's Data is read as the JSON of a T. The
-// first error, the stream's or the decoder's, is the last element. An event's
-// Type does not matter; filter the stream first if it does. An event without
-// data has no value and is passed over: a comment, say, or one that only sets an
-// ID.
+// DecodeJSON undoes [EncodeJSON]: it yields each event's Data, read as the JSON of a T.
+// The first error, of s or of the decoder, is the last element. DecodeJSON ignores the
+// Type of an event; filter the stream first if it matters. It skips events without data,
+// such as a comment, or an event that only sets an ID.
 func DecodeJSON[T any](s Stream) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for e, err := range s {
@@ -57,9 +54,9 @@ func DecodeJSON[T any](s Stream) iter.Seq2[T, error] {
 	}
 }
 
-// Every yields the time each d, first after d, until ctx ends. Ticks that a slow
-// loop misses are dropped. Like [time.Tick], it never ticks if d is not
-// positive, and just waits for the end.
+// Every yields the time every d, for the first time after d, until ctx ends. Ticks that a
+// slow loop misses are dropped. If d is not positive, Every only waits until ctx ends,
+// like [time.Tick], which then never ticks.
 func Every(ctx context.Context, d time.Duration) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
 		if d <= 0 {
@@ -72,8 +69,8 @@ func Every(ctx context.Context, d time.Duration) iter.Seq[time.Time] {
 	}
 }
 
-// Receive yields what comes through ch until ch is closed or ctx ends. Of a
-// value and the end of ctx at the same time, the end wins.
+// Receive yields the values from ch until ch is closed or ctx ends. If ctx has ended, it
+// does not yield a value even if there is one.
 func Receive[T any](ctx context.Context, ch <-chan T) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for ctx.Err() == nil {

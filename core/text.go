@@ -6,18 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// Text is plain if it is ASCII without a character below 0x0E, so that it has
-// nothing to split, to refuse or to replace. Added to eight plain bytes at once,
-// toHigh sets the high bit of each and carries nothing.
+// Text is plain if it is ASCII without a character below 0x0E, so that there is
+// nothing in it to split, refuse or replace. Adding toHigh to eight plain bytes sets
+// the high bit of each without a carry.
 const (
 	firstPlain = 0x0E
 	highBits   = 0x8080808080808080
 	toHigh     = highBits - firstPlain*0x0101010101010101
 )
 
-// plain reports whether all of s is plain. It reads words, of which the last may
-// overlap those before. A high bit that is missing in low means a character that
-// is too low, one in high means that s is not ASCII.
+// plain reports whether all of s is plain. It reads words; the last one may overlap the
+// one before it. A high bit missing in low means that a character is too low, and a high
+// bit set in high means that s is not ASCII.
 func plain(s string) bool {
 	n := len(s)
 	switch {
@@ -49,7 +49,7 @@ func plain(s string) bool {
 	}
 }
 
-// plainLen returns the length of the plain text that s begins with.
+// plainLen returns the length of the longest plain prefix of s.
 func plainLen(s string) int {
 	i := 0
 	for ; i <= len(s)-8; i += 8 {
@@ -64,8 +64,8 @@ func plainLen(s string) int {
 	return i
 }
 
-// word loads the first eight bytes of s, half the first four. The compiler makes
-// each one instruction.
+// word loads the first eight bytes of s, and half the first four. The compiler turns
+// each into one instruction.
 func word(s string) uint64 {
 	_ = s[7]
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
@@ -77,9 +77,9 @@ func half(s string) uint32 {
 	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
 }
 
-// appendLines appends each line of s as data, or as a comment. Lines end at CRLF,
-// CR and LF and at nothing else; what follows the last of them is a line as well,
-// so that a trailing line end survives.
+// appendLines appends each line of s as data, or as a comment. Lines end only at CRLF, CR
+// and LF. What follows the last line end is also a line, even if it is empty, so that a
+// trailing line end is preserved.
 func appendLines(b []byte, comment bool, s string) []byte {
 	for {
 		b = appendName(b, comment)
@@ -109,8 +109,8 @@ func appendName(b []byte, comment bool) []byte {
 	return append(b, "data: "...)
 }
 
-// appendRest goes on for appendLines in the middle of a line, with text that is
-// not plain.
+// appendRest continues for appendLines in the middle of a line, with text that is not
+// plain.
 func appendRest(b []byte, comment bool, s string) []byte {
 	s = validUTF8(s)
 	hasCR := strings.IndexByte(s, '\r') >= 0
@@ -132,7 +132,7 @@ func appendRest(b []byte, comment bool, s string) []byte {
 }
 
 // lineEnd returns where the first line of s ends and where the next one begins,
-// or -1 if s holds no line end.
+// or -1 if s has no line end.
 func lineEnd(s string) (end, next int) {
 	for i := range len(s) {
 		switch {
@@ -145,10 +145,9 @@ func lineEnd(s string) (end, next int) {
 	return -1, 0
 }
 
-// validUTF8 returns s with each maximal part of an invalid sequence replaced by
-// one U+FFFD. That is what the UTF-8 decoder of the WHATWG Encoding standard
-// does (section 8.1.1), and so what a browser would show; [strings.ToValidUTF8]
-// makes one of a whole run.
+// validUTF8 returns s with each maximal part of an invalid sequence replaced by one
+// U+FFFD, like the UTF-8 decoder of the WHATWG Encoding standard (section 8.1.1) and so
+// like a browser. [strings.ToValidUTF8] replaces a whole run by one.
 func validUTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -165,9 +164,8 @@ func validUTF8(s string) string {
 	return b.String()
 }
 
-// invalidLen returns how many bytes of s, which begins with an invalid
-// sequence, are its maximal part: the longest start of what could have been a
-// character, or one byte.
+// invalidLen returns the length of the maximal part of the invalid sequence that s begins
+// with: the longest beginning of what could have been a character, or one byte.
 func invalidLen(s string) int {
 	const lowest, highest = 0x80, 0xBF // the range of a continuation byte
 	lo, hi, need := byte(lowest), byte(highest), 0
@@ -177,16 +175,16 @@ func invalidLen(s string) int {
 	case 0xE0 <= c && c <= 0xEF:
 		need = 2
 		if c == 0xE0 {
-			lo = 0xA0 // below are overlong forms
+			lo = 0xA0 // lower ones are overlong forms
 		} else if c == 0xED {
-			hi = 0x9F // above are surrogates
+			hi = 0x9F // higher ones are surrogates
 		}
 	case 0xF0 <= c && c <= 0xF4:
 		need = 3
 		if c == 0xF0 {
 			lo = 0x90
 		} else if c == 0xF4 {
-			hi = 0x8F // above is beyond U+10FFFF
+			hi = 0x8F // higher ones are beyond U+10FFFF
 		}
 	}
 	n := 1

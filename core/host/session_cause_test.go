@@ -24,7 +24,7 @@ func TestFailureEndsTheContext(t *testing.T) {
 		{"an error", func(yield func(core.Event, error) bool) { yield(core.Event{}, errGenerator) }, errGenerator.Error()},
 		{
 			"an event that cannot be encoded", func(yield func(core.Event, error) bool) { yield(core.Event{Type: "a\x00"}, nil) },
-			`core: event Type holds '\x00' at byte 1: an ID and a Type are one line, without CR, LF or NUL`,
+			`core: event Type contains '\x00' at byte 1: an ID and a Type are one line, without CR, LF or NUL`,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -248,7 +248,7 @@ func TestGeneratorFails(t *testing.T) {
 	withEvent := func(text string) []string {
 		return append(slices.Clone(before), `0s "data: b\n\n"`, fmt.Sprintf(`0s "event: error\ndata: %s\n\n"`, text), "0s End")
 	}
-	const noID = `core: event ID holds '\\n' at byte 1: an ID and a Type are one line, without CR, LF or NUL`
+	const noID = `core: event ID contains '\\n' at byte 1: an ID and a Type are one line, without CR, LF or NUL`
 	for _, tt := range []struct {
 		name     string
 		opts     []core.Option

@@ -611,7 +611,7 @@ func TestHeartbeatEventThatCannotBe(t *testing.T) {
 		event      core.Event
 	}{
 		{"an ID", "has an ID", core.Event{ID: "1"}},
-		{"what cannot be encoded", "heartbeat event: core: event Type holds", core.Event{Type: "a\nb"}},
+		{"what cannot be encoded", "heartbeat event: core: event Type contains", core.Event{Type: "a\nb"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := host.NewSession(t.Context(), "", core.WithHeartbeatEvent(tt.event))
