@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// The functions that are measured against each other take the same and are
-// called in the same way.
+// The functions that are compared take the same arguments and are called in the same way.
 
 //go:noinline
 func encode(b []byte, e *Event, _ []string) []byte {
@@ -45,7 +44,7 @@ func encodeLinesByHand(b []byte, e *Event, lines []string) []byte {
 	return append(b, '\n')
 }
 
-// wireEvent returns an event of so many lines whose wire form has so many bytes.
+// wireEvent returns an event with this many lines, whose wire form has this many bytes.
 func wireEvent(tb testing.TB, size, lines int) Event {
 	tb.Helper()
 	e := Event{ID: "1234567", Type: "message-added"}
@@ -62,8 +61,8 @@ func wireEvent(tb testing.TB, size, lines int) Event {
 	return e
 }
 
-// An Event's encoding against appends of the same bytes that are written by
-// hand and check nothing. The median ratio is reported as x-hand.
+// The encoding of an Event, compared with appends of the same bytes written by hand,
+// which check nothing. The median ratio is reported as x-hand.
 func BenchmarkAppendText(b *testing.B) {
 	for _, bb := range []struct {
 		name  string
@@ -102,7 +101,7 @@ func BenchmarkAppendText(b *testing.B) {
 	}
 }
 
-// The parser against bytes.IndexByte for each newline of the same bytes. The
+// The parser, compared with bytes.IndexByte for each newline of the same bytes. The
 // median ratio is reported as x-hand.
 func BenchmarkRead(b *testing.B) {
 	const events = 1000
@@ -145,11 +144,11 @@ func BenchmarkRead(b *testing.B) {
 
 var newlines int
 
-// compare runs ours and its yardstick in turn, b.N times each, and reports the
-// median of the ratios of their times.
+// compare runs ours and its yardstick by turns, b.N times each, and reports the median
+// ratio of their times.
 func compare(b *testing.B, unit string, ours, yardstick func(n int)) {
 	b.Helper()
-	const most = 2048 // calls in a turn, so that a disturbance meets both
+	const most = 2048 // calls in a turn, so that a disturbance affects both
 	var ratios, mine, other []float64
 	clock := func(f func(int), n int) float64 {
 		begin := time.Now()

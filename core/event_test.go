@@ -107,7 +107,7 @@ func TestAppendText(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 
-			// Behind what is there, and no byte beyond its own.
+			// It is appended, and no byte after it is touched.
 			buf := []byte(strings.Repeat("#", len("before")+len(got)+16))
 			copy(buf, "before")
 			got, err = tt.event.AppendText(buf[:len("before")])
@@ -121,8 +121,8 @@ func TestAppendText(t *testing.T) {
 	}
 }
 
-// invalidUTF8 are byte sequences and what a decoder makes of them: one U+FFFD
-// for each maximal subpart.
+// invalidUTF8 are byte sequences and how they are decoded: with one U+FFFD for each
+// maximal subpart.
 var invalidUTF8 = []struct{ name, in, want string }{
 	{"continuation", "\x80", "\uFFFD"},
 	{"two continuations", "\x80\xBF", "\uFFFD\uFFFD"},
@@ -180,7 +180,7 @@ func TestAppendTextInvalidUTF8(t *testing.T) {
 	}
 }
 
-// One byte that needs care, at each place of a text of each length.
+// One special byte, at each place of texts of each length.
 func TestAppendTextFindsEachByte(t *testing.T) {
 	const text = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~!$&()*+"
 	for _, tt := range []struct {
@@ -271,7 +271,7 @@ func TestAppendTextRefuses(t *testing.T) {
 	}
 }
 
-// A block ends in its only blank line, so that blocks can stand behind each other.
+// A block ends with its only blank line, so that blocks can follow each other.
 func TestAppendTextMakesOneBlock(t *testing.T) {
 	for _, s := range []string{"", "x", "\n", "\n\n", "\r\r", "\r\n\r\n", "a\n\nb\r\r", "é\n\n\xff"} {
 		for _, e := range []core.Event{{Data: s}, {Comment: s}, {Data: s, Comment: s, ID: "1", Type: "t", Retry: 1}} {
@@ -370,7 +370,8 @@ func TestJSONFails(t *testing.T) {
 	}
 }
 
-// UnmarshalText takes one event in its wire form; FuzzRoundTrip has those that are.
+// UnmarshalText refuses what is not one event in its wire form. FuzzRoundTrip tests texts
+// that are.
 func TestEventUnmarshalText(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string

@@ -78,7 +78,7 @@ type reading struct {
 	Degree int    `json:"degree"`
 }
 
-// readings stands for a database or a device.
+// readings stands in for a database or a device.
 func readings() iter.Seq2[reading, error] {
 	return func(yield func(reading, error) bool) {
 		for i, sensor := range []string{"roof", "cellar"} {
@@ -138,7 +138,7 @@ data: nothing ended this one`)
 	// "1" "" "the ID stays" <nil>
 }
 
-// One Parser serves connection after connection, and knows where to go on.
+// One Parser parses one connection after the other, and knows where to resume.
 func ExampleParser() {
 	var p core.Parser
 	for _, connection := range []string{
@@ -176,7 +176,7 @@ func ExampleEvery() {
 	ticks := 0
 	for range core.Every(ctx, time.Millisecond) {
 		if ticks++; ticks == 3 {
-			cancel() // as it is when the client leaves
+			cancel() // as when the client leaves
 		}
 	}
 	fmt.Println(ticks, "ticks")

@@ -30,8 +30,8 @@ var wellFormed = [][][2]byte{
 	{{0xF4, 0xF4}, {0x80, 0x8F}, {0x80, 0xBF}, {0x80, 0xBF}},
 }
 
-// decodeUTF8 replaces each maximal subpart of what is ill-formed: the longest
-// start of a row of wellFormed, or one byte.
+// decodeUTF8 replaces each maximal subpart of an ill-formed sequence: the longest
+// beginning of a row of wellFormed, or one byte.
 func decodeUTF8(s string) string {
 	var out strings.Builder
 	for len(s) > 0 {
@@ -55,7 +55,7 @@ func decodeUTF8(s string) string {
 
 var lineEnds = regexp.MustCompile(`\r\n|\r|\n`)
 
-// received is what a client makes of e, or false if e cannot be sent.
+// received returns e as a client gets it, or false if e cannot be sent.
 func received(e core.Event) (core.Event, bool) {
 	if strings.ContainsAny(e.ID+e.Type, "\r\n\x00") || e.Retry < 0 {
 		return e, false
@@ -74,14 +74,14 @@ func received(e core.Event) (core.Event, bool) {
 	}, true
 }
 
-// parsed is what became of a stream.
+// parsed is the result of parsing a stream.
 type parsed struct {
 	events      []core.Event
 	lastEventID string
 	retry       time.Duration
 }
 
-// reference parses a whole stream as the standard words it, with no regard to
+// reference parses a whole stream word for word as the standard says, without regard to
 // time or memory.
 func reference(wire string, comments bool) parsed {
 	var (
@@ -135,7 +135,7 @@ func reference(wire string, comments bool) parsed {
 	return p
 }
 
-// foreign reports whether a whole response has nothing of an event stream.
+// foreign reports whether a whole response is not an event stream.
 func foreign(wire string) bool {
 	text := strings.TrimPrefix(decodeUTF8(wire), "\uFEFF")
 	lines := lineEnds.Split(text, -1)
@@ -179,8 +179,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// No input makes the parser panic or give more than it got, and how the bytes
-// come does not matter.
+// No input makes the parser panic or yield more than it has read, and it does not matter
+// how the reader splits the bytes.
 func FuzzRead(f *testing.F) {
 	for _, tt := range parserTests {
 		for _, lineEnd := range []string{"\n", "\r", "\r\n"} {
@@ -212,13 +212,13 @@ func FuzzRead(f *testing.F) {
 				size += len(e.Type) + len(e.Data) + len(e.Comment)
 			}
 			if most := 3 * len(wire); size > most { // U+FFFD has three bytes
-				t.Errorf("%s: got %d bytes of %d, want %d at the most", name, size, len(wire), most)
+				t.Errorf("%s: got %d bytes of %d, want %d at most", name, size, len(wire), most)
 			}
 		}
 	})
 }
 
-// What AppendText accepts comes back: whole, once, and as the event it was.
+// An event that AppendText accepts is parsed once, and is the same event.
 func FuzzRoundTrip(f *testing.F) {
 	for _, s := range []string{
 		"", "x", " ", " x", ":", "\t", "\n", "\r", "\r\n", "\n\r", "a\nb", "a\r\nb\r", "\x00", "data: x\n\nid: 1",
@@ -254,8 +254,8 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Errorf("encoded again: got %q, %v, want %q", again, err, wire)
 		}
 
-		// In a stream a comment is an event for each of its lines. Twice, so that
-		// nothing of one is left for the other.
+		// In a stream a comment is an event for each of its lines. The event is sent twice, so
+		// that nothing of the first may remain in the second.
 		p := core.Parser{Comments: true}
 		found := parsed{events: events(t, p.Read(bytes.NewReader(slices.Concat(wire, wire)))), lastEventID: p.LastEventID, retry: p.Retry}
 		var parts []core.Event
@@ -275,7 +275,7 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// Both ways to the wire and from it replace what a browser's decoder replaces.
+// Encoding and parsing both replace what a browser's decoder replaces.
 func FuzzUTF8(f *testing.F) {
 	for _, tt := range invalidUTF8 {
 		for _, before := range []string{"", "x", "é", strings.Repeat("x", 31)} {

@@ -53,7 +53,7 @@ func same(tb testing.TB, how string, got, want parsed) {
 	}
 }
 
-// chunks gives its parts, one a read, and then its error (io.EOF if nil).
+// chunks returns one of its parts for each read, and then its error (io.EOF if nil).
 type chunks struct {
 	parts []string
 	err   error
@@ -87,8 +87,8 @@ func cut(s string, n int) []string {
 var longestRetry = time.Duration(math.MaxInt64).Truncate(time.Millisecond)
 
 // parserTests are streams whose lines end with LF; the tests try CR and CRLF as
-// well. Events, last event ID and reconnection time are those of the default
-// mode; noted are the events of the Comments mode, where they differ.
+// well. Events, last event ID and reconnection time are those of the default mode;
+// noted are the events of the Comments mode, if they differ.
 var parserTests = []struct {
 	name, wire string
 	want       parsed
@@ -159,7 +159,7 @@ var parserTests = []struct {
 	{name: "lines apart", wire: "data: a\nid: 1\ndata: b\n\n", want: parsed{events: []core.Event{{ID: "1", Data: "a\nb"}}, lastEventID: "1"}},
 	{name: "two events", wire: "data: a\n\ndata: b\n\n", want: parsed{events: []core.Event{{Data: "a"}, {Data: "b"}}}},
 	{name: "more blank lines", wire: "\n\ndata: a\n\n\n\ndata: b\n\n\n", want: parsed{events: []core.Event{{Data: "a"}, {Data: "b"}}}},
-	// What is not an event stream. A response may be cut anywhere.
+	// Responses that are not event streams, which may be cut off anywhere.
 	{name: "JSON", wire: `{"error": "no such model"}`, other: `{"error": "no such model"}`},
 	{name: "JSON behind a comment", wire: ": open\n\n{\"error\": 1}\n", noted: []core.Event{{Comment: "open"}}, other: `{"error": 1}`},
 	{name: "JSON of lines", wire: "\n{\n\"data\": 1\n}\n", other: "{"},
@@ -320,7 +320,7 @@ func TestParser(t *testing.T) {
 	}
 }
 
-// An ID that moves without an event is shown to who wants it, once.
+// An ID that changes without an event is yielded once, if Positions is set.
 func TestParserPositions(t *testing.T) {
 	for _, tt := range []struct {
 		name, wire string
@@ -396,12 +396,12 @@ func TestParserMixedLineEnds(t *testing.T) {
 	}
 }
 
-// An event is out before the parser reads on, whatever its line ends.
+// An event is yielded before the parser reads more, whatever its line ends.
 func TestParserActsAtOnce(t *testing.T) {
 	tests := []struct {
 		name  string
 		parts []string
-		want  int // the read that brings the event
+		want  int // the read that returns the end of the event
 	}{
 		{"LF", []string{"data: x\n\n", "data: y"}, 1},
 		{"CR", []string{"data: x\r\r", "data: y"}, 1},
@@ -469,7 +469,7 @@ func TestParserActsAtOnce(t *testing.T) {
 			}
 			got = append(got, p.LastEventID)
 			if p.LastEventID != e.ID {
-				t.Errorf("got %q beside event %q", p.LastEventID, e.ID)
+				t.Errorf("got %q with event %q", p.LastEventID, e.ID)
 			}
 		}
 		if want := []string{"1", "2"}; !slices.Equal(got, want) || p.LastEventID != "3" {
@@ -607,7 +607,7 @@ func TestParserStopsEarly(t *testing.T) {
 	})
 }
 
-// One parser serves a client's connections one after the other.
+// One parser parses a client's connections one after the other.
 func TestParserReadsAgain(t *testing.T) {
 	p := core.Parser{LastEventID: "0"}
 	for _, tt := range []struct {
@@ -616,8 +616,8 @@ func TestParserReadsAgain(t *testing.T) {
 	}{
 		{"resumes", "data: a\n\n", parsed{[]core.Event{{ID: "0", Data: "a"}}, "0", 0}},
 		{"sets", "id: 1\nretry: 5\nevent: t\ndata: b\n\nid: 2\nevent: u\ndata: lost", parsed{[]core.Event{{ID: "1", Type: "t", Data: "b", Retry: 5 * time.Millisecond}}, "1", 5 * time.Millisecond}},
-		{"begins anew", "data: c\n\n", parsed{[]core.Event{{ID: "1", Data: "c"}}, "1", 5 * time.Millisecond}},
-		{"ends behind CR", "data: d\r\r", parsed{[]core.Event{{ID: "1", Data: "d"}}, "1", 5 * time.Millisecond}},
+		{"begins again", "data: c\n\n", parsed{[]core.Event{{ID: "1", Data: "c"}}, "1", 5 * time.Millisecond}},
+		{"ends after CR", "data: d\r\r", parsed{[]core.Event{{ID: "1", Data: "d"}}, "1", 5 * time.Millisecond}},
 		{"does not swallow for the last", "\ndata: e\n\n", parsed{[]core.Event{{ID: "1", Data: "e"}}, "1", 5 * time.Millisecond}},
 		{"each has a BOM", "\uFEFFdata: f\n\n", parsed{[]core.Event{{ID: "1", Data: "f"}}, "1", 5 * time.Millisecond}},
 		{"empty", "", parsed{nil, "1", 5 * time.Millisecond}},
@@ -629,13 +629,12 @@ func TestParserReadsAgain(t *testing.T) {
 	}
 }
 
-// The limit is on what an event holds, to the byte, and does not depend on how
-// the bytes come.
+// The limit is exact, and does not depend on how the reader splits the bytes.
 func TestParserMaxEventSize(t *testing.T) {
 	tests := []struct {
 		name, wire string
 		comments   bool
-		fits       int // the least limit with which it passes
+		fits       int // the smallest limit with which it passes
 	}{
 		{"two events that fit", "data: 0123456789\n\ndata: 0123456789\n\n", false, len("data: 0123456789")},
 		{"ID and type count", "id: 12\nevent: ab\ndata: 0123456789\n\n", false, len("12ab") + len("data: 0123456789")},
@@ -672,7 +671,7 @@ func TestParserMaxEventSize(t *testing.T) {
 	}
 }
 
-// Comments are no part of an event, however many there are.
+// Comments do not count as a part of an event, however many there are.
 func TestParserCommentsHaveNoSize(t *testing.T) {
 	const beats = 400
 	p := core.Parser{Comments: true, MaxEventSize: 1000}
@@ -683,11 +682,11 @@ func TestParserCommentsHaveNoSize(t *testing.T) {
 	}
 }
 
-// endless repeats a block for ever, behind a start, and counts.
+// endless returns a start, repeats a block forever, and counts bytes.
 type endless struct {
 	start, block string
 	read         int
-	limit        int // where it gives up, with io.EOF
+	limit        int // where it stops, with io.EOF
 }
 
 func (r *endless) Read(p []byte) (int, error) {
@@ -767,8 +766,7 @@ func TestParserEndless(t *testing.T) {
 	})
 }
 
-// The events before one that is too large have been yielded, its ID is not
-// committed.
+// The events before one that is too large are yielded, and its ID is not committed.
 func TestParserTooLargeComesLast(t *testing.T) {
 	p := core.Parser{MaxEventSize: 100}
 	got, err := drain(t, p.Read(strings.NewReader("id: 1\ndata: x\n\nid: 2\ndata: "+strings.Repeat("x", 101)+"\n\ndata: y\n\n")))
@@ -778,7 +776,7 @@ func TestParserTooLargeComesLast(t *testing.T) {
 	same(t, "stream", parsed{got, p.LastEventID, p.Retry}, parsed{events: []core.Event{{ID: "1", Data: "x"}}, lastEventID: "1"})
 }
 
-// Sizes around those of the parser's buffers, of lines that reads cut anywhere.
+// Lines of about the sizes of the parser's buffers, split anywhere by reads.
 func TestParserLongLines(t *testing.T) {
 	var wire strings.Builder
 	var want []core.Event
@@ -814,7 +812,7 @@ func TestParserEventOf10MB(t *testing.T) {
 	}
 }
 
-// patient passes reads on until a minute has gone.
+// patient passes reads on for a minute.
 func patient(r io.Reader) io.Reader {
 	begin, n := time.Now(), 0
 	return readerFunc(func(p []byte) (int, error) {
@@ -825,7 +823,7 @@ func patient(r io.Reader) io.Reader {
 	})
 }
 
-// Sizes at which anything but linear time would be minutes.
+// At these sizes anything but linear time would take minutes.
 func TestParserIsLinear(t *testing.T) {
 	const size = 4 << 20
 	tests := []struct {
@@ -855,13 +853,13 @@ func TestParserIsLinear(t *testing.T) {
 				n += len(e.Data)
 			}
 			if most := len(tt.wire); n == 0 || n > most {
-				t.Errorf("got %d bytes of data, want some, and %d at the most", n, most)
+				t.Errorf("got %d bytes of data, want some, and %d at most", n, most)
 			}
 		})
 	}
 }
 
-// What the parser holds does not grow with the stream.
+// The parser's memory does not grow with the stream.
 func TestParserMemoryIsConstant(t *testing.T) {
 	const rounds, size = 10, 256 << 10
 	r, w := 0, 0
@@ -886,7 +884,7 @@ func TestParserMemoryIsConstant(t *testing.T) {
 		}
 	}
 	if got, most := heap[len(heap)-1], heap[1]+64<<10; got > most {
-		t.Errorf("got %d bytes in use at last, want %d at the most: %d", got, most, heap)
+		t.Errorf("got %d bytes in use at last, want %d at most: %d", got, most, heap)
 	}
 }
 
@@ -912,13 +910,13 @@ func TestParserAllocates(t *testing.T) {
 			}
 		})
 		if most := 2.0*n + 16; got > most {
-			t.Errorf("line end %q: got %v allocations for %d events, want %v at the most", lineEnd, got, n, most)
+			t.Errorf("line end %q: got %v allocations for %d events, want %v at most", lineEnd, got, n, most)
 		}
 	}
 }
 
-// The line end makes little difference, and in a buffer that a long line has
-// made big none at all.
+// The time depends little on the line end, and not at all in a buffer that a long line has
+// enlarged.
 func BenchmarkReadLineEnds(b *testing.B) {
 	for _, size := range []int{0, 8 << 20} {
 		for _, lineEnd := range []string{"\n", "\r", "\r\n"} {

@@ -18,8 +18,8 @@ import (
 
 var errSource = errors.New("the source is gone")
 
-// pairs is a sequence of values of which the last may come with an error. It
-// fails the test if it is asked for more than it has said.
+// pairs is a sequence of values, the last of which comes with err. It fails the test if
+// the loop continues after that.
 func pairs[T any](t *testing.T, err error, values ...T) iter.Seq2[T, error] {
 	t.Helper()
 	return func(yield func(T, error) bool) {
@@ -33,7 +33,7 @@ func pairs[T any](t *testing.T, err error, values ...T) iter.Seq2[T, error] {
 			}
 		}
 		if err != nil {
-			t.Error("the sequence went on after its error")
+			t.Error("the sequence continued after its error")
 		}
 	}
 }
@@ -63,7 +63,7 @@ func TestEncodeJSON(t *testing.T) {
 			text := ""
 			for e, err := range core.EncodeJSON("price", tt.seq) {
 				if text != "" {
-					t.Error("the stream went on after its error")
+					t.Error("the stream continued after its error")
 				}
 				if err != nil {
 					text = err.Error()
@@ -127,12 +127,12 @@ func TestDecodeJSON(t *testing.T) {
 			text := ""
 			for v, err := range core.DecodeJSON[price](tt.stream) {
 				if text != "" {
-					t.Error("the sequence went on after its error")
+					t.Error("the sequence continued after its error")
 				}
 				if err != nil {
 					text = err.Error()
 					if v != (price{}) {
-						t.Errorf("got %v beside an error, want nothing", v)
+						t.Errorf("got %v with an error, want nothing", v)
 					}
 					continue
 				}
@@ -153,7 +153,7 @@ func TestDecodeJSONErrorUnwraps(t *testing.T) {
 	}
 }
 
-// DecodeJSON gives back what EncodeJSON was given.
+// DecodeJSON yields the values that EncodeJSON has encoded.
 func TestEncodeAndDecodeJSON(t *testing.T) {
 	want := []price{{"A", 1}, {"B", 2}, {"a\r\nb\u2028", math.MaxFloat64}}
 	var got []price
@@ -186,7 +186,7 @@ func TestEvery(t *testing.T) {
 		{"longer than the context", time.Minute, 0, nil, 3500 * time.Millisecond},
 		{"zero", 0, 0, nil, 3500 * time.Millisecond},
 		{"less than zero", -time.Second, 0, nil, 3500 * time.Millisecond},
-		// The tick of 2 s waits, those of 3 s and 4 s are dropped or wait in turn.
+		// The tick of 2 s waits; the others are dropped, or wait in their turn.
 		{"a slow loop", time.Second, 2500 * time.Millisecond, []time.Duration{time.Second, 3500 * time.Millisecond}, 6 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -218,7 +218,7 @@ func TestEvery(t *testing.T) {
 	}
 }
 
-// Ticks that a slow loop misses are dropped: it is not made up for.
+// Ticks that a slow loop misses are dropped, and not delivered later.
 func TestEveryDropsTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin, n := time.Now(), 0
@@ -271,7 +271,7 @@ func TestReceive(t *testing.T) {
 	})
 }
 
-// Of a value and the end of the context at the same time, the end wins.
+// If there is a value and the context has ended, the value is not yielded.
 func TestReceiveEndWins(t *testing.T) {
 	ch := make(chan int, 1)
 	ch <- 1
@@ -282,7 +282,7 @@ func TestReceiveEndWins(t *testing.T) {
 			t.Fatalf("got %d after the end", v)
 		}
 	}
-	for range 200 { // likewise when it ends between two values
+	for range 200 { // the same if it ends between two values
 		ch := make(chan int, 2)
 		ch <- 1
 		ch <- 2
@@ -297,7 +297,7 @@ func TestReceiveEndWins(t *testing.T) {
 	}
 }
 
-// And when it ends in the moment before the choice between the two.
+// The same if the context ends just before the select.
 func TestReceiveEndWinsLate(t *testing.T) {
 	done := make(chan struct{})
 	close(done)
@@ -313,7 +313,7 @@ func TestReceiveEndWinsLate(t *testing.T) {
 	}
 }
 
-// An endingContext ends when it has been asked once whether it has.
+// An endingContext ends after the first call of its Err.
 type endingContext struct {
 	context.Context //nolint:containedctx // it is one itself
 	done            chan struct{}

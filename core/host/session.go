@@ -12,75 +12,74 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A Conn is the host's side of a session: where its bytes go.
+// A Conn is the host's side of a session: where its bytes are sent.
 type Conn interface {
-	// Send writes f and pushes it to the client: all of it, or an error. The first f
-	// may be empty, to push the headers alone.
+	// Send writes all of f and pushes it to the client, or returns an error. The first
+	// f may be empty, to push only the headers.
 	Send(f Frames) error
 
-	// End ends the response cleanly, as far as that is not left to the handler's
-	// return. Send is not called after it.
+	// End ends the response cleanly, unless the host does so when the handler returns.
+	// Send is not called after it.
 	End() error
 
-	// Abort makes sure that the client sees a broken response, and that a Send or
-	// an End which is under way returns. It may be called by any goroutine while
-	// they run, and more than once, but not after Serve has returned. Other calls
-	// do not overlap. After Abort there is no Send that matters, and no End.
+	// Abort makes sure that the client sees a broken response, and that a Send or an
+	// End that is running returns. It may be called by any goroutine while they run,
+	// and more than once, but not after Serve has returned. Other calls do not overlap.
+	// After Abort, the result of Send does not matter, and End is not called.
 	Abort()
 }
 
 const (
-	// flushSize is how many gathered bytes do not wait for the flush window.
+	// flushSize is the number of gathered bytes that do not wait for the flush window.
 	flushSize = 32 << 10
 
-	// grace is how long a write may last once the session has ended.
+	// grace is how long a write may take when the session has ended.
 	grace = time.Second
 )
 
-// A Session is one client's connection, from before the view runs until the
-// stream has ended. An adapter makes one with [NewSession], runs the view under
-// its [Session.Context], and calls either [Session.Serve] or [Session.Close],
-// once.
+// A Session is one client's connection, from before the view runs until the stream has
+// ended. An adapter makes one with [NewSession], runs the view with its
+// [Session.Context], and calls either [Session.Serve] or [Session.Close], once.
 //
-// Nothing in it depends on the handler's goroutine: Serve may be called in
-// another, after the handler has returned, if the Conn lives on. With
-// [core.WithDetach], Serve itself sees to that where it can.
+// A Session does not depend on the handler's goroutine: Serve may be called in another
+// one, after the handler has returned, if the Conn outlives the handler. With
+// [core.WithDetach], Serve itself arranges that if it can.
 type Session struct {
 	config      settings
 	lastEventID string
 	ctx         context.Context //nolint:containedctx // it ends with the session
 	cancel      context.CancelCauseFunc
-	stopParent  func() bool  // lets go of the request's context; nil if that has no end, or has been let go of; see letGo
+	stopParent  func() bool  // stops watching the request's context; nil if it is not watched; see letGo
 	retryAtEnd  atomic.Int64 // the reconnection time that a shutdown gave, in ns
 	cut         atomic.Pointer[cut]
 
 	conn     Conn          // changed once, by detach, under mu and timerMu
-	detached *detachedConn // the same as conn if the session is detached, or nil
+	detached *detachedConn // the same as conn if the session is detached, otherwise nil
 	begin    time.Time
-	gone     atomic.Bool // there is nobody to write to; a cancelled request alone does not say so
+	gone     atomic.Bool // nobody reads any more; a cancelled request alone does not prove that
 
-	// mu is held over a frame's write and flush. It guards what follows.
+	// mu is held during a frame's write and flush. It guards what follows.
 	mu      sync.Mutex
 	armed   bool          // the flusher will fire
-	closed  bool          // nothing may be written any more
+	closed  bool          // nothing more may be written
 	failed  bool          // the failure has ended the context
 	bare    bool          // see Direct
 	waiting *[]byte       // frames that wait to be flushed; nil if none do
-	flusher *time.Timer   // flushes what waits, or wakes who was handed over; nil until something has to
-	flushed time.Duration // when events were last flushed, since begin: the flush window
-	lost    error         // what the last write failed with
+	flusher *time.Timer   // flushes what waits, or wakes a session that was handed over; nil until first needed
+	flushed time.Duration // when events were last flushed, since begin; starts the flush window
+	lost    error         // the error of the last write
 	failure error         // the generator's
-	cause   error         // what had ended the context when the generator was done; nil if nothing or the failure had
-	late    error         // what the generator failed with once something else had ended the context
+	cause   error         // what had ended the context when the generator returned; nil if nothing or the failure had
+	late    error         // what the generator failed with after something else had ended the context
 	events  int
 	sent    int64
 
-	// Two times since begin, in ns. Written under mu, read by tick without it.
-	spoke   atomic.Int64 // when anything was last sent: the heartbeat
-	sending atomic.Int64 // when the Send that is under way began, plus one; 0 if none is
+	// Two times since begin, in ns. They are written under mu, and tick reads them without.
+	spoke   atomic.Int64 // when anything was last sent, for the heartbeat
+	sending atomic.Int64 // when the Send that is running began, plus one; 0 if none is
 
-	// timerMu guards what follows, and is held while the timer aborts. It may be
-	// taken under mu, never the other way about.
+	// timerMu guards what follows, and is held while the timer aborts. It may be taken
+	// while mu is held, never the other way round.
 	timerMu sync.Mutex
 	timer   *time.Timer // see tick; nil before Serve
 	age     time.Duration
@@ -90,10 +89,10 @@ type Session struct {
 
 // NewSession begins a session on a request. ctx is the request's context, which
 // ends when the client leaves; lastEventID is the value of its Last-Event-ID
-// header. An ID with a control character, or of over 1 KiB, counts as none.
+// header. An ID that has a control character or is larger than 1 KiB is ignored.
 //
-// The error is a *[core.RefusedError]: a group is full or shuts down, or
-// [core.WithHeartbeatEvent] has been given what cannot be one.
+// The error is a *[core.RefusedError]: a group is full or shutting down, or the event of
+// [core.WithHeartbeatEvent] is not valid.
 func NewSession(ctx context.Context, lastEventID string, opts ...core.Option) (*Session, error) {
 	s := &Session{config: newSettings(opts), lastEventID: cleanID(lastEventID)}
 	if err := s.config.Beats.Err; err != nil {
@@ -124,24 +123,23 @@ func NewSession(ctx context.Context, lastEventID string, opts ...core.Option) (*
 	return s, nil
 }
 
-// Context returns the context that the view and its generator are to see. It
-// carries the request's values and ends with the session.
+// Context returns the context for the view and its generator. It carries the request's
+// values and ends with the session.
 func (s *Session) Context() context.Context { return s.ctx }
 
 // ClientGone ends the session with [core.ErrClientGone]. It is for hosts whose request
-// context does not end when the client leaves. It may be called by any goroutine,
-// at any time.
+// context does not end when the client leaves. Any goroutine may call it at any time.
 func (s *Session) ClientGone() {
 	s.gone.Store(true)
 	s.end(core.ErrClientGone)
 }
 
-// Outlive has the session go on when the request's context ends. It is for hosts
+// Outlive makes the session continue when the request's context ends. It is for hosts
 // whose handler returns before Serve is called.
 func (s *Session) Outlive() { s.letGo() }
 
-// Close ends a session whose view has answered by itself. It does nothing when Serve
-// has been called.
+// Close ends a session whose view has answered the request itself. It does nothing if
+// Serve has been called.
 func (s *Session) Close() {
 	s.timerMu.Lock()
 	begun := s.timer != nil
@@ -155,22 +153,21 @@ func (s *Session) Close() {
 }
 
 // Serve runs the stream to its end and returns the generator's failure, as a
-// *[core.StreamError]. It returns nil if the client leaves, if the session reaches its
-// age or is shut down, and whatever the generator yields as an error after its context
-// has ended.
+// *[core.StreamError]. It returns nil if the client leaves, or if the session reaches its
+// maximum duration or is shut down, even if the generator yields an error after that.
 //
-// A panic of the generator's goes on when the session is in order. The response
-// has been broken then, or been given its error event.
+// If the generator panics, Serve first ends the session: it breaks the response or sends
+// the error event. Then it panics with the same value.
 //
-// With [core.WithDetach] and a Conn that is a [Detacher], Serve may return nil as soon
-// as the response has begun, and the stream goes on without it.
+// With [core.WithDetach] and a Conn that is a [Detacher], Serve may return nil as soon as
+// the response has begun, while the stream continues.
 func (s *Session) Serve(conn Conn, stream core.Stream) error {
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
-		v := recover() // nil after runtime.Goexit, which goes on by itself
+		v := recover() // nil after runtime.Goexit, which continues
 		s.panicked(&core.PanicError{Value: v})
 		s.finish()
 		if v != nil {
@@ -193,14 +190,14 @@ func (s *Session) Serve(conn Conn, stream core.Stream) error {
 	return nil
 }
 
-// Direct tells the session, before Serve, that nothing between it and the client may hold
-// the headers back, so that no comment is needed to find out. Then only a response to
-// GET begins with one, and only if there are heartbeats: some clients and proxies keep a
-// response to themselves until its body begins, and pages that GET wait for it. method is
-// the request's.
+// Direct tells the session, before Serve, that no middleware can hold the response back,
+// so that no comment is needed to find out. Then a response begins with a comment only if
+// its method is GET and there are heartbeats: some clients and proxies do not pass a
+// response on before its body begins, and pages that GET one wait for it. method is the
+// request's.
 func (s *Session) Direct(method string) { s.bare = method != "GET" || s.config.Heartbeat <= 0 }
 
-// start begins the response, and reports whether it can go on.
+// start begins the response, and reports whether it can continue.
 func (s *Session) start(conn Conn) bool {
 	s.conn, s.begin = conn, time.Now()
 	if s.config.MaxDuration > 0 {
@@ -213,9 +210,9 @@ func (s *Session) start(conn Conn) bool {
 	return ok
 }
 
-// greet sends the headers at once, so that the client knows that it is connected, and
-// what else there is to say. The timer runs from here on, to watch this write too,
-// but finds the lock taken, so that no heartbeat comes first.
+// greet sends the headers at once, so that the client knows that it is connected, and with
+// them the reconnection time and the comment. The timer runs from here on, to watch this
+// write too; because mu is held, it cannot send a heartbeat first.
 func (s *Session) greet() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -232,7 +229,7 @@ func (s *Session) greet() bool {
 	return s.flush(s.now())
 }
 
-// yield takes one element of the stream.
+// yield is the yield of the stream.
 func (s *Session) yield(e core.Event, err error) bool {
 	if err != nil && s.answer(err) {
 		return true
@@ -255,11 +252,11 @@ func (s *Session) yield(e core.Event, err error) bool {
 	return s.gathered(1)
 }
 
-// open reports whether the stream may go on.
+// open reports whether the stream may continue.
 func (s *Session) open() bool { return !s.closed && s.ctx.Err() == nil }
 
-// gathered sends what waits, now or when the flush window ends. n events have
-// been added to it.
+// gathered sends what waits, now or when the flush window ends. n events have been added
+// to it.
 func (s *Session) gathered(n int) bool {
 	first := s.events == 0
 	s.events += n
@@ -273,12 +270,12 @@ func (s *Session) gathered(n int) bool {
 	return true
 }
 
-// window is how long events still wait for each other.
+// window returns how long the flush window still lasts.
 func (s *Session) window(now time.Duration) time.Duration {
 	return s.config.FlushWindow - (now - s.flushed)
 }
 
-// gather adds e to what waits, or nothing of it.
+// gather adds all of e to what waits, or returns an error.
 func (s *Session) gather(e *core.Event) error {
 	b := s.buffer()
 	var err error
@@ -290,7 +287,7 @@ func (s *Session) gather(e *core.Event) error {
 	return err
 }
 
-// buffer returns what waits, for more to be added.
+// buffer returns the buffer of what waits, to add more to it.
 func (s *Session) buffer() *[]byte {
 	if s.waiting == nil {
 		s.waiting = getBuffer()
@@ -298,10 +295,11 @@ func (s *Session) buffer() *[]byte {
 	return s.waiting
 }
 
-// flush sends what waits, and reports whether the session can go on.
+// flush sends what waits, and reports whether the session can continue.
 func (s *Session) flush(now time.Duration) bool { return s.push(now, false) }
 
-// push is flush. If what waits is a part of an event, the next one follows at once.
+// push is flush. If part is true, what waits is a part of an event, and the next part
+// follows at once.
 func (s *Session) push(now time.Duration, part bool) bool {
 	if s.waiting == nil {
 		return true
@@ -315,15 +313,15 @@ func (s *Session) push(now time.Duration, part bool) bool {
 	return s.written(err)
 }
 
-// beginSend has the timer watch over a write. When the session has ended, all
-// parts of an event have the time of one write.
+// beginSend makes the timer watch a write. When the session has ended, all parts of an
+// event together may take as long as one write.
 func (s *Session) beginSend(now time.Duration) {
 	s.spoke.Store(int64(now))
 	if s.sending.Load() != 0 && s.ctx.Err() != nil {
 		return
 	}
 	s.sending.Store(int64(now) + 1)
-	if s.ctx.Err() != nil { // the timer may not run any more
+	if s.ctx.Err() != nil { // the timer may have stopped
 		s.hurry()
 	}
 }
@@ -335,7 +333,7 @@ func (s *Session) endSend(part bool) {
 	}
 }
 
-// hurry has the timer look soon at a write of a session that has ended.
+// hurry makes the timer check the write of a session that has ended.
 func (s *Session) hurry() {
 	s.timerMu.Lock()
 	defer s.timerMu.Unlock()
@@ -344,8 +342,8 @@ func (s *Session) hurry() {
 	}
 }
 
-// flushAfter has what waits flushed after d. To arm a timer costs more than an
-// event does, so it is left to fire, and looks then what is to be done.
+// flushAfter makes the flusher flush what waits after d. Starting a timer costs more than
+// an event, so it is left to fire, and then finds out what there is to do.
 func (s *Session) flushAfter(d time.Duration) {
 	switch {
 	case s.armed:
@@ -378,8 +376,8 @@ func (s *Session) flushWaiting() {
 	s.flush(now)
 }
 
-// recoverHost keeps a panic of a host's writer, in a goroutine that is not the
-// stream's, from ending the process: the session ends instead.
+// recoverHost is deferred in goroutines that do not run the stream. If the host's writer
+// panics there, the session ends, but not the process.
 func (s *Session) recoverHost() {
 	if v := recover(); v != nil {
 		s.sending.Store(0)
@@ -391,11 +389,11 @@ func (s *Session) recoverHost() {
 	}
 }
 
-// end ends the session for a reason of its own or of its host's. The generator's
-// context ends; the rest is done when the generator has returned.
+// end ends the context, with a cause that does not come from the generator. The rest is
+// done when the generator has returned.
 func (s *Session) end(cause error) {
 	s.cancel(cause)
-	if s.sending.Load() != 0 { // one that begins later looks by itself
+	if s.sending.Load() != 0 { // a write that begins later calls hurry itself
 		s.hurry()
 	}
 	s.timerMu.Lock()
@@ -405,7 +403,7 @@ func (s *Session) end(cause error) {
 	}
 }
 
-// letGo lets go of the request's context.
+// letGo stops watching the request's context.
 func (s *Session) letGo() {
 	s.timerMu.Lock()
 	stop := s.stopParent
