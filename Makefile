@@ -2,7 +2,7 @@
 # takes minutes to compile.
 modules = $(shell go list -m -f '{{.Dir}}') $(CURDIR)/e2e/middleware
 
-# The versions are those of .ci/run, which installs what is missing.
+# The tools, which .ci/run installs in the versions that it names.
 export PATH := $(PATH):$(shell go env GOPATH)/bin
 
 fuzztime ?= 10s
@@ -32,11 +32,11 @@ fuzz: ## fuzz each target of core for fuzztime (10s)
 		go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(fuzztime) ./core || exit; done
 
 .PHONY: bench
-bench: ## measure this library beside its peers
+bench: ## compare this library with its peers
 	go run ./bench
 
 .PHONY: demo
-demo: ## serve the demo on 127.0.0.1:8080 and the three ports that follow
+demo: ## serve the demo on 127.0.0.1:8080 and the next three ports
 	go run ./examples/demo
 
 .PHONY: tidy
@@ -44,5 +44,5 @@ tidy: ## tidy the go.mod of each module
 	@for m in $(modules); do (cd $$m && go mod tidy) || exit; done
 
 .PHONY: ci
-ci: ## run what is run for each change
+ci: ## run what CI runs for each change
 	.ci/run

@@ -44,7 +44,7 @@ func WithHeartbeatEvent(e Event) Option {
 
 func beatsOf(e Event) *config.Beats {
 	if e.ID != "" {
-		return &config.Beats{Err: errors.New("core: heartbeat event: it has an ID, which would become the client's position: leave it empty")}
+		return &config.Beats{Err: errors.New("core: heartbeat event: it has an ID, and clients would resume after it: leave it empty")}
 	}
 	frame, err := e.AppendText(nil)
 	if err != nil {

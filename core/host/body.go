@@ -11,23 +11,22 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// What an adapter reads of the part of a request's body that its view has not
-// read: see [DrainBody].
+// The limits of [DrainBody], for the part of a request's body that the view has not read.
 const (
 	MaxBody     = 1 << 20         // bytes
-	BodyTimeout = 5 * time.Second // for all of them
+	BodyTimeout = 5 * time.Second // for all of it
 )
 
-// DrainBody reads the rest of a request's body, which must be done before the
-// response begins: a host that has not read a body to its end may wait for it
-// before it sends the headers, or not notice that the client leaves. ctx is the
-// session's; setDeadline sets the host's deadline for reads. An adapter that goes
-// on lifts the deadline.
+// DrainBody reads the rest of a request's body. An adapter must call it before the
+// response begins: a host that has not read a body to its end may wait for the rest
+// before it sends the headers, or may not notice that the client leaves. ctx is the
+// session's. setDeadline sets the host's read deadline; if DrainBody returns nil, the
+// adapter must lift it.
 //
-// The error is a *[core.RefusedError] of status 413 if there is more than [MaxBody], 408
-// if the end has not come within [BodyTimeout], 503 if a shutdown came first, and
-// 400 if the body cannot be read. Then the adapter closes the connection after its
-// answer, and reads no more.
+// The error is a *[core.RefusedError] with status 413 if there is more than [MaxBody], 408
+// if the body has not ended within [BodyTimeout], 503 if a shutdown came first, and 400 if
+// the body cannot be read. Then the adapter must not read any more, and must close the
+// connection after its answer.
 func DrainBody(ctx context.Context, body io.Reader, setDeadline func(time.Time) error) error {
 	deadline := time.Now().Add(BodyTimeout)
 	if err := setDeadline(deadline); err != nil {
@@ -40,17 +39,17 @@ func DrainBody(ctx context.Context, body io.Reader, setDeadline func(time.Time) 
 	})
 	err := discard(body)
 	if !stop() {
-		<-stopped // because the connection is not ours anymore when the handler has returned
+		<-stopped // because the handler may return soon, and then the connection is not ours any more
 	}
 	if err != nil && !errors.Is(err, errBodyTooLarge) && !time.Now().Before(deadline) {
-		err = os.ErrDeadlineExceeded // which a reader may have put in other words
+		err = os.ErrDeadlineExceeded // a reader may have replaced that error
 	}
 	return bodyRefusal(ctx, err)
 }
 
-var errBodyTooLarge = fmt.Errorf("host: the view has left more than %d MiB of the request's body: let it read the body", MaxBody>>20)
+var errBodyTooLarge = fmt.Errorf("host: the view has left more than %d MiB of the request's body unread: read it in the view", MaxBody>>20)
 
-// discard reads body to its end, or says why it could not.
+// discard reads body to its end.
 func discard(body io.Reader) error {
 	_, err := io.CopyN(io.Discard, body, MaxBody+1)
 	switch {
@@ -63,14 +62,14 @@ func discard(body io.Reader) error {
 	}
 }
 
-// discardBeside is discard where no deadline can end a read: a goroutine reads,
-// and may be left behind until the host ends the read.
+// discardBeside is discard for a host whose reads have no deadline: another goroutine
+// reads, and may remain until the host ends the read.
 func discardBeside(ctx context.Context, body io.Reader) error {
 	done := make(chan error, 1)
 	go func() {
 		err := errors.New("host: the reader panicked")
 		defer func() {
-			_ = recover() // nobody above recovers it
+			_ = recover() // no caller would
 			done <- err
 		}()
 		err = discard(body)
@@ -86,7 +85,7 @@ func discardBeside(ctx context.Context, body io.Reader) error {
 	return os.ErrDeadlineExceeded
 }
 
-// bodyRefusal is the answer to a request whose body was not read to its end.
+// bodyRefusal returns the refusal of a request whose body was not read to its end, or nil.
 func bodyRefusal(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -96,7 +95,7 @@ func bodyRefusal(ctx context.Context, err error) error {
 	case errors.Is(context.Cause(ctx), core.ErrShutdown):
 		return refusal(core.ErrShutdown)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &core.RefusedError{Status: 408, Err: fmt.Errorf("host: the request's body has not come to its end within %v", BodyTimeout)}
+		return &core.RefusedError{Status: 408, Err: fmt.Errorf("host: the request's body has not ended within %v", BodyTimeout)}
 	default:
 		return &core.RefusedError{Status: 400, Err: fmt.Errorf("host: read the request's body: %w", err)}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
-// settings are what core's options set.
+// settings are set by core's options.
 type settings = config.Config[core.Event, core.Observer]
 
 func newSettings(opts []core.Option) settings {

@@ -1,9 +1,8 @@
-// Package host is for authors of adapters: it carries a stream to one client, on
-// whatever host the client is connected to. Those who write views do not need it. It
-// may change when a host needs something new.
+// Package host is for authors of adapters: it carries a stream to one client of any host.
+// You do not need it to write views. It may change when a host needs something new.
 //
-// A [Session] is one client's connection. An adapter makes one before it runs the
-// view, gives the view the session's context, and then calls [Session.Serve] with a
+// A [Session] is one client's connection. An adapter makes a session before it runs the
+// view, passes the session's context to the view, and then calls [Session.Serve] with a
 // [Conn], which is all that a session knows of its host:
 //
 //	s, err := host.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
@@ -18,9 +17,8 @@
 //	host.SetHeaders(h.Get, h.Set)
 //	return s.Serve(conn, stream)
 //
-// The session does the rest: it encodes events, flushes and gathers them, sends
-// heartbeats, notices a client that has gone or does not read, and ends the response
-// so that a stream that has failed never looks whole. The suites of
-// [github.com/yieldsse/yieldsse/ssetest/adaptertest] say whether an adapter does its
-// part.
+// The session does the rest: it encodes, gathers and flushes events, sends heartbeats,
+// notices a client that has gone or does not read, and ends the response so that a stream
+// that has failed never looks whole. The suites of
+// [github.com/yieldsse/yieldsse/ssetest/adaptertest] test whether an adapter does its part.
 package host

@@ -10,8 +10,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// fail ends the session with what its stream has failed with. If something else ends it at
-// the same moment, that is the cause, and the error came late. A panic never does. The
+// fail ends the session because its stream has failed with err. If something else has just
+// ended it, that is the cause, and err is only a late error, unless it is a panic. The
 // session's mu is held.
 func (s *Session) fail(err error) {
 	alive := s.ctx.Err() == nil
@@ -40,19 +40,19 @@ func (s *Session) panicked(err *core.PanicError) {
 	s.fail(err)
 }
 
-// A cut is when and why a host cuts the response off by itself.
+// A cut is when and why a host cuts the response off.
 type cut struct {
 	at    time.Time
 	cause error
 }
 
-// CutAt tells the session that its host will cut the response off at this time,
-// which the adapter cannot prevent. If the request's context is cancelled, or a
-// write fails, at that time or later, the cause is this one and not
-// [core.ErrClientGone]. It may be called by any goroutine, at any time.
+// CutAt tells the session that its host will cut the response off at this time, which the
+// adapter cannot prevent. If the request's context is cancelled or a write fails at that
+// time or later, the session's cause is this one and not [core.ErrClientGone]. Any
+// goroutine may call it at any time.
 func (s *Session) CutAt(at time.Time, cause error) { s.cut.Store(&cut{at, cause}) }
 
-// whyGone is why the host has given the response up.
+// whyGone returns why the host has given the response up.
 func (s *Session) whyGone() error {
 	if c := s.cut.Load(); c != nil && !time.Now().Before(c.at) {
 		return c.cause
@@ -60,7 +60,7 @@ func (s *Session) whyGone() error {
 	return core.ErrClientGone
 }
 
-// written takes note of what came of a write.
+// written records the result of a write, and reports whether it was successful.
 func (s *Session) written(err error) bool {
 	s.lost = err
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Session) written(err error) bool {
 	return err == nil
 }
 
-// whyLost is what a write that failed with err says of the client.
+// whyLost returns the cause of the session's end for a write that failed with err.
 func (s *Session) whyLost(err error) error {
 	cause := s.whyGone()
 	if cause == core.ErrClientGone && errors.Is(err, os.ErrDeadlineExceeded) { //nolint:errorlint // the very one
@@ -78,8 +78,7 @@ func (s *Session) whyLost(err error) error {
 	return cause
 }
 
-// finish ends the response when the generator is done, and gives back all that
-// the session holds.
+// finish ends the response when the generator is done, and releases the session.
 func (s *Session) finish() {
 	broken := true // also if the error event's function panics
 	defer func() { s.release(broken) }()
@@ -88,14 +87,14 @@ func (s *Session) finish() {
 	}
 	if s.failure == nil {
 		broken = !s.conclude(nil)
-	} else if s.config.ErrorEvent != nil { // without one it is broken: nobody is to take half an answer for a whole one
-		last := s.config.ErrorEvent(s.failure) // outside of the lock, since it is the application's
+	} else if s.config.ErrorEvent != nil { // without one it is broken, so that nobody mistakes part of it for all of it
+		last := s.config.ErrorEvent(s.failure) // not under the lock, because the function is the application's
 		broken = !s.conclude(&last)
 	}
 }
 
-// settle sends what waits when the generator is done, and a shutdown's
-// reconnection time. It reports whether the response can still end cleanly.
+// settle sends what waits when the generator is done, and the reconnection time of a
+// shutdown. It reports whether the response can still end cleanly.
 func (s *Session) settle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,21 +107,21 @@ func (s *Session) settle() bool {
 	}
 	if retry := s.retryAtEnd.Load(); retry > 0 && s.failure == nil && errors.Is(s.cause, core.ErrShutdown) {
 		b := s.buffer()
-		*b = appendRetry(*b, time.Duration(retry)) // with no blank line, which some clients take for an event
+		*b = appendRetry(*b, time.Duration(retry)) // without a blank line, which some clients mistake for an event
 	}
 	return s.flush(s.now()) && !s.abandoned()
 }
 
-// abandoned reports whether the host has given the response up. Whether anybody
-// still reads it cannot be known then: a client that has closed its half of the
-// connection is one that has gone.
+// abandoned reports whether the host has given the response up. Then it is not known
+// whether anybody still reads it, because a client that has only closed its half of the
+// connection looks the same as one that has gone.
 func (s *Session) abandoned() bool {
 	c := s.cut.Load()
 	return errors.Is(s.cause, core.ErrClientGone) || c != nil && s.cause == c.cause //nolint:errorlint // the very one
 }
 
-// conclude writes the last event, if there is one, and the response's end. It
-// reports whether that is clean.
+// conclude writes the last event, if there is one, and the end of the response. It reports
+// whether it could.
 func (s *Session) conclude(last *core.Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +136,7 @@ func (s *Session) conclude(last *core.Event) bool {
 
 func (s *Session) release(broken bool) {
 	defer s.leaveGroups()
-	// First, because to abort may end the request's context, as if the client had left.
+	// First, because aborting may end the request's context, as if the client had left.
 	s.letGo()
 	s.timerMu.Lock()
 	s.stopped = true
@@ -159,7 +158,7 @@ func (s *Session) release(broken bool) {
 	}
 }
 
-// summary says how it went, when all is over.
+// summary returns the Summary of a session that has ended.
 func (s *Session) summary() core.Summary {
 	end := core.Summary{Cause: s.cause, Err: s.failure, Events: s.events, Bytes: s.sent, Duration: s.now()}
 	if end.Cause == nil && s.failure == nil && (s.lost != nil || s.aborted) { // at the very end

@@ -8,8 +8,8 @@ import (
 	"github.com/yieldsse/yieldsse/internal/config"
 )
 
-// refusal is the answer to a request that may be sent again later. It spreads the
-// clients as a shutdown does.
+// refusal refuses a request that may be sent again later. It spreads the clients over time,
+// as a shutdown does.
 func refusal(err error) *core.RefusedError {
 	after := config.ReturnFrom + rand.N(config.ReturnSpread) //nolint:gosec // not a secret
 	return &core.RefusedError{Status: 503, Err: err, RetryAfter: after.Round(time.Second)}

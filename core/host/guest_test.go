@@ -17,18 +17,18 @@ func TestAStreamCannotEndItsSession(t *testing.T) {
 	allowed := []string{"Context", "Forward", "Handover", "LastEventID", "Refuse", "Wake", "WakeToEnd"}
 	tr := newTrial(t.Context(), t)
 	isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
-		// A yield between is not the session's, so this one asks by itself.
+		// feed.Of does not know this yield, so the test asks the session itself.
 		var q feed.QuestionError
 		if !yield(core.Event{}, &q) {
-			t.Error("to ask ended the stream")
+			t.Error("the question ended the stream")
 		}
 		for name, got := range map[string]any{"its feed": q.Answer, "its context's value": ctx.Value(config.RequestKey{})} {
 			if got == nil {
 				t.Fatalf("%s is nil", name)
 			}
 			var methods []string
-			for i := range reflect.TypeOf(got).NumMethod() {
-				methods = append(methods, reflect.TypeOf(got).Method(i).Name)
+			for m := range reflect.TypeOf(got).Methods() {
+				methods = append(methods, m.Name)
 			}
 			if !slices.Equal(methods, allowed) {
 				t.Errorf("%s has the methods %q, want %q", name, methods, allowed)

@@ -20,17 +20,16 @@ const maxLastEventID = 1 << 10
 func SetHeaders(get func(name string) string, set func(name, value string)) {
 	mediaType, _, _ := strings.Cut(get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream") {
-		set("Content-Type", "text/event-stream; charset=utf-8") // or Python's requests would read Latin-1
+		set("Content-Type", "text/event-stream; charset=utf-8") // without the charset, Python's requests reads Latin-1
 	}
-	set("X-Accel-Buffering", "no") // nginx would gather events
+	set("X-Accel-Buffering", "no") // or nginx buffers events
 	if get("Cache-Control") == "" {
 		set("Cache-Control", "no-cache")
 	}
 }
 
-// A requestContext is the parent of a session's context. It gives what the
-// request's context does but its end, which the session hears of first, to say
-// why.
+// A requestContext is the parent of a session's context. It is the request's context
+// without its end: the session ends its context itself, to give it a cause.
 type requestContext struct {
 	context.Context //nolint:containedctx // it is one itself
 	session         *Session
@@ -46,8 +45,8 @@ func (c requestContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// valuesOf returns ctx without its outer layers that only cancel. A host's own two
-// weigh half a kilobyte, and end with the handler.
+// valuesOf returns ctx without the outer layers that only cancel it. The two of net/http
+// take half a kilobyte, and end with the handler.
 func valuesOf(ctx context.Context) context.Context {
 	for reflect.TypeOf(ctx) == cancelType {
 		parent := reflect.ValueOf(ctx).Elem().FieldByName("Context") // embedded, so exported
@@ -65,16 +64,16 @@ var cancelType = func() reflect.Type {
 	return reflect.TypeOf(ctx)
 }()
 
-// Query gives the session the parameters of the request's query, by name: the first
-// value, or nothing. An adapter calls it before the view runs. It is for
-// [core.WithQueryID]; without that, get is not called.
+// Query passes the parameters of the request's query to the session: get returns the first
+// value for a name, or nothing. An adapter calls Query before the view runs, for
+// [core.WithQueryID]. Without that option, get is not called.
 func (s *Session) Query(get func(name string) string) {
 	if s.config.QueryID && s.lastEventID == "" {
 		s.lastEventID = cleanID(get("lastEventId"))
 	}
 }
 
-// cleanID returns id, or nothing if no event of a stream can have had it.
+// cleanID returns id, or nothing if it cannot be the ID of an event.
 func cleanID(id string) string {
 	if len(id) > maxLastEventID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
 		return ""
@@ -82,17 +81,16 @@ func cleanID(id string) string {
 	return id
 }
 
-// Refused returns why the response is not to begin, or nil: the view, or what it
-// subscribes to, has called [core.Refuse], or a shutdown has ended the session. The error
-// is a *[core.RefusedError]. An adapter asks when the view has returned a stream, before
-// it sends anything.
+// Refused returns why the response must not begin, or nil: the view, or what it subscribes
+// to, has called [core.Refuse], or a shutdown has ended the session. The error is a
+// *[core.RefusedError]. An adapter calls Refused when the view has returned a stream,
+// before it sends anything.
 func (s *Session) Refused() error {
 	cause := context.Cause(s.ctx)
 	if cause == nil {
 		return nil
 	}
-	var refused *core.RefusedError
-	if errors.As(cause, &refused) {
+	if refused, ok := errors.AsType[*core.RefusedError](cause); ok {
 		return refused
 	}
 	if errors.Is(cause, core.ErrShutdown) {

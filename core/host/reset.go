@@ -8,33 +8,33 @@ import (
 	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
-// Reset resets the TCP connection that c is, or is made of, so that the client sees
-// a broken response even on HTTP/1.0, where a proper close is the end of a whole
-// one. What the kernel has not sent is lost. The caller still has to close c.
+// Reset resets the TCP connection that c is or wraps, so that the client sees a broken
+// response even on HTTP/1.0, where a proper close is the end of a whole one. What the
+// kernel has not sent is lost. The caller must still close c.
 //
-// It looks below TLS, which would say goodbye, and through what embeds a [net.Conn],
-// as listeners wrap connections. If there is no TCP connection to be found, what is
-// below TLS is closed, and nothing else.
+// Reset looks below TLS, which would send a closing message first, and into wrappers that
+// embed a [net.Conn], as listeners use them. If it finds no TCP connection, it closes what
+// is below TLS, or does nothing.
 func Reset(c net.Conn) { netpoll.Reset(c) }
 
-// ResetOnClose has a close of the TCP connection that c is, or is made of, reset it,
-// whoever closes it: the host when a write fails, or the kernel when the process
-// ends. So it is for a response of HTTP/1.0 as long as that is not whole. If on is
-// false, a close is a proper one again. It looks where [Reset] does, and does nothing
-// if there is no TCP connection to be found.
+// ResetOnClose makes any close of the TCP connection that c is or wraps reset it, whether
+// the host closes it because a write has failed, or the kernel because the process has
+// ended. It is for a response of HTTP/1.0 that is not whole yet. If on is false, a close
+// is a proper one again. It finds the connection as [Reset] does, and does nothing if there
+// is none.
 func ResetOnClose(c net.Conn, on bool) error { return netpoll.ResetOnClose(c, on) }
 
-// Linger tells the client that nothing more will come, and reads and drops what it
-// still says until it closes its side, or for half a second. More than [MaxBody] is
-// not read. The caller closes c then. A TCP connection that is closed with input that
-// nobody has read is reset, and the client may lose the end of a whole response.
+// Linger closes our side of c. Then it reads and drops what the client still sends, until
+// the client closes its side, for at most half a second and [MaxBody] bytes. Then the
+// caller must close c. Closing a TCP connection that has unread input resets it, and the
+// client may lose the end of a whole response.
 //
-// Like [Reset] it looks below TLS and through what embeds a [net.Conn].
+// Like [Reset] it looks below TLS and into wrappers that embed a [net.Conn].
 func Linger(c net.Conn) {
 	until := time.Now().Add(linger)
 	_ = c.SetReadDeadline(until)
 	netpoll.CloseWrite(c)
 	if _, err := io.CopyN(io.Discard, c, MaxBody); err == nil {
-		<-time.After(time.Until(until)) // to close sooner would reset it
+		<-time.After(time.Until(until)) // closing sooner would reset it
 	}
 }

@@ -1,12 +1,11 @@
-// Package config is what core and the sessions of core/host share and show to nobody
-// else: what options have set, and what a session, its groups and its context are to
-// each other. It stands below core, so type parameters stand for core's types.
+// Package config has what core and the sessions of core/host share but do not export: the
+// settings of options, and how a session, its groups and its context see each other. core
+// imports it, so it has type parameters in place of core's types.
 package config
 
 import "time"
 
-// A Config is what a handler's options have set. The options of core say what each
-// field means.
+// A Config is the settings of a handler's options. The options of core document each field.
 type Config[Event, Observer any] struct {
 	Heartbeat    time.Duration
 	Beats        *Beats
@@ -21,10 +20,10 @@ type Config[Event, Observer any] struct {
 	QueryID      bool
 }
 
-// Beats are the frames that a session sends by itself. Sessions share them.
+// Beats are the frames that a session sends besides its events. Sessions share them.
 type Beats struct {
 	Greeting  string // at the beginning
 	Heartbeat string // on a silent stream
 	Silent    bool   // neither is an event to a client
-	Err       error  // they cannot be sent
+	Err       error  // not nil if they cannot be sent
 }

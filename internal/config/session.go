@@ -4,7 +4,7 @@ import "time"
 
 // A Group is what a session sees of a core.Group.
 type Group interface {
-	// Join adds m, or says why it may not.
+	// Join adds m, or returns why it refuses to.
 	Join(m Member) error
 
 	Leave(m Member)
@@ -12,12 +12,12 @@ type Group interface {
 
 // A Member is what a core.Group sees of a session.
 type Member interface {
-	// Shutdown ends the session, and tells its client when to come back.
+	// Shutdown ends the session, and tells its client to come back after retry.
 	Shutdown(retry time.Duration)
 }
 
-// Clients that are sent away are told to come back between ReturnFrom and that plus
-// ReturnSpread, so that they do not all come in one instant.
+// Clients that are sent away are told to come back after ReturnFrom plus a part of
+// ReturnSpread, so that they do not all come at once.
 const (
 	ReturnFrom   = time.Second
 	ReturnSpread = 4 * time.Second
@@ -30,6 +30,6 @@ type RequestKey struct{}
 type Request interface {
 	LastEventID() string
 
-	// Refuse has the session refused with err, if its response has not begun.
+	// Refuse refuses the session's request with err, if its response has not begun.
 	Refuse(err error)
 }

@@ -8,18 +8,18 @@ import (
 	"testing"
 )
 
-// TLS returns what a server needs to speak HTTP/1.1 over TLS, with a certificate that
-// nobody trusts.
+// TLS returns the configuration of a server of HTTP/1.1 over TLS, with a certificate that
+// no client trusts.
 func TLS() *tls.Config { return serverTLS().Clone() }
 
 var serverTLS = sync.OnceValue(func() *tls.Config {
 	srv := httptest.NewUnstartedServer(nil)
 	srv.StartTLS()
-	defer srv.Close() // it has lent its certificate
+	defer srv.Close() // only its certificate is used
 	return srv.TLS.Clone()
 })
 
-// Files returns how many files this process has open, as far as that can be told.
+// Files returns how many files this process has open, or 0 where that is not known.
 func Files(t testing.TB) int {
 	t.Helper()
 	names, err := os.ReadDir("/proc/self/fd")

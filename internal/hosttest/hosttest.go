@@ -1,5 +1,5 @@
-// Package hosttest has what the adapters' own tests share: a server, a request,
-// and the answer as it was on the wire.
+// Package hosttest has what the tests of adapters share: servers, requests, and responses
+// as they were sent.
 package hosttest
 
 import (
@@ -11,8 +11,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// Serve serves h on loopback until the test ends and returns its URL. Each of
-// with may set the server up before it starts.
+// Serve serves h on loopback until the test ends, and returns its URL. The functions with
+// are called with the server before it starts.
 func Serve(t testing.TB, h http.Handler, with ...func(*http.Server)) string {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
@@ -32,8 +32,8 @@ type Answer struct {
 	Broken bool // the body did not end as it should
 }
 
-// Get asks for url and reads the answer to its end. A pair of strings is a
-// header's name and value.
+// Get requests url and reads the answer to its end. header has names and values in
+// turn.
 func Get(t testing.TB, url string, header ...string) Answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -46,7 +46,7 @@ func Get(t testing.TB, url string, header ...string) Answer {
 	return Do(t, req)
 }
 
-// Do sends req on a connection of its own and reads the answer to its end.
+// Do sends req on a new connection and reads the answer to its end.
 func Do(t testing.TB, req *http.Request) Answer {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
@@ -59,7 +59,7 @@ func Do(t testing.TB, req *http.Request) Answer {
 	return Answer{Status: res.StatusCode, Header: res.Header, Body: string(body), Broken: err != nil}
 }
 
-// Events returns a stream of one event for each of data.
+// Events returns a stream that has one event for each of data.
 func Events(data ...string) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		for _, d := range data {
@@ -70,7 +70,7 @@ func Events(data ...string) core.Stream {
 	}
 }
 
-// Fail returns a stream of one event, "before", that then fails.
+// Fail returns a stream that has one event, "before", and then fails.
 func Fail(err error) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		if yield(core.Event{Data: "before"}, nil) {
@@ -79,8 +79,8 @@ func Fail(err error) core.Stream {
 	}
 }
 
-// Stepped returns a stream that makes each event only when the test has taken a
-// step, so that an event which is held back stops the test; and the step.
+// Stepped returns a stream and its step: the stream yields an event for each call of step.
+// So a test that waits for each event notices one that is held back.
 func Stepped(data ...string) (s core.Stream, step func()) {
 	steps := make(chan struct{}, len(data))
 	return func(yield func(core.Event, error) bool) {
@@ -98,7 +98,7 @@ func Stepped(data ...string) (s core.Stream, step func()) {
 		}
 }
 
-// A Log is an io.Writer for a server's log, whose lines the test receives.
+// A Log is an io.Writer for a server's log. The test receives its lines.
 type Log chan string
 
 // NewLog returns a Log that has room for a test's lines.

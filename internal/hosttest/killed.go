@@ -14,9 +14,9 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// Killed runs serve in a process of its own, which is killed in the middle of a
-// stream on HTTP/1.0. serve serves [Endless] until then, or returns why it cannot.
-// Killed is all that its test does: the process runs that as well.
+// Killed runs serve in another process, which it kills in the middle of a stream on
+// HTTP/1.0. serve must serve [Endless] until then, or return why it cannot. The test must
+// do nothing else, because the other process runs the same test.
 func Killed(t *testing.T, serve func(net.Listener) error) {
 	t.Helper()
 	const child = "HOSTTEST_KILLED"
@@ -28,7 +28,7 @@ func Killed(t *testing.T, serve func(net.Listener) error) {
 		t.Fatal(err)
 	}
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows passes no sockets on to a process")
+		t.Skip("Windows cannot pass sockets to another process")
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
@@ -40,7 +40,7 @@ func Killed(t *testing.T, serve func(net.Listener) error) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // the test's own program
 	cmd.Env = append(os.Environ(), child+"=1")
 	cmd.ExtraFiles = []*os.File{file}
 	if err := cmd.Start(); err != nil {
@@ -71,11 +71,11 @@ func Killed(t *testing.T, serve func(net.Listener) error) {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(res.Body); err == nil {
-		t.Errorf("the process is killed in the middle of a stream, and the client has %q and a clean end, want a broken one", got)
+		t.Errorf("the process was killed in the middle of a stream, and the client got %q and a clean end, want a broken one", got)
 	}
 }
 
-// Endless is a stream of one event that never ends.
+// Endless is a stream that has one event and never ends.
 func Endless(yield func(core.Event, error) bool) {
 	yield(core.Event{Data: "before"}, nil)
 	select {}

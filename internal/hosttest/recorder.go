@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A recorder is a test that may fail.
+// A recorder is a test that is expected to fail.
 type recorder struct {
 	testing.TB
 
@@ -18,8 +18,7 @@ type recorder struct {
 	cleanups []func()
 }
 
-// Failed runs a test to its end, cleanups included, and returns what it failed
-// with.
+// Failed runs a test to its end, cleanups included, and returns its failures.
 func Failed(t testing.TB, test func(t testing.TB)) string {
 	t.Helper()
 	r := &recorder{TB: t}

@@ -9,10 +9,9 @@ import (
 	"testing"
 )
 
-// Run has serve run on ln until stop is called, or else until the test ends. Stop
-// shuts the server down and waits until serve has returned. It also closes ln: a
-// server may not have begun to serve when it is shut down, and fasthttp's would then
-// begin, and serve without end.
+// Run runs serve on ln until stop is called or the test ends. stop shuts the server down
+// and waits until serve has returned. It also closes ln, because fasthttp's server, if it
+// is shut down before it has begun to serve, would then begin and never end.
 func Run(t testing.TB, ln net.Listener, serve func(net.Listener) error, shutdown func(context.Context) error) (stop func()) {
 	t.Helper()
 	served := make(chan error, 1)

@@ -12,7 +12,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
-// A server ends also if it is stopped before it has begun to serve.
+// Run also ends a server that is stopped before it has begun to serve.
 func TestRunStopsFirst(t *testing.T) {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
 	srv := &http.Server{} //nolint:gosec // it serves nobody

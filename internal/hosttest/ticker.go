@@ -11,8 +11,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// Ticker tests the stream that the small examples serve, one for each framework,
-// at base and "/stream".
+// Ticker tests the stream at base + "/stream" that the small examples serve, one for each
+// framework.
 func Ticker(t *testing.T, base string) {
 	t.Helper()
 	for _, test := range []struct {

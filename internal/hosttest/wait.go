@@ -10,7 +10,8 @@ import (
 // Patience is how long Run, Receive and Eventually wait.
 const Patience = time.Minute
 
-// Receive takes the next value of ch.
+// Receive returns the next value from ch. It fails the test if there is none within
+// Patience.
 func Receive[T any](t testing.TB, ch <-chan T, what string) T {
 	t.Helper()
 	timer := time.NewTimer(Patience)
@@ -24,7 +25,8 @@ func Receive[T any](t testing.TB, ch <-chan T, what string) T {
 	}
 }
 
-// Eventually waits until ok says so.
+// Eventually waits until ok returns true. It fails the test if that takes longer than
+// Patience.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(Patience)
@@ -38,7 +40,7 @@ func Eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// A Logbook is an io.Writer that keeps what was written to it.
+// A Logbook is an io.Writer that keeps what is written to it.
 type Logbook struct {
 	mu   sync.Mutex
 	text strings.Builder

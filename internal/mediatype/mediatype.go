@@ -6,10 +6,10 @@ import "strings"
 // EventStream is the media type of event streams.
 const EventStream = "text/event-stream"
 
-// Of returns the media type that a response has if these are the values of its
-// Content-Type fields, in lower case and without parameters, and how many are named. As
-// the Fetch standard has it ("extract a MIME type"), all values are one list, and the last
-// that is a media type counts.
+// Of returns the media type of a response with these values of its Content-Type fields, in
+// lower case and without parameters, and how many media types they name. According to the
+// Fetch standard ("extract a MIME type"), all values are one list, and its last media type
+// counts.
 func Of(values []string) (mediaType string, n int) {
 	rest := strings.Join(values, ",")
 	for rest != "" {
@@ -25,7 +25,7 @@ func Of(values []string) (mediaType string, n int) {
 	return mediaType, n
 }
 
-// next cuts the first value off a list. A comma in a quoted string is a part of it.
+// next splits a list after its first value. A comma in a quoted string does not end a value.
 func next(list string) (value, rest string) {
 	quoted := false
 	for i := 0; i < len(list); i++ {
@@ -41,7 +41,7 @@ func next(list string) (value, rest string) {
 	return list, ""
 }
 
-// Token reports whether s is a token, as methods and the names of headers are (RFC 9110,
+// Token reports whether s is a token, like the name of a method or a header (RFC 9110,
 // section 5.6.2).
 func Token(s string) bool {
 	const chars = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -1,4 +1,4 @@
-// Package pause is about waiting.
+// Package pause is for code that waits.
 package pause
 
 import (

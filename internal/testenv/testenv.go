@@ -1,6 +1,6 @@
-// Package testenv tells tests what the machine has. A test that needs something
-// optional skips with a reason where that is missing, and fails there in CI, where
-// nothing may skip unnoticed.
+// Package testenv tells tests which programs the machine has. A test that needs something
+// optional is skipped with a reason if that is missing. In CI it fails instead, so that no
+// test is skipped unnoticed.
 package testenv
 
 import (
@@ -17,7 +17,7 @@ import (
 func Skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s (in CI a test fails where it would skip elsewhere)", reason)
+		t.Fatalf("%s (in CI this fails the test instead of skipping it)", reason)
 	}
 	t.Skip(reason)
 }
@@ -33,9 +33,8 @@ func Program(t testing.TB, names ...string) string {
 	return ""
 }
 
-// Find returns the paths of all programs of these names. It looks in each directory
-// of PATH, and in the directory sbin next to it, which is often in root's PATH
-// only.
+// Find returns the paths of all programs with these names. It looks in each directory of
+// PATH, and in the directory sbin next to it, which is often only in root's PATH.
 func Find(names ...string) (paths []string) {
 	for _, name := range names {
 		for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -49,8 +48,8 @@ func Find(names ...string) (paths []string) {
 	return paths
 }
 
-// Parallel has up to 8 tests of a package that call t.Parallel run at once, because
-// they wait for most of their time. It is for TestMain.
+// Parallel makes up to 8 tests that call t.Parallel run at once, because they wait most of
+// the time. Call it in TestMain.
 func Parallel() {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)

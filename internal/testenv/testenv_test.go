@@ -10,7 +10,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// A fake is a test that tells how it has ended.
+// A fake is a test that records how it has ended.
 type fake struct {
 	testing.TB
 
