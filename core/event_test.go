@@ -241,7 +241,7 @@ func TestAppendTextRefuses(t *testing.T) {
 		{"CR in Type", core.Event{Type: "a\r", Data: "x"}, "Type"},
 		{"NUL in Type", core.Event{Type: "\x00"}, "Type"},
 		{"LF in a Type of another alphabet", core.Event{Type: "時\n間"}, "Type"},
-		{"Type beside a good ID", core.Event{ID: "1", Type: "a\nb", Comment: "c"}, "Type"},
+		{"Type next to a good ID", core.Event{ID: "1", Type: "a\nb", Comment: "c"}, "Type"},
 		{"ID alone", core.Event{ID: "\n"}, "ID"},
 		{"negative Retry", core.Event{Retry: -time.Second, Data: "x"}, "Retry"},
 		{"Retry of -1 ns", core.Event{Retry: -1}, "Retry"},

@@ -30,7 +30,7 @@ const (
 func DrainBody(ctx context.Context, body io.Reader, setDeadline func(time.Time) error) error {
 	deadline := time.Now().Add(BodyTimeout)
 	if err := setDeadline(deadline); err != nil {
-		return bodyRefusal(ctx, discardBeside(ctx, body))
+		return bodyRefusal(ctx, discardWithoutDeadline(ctx, body))
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -62,9 +62,9 @@ func discard(body io.Reader) error {
 	}
 }
 
-// discardBeside is discard for a host whose reads have no deadline: another goroutine
+// discardWithoutDeadline is discard for a host whose reads have no deadline: another goroutine
 // reads, and may remain until the host ends the read.
-func discardBeside(ctx context.Context, body io.Reader) error {
+func discardWithoutDeadline(ctx context.Context, body io.Reader) error {
 	done := make(chan error, 1)
 	go func() {
 		err := errors.New("host: the reader panicked")

@@ -15,8 +15,8 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// bodies are those of a request, which come over a pipe. The last write is followed
-// by silence unless the body ends.
+// bodies are request bodies that come through a pipe. After the last write there is
+// silence, unless the body ends.
 var bodies = []struct {
 	name   string
 	send   func(w net.Conn)
@@ -68,7 +68,7 @@ func TestDrainBody(t *testing.T) {
 	}
 }
 
-// A session that ends while its body is read waits for nothing.
+// If the session ends while the body is read, nothing waits any more.
 func TestDrainBodyOfASessionThatEnds(t *testing.T) {
 	for _, tt := range []struct {
 		cause  error
@@ -102,8 +102,8 @@ func TestDrainBodyOfASessionThatEnds(t *testing.T) {
 	}
 }
 
-// A body that cannot be read is a bad request, and a panic of its reader's is not
-// the end of the process.
+// A body that cannot be read is a bad request, and a panic of its reader does not end the
+// process.
 func TestDrainBodyThatIsBroken(t *testing.T) {
 	yes := func(time.Time) error { return nil }
 	no := func(time.Time) error { return errors.ErrUnsupported }
@@ -123,7 +123,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// status is that of a refusal, or 0.
+// status returns the status of a refusal, or 0.
 func status(err error) int {
 	refused, ok := err.(*core.RefusedError)
 	if !ok {
@@ -174,7 +174,7 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// endOf returns how a connection that is ended so ends for its client.
+// endOf returns the error with which such an end is seen by the client.
 func endOf(t *testing.T, end func(net.Conn)) error {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once

@@ -10,15 +10,15 @@ import (
 	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
-// mute is a Conn that takes everything, after a time.
+// mute is a Conn that accepts everything after a time.
 type mute struct{ takes *time.Duration }
 
 func (m mute) Send(Frames) error { <-time.After(*m.takes); return nil }
 func (mute) End() error          { return nil }
 func (mute) Abort()              {}
 
-// The timer of a session that has ended does not fire again and again while its
-// generator is still at work: there may be many of them.
+// When a session has ended, its timer does not fire again and again while its generator
+// still runs: there may be many such sessions.
 func TestTimerRestsAfterTheEnd(t *testing.T) {
 	for name, end := range map[string]func(*Session, *core.Group){
 		"a shutdown":          func(_ *Session, g *core.Group) { go func() { _ = g.Shutdown(context.Background()) }() },
@@ -53,7 +53,7 @@ func TestTimerRestsAfterTheEnd(t *testing.T) {
 	}
 }
 
-// A write that begins when the session has ended has its limit all the same.
+// A write that begins after the session has ended has a time limit too.
 func TestWriteAfterTheEndIsWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g core.Group
@@ -75,7 +75,7 @@ func TestWriteAfterTheEndIsWatched(t *testing.T) {
 	})
 }
 
-// stuckLast takes nothing more once its mute has been told so.
+// stuckLast accepts nothing more once its mute has been told so.
 type stuckLast struct {
 	mute
 
@@ -98,8 +98,8 @@ func (c stuckLast) Abort() {
 	}
 }
 
-// A session that ends in the middle of a large event has its grace once, and not for
-// each piece.
+// When a session ends in the middle of a large event, all pieces together have the grace of
+// one write.
 func TestGraceForAllPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		takes := 900 * time.Millisecond
@@ -114,14 +114,14 @@ func TestGraceForAllPieces(t *testing.T) {
 			f, _ := feed.Of(yield)
 			f.Forward([][]byte{make([]byte, 100*pieceSize)})
 		})
-		// The third piece is under way at 2 s, and began at 1.8 s.
+		// At 2 s the third piece is being sent; it began at 1.8 s.
 		if got, want := time.Since(begin), 3*time.Second; got > want {
-			t.Errorf("got the end after %v, want %v at most", got, want)
+			t.Errorf("got the end after %v, want at most %v", got, want)
 		}
 	})
 }
 
-// A sluggish Conn takes its time for each Send, until it is aborted.
+// A sluggish Conn takes some time for each Send, until it is aborted.
 type sluggish struct {
 	takes   time.Duration
 	aborted chan struct{}

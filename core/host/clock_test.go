@@ -11,7 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// The longest duration is a way to say never, and does not disturb the others.
+// The longest duration means never, and does not affect the other settings.
 func TestForever(t *testing.T) {
 	const never = time.Duration(math.MaxInt64)
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestForever(t *testing.T) {
 	})
 }
 
-// A list of options that was put together of two may name a group twice.
+// A list of options that was made from two lists may have a group twice.
 func TestGroupGivenTwice(t *testing.T) {
 	g := core.Group{Limit: 1}
 	s, err := host.NewSession(t.Context(), "", core.WithGroup(&g), core.WithGroup(&g))

@@ -39,7 +39,7 @@ func soon[T any](t *testing.T, ch <-chan T, what string) T {
 	}
 }
 
-// A guest is a host that lets its connection go, and the client at the other end.
+// A guest is a host whose connection can be taken, and the client at the other end.
 type guest struct {
 	server, client net.Conn
 	failures       chan error
@@ -60,8 +60,8 @@ func (g *guest) Detach() (net.Conn, func(error), bool) {
 	return g.server, func(err error) { g.failures <- err }, true
 }
 
-// detached serves a stream over a connection of its own, without a handler. The
-// stream is made of the session.
+// detached serves a stream over a new connection, without a handler. The stream is made
+// for the session.
 func detached(t *testing.T, stream func(*host.Session) core.Stream, opts ...core.Option) *guest {
 	t.Helper()
 	// Small, so that a client that does not read is noticed soon, but more than two
@@ -105,7 +105,7 @@ func detachedOver(t *testing.T, buffer int, stream func(*host.Session) core.Stre
 	return g
 }
 
-// put is what the two ends of a connection are put into.
+// put wraps the two ends of a connection.
 var put = plain
 
 func plain(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return server, client }
@@ -128,7 +128,7 @@ func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 	return s, c
 }
 
-// What can be told of a plain connection holds under TLS, and for one that its
+// The tests of a plain connection also pass under TLS, and on a connection that its
 // listener has wrapped.
 func TestDetachedOverOtherConnections(t *testing.T) {
 	defer func() { put = plain }()
@@ -161,7 +161,7 @@ func TestDetachedOverOtherConnections(t *testing.T) {
 	}
 }
 
-// events reads the stream to its end, which should come if the stream is to end.
+// events reads the stream to its end.
 func (g *guest) events() (events []core.Event, err error) {
 	for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
 		if err != nil {
@@ -187,13 +187,13 @@ func (p *pump) Close() {
 	}
 }
 
-// handedOver is a stream that p goes on with.
+// handedOver is a stream that hands itself over to p.
 func handedOver(t *testing.T, p feed.Pump) func(*host.Session) core.Stream {
 	t.Helper()
 	return handedOverAfter(t, p)
 }
 
-// handedOverAfter yields events first.
+// handedOverAfter is handedOver for a stream that yields events first.
 func handedOverAfter(t *testing.T, p feed.Pump, first ...string) func(*host.Session) core.Stream {
 	t.Helper()
 	return func(s *host.Session) core.Stream {
@@ -214,7 +214,7 @@ func handedOverAfter(t *testing.T, p feed.Pump, first ...string) func(*host.Sess
 // feeds has the feed of each session that was handed over.
 var feeds sync.Map
 
-// wake is what a pump does when there is more.
+// wake wakes a session, as a pump does when there is more.
 func wake(s *host.Session) {
 	if f, ok := feeds.Load(s); ok {
 		f.(feed.Feed).Wake()
@@ -317,10 +317,10 @@ func TestHandover(t *testing.T) {
 			}
 			sum := soon(t, g.sums, "the end of the session")
 			if test.fails == nil && sum.Err != nil || test.fails != nil && !test.fails(sum.Err) {
-				t.Errorf("the observer was told of the failure %v", sum.Err)
+				t.Errorf("the observer got the failure %v", sum.Err)
 			}
 			if test.fails != nil && !test.fails(soon(t, g.failures, "the report to the host")) {
-				t.Error("the host was told of another failure")
+				t.Error("the host got another failure")
 			}
 			if err := group.Shutdown(t.Context()); err != nil {
 				t.Error(err)
@@ -332,7 +332,7 @@ func TestHandover(t *testing.T) {
 	}
 }
 
-// What comes after a stream that would be handed over must come after it.
+// What follows a stream that would be handed over must not come before its end.
 func TestHandoverOfAPart(t *testing.T) {
 	g := detached(t, func(s *host.Session) core.Stream {
 		var part core.Stream
@@ -369,7 +369,7 @@ func TestNoHandover(t *testing.T) {
 	}
 }
 
-// Prepare may take its time: others go on, and this one when it has returned.
+// Prepare may take long: others continue, and the session continues when it has returned.
 func TestHandoverPrepare(t *testing.T) {
 	goAhead := make(chan struct{})
 	waited := false
@@ -389,7 +389,7 @@ func TestHandoverPrepare(t *testing.T) {
 			t.Errorf("another one got %q, %v, want 1", datas(got), err)
 		}
 	}
-	wake(slow.session) // is of no use yet
+	wake(slow.session) // has no effect yet
 	close(goAhead)
 	if got, err := slow.events(); datas(got) != "waited" || err != nil {
 		t.Errorf("got %q, %v, want waited", datas(got), err)
@@ -417,9 +417,9 @@ func TestHandoverAfterEvents(t *testing.T) {
 	soon(t, g.sums, "the end of the session")
 }
 
-// Whatever a session's own goroutines wait for, its worker serves the others.
+// While a session's own goroutines wait, whatever for, its worker serves the others.
 func TestHandoverHoldsNobodyUp(t *testing.T) {
-	const small, others = 1, 200 // buffers as small as can be
+	const small, others = 1, 200 // the smallest buffers
 	long := strings.Repeat("x", 31<<10)
 	var failing *host.Session
 	ready := make(chan struct{})
@@ -483,7 +483,7 @@ func newSource(most int64) *source {
 	return s
 }
 
-// stuck waits until nothing is taken of a source any more.
+// stuck waits until nothing more is taken from a source.
 func (s *source) stuck(t *testing.T) {
 	t.Helper()
 	still, last := 0, int64(-1)
@@ -498,15 +498,14 @@ func (s *source) stuck(t *testing.T) {
 			return
 		}
 	}
-	t.Fatal("more and more is taken though the client does not read")
+	t.Fatal("more and more is taken, although the client does not read")
 }
 
-// A client that does not read costs one batch, holds nobody up, and finds
-// everything in its order when it reads after all. No heartbeat comes between the
-// parts of a chunk.
+// A client that does not read costs one batch, delays nobody, and gets everything in
+// order when it reads after all. No heartbeat comes between the parts of a chunk.
 func TestHandoverToStalledClient(t *testing.T) {
 	const (
-		events    = 2_000 // more than the kernel holds
+		events    = 2_000 // more than the kernel keeps
 		heartbeat = 20 * time.Millisecond
 	)
 	src := newSource(events)
@@ -559,7 +558,7 @@ func TestHandoverToStalledClient(t *testing.T) {
 	}
 }
 
-// A generator waits for its client, and goes on when there is room.
+// A generator waits for its client, and continues when there is room.
 func TestDetachedGeneratorWithStalledClient(t *testing.T) {
 	const events = 2_000
 	src := newSource(events)
@@ -581,8 +580,8 @@ func TestDetachedGeneratorWithStalledClient(t *testing.T) {
 	}
 }
 
-// One that never reads is given up, and so is one that does not read when its
-// session ends. The same holds for a generator.
+// A client that never reads is given up, and so is one that does not read when its session
+// ends, also with a generator.
 func TestDetachedClientThatNeverReads(t *testing.T) {
 	flood := func(*host.Session) core.Stream {
 		return func(yield func(core.Event, error) bool) {
@@ -611,7 +610,7 @@ func TestDetachedClientThatNeverReads(t *testing.T) {
 				}
 				got, err := g.events()
 				if err == nil && len(got) == sum.Events && test.cause == core.ErrMaxDuration {
-					continue // the kernel had room for all, if only just
+					continue // the kernel had just enough room
 				}
 				if !errors.Is(err, syscall.ECONNRESET) {
 					t.Errorf("%s: the client sees %v after half a stream, want a reset: the kernel keeps the rest", what, err)
@@ -621,7 +620,7 @@ func TestDetachedClientThatNeverReads(t *testing.T) {
 	}
 }
 
-// One that has closed its side, and does not read, is given up.
+// A client that has closed its side and does not read is given up.
 func TestHandoverToClientThatHalfCloses(t *testing.T) {
 	src := newSource(1 << 40)
 	g := detached(t, handedOver(t, src), core.WithWriteTimeout(0))
@@ -650,7 +649,7 @@ func (b bomb) Write(p []byte) (int, error) {
 	return b.Conn.Write(p)
 }
 
-// A panic of the host's connection ends its session, and nothing else.
+// If the host's connection panics, its session ends, and nothing else.
 func TestHandoverOverPanickingConnection(t *testing.T) {
 	var armed atomic.Bool
 	put = func(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return bomb{server, &armed}, client }
@@ -662,7 +661,7 @@ func TestHandoverOverPanickingConnection(t *testing.T) {
 		}
 		idle <- struct{}{}
 		return false, nil
-	}}), core.WithWriteTimeout(0)) // no timer is to find it
+	}}), core.WithWriteTimeout(0)) // so that no timer finds it
 	soon(t, idle, "the first look")
 	armed.Store(true)
 	wake(g.session)
@@ -671,10 +670,10 @@ func TestHandoverOverPanickingConnection(t *testing.T) {
 	}
 }
 
-// Who waits is woken up to end, and not found by the timer a second later.
+// A session that waits is woken up to end, and not only found by the timer a second later.
 func TestHandoverEndsAtOnce(t *testing.T) {
 	var took time.Duration
-	for range 5 { // for the machine may be busy
+	for range 5 { // because the machine may be busy
 		group := new(core.Group)
 		idle := make(chan struct{}, 10)
 		detached(t, handedOver(t, &pump{next: func(*[][]byte) (bool, error) {
@@ -691,7 +690,7 @@ func TestHandoverEndsAtOnce(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("it took %v to end a session that waits", took)
+	t.Errorf("it took %v to end a waiting session", took)
 }
 
 // Shutdown gives a client that does not read little time.
@@ -716,7 +715,7 @@ func TestDetachedShutdown(t *testing.T) {
 	}
 }
 
-// An event that comes within the flush window of the one before is taken at its end.
+// An event that comes within the flush window of the previous one is sent at its end.
 func TestHandoverFlushWindow(t *testing.T) {
 	const window = 300 * time.Millisecond
 	var pending atomic.Int64
@@ -747,11 +746,11 @@ func TestHandoverFlushWindow(t *testing.T) {
 		}
 	}
 	if d := time.Since(begin); d < 2*window {
-		t.Errorf("it took %v until all had come, want two windows of %v", d, window)
+		t.Errorf("it took %v until all events had come, want two windows of %v", d, window)
 	}
 }
 
-// A session whose flush window is long ends at once all the same.
+// A session with a long flush window also ends at once.
 func TestHandoverEndsWithinFlushWindow(t *testing.T) {
 	group := new(core.Group)
 	var left atomic.Int64
@@ -773,7 +772,7 @@ func TestHandoverEndsWithinFlushWindow(t *testing.T) {
 	}
 }
 
-// A stream that has come to its end does not wait for the window either.
+// A stream that has ended does not wait for the window either.
 func TestHandoverToEndWithinFlushWindow(t *testing.T) {
 	var end atomic.Bool
 	left, looked := 2, make(chan struct{}, 10)
@@ -785,7 +784,7 @@ func TestHandoverToEndWithinFlushWindow(t *testing.T) {
 		switch {
 		case !end.Load():
 			return false, nil
-		case left >= -1: // its last events come in several turns
+		case left >= -1: // its last events are sent in several turns
 			*frames = append(*frames, frame("x"))
 			return true, nil
 		default:
@@ -794,7 +793,7 @@ func TestHandoverToEndWithinFlushWindow(t *testing.T) {
 	}}), core.WithFlushWindow(time.Hour))
 	soon(t, looked, "the first look")
 	wake(g.session)                       // within the window
-	for range 2 * runtime.GOMAXPROCS(0) { // behind it, on each worker
+	for range 2 * runtime.GOMAXPROCS(0) { // after it, on each worker
 		if _, err := detached(t, handedOver(t, &pump{next: list(io.EOF, "1")})).events(); err != nil {
 			t.Fatal(err)
 		}
@@ -807,7 +806,7 @@ func TestHandoverToEndWithinFlushWindow(t *testing.T) {
 	}
 }
 
-// Who always has more takes turns with the others.
+// A session that always has more takes turns with the others.
 func TestHandoverIsFair(t *testing.T) {
 	endless := newSource(1 << 40)
 	var greedy []*guest
@@ -828,7 +827,7 @@ func TestHandoverIsFair(t *testing.T) {
 	}
 }
 
-// Wakes that fall together with takes are not lost.
+// A Wake during a call of Next is not lost.
 func TestHandoverLosesNoWake(t *testing.T) {
 	const workers, events = 4, 500
 	var mu sync.Mutex
@@ -863,7 +862,7 @@ func TestHandoverLosesNoWake(t *testing.T) {
 	}
 }
 
-// A process that is started meanwhile does not inherit the connections.
+// A process that is started in the meantime does not inherit the connections.
 func TestDetachedIsNotInherited(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("it is read in /proc")
@@ -895,7 +894,7 @@ func TestDetachedIsNotInherited(t *testing.T) {
 	}
 }
 
-// A session whose context has a deadline of the host's stays where that counts.
+// A session whose request context has a deadline stays in the handler.
 func TestDetaches(t *testing.T) {
 	limited, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
@@ -923,7 +922,7 @@ func TestDetaches(t *testing.T) {
 	}
 }
 
-// The request's values are there for a detached session as for any.
+// The context of a detached session has the request's values too.
 func TestDetachedValues(t *testing.T) {
 	type key int
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key(1), "one"))

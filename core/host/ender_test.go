@@ -15,7 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A deaf connection takes everything, and nothing comes from it until it is closed.
+// A deaf connection accepts every write, and has no input until it is closed.
 type deaf struct {
 	net.Conn
 
@@ -30,7 +30,7 @@ func (d *deaf) Close() error                { d.once.Do(func() { close(d.closed)
 
 func (*deaf) SetWriteDeadline(time.Time) error { return nil }
 
-// A deafHost lets a deaf connection go.
+// A deafHost has a deaf connection that can be taken.
 type deafHost struct{ *deaf }
 
 func (deafHost) Send(host.Frames) error { return nil }
@@ -65,7 +65,7 @@ func multitude(t *testing.T, n int, opts ...core.Option) (end func()) {
 	}
 }
 
-// settled waits until there are so many goroutines, and returns the most there were.
+// settled waits until there are this many goroutines, and returns the highest number seen.
 func peak(stop <-chan struct{}) (most int) {
 	for {
 		select {
@@ -78,8 +78,8 @@ func peak(stop <-chan struct{}) (most int) {
 	}
 }
 
-// Sessions that end together do not have a goroutine each, so that they end however
-// little of a processor there is.
+// Sessions that end together do not each have a goroutine, so that they end soon even on
+// little CPU.
 func TestManyEndAtOnce(t *testing.T) {
 	const n = 20_000
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -96,7 +96,7 @@ func TestManyEndAtOnce(t *testing.T) {
 	}
 }
 
-// An application's function that does not return delays the sessions behind it, and
+// A function of the application that does not return delays the sessions after it, but
 // does not stop them.
 func TestEndHoldsNobodyUp(t *testing.T) {
 	const n = 100

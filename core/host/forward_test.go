@@ -41,10 +41,10 @@ func TestFeedOf(t *testing.T) {
 			t.Errorf("session %d: got %v, want its feed", i, inner)
 		}
 		if tr.sum.Events != 0 || tr.sum.Err != nil {
-			t.Errorf("session %d: to ask made %d events and the error %v", i, tr.sum.Events, tr.sum.Err)
+			t.Errorf("session %d: the question made %d events and the error %v", i, tr.sum.Events, tr.sum.Err)
 		}
 		if len(tr.log) != 2 { // the first frame and the end
-			t.Errorf("session %d: to ask was written: %q", i, tr.log)
+			t.Errorf("session %d: the question was written: %q", i, tr.log)
 		}
 	}
 

@@ -15,7 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// Frames that nobody has made are no chunk, and above all not the last one.
+// The zero Frames have no chunk, above all not the last one.
 func TestNoFrames(t *testing.T) {
 	var f host.Frames
 	if got := f.Bytes(); len(got) != 0 {
@@ -29,8 +29,7 @@ func TestNoFrames(t *testing.T) {
 // large is an event that is sent in many pieces.
 var large = strings.Repeat("0123456789abcdef", 1<<18)
 
-// A failure after which nothing is left to be sent is not the end of a response in
-// chunks.
+// A failure after which nothing is left to send does not end a response in chunks cleanly.
 func TestDetachedFailures(t *testing.T) {
 	bad := core.Event{Type: "a\nb"}
 	for _, test := range []struct {
@@ -53,7 +52,7 @@ func TestDetachedFailures(t *testing.T) {
 			[]core.Option{core.WithErrorEvent(func(error) core.Event { runtime.Goexit(); return core.Event{} })},
 		},
 	} {
-		for _, window := range []time.Duration{0, time.Hour} { // the last event waits, or does not
+		for _, window := range []time.Duration{0, time.Hour} { // the last event does not wait, or does
 			t.Run(test.name, func(t *testing.T) {
 				g := detached(t, func(*host.Session) core.Stream {
 					return func(yield func(core.Event, error) bool) {
@@ -73,8 +72,7 @@ func TestDetachedFailures(t *testing.T) {
 	}
 }
 
-// Heartbeats that come more often than the flush window ends do not hold events
-// back.
+// Heartbeats that are more frequent than the flush window do not hold events back.
 func TestHandoverHeartbeatWithinFlushWindow(t *testing.T) {
 	publish := make(chan string, 2)
 	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
@@ -98,7 +96,7 @@ func TestHandoverHeartbeatWithinFlushWindow(t *testing.T) {
 	}
 }
 
-// pull returns the next event's data, each time.
+// pull returns a function that returns the next event's data.
 func pull(t *testing.T, g *guest) (next func() string) {
 	t.Helper()
 	events := make(chan string)
@@ -118,7 +116,7 @@ func pull(t *testing.T, g *guest) (next func() string) {
 	return func() string { return soon(t, events, "an event") }
 }
 
-// A large event comes whole, whoever sends it, and those next to it too.
+// A large event comes whole, however it is sent, and so do the events before and after it.
 func TestLargeEvents(t *testing.T) {
 	give := func() [][]byte { return [][]byte{frame("1"), frame(large), frame("2"), frame(large), frame("3")} }
 	want := "1 " + large + " 2 " + large + " 3"
@@ -152,8 +150,7 @@ func TestLargeEvents(t *testing.T) {
 	}
 }
 
-// A session that ends in the middle of a large event sends it to its end, and no
-// other.
+// A session that ends in the middle of a large event sends all of it, and no other event.
 func TestShutdownWithinLargeEvent(t *testing.T) {
 	for name, stream := range map[string]func(*host.Session) core.Stream{
 		"handed over": handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
@@ -174,7 +171,7 @@ func TestShutdownWithinLargeEvent(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			cancel() // nothing is to be waited for yet
+			cancel() // nothing waits yet
 			_ = group.Shutdown(ctx)
 			rest, err := io.ReadAll(body)
 			if want := large[1:] + "\n\nretry: 1000\n"; string(rest) != want || err != nil {
@@ -184,7 +181,7 @@ func TestShutdownWithinLargeEvent(t *testing.T) {
 	}
 }
 
-// Clients that do not read share a large event, which none has a copy of.
+// Clients that do not read share a large event. None of them has a copy.
 func TestStalledClientsShareLargeEvent(t *testing.T) {
 	const clients = 20
 	shared := frame(large)
@@ -209,7 +206,7 @@ func TestStalledClientsShareLargeEvent(t *testing.T) {
 	for _, g := range stuck {
 		wake(g.session)
 	}
-	for _, g := range stuck { // which is stuck when it has sent something
+	for _, g := range stuck { // each is stuck when it has sent something
 		if _, err := io.ReadFull(g.client, make([]byte, 64<<10)); err != nil {
 			t.Fatal(err)
 		}
@@ -227,8 +224,8 @@ func TestStalledClientsShareLargeEvent(t *testing.T) {
 	}
 }
 
-// A large event to a client that does not read ends like any write: the session that
-// has ended has its grace once, and not for each piece.
+// A large event to a client that does not read ends like any write: when the session has
+// ended, all pieces together have the grace of one write.
 func TestLargeEventToSlowClientAtTheEnd(t *testing.T) {
 	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		*frames = append(*frames, frame(large))

@@ -16,8 +16,8 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// crowd serves n sessions of g, and returns them with a function that waits for
-// their ends.
+// crowd serves n sessions of g, and returns them and a function that waits until they have
+// ended.
 func crowd(t *testing.T, g *core.Group, n int, gen generator) (trials []*trial, ended func()) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -108,7 +108,7 @@ func TestGroupShutdownTakesTooLong(t *testing.T) {
 				if got, want := fmt.Sprint(err), "2 of 5 streams have not ended"; !strings.Contains(got, want) {
 					t.Errorf("got %q, want it to say %q", got, want)
 				}
-				isError(t, g.Shutdown(t.Context()), nil) // they go on ending
+				isError(t, g.Shutdown(t.Context()), nil) // they still end
 				if got := g.Len(); got != 0 {
 					t.Errorf("got %d sessions, want 0", got)
 				}
@@ -159,7 +159,7 @@ func TestGroupRefuses(t *testing.T) {
 				parent, cancel := context.WithCancel(t.Context())
 				s, err := host.NewSession(parent, "",
 					core.WithGroup(&before), core.WithGroup(tt.group), core.WithGroup(&behind))
-				cancel() // reaches nobody
+				cancel() // has no effect
 				if s != nil {
 					t.Fatal("got a session, want none")
 				}

@@ -11,8 +11,8 @@ import (
 	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
-// Nothing that a stream can get hold of ends its session: neither what its yield
-// answers, nor what its context holds.
+// Nothing that a stream can get ends its session: neither the feed that its yield answers
+// with, nor a value of its context.
 func TestAStreamCannotEndItsSession(t *testing.T) {
 	allowed := []string{"Context", "Forward", "Handover", "LastEventID", "Refuse", "Wake", "WakeToEnd"}
 	tr := newTrial(t.Context(), t)

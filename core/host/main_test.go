@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// leaked returns the stacks of what is left after up to 5 s.
+// leaked returns the stacks of the goroutines that remain after up to 5 s.
 func leaked() []string {
 	var left []string
 	for range 500 {

@@ -9,7 +9,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// Options that say nothing, or what makes no sense, leave a session that works.
+// A session works even if its options do nothing or make no sense.
 func TestOptionsOfNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -52,7 +52,7 @@ func TestOptionsOfNothing(t *testing.T) {
 	}
 }
 
-// An observer needs neither of its functions.
+// Both functions of an observer may be nil.
 func TestEmptyObserver(t *testing.T) {
 	h := newHost(t)
 	s, err := host.NewSession(t.Context(), "", core.WithObserver(core.Observer{}))
@@ -63,7 +63,7 @@ func TestEmptyObserver(t *testing.T) {
 	}
 }
 
-// Handlers may share options: a session has the groups of its own handler alone.
+// Handlers may share options: a session only joins the groups of its own handler.
 func TestOptionsAreShared(t *testing.T) {
 	var all, a, b core.Group
 	shared := make([]core.Option, 0, 8)

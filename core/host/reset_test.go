@@ -11,7 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A client may say what it likes, but not for long.
+// Linger drops what a client still sends, but not for long.
 func TestLinger(t *testing.T) {
 	for name, tt := range map[string]struct {
 		says string

@@ -9,8 +9,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A resetter is a host whose request context ends with its Abort, as a stream of
-// HTTP/2 does when it is reset.
+// A resetter is a host whose Abort ends the request's context, as the reset of an HTTP/2
+// stream does.
 type resetter struct {
 	*fakeHost
 
@@ -23,7 +23,7 @@ func (r resetter) Abort() {
 	synctest.Wait()
 }
 
-// What an abort does to the request's context is not the client's leaving.
+// If an abort ends the request's context, the client has not left.
 func TestAbortEndsTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

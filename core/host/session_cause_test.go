@@ -13,8 +13,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A failure ends the context like every other end, so that a generator returns which
-// looks at that alone.
+// A failure ends the context too, so that a generator that only checks its context returns.
 func TestFailureEndsTheContext(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -38,7 +37,7 @@ func TestFailureEndsTheContext(t *testing.T) {
 					if got := fmt.Sprint(context.Cause(ctx)); got != tt.err {
 						t.Errorf("got the cause %q, want %q", got, tt.err)
 					}
-					go func() { _ = g.Shutdown(context.WithoutCancel(ctx)) }() // comes behind it
+					go func() { _ = g.Shutdown(context.WithoutCancel(ctx)) }() // comes after it
 					<-time.After(time.Second)
 					yield(core.Event{}, errors.New("another one"))
 				})
@@ -53,7 +52,7 @@ func TestFailureEndsTheContext(t *testing.T) {
 	}
 }
 
-// The first failure is the one that counts, and the panic behind it goes on.
+// The first failure counts. A panic after it still continues.
 func TestPanicAfterAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrial(t.Context(), t)
@@ -70,7 +69,7 @@ func TestPanicAfterAFailure(t *testing.T) {
 	})
 }
 
-// The cause is what has ended the stream: not what came when it was over.
+// The cause is what has ended the stream, and not what came after that.
 func TestFirstCauseCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g core.Group
@@ -93,7 +92,7 @@ func TestFirstCauseCounts(t *testing.T) {
 
 var errCut = errors.New("the host's own limit")
 
-// A host that cuts the response off is not a client that has gone.
+// If the host cuts the response off, the cause is not that the client has gone.
 func TestCutAt(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -138,8 +137,8 @@ func TestCutAt(t *testing.T) {
 	}
 }
 
-// A view, or what it subscribes to, refuses the session before it begins and not
-// after.
+// A view, or what it subscribes to, can refuse the request before the response begins, but
+// not later.
 func TestRefuse(t *testing.T) {
 	refused := func(t *testing.T, s *host.Session) {
 		t.Helper()
@@ -190,15 +189,15 @@ func TestRefuse(t *testing.T) {
 		isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
 			core.Refuse(ctx, core.ErrShutdown)
 			if !yield(core.Event{Data: "a"}, nil) {
-				t.Error("a stream that runs was refused")
+				t.Error("a running stream was refused")
 			}
 		}), nil)
 		isError(t, tr.sum.Cause, nil)
 	})
-	core.Refuse(t.Context(), core.ErrShutdown) // which is of no session
+	core.Refuse(t.Context(), core.ErrShutdown) // does not belong to a session
 }
 
-// No stream closes its session, whatever it gets hold of.
+// A stream cannot close its session with anything that it can get.
 func TestCloseOfARunningSession(t *testing.T) {
 	var g core.Group
 	tr := newTrial(t.Context(), t, core.WithGroup(&g))
@@ -214,8 +213,8 @@ func TestCloseOfARunningSession(t *testing.T) {
 	}
 }
 
-// The error event's function is the application's: it is called outside of the lock,
-// with everything that was accepted sent.
+// The error event's function belongs to the application, so it is called without the lock,
+// after everything that was accepted has been sent.
 func TestErrorEventOutsideOfTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tr *trial
@@ -223,7 +222,7 @@ func TestErrorEventOutsideOfTheLock(t *testing.T) {
 		tr = newTrial(t.Context(), t, core.WithFlushWindow(time.Hour), core.WithErrorEvent(func(error) core.Event {
 			equal(t, tr.log, []string{open, `0s "data: a\n\n"`, `0s "data: b\n\n"`})
 			if (<-yields)(core.Event{Data: "c"}, nil) { // takes the lock
-				t.Error("yield said yes after the end")
+				t.Error("yield returned true after the end")
 			}
 			return core.Event{Data: "sorry"}
 		}))
@@ -237,8 +236,8 @@ func TestErrorEventOutsideOfTheLock(t *testing.T) {
 	})
 }
 
-// What waits for a window that is longer than the heartbeat goes out in the
-// heartbeat's place, so that a client that has vanished is noticed.
+// If the flush window is longer than the heartbeat interval, waiting events are sent in
+// place of the heartbeat, so that a client that has vanished is noticed.
 func TestWindowLongerThanHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrial(t.Context(), t, core.WithFlushWindow(time.Hour), core.WithHeartbeat(time.Second))
@@ -249,8 +248,8 @@ func TestWindowLongerThanHeartbeat(t *testing.T) {
 	})
 }
 
-// Something else ends the session while its stream fails. One of them is the cause, to
-// the context as to the observer, and only the failure breaks the response.
+// Something else ends the session while its stream fails. The context and the observer have
+// the same cause, and only the failure breaks the response.
 func TestFailureAndAnotherEnd(t *testing.T) {
 	const tries = 20_000
 	failures := 0

@@ -21,8 +21,8 @@ var (
 	errMaintenance = errors.New("maintenance")
 )
 
-// An end from outside, at 5 s, while a generator waits with an event that has not
-// been flushed. It yields that event once the context could have ended.
+// The session is ended at 5 s, while an event waits to be flushed. The generator waits for
+// that, and yields twice more.
 func TestEndFromOutside(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -33,7 +33,7 @@ func TestEndFromOutside(t *testing.T) {
 		{
 			"the request's context is cancelled",
 			func(_ *host.Session, _ *core.Group, cancel context.CancelCauseFunc) { cancel(nil) },
-			[]string{`5s "data: b\n\n"`, "5s Abort"}, core.ErrClientGone, // nobody knows whether it has left
+			[]string{`5s "data: b\n\n"`, "5s Abort"}, core.ErrClientGone, // it is not known whether the client has left
 		},
 		{
 			"for a reason of the host's",
@@ -75,7 +75,7 @@ func TestEndFromOutside(t *testing.T) {
 					yield(core.Event{Data: "b"}, nil)
 					<-ctx.Done()
 					if yield(core.Event{Data: "c"}, nil) || yield(core.Event{Data: "d"}, nil) {
-						t.Error("yield said yes after the end")
+						t.Error("yield returned true after the end")
 					}
 				}), nil)
 				quiet()
@@ -115,7 +115,7 @@ func TestParentWithoutEnd(t *testing.T) {
 	})
 }
 
-// A session that has ended before it is served still tells how.
+// A session that has ended before it is served still reports its cause.
 func TestEndBeforeServe(t *testing.T) {
 	t.Run("shutdown", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestEndBeforeServe(t *testing.T) {
 	})
 }
 
-// A generator that does not listen is waited for, in silence.
+// A session waits in silence for a generator that ignores its context.
 func TestSlowToEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g core.Group
@@ -157,7 +157,7 @@ func TestSlowToEnd(t *testing.T) {
 	})
 }
 
-// What waits for the window's end is not sent to a client that has gone.
+// Events that wait for the end of the window are not sent to a client that has gone.
 func TestWindowEndsAfterTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrial(t.Context(), t, core.WithFlushWindow(10*time.Second))
@@ -172,8 +172,8 @@ func TestWindowEndsAfterTheClient(t *testing.T) {
 	})
 }
 
-// A write that is stuck when the session ends is broken after the grace of 1 s,
-// however long it might have taken.
+// A write that is stuck when the session ends is broken after 1 s, even if its timeout is
+// longer.
 func TestStuckAtTheEnd(t *testing.T) {
 	stuckEnd := func(h *fakeHost) { h.end = h.stuck }
 	for _, tt := range []struct {
@@ -224,7 +224,7 @@ func TestStuckAtTheEnd(t *testing.T) {
 	}
 }
 
-// What a generator fails with, and how. The errors are the generator's own.
+// The failures of a generator, and how they are reported.
 func TestGeneratorFails(t *testing.T) {
 	panicking := func(v any) generator {
 		return func(_ context.Context, yield func(core.Event, error) bool) {
@@ -238,7 +238,7 @@ func TestGeneratorFails(t *testing.T) {
 			yield(core.Event{Data: "a"}, nil)
 			yield(core.Event{Data: "b"}, nil)
 			if yield(e, err) || yield(core.Event{Data: "c"}, nil) {
-				t.Error("yield said yes after a failure")
+				t.Error("yield returned true after a failure")
 			}
 		}
 	}
@@ -255,7 +255,7 @@ func TestGeneratorFails(t *testing.T) {
 		gen      generator
 		want     []string
 		err      string // of the generator, as the observer sees it
-		panicked any    // what comes out of Serve
+		panicked any    // what Serve panics with
 	}{
 		{"an error", nil, yielding(core.Event{Data: "none"}, errGenerator), broken, errGenerator.Error(), nil},
 		{"a nil error event", []core.Option{core.WithErrorEvent(nil)}, yielding(core.Event{}, errGenerator), broken, errGenerator.Error(), nil},
@@ -288,7 +288,7 @@ func TestGeneratorFails(t *testing.T) {
 							t.Errorf("got a panic with %v, want %v", got, tt.panicked)
 						}
 						if tt.panicked != nil && tr.sum.Err == nil {
-							t.Error("the observer was not told before the panic went on")
+							t.Error("the observer was not called before the panic continued")
 						}
 					}()
 					err = tr.serve(tt.gen)
@@ -325,7 +325,7 @@ func TestGeneratorFails(t *testing.T) {
 	}
 }
 
-// A panic in the error event's function comes out, and the session is in order.
+// If the error event's function panics, Serve panics too, and the session has ended.
 func TestErrorEventPanics(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -384,8 +384,8 @@ func TestGoexit(t *testing.T) {
 	})
 }
 
-// What a generator says after its context has ended is no failure; the observer
-// sees it if it says something new.
+// An error that a generator yields after its context has ended is not a failure. The
+// observer gets it if it is a new error.
 func TestErrorAfterTheEnd(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -401,14 +401,14 @@ func TestErrorAfterTheEnd(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var g core.Group
 				tr := newTrial(t.Context(), t, core.WithGroup(&g), core.WithErrorEvent(func(error) core.Event {
-					t.Error("an error event was asked for")
+					t.Error("the error event's function was called")
 					return core.Event{}
 				}))
 				time.AfterFunc(time.Second, func() { _ = g.Shutdown(context.WithoutCancel(t.Context())) })
 				isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
 					<-ctx.Done()
 					if yield(core.Event{}, tt.err(ctx)) {
-						t.Error("yield said yes after the end")
+						t.Error("yield returned true after the end")
 					}
 				}), nil)
 				equal(t, tr.log, []string{open, `1s "retry: 1000\n"`, "1s End"})
@@ -453,7 +453,7 @@ func TestSendFails(t *testing.T) {
 					ran = true
 					play(forever, at{0, "a"}, at{time.Second, "b"})(ctx, yield)
 					if yield(core.Event{Data: "c"}, nil) {
-						t.Error("yield said yes after a failed write")
+						t.Error("yield returned true after a failed write")
 					}
 				}), nil)
 				quiet()
@@ -468,14 +468,14 @@ func TestSendFails(t *testing.T) {
 	}
 }
 
-// A write that fails when the session has ended already is the last one too.
+// A write that fails after the session has ended is also the last one.
 func TestSendFailsAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g core.Group
 		tr := newTrial(t.Context(), t, core.WithGroup(&g), core.WithFlushWindow(0), core.WithHeartbeat(0))
 		tr.send = func(frames string) error {
 			if frames == "data: a\n\n" {
-				<-time.After(500 * time.Millisecond) // meanwhile the group is shut down
+				<-time.After(500 * time.Millisecond) // in the meantime the group is shut down
 				return errBroken
 			}
 			return nil
@@ -487,7 +487,8 @@ func TestSendFailsAtTheEnd(t *testing.T) {
 	})
 }
 
-// A host whose writer panics, in whichever goroutine, does not end the process.
+// If the host's writer panics in a goroutine that does not run the stream, the process does
+// not end.
 func TestSendPanics(t *testing.T) {
 	for _, tt := range []struct {
 		name, at string
@@ -516,7 +517,7 @@ func TestSendPanics(t *testing.T) {
 	}
 }
 
-// In the handler's goroutine such a panic is the host's to see.
+// In the handler's goroutine such a panic reaches the host.
 func TestSendPanicsInYield(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g core.Group
@@ -574,7 +575,7 @@ func TestObserver(t *testing.T) {
 	})
 }
 
-// Closed is called once for each Opened, also when the first write fails.
+// Closed is called once for each Opened, even if the first write fails.
 func TestObserverOfFailedStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t)
@@ -589,7 +590,7 @@ func TestObserverOfFailedStart(t *testing.T) {
 	})
 }
 
-// Close is for a view that has answered by itself.
+// Close ends a session whose view has answered the request itself.
 func TestClose(t *testing.T) {
 	var g, h core.Group
 	s, err := host.NewSession(t.Context(), "", core.WithGroup(&g), core.WithGroup(&h),
@@ -603,5 +604,5 @@ func TestClose(t *testing.T) {
 	if g.Len() != 0 || h.Len() != 0 {
 		t.Errorf("got %d and %d sessions after, want none", g.Len(), h.Len())
 	}
-	s.ClientGone() // late news do no harm
+	s.ClientGone() // has no effect any more
 }

@@ -23,13 +23,13 @@ import (
 
 var errBroken = errors.New("broken pipe")
 
-// A host is a host.Conn that writes down what it is told, and when. It fails the
-// test if calls overlap or come too late.
+// A fakeHost is a host.Conn that records its calls and their times. It fails the test if
+// calls overlap or come too late.
 type fakeHost struct {
 	t     testing.TB
 	begin time.Time
-	send  func(frames string) error // what comes of a Send; nil if all goes well
-	end   func() error              // likewise of End
+	send  func(frames string) error // what Send returns; nil for no error
+	end   func() error              // the same for End
 
 	busy, over atomic.Bool
 	aborted    chan struct{}
@@ -69,7 +69,7 @@ func (h *fakeHost) Send(f host.Frames) error {
 	if !wholeFrames.MatchString(frames) && len(frames) < 128<<10 {
 		h.t.Errorf("not whole frames: %q", frames)
 	}
-	if chunk := f.Chunk(); (chunk == nil) != (frames == "") { // which uses what is in front and behind
+	if chunk := f.Chunk(); (chunk == nil) != (frames == "") { // uses the bytes before and after the frames
 		h.t.Errorf("got the chunk %q of %q", chunk, frames)
 	}
 	if h.send == nil {
@@ -98,13 +98,13 @@ func (h *fakeHost) Abort() {
 	}
 }
 
-// stuck is a write that the client does not take.
+// stuck is a write that the client does not accept.
 func (h *fakeHost) stuck() error {
 	<-h.aborted
 	return errBroken
 }
 
-// stuckAt makes the Send stuck that has a line with this text alone.
+// stuckAt makes the Send that has a line with only this text get stuck.
 func (h *fakeHost) stuckAt(text string) {
 	h.send = func(frames string) error {
 		if strings.Contains(frames, ": "+text+"\n") {
@@ -114,7 +114,7 @@ func (h *fakeHost) stuckAt(text string) {
 	}
 }
 
-// A generator is what a view's stream does, under its session's context.
+// A generator is the function of a stream, with its session's context.
 type generator func(ctx context.Context, yield func(core.Event, error) bool)
 
 // A trial is a session on a host.
@@ -144,7 +144,7 @@ func (tr *trial) serve(gen generator) error {
 	return err
 }
 
-// quiet lets a bubble's timers run that should have been stopped.
+// quiet waits long enough for any timer to fire that should have been stopped.
 func quiet() { <-time.After(time.Hour) }
 
 // wait waits for d or for the end of ctx, and reports whether it was d.
@@ -157,13 +157,13 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// An at is some data and when it is yielded.
+// An at is an event's data and the time at which it is yielded.
 type at struct {
 	time time.Duration
 	data string
 }
 
-// play yields each step at its time, and returns at last, or when told to.
+// play yields each step at its time, and returns at the time last, or when it must.
 func play(last time.Duration, steps ...at) generator {
 	return func(ctx context.Context, yield func(core.Event, error) bool) {
 		begin := time.Now()
@@ -439,7 +439,7 @@ func TestNoWriteTimeout(t *testing.T) {
 	}
 }
 
-// A write that takes its time, but less than it may, does no harm.
+// A slow write that ends within the timeout does no harm.
 func TestWriteInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrial(t.Context(), t, core.WithWriteTimeout(5*time.Second), core.WithFlushWindow(0))
@@ -470,7 +470,7 @@ func TestMaxDuration(t *testing.T) {
 	}
 }
 
-// The shortest age there is leaves nothing to spread.
+// The shortest maximum duration leaves nothing to spread.
 func TestMaxDurationShortest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr := newTrial(t.Context(), t, core.WithMaxDuration(1))
@@ -516,8 +516,7 @@ func TestLastEventID(t *testing.T) {
 	})
 }
 
-// A session inside another's context, as when a view calls a handler, has its own
-// ID.
+// A session in the context of another, as when a view calls a handler, has its own ID.
 func TestLastEventIDNested(t *testing.T) {
 	outer, err := host.NewSession(t.Context(), "outer")
 	isError(t, err, nil)
@@ -567,8 +566,8 @@ func TestSetHeaders(t *testing.T) {
 	}
 }
 
-// Where the headers go out by themselves a stream begins with a frame only if somebody
-// may wait for it.
+// If nothing holds the headers back, a stream begins with a frame only if somebody may wait
+// for it.
 func TestDirect(t *testing.T) {
 	for _, tt := range []struct {
 		name, method string
@@ -653,16 +652,15 @@ func TestSessionAllocs(t *testing.T) {
 	}
 }
 
-// nowhere is a host that takes everything.
+// nowhere is a host that accepts everything.
 type nowhere struct{}
 
 func (nowhere) Send(host.Frames) error { return nil }
 func (nowhere) End() error             { return nil }
 func (nowhere) Abort()                 {}
 
-// checkFrames fails the test unless the frames, each whole, are the first one,
-// heartbeats and the numbers of each of the sources in their order. It returns
-// how many numbers there are.
+// checkFrames fails the test unless the frames are whole, and are the first one, heartbeats,
+// and the numbers of each source in order. It returns how many numbers there are.
 func checkFrames(t *testing.T, wire string) (numbers int) {
 	t.Helper()
 	next := map[string]int{}
@@ -698,8 +696,8 @@ func (h *fakeHost) wired() *strings.Builder {
 	return &wire
 }
 
-// In real time: heartbeats against a generator at full speed that now and then
-// stands still for as long as a heartbeat takes.
+// In real time: heartbeats, and a generator at full speed that sometimes pauses for the time
+// of a heartbeat.
 func TestRaceHeartbeat(t *testing.T) {
 	const events = 1000
 	for _, window := range []time.Duration{0, 100 * time.Microsecond, time.Millisecond} {
@@ -709,7 +707,7 @@ func TestRaceHeartbeat(t *testing.T) {
 			isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
 				for n := range events {
 					if !yield(numbered(0, n), nil) {
-						t.Error("yield said no")
+						t.Error("yield returned false")
 						return
 					}
 					if n%100 == 0 {
@@ -752,7 +750,7 @@ func TestRaceYields(t *testing.T) {
 	}
 }
 
-// In real time: yields that go on after the generator has returned reach nobody.
+// In real time: calls of yield after the generator has returned send nothing.
 func TestRaceYieldAfterwards(t *testing.T) {
 	for range 20 {
 		tr := newTrial(t.Context(), t, core.WithFlushWindow(10*time.Microsecond))
@@ -766,7 +764,7 @@ func TestRaceYieldAfterwards(t *testing.T) {
 					}
 				}
 				if yield(core.Event{}, nil) {
-					t.Error("yield said yes after no")
+					t.Error("yield returned true after false")
 				}
 			})
 			<-started
@@ -775,7 +773,7 @@ func TestRaceYieldAfterwards(t *testing.T) {
 	}
 }
 
-// In real time: every end from outside, at any time.
+// In real time: all ends that do not come from the generator, at any time.
 func TestRaceEnd(t *testing.T) {
 	const trials = 60
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not a secret

@@ -36,7 +36,7 @@ func TestKernelKeepsLittle(t *testing.T) {
 			{"handed over", handedOver(t, &pump{next: list(nil, "1")}), 128 << 10},
 		} {
 			t.Run(line.name+"/"+test.name, func(t *testing.T) {
-				var socket *os.File // which stays, wherever the session takes the connection
+				var socket *os.File // stays the same, even if the session duplicates the connection
 				put = func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 					t.Helper()
 					var err error
@@ -63,7 +63,7 @@ func TestKernelKeepsLittle(t *testing.T) {
 	}
 }
 
-// unsent returns how much the kernel keeps for a socket that it cannot send yet.
+// unsent returns how much unsent data the kernel keeps for a socket.
 func unsent(t *testing.T, socket *os.File) (n int) {
 	t.Helper()
 	const notsentLowat = 25 // TCP_NOTSENT_LOWAT, tcp(7)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Detached sessions that were begun at different times have their heartbeats
-// together, and each soon after it is due.
+// Detached sessions that began at different times send their heartbeats together, each soon
+// after it is due.
 func TestHeartbeatsInStep(t *testing.T) {
 	const never = time.Duration(math.MaxInt64)
 	for _, tt := range []struct{ heartbeat, step time.Duration }{
@@ -28,7 +28,7 @@ func TestHeartbeatsInStep(t *testing.T) {
 			instants[s.begin.Sub(epoch)+at] = true
 		}
 		if len(instants) > 2 {
-			t.Errorf("heartbeat %v: got %d instants within a step, want 2 at most", tt.heartbeat, len(instants))
+			t.Errorf("heartbeat %v: got %d instants within a step, want at most 2", tt.heartbeat, len(instants))
 		}
 		s := &Session{begin: epoch.Add(time.Hour)}
 		s.config.Heartbeat = tt.heartbeat

@@ -20,7 +20,7 @@ func Ticker(t *testing.T, base string) {
 	}{
 		{"the first connection", "", "1"},
 		{"a reconnection", "41", "42"},
-		{"an ID that is no number", "x", "1"},
+		{"an ID that is not a number", "x", "1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -97,7 +97,7 @@ func Duplicate(c net.Conn) (own net.Conn, ok bool) {
 		return nil, false
 	}
 	f := os.NewFile(uintptr(copied), "") //nolint:gosec // not negative
-	defer func() { _ = f.Close() }()     // net.FileConn has one of its own
+	defer func() { _ = f.Close() }()     // net.FileConn duplicates it
 	own, err = net.FileConn(f)
 	return own, err == nil
 }
