@@ -200,7 +200,7 @@ func between(chain []http.ResponseWriter) string {
 	var names []string
 	for _, w := range chain[:len(chain)-1] {
 		switch name := fmt.Sprintf("a %T", w); name {
-		case "a ginsse.writer", "a *gin.responseWriter", "a echosse.writer", "a *echo.Response": // the host's own
+		case "a ginsse.writer", "a *gin.responseWriter", "a echosse.writer", "a *echo5sse.writer", "a *echo.Response": // the host's own
 		default:
 			names = append(names, name)
 		}

@@ -1,0 +1,14 @@
+// Package echo5sse streams events from handlers of echo v5.
+//
+// A view is an ordinary echo handler that returns a stream before its error:
+//
+//	e.GET("/stream", echo5sse.Handler(func(c *echo.Context) (core.Stream, error) {
+//		return ticks(c.Request().Context(), c.QueryParam("user_id")), nil
+//	}))
+//
+// The response starts at once, each event reaches the client before the next
+// one is made, and c.Request().Context() ends when the client leaves or the
+// server shuts down: [echo.StartConfig] needs no other code.
+//
+// For echo v4 there is the package echosse. The two are used in the same way.
+package echo5sse

@@ -1,0 +1,115 @@
+package echo5sse
+
+import (
+	"errors"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/labstack/echo/v5"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+)
+
+// A View is an ordinary echo handler that returns the stream to send. It returns
+// nil when it has answered by itself, with c.JSON or c.Redirect, say; an error
+// before the stream is echo's to answer.
+//
+// c.Request().Context() is the session's: it ends with the stream, and
+// [core.LastEventID] reads from it where the client wants to go on. The
+// generator should take what it needs of c as values.
+type View func(c *echo.Context) (core.Stream, error)
+
+// Handler runs view and streams what it returns. The stream goes past echo's own Gzip
+// and BodyDump, so it is not compressed and not kept, if they are the last
+// middlewares that have wrapped the response. It goes through the writers of others.
+//
+// If the stream fails, the error goes to c.Logger() and to [core.WithObserver]:
+// the response is committed, so that echo's error handler has nothing to answer.
+// A request that is refused is an [echo.HTTPError].
+//
+// It panics if view is nil.
+func Handler(view View, opts ...core.Option) echo.HandlerFunc {
+	if view == nil {
+		panic("echo5sse: Handler: the view is nil")
+	}
+	return func(c *echo.Context) error {
+		err := serve(c, view, opts)
+		var (
+			failed  *core.StreamError
+			refused *core.RefusedError
+		)
+		switch {
+		case errors.As(err, &failed):
+			r := c.Request()
+			c.Logger().ErrorContext(r.Context(), "echo5sse: a stream has failed", "method", r.Method, "path", r.URL.Path, "error", err)
+			return nil
+		case errors.As(err, &refused):
+			err = echo.NewHTTPError(refused.Status, refused.Error()).Wrap(err)
+			// echo.WrapMiddleware makes responses without a status. Its middleware answers before the error arrives.
+			if res, _ := echo.UnwrapResponse(c.Response()); res != nil && res.Status == 0 {
+				c.Echo().HTTPErrorHandler(c, err)
+			}
+		}
+		return err
+	}
+}
+
+func serve(c *echo.Context, view View, opts []core.Option) error {
+	r, res := c.Request(), c.Response()
+	defer func() { c.SetRequest(r); c.SetResponse(res) }()
+	w := &writer{ResponseWriter: res}
+	c.SetResponse(w)
+	return nethttpsse.Serve(w, r, func(r *http.Request) (core.Stream, error) {
+		c.SetRequest(r)
+		stream, err := view(c)
+		if err != nil || stream == nil {
+			return nil, err
+		}
+		if w.written {
+			return nil, errors.New("echo5sse: the view has answered, and returned a stream as well")
+		}
+		w.ResponseWriter = past(res)
+		return stream, nil
+	}, opts...)
+}
+
+// past returns the writer below those of echo's own, such as Gzip and BodyDump. Another
+// one may have announced already what it is going to do with the body, or do so when
+// the response begins.
+func past(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		_, committer := w.(*echo.Response)
+		next, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok || committer || w.Header().Get(echo.HeaderContentEncoding) != "" ||
+			!strings.HasPrefix(reflect.Indirect(reflect.ValueOf(w)).Type().PkgPath(), "github.com/labstack/echo/v5") {
+			return w
+		}
+		w = next.Unwrap()
+	}
+}
+
+// A writer is c.Response() while the view runs and the stream is sent. It tells
+// whether the view has answered: a middleware may hold the answer back.
+type writer struct {
+	http.ResponseWriter
+
+	written bool
+}
+
+func (w *writer) WriteHeader(status int) {
+	w.written = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	w.written = true
+	return w.ResponseWriter.Write(p) //nolint:wrapcheck // a writer's own
+}
+
+// Flush is for views that answer by themselves.
+func (w *writer) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
+// Unwrap implements what [echo.UnwrapResponse] and [http.ResponseController] look for.
+func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,13 @@
+package echo5sse_test
+
+import (
+	"testing"
+
+	"github.com/yieldsse/yieldsse/internal/testenv"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+func TestMain(m *testing.M) {
+	testenv.Parallel()
+	ssetest.Main(m)
+}
