@@ -34,7 +34,7 @@
 //   - [github.com/yieldsse/yieldsse/client]: an EventSource for Go
 //   - [github.com/yieldsse/yieldsse/cmd/yieldsse]: a command that shows a stream, finds
 //     out what is wrong with it, and measures it
-//   - [github.com/yieldsse/yieldsse/ssetest]: tests of your streams
+//   - [github.com/yieldsse/yieldsse/ssetest]: a kit for testing your streams
 //
-// The README and the pages in docs describe all of it by subject.
+// The README and the pages in docs describe all of this by subject.
 package yieldsse

@@ -31,7 +31,7 @@ type handed struct {
 	ending atomic.Bool // so do not wait for the flush window
 	next   *detachedConn
 
-	// Only the worker uses what follows, under the session's mu.
+	// The worker's state, guarded by the session's mu.
 	behind  *behind // what the client has not accepted yet, or nil
 	result  error   // what Next has returned
 	more    bool    // Next has more
