@@ -124,7 +124,7 @@ func TestFinalAnswers(t *testing.T) {
 	}
 }
 
-// An answer that is no stream may be slow, or have no end: it is not waited for.
+// An answer that is not a stream may be slow or endless. The client does not wait for it.
 func TestRefusalWithoutEnd(t *testing.T) {
 	ssetest.NoLeaks(t)
 	for name, more := range map[string]string{"slow": "", "endless": strings.Repeat("x", 2<<20)} {
@@ -159,7 +159,7 @@ func TestMediaTypes(t *testing.T) {
 	}
 }
 
-// Load balancers answer so during a deploy.
+// Load balancers answer like this during a deploy.
 func TestRetriedAnswers(t *testing.T) {
 	for _, status := range []int{408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 529, 530} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -232,18 +232,18 @@ func TestRetryable(t *testing.T) {
 		{"the end", client.ErrEnded, true},
 		{"silence", client.ErrIdle, true},
 		{"the network", of("https://example.com/x", io.EOF), true},
-		{"the network behind a redirect", of("http://a:***@example.com/x", io.EOF), true},
+		{"the network after a redirect", of("http://a:***@example.com/x", io.EOF), true},
 		{"a place that is relative", of("/x", io.EOF), true},
-		{"no URL", of("http://[/", io.EOF), true},
+		{"not a URL", of("http://[/", io.EOF), true},
 		{"204", client.ErrStopped, false},
 		{"an event that is too large", core.ErrEventTooLarge, false},
 		{"another scheme", of("ftp://example.com/x", unsupported), false},
 		{"a scheme without a host", of("mailto:a@example.com", unsupported), false},
 		{"no host", of("http:///x", errors.New("http: no Host in request URL")), false},
 		{"a certificate", of("https://example.com", &tls.CertificateVerificationError{Err: errors.New("too old")}), false},
-		{"an authority, by one's own check", of("https://example.com", x509.UnknownAuthorityError{}), false},
-		{"a host name, by one's own check", of("https://example.com", x509.HostnameError{Certificate: new(x509.Certificate)}), false},
-		{"a certificate, by one's own check", of("https://example.com", x509.CertificateInvalidError{Reason: x509.Expired}), false},
+		{"an authority, in the application's own check", of("https://example.com", x509.UnknownAuthorityError{}), false},
+		{"a host name, in the application's own check", of("https://example.com", x509.HostnameError{Certificate: new(x509.Certificate)}), false},
+		{"a certificate, in the application's own check", of("https://example.com", x509.CertificateInvalidError{Reason: x509.Expired}), false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestRetryable(t *testing.T) {
 	}
 }
 
-// A redirect to what no request can be sent to would lead there again.
+// A redirect to a URL to which no request can be sent would lead there again.
 func TestRedirectElsewhere(t *testing.T) {
 	for place, want := range map[string]string{
 		"ftp://127.0.0.1/x":    `unsupported protocol scheme "ftp"`,
@@ -276,7 +276,7 @@ func TestRedirectElsewhere(t *testing.T) {
 	}
 }
 
-// A certificate that is not trusted ends the stream, unless the policy forgives it.
+// A certificate that is not trusted ends the stream, unless the policy retries.
 func TestCertificates(t *testing.T) {
 	trusted := func(srv *httptest.Server) *http.Transport { return srv.Client().Transport.(*http.Transport).Clone() }
 	tests := []struct {
@@ -337,7 +337,7 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// What an overloaded server asks for is what the stream waits.
+// The stream waits as long as an overloaded server asks for.
 func TestRetryAfter(t *testing.T) {
 	ssetest.NoLeaks(t)
 	requests := 0
@@ -363,7 +363,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A server that falls silent is left for another connection.
+// If a server falls silent, the stream makes another connection.
 func TestSilence(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first  string
@@ -401,7 +401,7 @@ func TestSilence(t *testing.T) {
 	}
 }
 
-// What doc.go says of a relay.
+// A relay passes on what doc.go says.
 func TestRelay(t *testing.T) {
 	tests := []struct {
 		name, answer string
@@ -473,7 +473,7 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// Comments come when their lines do, with or without a blank line.
+// Comments are yielded as soon as their lines arrive, with or without a blank line.
 func TestCommentsAtOnce(t *testing.T) {
 	heard := make(chan struct{})
 	s := serveRaw(t, func(c net.Conn) {
@@ -498,8 +498,8 @@ func TestCommentsAtOnce(t *testing.T) {
 	}
 }
 
-// Where the stream stands is seen, also where no event says so; and it is what a
-// reconnection goes on from.
+// The loop sees the stream's position even if no event has it, and a reconnection
+// resumes from there.
 func TestPositions(t *testing.T) {
 	s := serve(t,
 		ok+frames(1, 1)+"id: 7\n\n",
@@ -516,8 +516,8 @@ func TestPositions(t *testing.T) {
 	}
 }
 
-// One response is read, and nothing is sent again.
-// A stream whose request's body can be sent again can be read again, once each time.
+// If the request's body can be sent again, the stream can be read again, and each time
+// the request is sent once.
 func TestOnceAgain(t *testing.T) {
 	s := serve(t, ok+frames(1, 2), ok+frames(1, 2))
 	stream := client.Stream(request(t, http.MethodPost, s.url, strings.NewReader("hello")), client.WithOnce(""))
@@ -558,7 +558,7 @@ func TestOnce(t *testing.T) {
 		{"no stream", stop, "", 0, client.ErrStopped, ""},
 		{"JSON", ok + `{"error": "no such model"}`, "[DONE]", 0, client.ErrMediaType, "no such model"},
 	} {
-		for _, body := range []io.Reader{strings.NewReader("hello"), io.MultiReader(strings.NewReader("hello"))} { // that can, and cannot, be sent again
+		for _, body := range []io.Reader{strings.NewReader("hello"), io.MultiReader(strings.NewReader("hello"))} { // the first can be sent again, the second cannot
 			t.Run(fmt.Sprintf("%s/%T", tt.name, body), func(t *testing.T) {
 				ssetest.NoLeaks(t)
 				s := serve(t, tt.answer)
@@ -566,7 +566,7 @@ func TestOnce(t *testing.T) {
 				var last error
 				for e, err := range client.Stream(request(t, http.MethodPost, s.url, body), soon(), client.WithOnce(tt.done),
 					client.WithRetryPolicy(func(error, int) bool { return true }),
-					client.WithDisconnected(func(err error, _ time.Duration) { t.Errorf("it was to be sent again after %v", err) })) {
+					client.WithDisconnected(func(err error, _ time.Duration) { t.Errorf("the stream wanted to reconnect after %v", err) })) {
 					if last = err; err == nil {
 						events = append(events, e)
 					}

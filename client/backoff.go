@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// longestWait bounds what a server can ask for.
+// longestWait bounds the wait that a server can ask for.
 const longestWait = time.Hour
 
-// wait returns how long to wait after so many failures in a row: the
-// reconnection time, or what the server asks for if that is longer, and a random
-// part of a time that doubles from failure to failure.
+// wait returns how long to wait after this number of failures in a row: the
+// reconnection time, or the server's Retry-After if that is longer, and a random part of
+// a time that doubles with each failure.
 func (c *config) wait(reconnect time.Duration, err error, failures int) time.Duration {
 	reconnect = min(reconnect, longestWait)
 	extra := max(reconnect, time.Millisecond)
@@ -24,7 +24,8 @@ func (c *config) wait(reconnect time.Duration, err error, failures int) time.Dur
 	return max(reconnect, min(retryAfter(err), longestWait)) + rand.N(extra+1) //nolint:gosec // no secret
 }
 
-// retryAfter returns what a response that was no stream says of the next one.
+// retryAfter returns the time in the Retry-After header of a response that was not a
+// stream.
 func retryAfter(err error) time.Duration {
 	var refused *ResponseError
 	if !errors.As(err, &refused) {

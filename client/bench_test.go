@@ -36,8 +36,8 @@ func (b *endless) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A stream of events in memory: what reading one costs above its parsing, which
-// makes a string of its data.
+// A stream of events in memory: the cost of reading one beyond parsing it, which makes
+// a string of its data.
 func BenchmarkStream(b *testing.B) {
 	run := func(b *testing.B, s core.Stream) {
 		b.Helper()
@@ -54,7 +54,7 @@ func BenchmarkStream(b *testing.B) {
 	b.Run("parser", func(b *testing.B) { run(b, core.Read(newEndless(b.N))) })
 }
 
-// The cost of coming again, in memory.
+// The cost of a reconnection, in memory.
 func BenchmarkReconnect(b *testing.B) {
 	b.ReportAllocs()
 	n := 0
@@ -71,7 +71,7 @@ func BenchmarkReconnect(b *testing.B) {
 	}
 }
 
-// count keeps nothing of a stream but the number of its events.
+// count returns the number of a stream's events, and keeps nothing else.
 func count(s core.Stream) (n int, err error) {
 	for _, err = range s {
 		if err == nil {
@@ -81,7 +81,8 @@ func count(s core.Stream) (n int, err error) {
 	return n, err
 }
 
-// An event costs one allocation, its data, and a stream of any length no memory.
+// An event costs one allocation, for its data, and memory does not grow with a stream's
+// length.
 func TestConstantMemory(t *testing.T) {
 	const events = 200_000
 	stream := func(n int) core.Stream {
@@ -118,8 +119,8 @@ func TestConstantMemory(t *testing.T) {
 	}
 }
 
-// A relay is a session that carries a client's stream: its events cost what
-// parsing them costs, and nothing for writing.
+// A relay is a session that carries a client's stream: its events cost as much as
+// parsing them, and writing them allocates nothing.
 func TestRelayAllocs(t *testing.T) {
 	relay := func(n int) {
 		s, err := host.NewSession(t.Context(), "")
@@ -132,12 +133,12 @@ func TestRelayAllocs(t *testing.T) {
 	}
 	some := testing.AllocsPerRun(5, func() { relay(10_000) })
 	more := testing.AllocsPerRun(5, func() { relay(30_000) })
-	if got := (more - some) / 20_000; got > 1.1 { // the race detector takes buffers from the pool
+	if got := (more - some) / 20_000; got > 1.1 { // the race detector drops buffers from the pool
 		t.Errorf("got %.2f allocations an event, want 1: its data", got)
 	}
 }
 
-// nowhere is a host that takes everything.
+// nowhere is a host that drops everything.
 type nowhere struct{}
 
 func (nowhere) Send(host.Frames) error { return nil }

@@ -16,17 +16,17 @@ import (
 const (
 	lastEventID = "Last-Event-ID"
 
-	// A connection that has lasted so long is a healthy one, whatever it brought.
+	// A connection that has lasted this long is healthy, whatever it brought.
 	healthyAge = 30 * time.Second
 
-	// How much is read of an answer that is not a stream, and for how long: until
-	// nothing comes, and in all.
+	// How much is read of an answer that is not a stream, how long a silence ends the
+	// reading, and how long the reading may take.
 	refusedSize    = 1 << 20
 	refusedSilence = time.Second
 	refusedTime    = 10 * time.Second
 )
 
-// body returns what to send as the request's body, or nil if it has none.
+// body returns the body to send, or nil if the request has none.
 func (s *stream) body() (io.ReadCloser, error) {
 	switch {
 	case !hasBody(s.req):
@@ -44,7 +44,7 @@ func (s *stream) body() (io.ReadCloser, error) {
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
 // connect sends the request once, yields the events of the response, and returns
-// why there are no more.
+// the reason for its end.
 func (s *stream) connect(ctx context.Context, body io.ReadCloser) error {
 	connection, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -55,7 +55,7 @@ func (s *stream) connect(ctx context.Context, body io.ReadCloser) error {
 	return err
 }
 
-// exchange sends req, whose context cancel ends. The stream's own is ctx.
+// exchange sends req. cancel ends the request's context, and ctx is the stream's.
 func (s *stream) exchange(ctx context.Context, req *http.Request, cancel context.CancelCauseFunc) error {
 	headers := limit(s.headerTimeout(), cancel)
 	res, err := s.client.Do(req)
@@ -84,11 +84,11 @@ func (s *stream) exchange(ctx context.Context, req *http.Request, cancel context
 	return s.read(ctx, res, &reader{body: res.Body, idle: limit(s.idleTimeout, cancel)})
 }
 
-// request returns what to send now.
+// request returns the next request.
 func (s *stream) request(ctx context.Context, body io.ReadCloser) *http.Request {
 	req := s.req.Clone(ctx)
 	req.Body = body
-	req.Close = req.Close || s.dead // so that the transport does not use that connection again, whatever is around it
+	req.Close = req.Close || s.dead // so that no transport uses that connection again
 	if req.Header == nil {
 		req.Header = http.Header{}
 	}
@@ -108,12 +108,12 @@ func (s *stream) request(ctx context.Context, body io.ReadCloser) *http.Request 
 	return req
 }
 
-// legal reports whether value can be that of a header.
+// legal reports whether a header can have this value.
 func legal(value string) bool {
 	return !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F })
 }
 
-// inspect returns what keeps a response from being a stream.
+// inspect returns an error if a response is not a stream.
 func inspect(res *http.Response) error {
 	if res.StatusCode == http.StatusNoContent {
 		return ErrStopped
@@ -134,17 +134,17 @@ func status(res *http.Response) string {
 	return fmt.Sprintf("%d %s", res.StatusCode, http.StatusText(res.StatusCode))
 }
 
-// rest reads the body of a refusal, which may be slow, or have no end.
+// rest reads the body of a refusal, which may be slow or endless.
 func rest(body io.Reader, cancel context.CancelCauseFunc) []byte {
 	t := time.AfterFunc(refusedTime, func() { cancel(nil) })
 	defer t.Stop()
 	quiet := idler{refusedSilence, time.AfterFunc(refusedSilence, func() { cancel(nil) })}
-	b, _ := io.ReadAll(io.LimitReader(&reader{body: body, idle: quiet}, refusedSize)) // what there is
+	b, _ := io.ReadAll(io.LimitReader(&reader{body: body, idle: quiet}, refusedSize)) // as much as there is
 	return b
 }
 
-// read yields events until there are no more. An event that came at the very end
-// of the idle time has moved the last event ID, so it counts.
+// read yields events until there are no more. An event that comes at the very end of the
+// idle time has changed the last event ID, so it is yielded.
 func (s *stream) read(ctx context.Context, res *http.Response, r io.Reader) error {
 	start := &beginning{from: r, until: time.Now().Add(healthyAge)}
 	defer func() { s.healthy = s.healthy || start.over() }()
@@ -166,23 +166,23 @@ func (s *stream) read(ctx context.Context, res *http.Response, r io.Reader) erro
 	return ErrEnded
 }
 
-// notStream returns what a response was that had no line of an event stream. One
-// that lasted has sent heartbeats of its own making, and just ended.
+// notStream returns the error for a response that had not a single line of an event
+// stream. If it lasted, its unknown lines were heartbeats, and it has just ended.
 func (s *stream) notStream(res *http.Response, b *beginning) error {
 	if b.over() {
 		return ErrEnded
 	}
-	err := refuse(res, ErrMediaType, "Content-Type is %q, but the body is not of that kind", res.Header.Get("Content-Type"))
+	err := refuse(res, ErrMediaType, "Content-Type is %q, but the body is not an event stream", res.Header.Get("Content-Type"))
 	err.Body = b.bytes
 	return err
 }
 
-// A beginning is what came of a body that may not be a stream.
+// A beginning keeps the first bytes of a body, in case it is not a stream.
 type beginning struct {
 	from  io.Reader
 	bytes []byte
 	until time.Time
-	done  bool // nobody needs it
+	done  bool // the bytes are no longer needed
 }
 
 func (b *beginning) over() bool { return !time.Now().Before(b.until) }
@@ -199,7 +199,7 @@ func (b *beginning) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// aside reports whether e is one of those that only WithComments shows.
+// aside reports whether e is shown only because of WithComments.
 func aside(e core.Event) bool {
 	rest := e
 	rest.Comment, rest.Retry = "", 0
@@ -217,14 +217,14 @@ func (c *config) headerTimeout() time.Duration {
 	return min(c.idleTimeout, c.httpClient.Timeout)
 }
 
-// An idler cancels a connection after d without a byte. It runs while something
-// is waited for, so that a slow loop is not taken for a silent server.
+// An idler cancels a connection after d without a byte. It runs only during reads, so
+// that a slow loop does not look like a silent server.
 type idler struct {
 	d     time.Duration
 	timer *time.Timer // nil without a limit
 }
 
-// limit returns an idler that runs.
+// limit returns a running idler.
 func limit(d time.Duration, cancel context.CancelCauseFunc) idler {
 	if d <= 0 {
 		return idler{}
@@ -244,7 +244,7 @@ func (i idler) stop() {
 	}
 }
 
-// A reader reads a body and minds the time.
+// A reader reads a body with an idle timeout.
 type reader struct {
 	body io.Reader
 	idle idler

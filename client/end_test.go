@@ -16,7 +16,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// The end of a context ends the stream at once, wherever it is, with the cause.
+// The end of a context ends the stream at once, whatever it is doing, with the cause.
 func TestCancel(t *testing.T) {
 	wanted := errors.New("enough")
 	silent := func(reached chan<- struct{}, first string) func(t *testing.T) (string, []client.Option) {
@@ -114,7 +114,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A context that has ended before makes no request.
+// If the context has already ended, no request is sent.
 func TestCancelledBefore(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -130,7 +130,7 @@ func TestCancelledBefore(t *testing.T) {
 	}
 }
 
-// No event gets through after the end, not even one that has come already.
+// No event is yielded after the end, not even one that has already arrived.
 func TestCancelBetweenEvents(t *testing.T) {
 	ssetest.NoLeaks(t)
 	s := serve(t, ok+frames(1, 100))
@@ -191,7 +191,7 @@ func TestBreak(t *testing.T) {
 	}
 }
 
-// What one connection holds is let go before the next one.
+// A connection's resources are released before the next connection is made.
 func TestConnectionsAreClosed(t *testing.T) {
 	page := response(200, strings.NewReader("<p>"))
 	page.Header.Set("Content-Type", "text/html")
@@ -241,7 +241,7 @@ func (c *closing) Close() error {
 	return nil
 }
 
-// A panic of the loop's closes the connection, too.
+// A panic in the loop closes the connection, too.
 func TestPanic(t *testing.T) {
 	ssetest.NoLeaks(t)
 	s := serveRaw(t, func(c net.Conn) {

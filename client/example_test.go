@@ -15,12 +15,12 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// shortLived sends two events for each connection, five in all, after the last
-// that the client saw.
+// shortLived sends two events on each connection, five in all, and continues after the
+// last one that the client has.
 func shortLived(w http.ResponseWriter, r *http.Request) {
 	last, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))
 	if last == 5 {
-		w.WriteHeader(http.StatusNoContent) // there is no more
+		w.WriteHeader(http.StatusNoContent) // there are no more events
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -62,7 +62,7 @@ func Example() {
 	// client: the server has stopped the stream (204 No Content)
 }
 
-// model answers a prompt as the servers of language models do.
+// model answers a prompt like the servers of language models.
 func model(w http.ResponseWriter, r *http.Request) {
 	prompt, _ := io.ReadAll(r.Body)
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -72,8 +72,8 @@ func model(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "data: [DONE]\n\n")
 }
 
-// The answer of a language model: a POST, values in JSON, and a last event that
-// says so. Nothing is sent twice, since that would be another question.
+// The answer of a language model: a POST, values in JSON, and an event that marks the
+// end. The request is not sent again, because that would be another question.
 func ExampleStream_languageModel() {
 	server := httptest.NewServer(http.HandlerFunc(model))
 	defer server.Close()
@@ -103,13 +103,12 @@ func ExampleStream_languageModel() {
 	// morning
 }
 
-// What to store in order to go on after a restart: where the stream stands, also
-// if no event says so.
+// To resume after a restart, store the stream's position, even if no event has it.
 func ExampleWithPositions() {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "id: 1\ndata: for you\n\n")
-		_, _ = io.WriteString(w, "id: 9\n\n") // what came since then is for others
+		_, _ = io.WriteString(w, "id: 9\n\n") // the events since then are for others
 	}))
 	defer server.Close()
 
@@ -129,7 +128,7 @@ func ExampleWithPositions() {
 		if e.Type != "position" {
 			fmt.Println(e.Data)
 		}
-		position = e.ID // once the event has been dealt with
+		position = e.ID // when the event has been handled
 	}
 	fmt.Println("go on after", position)
 	// Output:

@@ -28,7 +28,7 @@ func newHTTP2(t *testing.T, h http.Handler) *httptest.Server {
 	return srv
 }
 
-// next sends the event behind the last one that the client has, and then nothing.
+// next sends the event after the last one that the client has, and then nothing.
 func next(w http.ResponseWriter, r *http.Request) {
 	last, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -37,8 +37,8 @@ func next(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// A hole forwards connections to a server. When it opens, those that are there
-// swallow all bytes from then on, as if their other ends had lost their power.
+// A hole forwards connections to a server. When it opens, its connections swallow all
+// bytes from then on, as if the other ends had lost their power.
 type hole struct {
 	addr string
 
@@ -88,7 +88,7 @@ func (s *swallower) forward(to, from net.Conn) {
 		n, err := from.Read(buf)
 		if s.swallows.Load() {
 			if err != nil {
-				return // but the other end does not hear of it
+				return // but the other end does not notice
 			}
 			continue
 		}
@@ -114,8 +114,7 @@ func (h *hole) connections() int {
 	return h.count
 }
 
-// trusting has streams without a client of their own accept the server's
-// certificate.
+// trusting makes streams without WithHTTPClient accept the server's certificate.
 func trusting(t *testing.T, srv *httptest.Server) {
 	t.Helper()
 	before := http.DefaultTransport
@@ -123,7 +122,7 @@ func trusting(t *testing.T, srv *httptest.Server) {
 	http.DefaultTransport = srv.Client().Transport
 }
 
-// A connection that is dead is left, also where many requests can share one.
+// A dead connection is given up, even if many requests can share it.
 func TestIdleTimeoutLeavesConnection(t *testing.T) {
 	const limit = 100 * time.Millisecond
 	for _, tt := range []struct {
@@ -180,15 +179,15 @@ func TestIdleTimeoutLeavesConnection(t *testing.T) {
 	}
 }
 
-// only is a transport as one around another is, for traces or logs.
+// only is a transport that wraps another one, as for traces or logs.
 type only struct{ http.RoundTripper }
 
-// hidden is a transport of which only the methods are known.
+// hidden is a transport that shows only its RoundTrip method.
 type hidden struct{ http.RoundTripper }
 
 func (h hidden) CloseIdleConnections() { h.RoundTripper.(*http.Transport).CloseIdleConnections() }
 
-// Pings find a dead connection that many streams share, as the doc of
+// Pings find a dead connection that many streams share, as the documentation of
 // WithIdleTimeout says.
 func TestPingsLeaveSharedConnection(t *testing.T) {
 	const streams = 20
@@ -221,7 +220,7 @@ func TestPingsLeaveSharedConnection(t *testing.T) {
 	running.Wait()
 }
 
-// Each connection of a stream's own carries one request and ends with it: there is
+// Without WithHTTPClient each connection carries one request and ends with it: there is
 // no pool that could hand out a dead one, or keep one when the stream has ended.
 func TestOwnConnections(t *testing.T) {
 	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
@@ -270,7 +269,7 @@ func TestOwnConnections(t *testing.T) {
 	}
 }
 
-// A connection may be so dead that not even the cancellation can be written to it.
+// Not even the cancellation can be written to a connection that is stuck.
 func TestIdleTimeoutWithBlockedWrites(t *testing.T) {
 	ssetest.NoLeaks(t)
 	srv := newHTTP2(t, http.HandlerFunc(next))
@@ -306,7 +305,7 @@ func TestIdleTimeoutWithBlockedWrites(t *testing.T) {
 	}
 }
 
-// A blockedConn has no room for what is to be written, once it is blocked.
+// A blockedConn does not accept writes once it is blocked.
 type blockedConn struct {
 	net.Conn
 

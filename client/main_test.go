@@ -18,7 +18,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// longLived are goroutines of fasthttp's and fiber's that outlive a server.
+// longLived are goroutines of fasthttp and fiber that outlive a server.
 var longLived = []string{
 	"fasthttp.updateServerDate",
 	"fasthttp.(*workerPool).Start",
@@ -35,17 +35,17 @@ const (
 
 func chunk(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
 
-// soon makes reconnections that take no time.
+// soon makes reconnections take no time.
 func soon() client.Option { return client.WithBackoff(0, time.Millisecond) }
 
-// once makes none.
+// once allows no reconnection.
 func once() client.Option {
 	return client.WithRetryPolicy(func(error, int) bool { return false })
 }
 
-// A server answers each connection with raw bytes: the first with the first of
-// its answers, and so on, and those beyond with 204. It closes a connection after
-// its answer.
+// A server answers each connection with raw bytes: the first connection with the first
+// answer, and so on, and all further ones with 204. It closes each connection after the
+// answer.
 type server struct {
 	url string
 
@@ -70,8 +70,8 @@ func serveRaw(t testing.TB, answers ...func(net.Conn)) *server {
 	return s
 }
 
-// listen calls handle with each connection, closes it behind that, and returns
-// the address.
+// listen calls handle with each connection, closes it afterwards, and returns the
+// address.
 func listen(t testing.TB, handle func(net.Conn)) string {
 	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -151,8 +151,8 @@ func request(t testing.TB, method, url string, body io.Reader) *http.Request {
 	return req
 }
 
-// collect reads s to its end, which must be an error that is the last element,
-// and must come in time.
+// collect reads s to its end, which must be an error, the last element, and must come in
+// time.
 func collect(t testing.TB, s core.Stream) (events []core.Event, err error) {
 	t.Helper()
 	for e, failure := range s {
@@ -162,7 +162,7 @@ func collect(t testing.TB, s core.Stream) (events []core.Event, err error) {
 		if err = failure; err == nil {
 			events = append(events, e)
 		} else if e != (core.Event{}) {
-			t.Errorf("got %+v beside the error %v", e, err)
+			t.Errorf("got %+v together with the error %v", e, err)
 		}
 		if len(events) > 1e6 {
 			t.Fatal("got a million events and no end")
@@ -174,7 +174,7 @@ func collect(t testing.TB, s core.Stream) (events []core.Event, err error) {
 	return events, err
 }
 
-// within returns a context that lasts long enough for anything that works.
+// within returns a context that lasts long enough for a test that passes.
 func within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, errors.New("the test has waited too long"))
@@ -210,8 +210,8 @@ func response(status int, body io.Reader, header ...string) *http.Response {
 	return res
 }
 
-// live returns a body that f writes, and whose reads end with ctx as those of a
-// connection do.
+// live returns a body that f writes. Its reads end with ctx, as those from a connection
+// do.
 func live(ctx context.Context, f func(w io.Writer)) io.Reader {
 	r, w := io.Pipe()
 	stop := context.AfterFunc(ctx, func() { _ = w.CloseWithError(ctx.Err()) })

@@ -62,8 +62,7 @@ func TestRequestHeaders(t *testing.T) {
 	}
 }
 
-// The ID of the request holds until the stream brings another, also for events
-// that bring none.
+// The request's ID holds until the stream brings another, also for events without one.
 func TestStartingID(t *testing.T) {
 	s := serve(t, ok+"data: a\n\n", ok+"id: 2\ndata: b\n\n", ok+"id:\ndata: c\n\n")
 	req := get(t, s.url)
@@ -76,7 +75,7 @@ func TestStartingID(t *testing.T) {
 		t.Errorf("got Last-Event-IDs %q, want %q", got, want)
 	}
 
-	// Another range begins anew.
+	// Another range begins from the start.
 	_, err = collect(t, stream)
 	wantErr(t, err, client.ErrStopped)
 	if got, want := s.lastEventIDs()[4:], []string{"1"}; !slices.Equal(got, want) {
@@ -153,7 +152,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// The client's own policy of redirects, and its jar.
+// The client's own redirect policy and cookie jar.
 func TestHTTPClient(t *testing.T) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -174,7 +173,7 @@ func TestHTTPClient(t *testing.T) {
 	}
 }
 
-// The program's other connections are its own.
+// The stream leaves the program's other connections alone.
 func TestDefaultTransportIsLeftAlone(t *testing.T) {
 	url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	reused := false
@@ -226,7 +225,7 @@ func TestBadRequests(t *testing.T) {
 		}), nil, "GetBody: the file is gone"},
 		{"an ID of two lines", with(func(*http.Request) {}), []client.Option{client.WithLastEventID("1\r\nX-Evil: 1")}, `"1\r\nX-Evil: 1"`},
 		{"an ID with DEL", with(func(*http.Request) {}), []client.Option{client.WithLastEventID("1\x7F")}, `"1\x7f"`},
-		{"a token from a file", header("Authorization", "Bearer secret\n"), nil, `the value of the request's header "Authorization" holds control characters`},
+		{"a token from a file", header("Authorization", "Bearer secret\n"), nil, `the value of the request's header "Authorization" contains control characters`},
 		{"a value with a NUL", header("X-A", "secret\x00"), nil, `header "X-A"`},
 		{"a value with DEL", header("X-A", "secret\x7F"), nil, `header "X-A"`},
 		{"a second value", with(func(r *http.Request) { r.Header = http.Header{"X-A": {"1", "secret\r"}} }), nil, `header "X-A"`},
@@ -239,8 +238,8 @@ func TestBadRequests(t *testing.T) {
 		{"a trailer name", with(func(r *http.Request) { r.Trailer = http.Header{"X A": nil} }), nil, `trailer name "X A"`},
 		{"a method of two words", with(func(r *http.Request) { r.Method = "GET IT" }), nil, `method "GET IT"`},
 		{"a method with a line end", with(func(r *http.Request) { r.Method = "POST\n" }), nil, `method "POST\n"`},
-		{"a query with a line end", with(func(r *http.Request) { r.URL.RawQuery = "token=secret\n" }), nil, "URL holds control characters"},
-		{"a query with a tab", with(func(r *http.Request) { r.URL.RawQuery = "token=secret\t" }), nil, "URL holds control characters"},
+		{"a query with a line end", with(func(r *http.Request) { r.URL.RawQuery = "token=secret\n" }), nil, "URL contains control characters"},
+		{"a query with a tab", with(func(r *http.Request) { r.URL.RawQuery = "token=secret\t" }), nil, "URL contains control characters"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -257,7 +256,7 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// What is strange and legal is sent.
+// An unusual request is sent if it is legal.
 func TestStrangeRequests(t *testing.T) {
 	s := serve(t)
 	req := request(t, "M-SEARCH", s.url, nil)
@@ -270,7 +269,7 @@ func TestStrangeRequests(t *testing.T) {
 	}
 	got := s.seen()[0]
 	if got.Method != "M-SEARCH" || got.Header.Get("X-Tab") != "a\tb" || got.Header.Get("X-Latin") != "\xE9" {
-		t.Errorf("got %s with %q, want what was given", got.Method, got.Header)
+		t.Errorf("got %s with %q, want the request's own", got.Method, got.Header)
 	}
 
 	_, err = collect(t, client.Stream((&http.Request{URL: req.URL}).WithContext(t.Context())))
@@ -282,7 +281,7 @@ func TestStrangeRequests(t *testing.T) {
 	}
 }
 
-// http.NoBody is no body, whatever GetBody is.
+// http.NoBody means that there is no body, whatever GetBody is.
 func TestNoBody(t *testing.T) {
 	s := serve(t)
 	req := get(t, s.url)
@@ -291,7 +290,7 @@ func TestNoBody(t *testing.T) {
 	wantErr(t, err, client.ErrStopped)
 }
 
-// What the context carries reaches each request: a trace, say.
+// The context's values reach each request, for example a trace.
 func TestContextValues(t *testing.T) {
 	s := serve(t)
 	traced := false

@@ -18,24 +18,27 @@ import (
 // responses after it: when a connection ends, it waits (see [WithBackoff]) and
 // sends req again with the last event ID.
 //
-// The last element is an error that says why there is no more: the cause of req's
-// context, if that ends; [ErrStopped]; a [*ResponseError],
-// which matches [ErrStatus] or [ErrMediaType]; [core.ErrEventTooLarge]; what is
-// wrong with req, before anything is sent: its URL, method or headers, say; or
-// the failure that [WithRetryPolicy] does not forgive. A loop that breaks off
-// gets none, and [WithOnce] has an end without one. In any case the response is
-// closed by then.
+// The last element is an error that says why the stream has ended:
+//
+//   - the cause of req's context, if that has ended
+//   - [ErrStopped]
+//   - a [*ResponseError], which matches [ErrStatus] or [ErrMediaType]
+//   - [core.ErrEventTooLarge]
+//   - an error about req, such as its URL, method or headers, before anything is sent
+//   - a failure that [WithRetryPolicy] does not retry
+//
+// A loop that breaks gets no error, and [WithOnce] has an end without one. In any case
+// the response is closed by then.
 //
 // Accept, Cache-Control and Accept-Encoding (identity) are set unless req has
-// them. Last-Event-ID is set if there is an ID, and if a header can carry it: one
-// with control characters cannot. A body is sent again each time, so req needs a
+// them. Last-Event-ID is set if there is an ID and a header can carry it: one with
+// control characters cannot be sent. A body is sent again each time, so req needs a
 // GetBody; [http.NewRequest] sets it for a [bytes.Buffer], a [bytes.Reader] and a
 // [strings.Reader]. req.Body itself is neither read nor closed. Redirects are
-// followed as net/http does it, which makes a GET of a POST after 301, 302 and
-// 303.
+// followed as net/http does, which turns a POST into a GET after 301, 302 and 303.
 //
-// req is not changed, and must not be while the stream is read. Each range over
-// the stream is a client of its own and begins anew.
+// req is not changed, and must not be changed while the stream is read. Each range over
+// the stream is a separate client and begins from the start.
 func Stream(req *http.Request, opts ...Option) core.Stream {
 	c := newConfig(opts)
 	return func(yield func(core.Event, error) bool) {
@@ -68,7 +71,7 @@ func Stream(req *http.Request, opts ...Option) core.Stream {
 	}
 }
 
-// check returns what is wrong with the request for good.
+// check returns an error if the request can never be sent.
 func check(req *http.Request, c *config) error {
 	switch {
 	case req == nil:
@@ -76,15 +79,15 @@ func check(req *http.Request, c *config) error {
 	case req.URL == nil || !reachable(req.URL):
 		return fmt.Errorf("client: the request's URL is %q: it needs a scheme, http or https, and a host", urlOf(req))
 	case req.RequestURI != "":
-		return errors.New("client: the request is one that a server received (it has a RequestURI): make a new one")
+		return errors.New("client: the request was received by a server (it has a RequestURI): make a new one")
 	case hasBody(req) && req.GetBody == nil && !c.once:
 		return errors.New("client: the request has a Body and no GetBody, so it cannot be sent again: set GetBody, or use WithOnce")
 	case !legal(c.lastEventID):
-		return fmt.Errorf("client: the last event ID %q holds control characters, which no header can carry", c.lastEventID)
+		return fmt.Errorf("client: the last event ID %q contains control characters, which a header cannot carry", c.lastEventID)
 	case req.Method != "" && !mediatype.Token(req.Method):
-		return fmt.Errorf("client: the request's method %q is not a valid one", req.Method)
+		return fmt.Errorf("client: the request's method %q is not valid", req.Method)
 	case !legal(strings.ReplaceAll(req.URL.RequestURI(), "\t", "\n")): // no tab either
-		return errors.New("client: the request's URL holds control characters: escape them")
+		return errors.New("client: the request's URL contains control characters: escape them")
 	}
 	if err := checkFields("header", req.Header); err != nil {
 		return err
@@ -92,15 +95,16 @@ func check(req *http.Request, c *config) error {
 	return checkFields("trailer", req.Trailer)
 }
 
-// checkFields returns what net/http would not send. It shows no value, since that
-// may be a secret.
+// checkFields returns an error if net/http would not send a field. The error does not
+// show the value, because that may be a secret.
 func checkFields(kind string, fields http.Header) error {
 	for name, values := range fields {
 		if !mediatype.Token(name) {
-			return fmt.Errorf("client: the request's %s name %q is not a valid one", kind, name)
+			return fmt.Errorf("client: the request's %s name %q is not valid", kind, name)
 		}
 		if slices.ContainsFunc(values, func(v string) bool { return !legal(v) }) {
-			return fmt.Errorf("client: the value of the request's %s %q holds control characters: trim it, if it is a line end", kind, name)
+			return fmt.Errorf("client: the value of the request's %s %q contains control characters: "+
+				"if it ends with a line end, trim it", kind, name)
 		}
 	}
 	return nil
@@ -128,10 +132,11 @@ type stream struct {
 	yield  func(core.Event, error) bool
 
 	healthy bool // the connection has shown that the server works
-	dead    bool // the last one has not
+	dead    bool // the last connection was given up with ErrIdle
 }
 
-// errBroken means that nothing more is yielded: yield said false, or all is there.
+// errBroken means that nothing more is yielded: yield returned false, or the stream is
+// complete.
 var errBroken = errors.New("client: the loop has ended")
 
 // run connects until there is a reason not to, which it returns.
@@ -170,12 +175,12 @@ func (s *stream) run(ctx context.Context) error {
 		}
 		pause.For(ctx, wait)
 		if s.dead = errors.Is(err, ErrIdle); s.dead {
-			s.client.CloseIdleConnections() // HTTP/2 would send the next request to the same dead end
+			s.client.CloseIdleConnections() // HTTP/2 would send the next request over the same dead connection
 		}
 	}
 }
 
-// end returns how a stream of one response ends.
+// end returns the error with which a stream of one response ends.
 func (s *stream) end(err error) error {
 	switch {
 	case !errors.Is(err, ErrEnded):

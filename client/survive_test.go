@@ -32,8 +32,8 @@ import (
 
 const disconnections = 200
 
-// The client reads a stream without an end through many disconnections, at any
-// byte of the response, and sees every event once.
+// The client reads an endless stream through many disconnections, at any byte of the
+// response, and gets every event once.
 func TestSurvives200Disconnections(t *testing.T) {
 	for name, host := range hosts {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestSurvives200Disconnections(t *testing.T) {
 	}
 }
 
-// A hub gives the IDs, and the client goes on by them.
+// A hub sets the IDs, and the client resumes with them.
 func TestHubSurvives200Disconnections(t *testing.T) {
 	const ahead = 100 // events that have been published and not read
 	ssetest.NoLeaks(t, longLived...)
@@ -121,7 +121,7 @@ func event(n int) core.Event {
 	return core.Event{ID: strconv.Itoa(n), Type: "count", Data: strings.Repeat("line\n", n%4) + fmt.Sprint("number ", n)}
 }
 
-// counter goes on after the client's last event ID.
+// counter continues after the client's last event ID.
 func counter(ctx context.Context) core.Stream {
 	last, _ := strconv.Atoi(core.LastEventID(ctx))
 	return func(yield func(core.Event, error) bool) {
@@ -191,7 +191,7 @@ func newCutting(t *testing.T, n int64) *cutting {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutting{Listener: ln, rand: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // the same each time
+	c := &cutting{Listener: ln, rand: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // the same numbers each time
 	c.left.Store(n)
 	return c
 }

@@ -18,8 +18,8 @@ import (
 // pass lets time pass in a bubble.
 func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // in a bubble only
 
-// waits runs a stream whose nth response (from 0) is answer's, and returns the
-// first n waits. They are also what passes on the clock.
+// waits runs a stream whose nth response (from 0) comes from answer, and returns the
+// first n waits, after it has compared them with the clock.
 func waits(t *testing.T, n int, answer func(n int) *http.Response, opts ...client.Option) []time.Duration {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -120,7 +120,7 @@ func TestBackoff(t *testing.T) {
 			const runs = 100
 			lowest, highest := make([]time.Duration, len(tt.want)), make([]time.Duration, len(tt.want))
 			for range runs {
-				synctest.Test(t, func(t *testing.T) { // which begins in 2000
+				synctest.Test(t, func(t *testing.T) { // its clock begins in 2000
 					for i, wait := range waits(t, len(tt.want), tt.answer, tt.opts...) {
 						if least, most := tt.want[i].least, tt.want[i].least+tt.want[i].extra; wait < least || wait > most {
 							t.Fatalf("got wait %d of %v, want %v to %v", i, wait, least, most)
@@ -132,7 +132,7 @@ func TestBackoff(t *testing.T) {
 					}
 				})
 			}
-			// A hundred random ones fill more than half of their range.
+			// A hundred random waits fill more than half of their range.
 			for i, want := range tt.want {
 				if got := highest[i] - lowest[i]; got < want.extra/2 {
 					t.Errorf("got waits %d within %v, want them spread over %v", i, got, want.extra)
@@ -142,7 +142,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// A stream that brings nothing but heartbeats is healthy if it lasts.
+// A stream of heartbeats alone is healthy if it lasts.
 func TestBackoffAfterLongSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lasting := func(d time.Duration) func(int) *http.Response {
@@ -204,7 +204,7 @@ func TestIdleTimeout(t *testing.T) {
 				if got := time.Since(start); got != tt.after {
 					t.Errorf("got the end after %v, want %v", got, tt.after)
 				}
-				if errors.Is(err, client.ErrIdle) && err.Error() != "client: nothing has come for 45s" {
+				if errors.Is(err, client.ErrIdle) && err.Error() != "client: the server has sent nothing for 45s" {
 					t.Errorf("got error %v, want one that says how long", err)
 				}
 				pass(2 * time.Hour) // for the writer
@@ -213,7 +213,7 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// A silent connection is given up for another, and a slow loop is not taken for a
+// A silent connection is replaced by another, and a slow loop does not look like a
 // silent server.
 func TestIdleTimeoutReconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -247,8 +247,7 @@ func TestIdleTimeoutReconnects(t *testing.T) {
 	})
 }
 
-// An event that comes in the moment in which the connection is given up is not
-// lost.
+// An event that comes at the moment when the connection is given up is not lost.
 func TestIdleTimeoutLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []string
@@ -275,8 +274,8 @@ func TestIdleTimeoutLosesNothing(t *testing.T) {
 	})
 }
 
-// A stream that has nothing but heartbeats of its own making is one, if it lasts;
-// what such a response is otherwise, client.ErrMediaType says.
+// A response whose only lines are heartbeats with an unknown field is a stream if it
+// lasts. Otherwise it fails with client.ErrMediaType.
 func TestUnknownHeartbeats(t *testing.T) {
 	for lasts, want := range map[time.Duration]error{29 * time.Second: client.ErrMediaType, 30 * time.Second: client.ErrEnded} {
 		synctest.Test(t, func(t *testing.T) {
@@ -293,7 +292,7 @@ func TestUnknownHeartbeats(t *testing.T) {
 	}
 }
 
-// The body of a refusal is read for as long as it comes, within a bound.
+// The body of a refusal is read as long as bytes come, up to a bound.
 func TestRefusalSlow(t *testing.T) {
 	const s = time.Second
 	for _, tt := range []struct {
@@ -333,8 +332,8 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// The headers have a limit as well: the idle timeout or the Timeout of the
-// client, which does not cut the stream.
+// The headers have a limit, too: the idle timeout or the client's Timeout, which does not
+// cut the stream.
 func TestHeaderTimeout(t *testing.T) {
 	const s = time.Second
 	for _, tt := range []struct {

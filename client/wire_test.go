@@ -16,7 +16,7 @@ import (
 )
 
 // Every rule of the wire format, over a connection, with every line end, in chunks
-// of one and of two bytes. The last event ID is what the next request carries.
+// of one and of two bytes. The last event ID is in the next request.
 func TestWire(t *testing.T) {
 	tests := []struct {
 		name, wire string
@@ -118,7 +118,7 @@ func TestLargeEvents(t *testing.T) {
 			}
 			want := 2
 			if tt.err == core.ErrEventTooLarge {
-				want = 1 // it would only come again
+				want = 1 // the same event would come again
 			}
 			if got := len(s.seen()); got != want {
 				t.Errorf("got %d requests, want %d", got, want)
@@ -127,7 +127,7 @@ func TestLargeEvents(t *testing.T) {
 	}
 }
 
-// A line without an end stops at the limit.
+// Reading stops at the limit in a line without an end.
 func TestEndlessLine(t *testing.T) {
 	s := serveRaw(t, func(c net.Conn) {
 		_, _ = io.WriteString(c, ok+"data: ")
@@ -142,8 +142,8 @@ func TestEndlessLine(t *testing.T) {
 	ssetest.Equal(t, events, nil)
 }
 
-// A server that dies anywhere costs no event and repeats none. An event counts as
-// soon as the first byte of its blank line's end has come, and not before.
+// A server may die at any byte, and no event is lost or repeated. An event is complete
+// when the first byte of its blank line has come, and not before.
 func TestDeath(t *testing.T) {
 	reset := func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }
 	first := frames(1, 2)
@@ -213,7 +213,7 @@ func TestDeath(t *testing.T) {
 	}
 }
 
-// A response that is cut or stopped is told from one that has ended.
+// The client can tell a response that was cut or stopped from one that has ended.
 func TestEndsApart(t *testing.T) {
 	t.Run("ended", func(t *testing.T) {
 		s := serve(t, ok+frames(1, 1))

@@ -297,10 +297,10 @@ func TestTailEnds(t *testing.T) {
 			"\"<!DOCTYPE html>\\n<title>Hello</title>\"\n", statusFailure},
 		{"with JSON that says it is a stream", "-no-reconnect", jsonError,
 			connected + "yieldsse: the response is not an event stream: GET URL: " +
-				"Content-Type is \"text/event-stream\", but the body is not of that kind: \"{\\\"error\\\": \\\"no such model\\\"}\"\n", statusFailure},
+				"Content-Type is \"text/event-stream\", but the body is not an event stream: \"{\\\"error\\\": \\\"no such model\\\"}\"\n", statusFailure},
 		{"with JSON that says it is a stream, with reconnections", "", jsonError,
 			connected + "yieldsse: the response is not an event stream: GET URL: " +
-				"Content-Type is \"text/event-stream\", but the body is not of that kind: \"{\\\"error\\\": \\\"no such model\\\"}\"\n", statusFailure},
+				"Content-Type is \"text/event-stream\", but the body is not an event stream: \"{\\\"error\\\": \\\"no such model\\\"}\"\n", statusFailure},
 		{"with a compressed body", "", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.Header().Set("Content-Encoding", "gzip")
@@ -322,7 +322,7 @@ func TestTailEnds(t *testing.T) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
-		}, connected + "yieldsse: nothing has come for 10ms\n", statusFailure},
+		}, connected + "yieldsse: the server has sent nothing for 10ms\n", statusFailure},
 		{"without an answer", "-no-reconnect", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 			"yieldsse: the server closed the connection without an answer\n", statusFailure},
 	} {
