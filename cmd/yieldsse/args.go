@@ -7,21 +7,20 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// longFlags returns args with two dashes before each long flag of the command
-// that has only one: -json becomes --json. Flags of one letter are left alone, and
-// so are the values of flags and what follows "--". What has one dash and is neither
-// is an error.
+// longFlags returns args with two dashes before each long flag that has only one: -json
+// becomes --json. Flags of one letter, the values of flags and everything after "--" stay
+// as they are. Any other argument with one dash is an error.
 func longFlags(root *cobra.Command, args []string) ([]string, error) {
 	cmd, _, err := root.Find(args)
 	if err != nil {
-		return args, nil //nolint:nilerr // cobra will find it again, and say so
+		return args, nil //nolint:nilerr // cobra will find the error again, and report it
 	}
 	cmd.InitDefaultHelpFlag()
 	cmd.InitDefaultVersionFlag()
 	flags := cmd.Flags()
 
 	all := make([]string, 0, len(args))
-	isValue := false // of the flag before it
+	isValue := false // of the previous flag
 	for i, arg := range args {
 		name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 		flag := flags.Lookup(name)
@@ -53,7 +52,7 @@ func letters(flags *pflag.FlagSet, s string) (valueFollows, known bool) {
 		if flag == nil {
 			return false, false
 		}
-		if flag.NoOptDefVal == "" { // the rest is its value, if there is a rest
+		if flag.NoOptDefVal == "" { // the rest, if any, is its value
 			return i == len(s)-1, true
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/yieldsse/yieldsse/client"
 )
 
-// rampLimit bounds the time that all streams have to open.
+// rampLimit bounds the time for all streams to open.
 const rampLimit = 30 * time.Second
 
 type bench struct {
@@ -33,28 +33,27 @@ func newBench(a *app) *cobra.Command {
 		Use:   "bench URL",
 		Short: "Open many streams at once and measure them",
 		Long: `Open many streams at once and measure them: how long it takes to connect, events
-and bytes in a second, how late events come, reconnections and errors.
+and bytes per second, how late events arrive, reconnections and errors.
 
-One stream is opened first; if it fails, nothing more is tried. When all have
-opened, or after 30 s, the measuring begins. Streams that end or break connect
-again after the reconnection time, as clients do. The proper end of a response is
-no error.
+One stream is opened first; if it fails, bench ends. The measurement begins when all
+streams are open, or after 30 s. Streams that end or break connect again after the
+reconnection time, as clients do. The proper end of a response is not an error.
 
-connect   from sending the request to the headers of the response, and so with
-          TCP and TLS where the connection is new
-events    those that came while it was measured, and bytes of the responses' bodies
-latency   from the time that an event carries to its arrival. It carries one if
-          its data is a time, or an object with one in its field time, ts or
-          timestamp (or the one that --time-field names). A time is text as in
-          RFC 3339, or a number of seconds, milliseconds, microseconds or
-          nanoseconds since 1970: which of them, its size tells. If the server
-          runs on another machine, the difference of both clocks is in it.
+connect   from sending the request to the headers of the response, including TCP
+          and TLS if the connection is new
+events    those during the measurement, and bytes of the responses' bodies
+latency   from the time in an event to its arrival. An event has one if its data
+          is a time, or an object with one in its field time, ts or timestamp (or
+          the one that --time-field names). A time is text as in RFC 3339, or a
+          number of seconds, milliseconds, microseconds or nanoseconds since 1970,
+          depending on its size. If the server runs on another machine, the latency
+          includes the difference between the two clocks.
 
-With --json the report is one object; its times are milliseconds.
+With --json the report is one object. Its times are in milliseconds.
 
-The exit status is 0 when it has measured, 1 if no stream could be opened or all
-have ended, 2 for wrong arguments and 130 after Ctrl-C, with a report of what was
-measured until then.`,
+The exit status is 0 after a measurement, 1 if no stream could be opened or all
+have ended, 2 for wrong arguments and 130 after Ctrl-C, with a report of the
+measurement so far.`,
 		Example: `  yieldsse bench https://example.com/prices -conns 1000 -for 30s
   yieldsse bench -json -time-field sent_at https://example.com/prices | jq .latency.p99Ms`,
 		Args: oneURL,
@@ -63,7 +62,7 @@ measured until then.`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.IntVarP(&b.conns, "conns", "c", 10, "open `N` streams")
-	fs.DurationVar(&b.duration, "for", 10*time.Second, "measure for so long")
+	fs.DurationVar(&b.duration, "for", 10*time.Second, "measure for this long")
 	fs.IntVar(&b.dials, "dials", 50, "make at most `N` connections at a time")
 	fs.StringVar(&b.timeField, "time-field", "", "the `name` of the field with an event's time")
 	fs.BoolVar(&b.json, "json", false, "print the report as JSON")
@@ -113,13 +112,13 @@ func (b *bench) run(ctx context.Context, address string) error {
 	case ctx.Err() != nil:
 		return exitError{code: statusInterrupted}
 	case r.GivenUp == b.conns:
-		return errors.New("all streams have ended before the time: see the errors above")
+		return errors.New("all streams ended before the end of the measurement: see the errors above")
 	}
 	return nil
 }
 
-// measure opens the streams and counts for as long as it should. Its error is the
-// first stream's.
+// measure opens the streams and counts until the time is over. Its error is the first
+// stream's.
 func (b *bench) measure(ctx context.Context, req *http.Request, m *meter) (snapshot, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup // of the streams

@@ -124,10 +124,10 @@ func TestBenchReconnects(t *testing.T) {
 	if r.Reconnects < 4 {
 		t.Errorf("got %d reconnects, want several", r.Reconnects)
 	}
-	equal(t, "errors", fmt.Sprint(r.Errors), "[]") // a proper end is none
+	equal(t, "errors", fmt.Sprint(r.Errors), "[]") // a proper end is not an error
 }
 
-// gone serves one stream, and says no to all others.
+// gone serves one stream, and refuses all others.
 func gone(t *testing.T, status int, end <-chan struct{}) string {
 	t.Helper()
 	first := make(chan struct{}, 1)
@@ -163,7 +163,7 @@ func TestBenchErrors(t *testing.T) {
 		close(end)
 		start := time.Now()
 		r, stderr, status := measure(t, "-conns", "2", "-for", "1h", "-reconnection-time", "1ms", gone(t, 403, end))
-		equal(t, "stderr", stderr, "yieldsse: all streams have ended before the time: see the errors above\n")
+		equal(t, "stderr", stderr, "yieldsse: all streams ended before the end of the measurement: see the errors above\n")
 		equal(t, "status", status, statusFailure)
 		equal(t, "given up", r.GivenUp, 2)
 		if took := time.Since(start); took > 10*time.Second {

@@ -31,32 +31,31 @@ func newCheck(a *app) *cobra.Command {
 		Use:   "check URL",
 		Short: "Find what is wrong with a stream",
 		Long: `Find what is wrong with a stream: its headers, caching and compression, events that
-something holds back, heartbeats, IDs and whether it resumes, the bytes themselves,
-and what comes after its end.
+are held back, heartbeats, IDs and whether it resumes, the bytes themselves, and what
+comes after its end.
 
-The request is sent a few times, one connection after the other. The first is
-watched, for --watch at the most, and for half of it if enough has come by then.
-All in all a check takes up to 10 s longer than that. Watch for 20 s or more to see
-heartbeats.
+The request is sent a few times, one connection after the other. The first connection
+is watched for --watch, or for half of that time if enough has arrived by then. The
+rest of a check takes up to 10 s. Watch for 20 s or more to see heartbeats.
 
-Each finding says what was seen, why it matters and how to mend it. It is
-  fault    what harms all clients
-  warning  what harms some of them, or now and then
+Each finding says what was seen, why it matters and how to fix it. Its severity is
+  fault    harms all clients
+  warning  harms some clients, or now and then
   info     worth knowing
   ok       as it should be: shown with --verbose
 
 With --json the report is one object with
-  url, method  that were asked for
+  url, method  of the request
   stream       whether the answer was an event stream; if not, little was checked
   requests     how many were sent
-  watchedMs   how long the first connection was watched
-  events       how many came on it
+  watchedMs    how long the first connection was watched
+  events       how many arrived on it
   summary      how many findings there are: ok, info, warning and fault
-  findings     all of them, as objects with subject, severity, seen, why and mend;
-               the last two are not there when all is well
+  findings     all of them, as objects with subject, severity, seen, why and fix;
+               an ok finding has no why and no fix
 
-The exit status is 0 without a warning or a fault, 1 with one, 2 when it could not
-run (wrong arguments, nothing answers there) and 130 after Ctrl-C.`,
+The exit status is 0 without a warning or a fault, 1 with one, 2 if the check could not
+run (wrong arguments, no answer) and 130 after Ctrl-C.`,
 		Example: `  yieldsse check https://example.com/prices
   yieldsse check -origin https://app.example.com -H 'Cookie: session=123' https://example.com/prices
   yieldsse check -json https://example.com/prices | jq '.findings[] | select(.severity == "fault")'
@@ -67,10 +66,10 @@ run (wrong arguments, nothing answers there) and 130 after Ctrl-C.`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	c.request.add(fs)
-	fs.DurationVar(&c.watch, "watch", 20*time.Second, "watch the first connection for so long, at the most")
+	fs.DurationVar(&c.watch, "watch", 20*time.Second, "watch the first connection for at most this long")
 	fs.StringVar(&c.origin, "origin", "", "check whether a page of this `origin` may read the stream (CORS)")
 	fs.BoolVar(&c.json, "json", false, "print the report as JSON")
-	fs.BoolVarP(&c.verbose, "verbose", "v", false, "show what is as it should be, too")
+	fs.BoolVarP(&c.verbose, "verbose", "v", false, "also show what is as it should be")
 	fs.StringVar(&c.color, "color", "auto", "auto, always or never: `when` to use colours")
 	return cmd
 }
@@ -117,7 +116,7 @@ func (c *checker) run(ctx context.Context, address string) error {
 	return verdict(report)
 }
 
-// verdict returns the exit status, and a sentence if there was no stream to look at.
+// verdict returns the exit status, and a sentence if there was no stream to check.
 func verdict(r *check.Report) error {
 	if r.Summary.Clean() {
 		return nil
@@ -126,7 +125,7 @@ func verdict(r *check.Report) error {
 	if !r.Stream {
 		for _, f := range r.Findings {
 			if f.Severity >= check.Warning {
-				exit.err = fmt.Errorf("%s is no event stream: %s: %s", r.URL, f.Subject, f.Seen)
+				exit.err = fmt.Errorf("%s is not an event stream: %s: %s", r.URL, f.Subject, f.Seen)
 				break
 			}
 		}
@@ -134,7 +133,7 @@ func verdict(r *check.Report) error {
 	return exit
 }
 
-// checkOrigin says what is wrong with an origin: it is what a browser sends.
+// checkOrigin returns an error if a browser would not send such an origin.
 func checkOrigin(origin string) error {
 	if origin == "" || origin == "null" {
 		return nil

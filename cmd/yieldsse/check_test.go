@@ -41,7 +41,7 @@ func examine(t *testing.T, args ...string) (r check.Report, stderr string, statu
 	return r, errs.String(), status
 }
 
-// wrong returns what a report finds wrong.
+// wrong returns the warnings and faults of a report.
 func wrong(r check.Report) (all []string) {
 	for _, f := range r.Findings {
 		if f.Severity >= check.Warning {
@@ -51,7 +51,7 @@ func wrong(r check.Report) (all []string) {
 	return all
 }
 
-// counted counts, ten events a second, on from the last event ID.
+// counted counts on from the last event ID, ten events a second.
 func counted(r *http.Request) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		id, _ := strconv.Atoi(core.LastEventID(r.Context()))
@@ -102,8 +102,8 @@ func TestCheckHTTP2(t *testing.T) {
 	}
 }
 
-// answering gives each connection these very bytes, and then waits for the
-// client's end or closes.
+// answering sends these bytes to each connection, and then waits for the client's end
+// or closes the connection.
 func answering(t *testing.T, answer string, stay bool) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
@@ -137,7 +137,7 @@ func answering(t *testing.T, answer string, stay bool) (url string) {
 	return "http://" + l.Addr().String() + "/"
 }
 
-// Each of these servers has a fault, which is named.
+// Each of these servers has a fault, which the report names.
 func TestCheckBrokenServers(t *testing.T) {
 	const (
 		line  = "HTTP/1.1 200 OK\r\n"
@@ -149,30 +149,30 @@ func TestCheckBrokenServers(t *testing.T) {
 		name   string
 		answer string
 		stay   bool
-		want   string // of what is wrong
+		want   string // part of the findings
 	}{
 		{"404", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false, "status: 404 Not Found"},
 		{"HTML", line + "Content-Type: text/html\r\n\r\n<html>", false, "media type: text/html"},
-		{"JSON, for ever", line + "Content-Type: application/json\r\n\r\n{", true, "media type: application/json"},
+		{"endless JSON", line + "Content-Type: application/json\r\n\r\n{", true, "media type: application/json"},
 		{"charset", line + "Content-Type: text/event-stream; charset=latin1\r\n\r\ndata: a\n\n", false, "charset: charset=latin1"},
 		{"no Cache-Control", line + typ + "\r\ndata: a\n\n", false, "caching: no Cache-Control"},
 		{"X-Accel-Buffering", line + typ + cache + "X-Accel-Buffering: yes\r\n\r\ndata: a\n\n", false, "buffering header: X-Accel-Buffering: yes"},
 		{"Content-Length", line + typ + cache + "Content-Length: 9\r\n\r\ndata: a\n\n", false, "length: Content-Length: 9"},
 		{"gzip", line + typ + cache + "Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08", true, "compression: Content-Encoding: gzip"},
 		{"silence", head, true, "first byte: nothing within 1"},
-		{"Latin-1", head + "data: \xe9\n\n", true, "encoding: bytes that are no UTF-8"},
+		{"Latin-1", head + "data: \xe9\n\n", true, "encoding: bytes that are not UTF-8"},
 		{"CR in data", head + "data: a\rb\n\n", true, "line ends: 1 lines end with CR alone, 2 with LF"},
 		{"an unknown field", head + "message: a\n\n", true, `fields: nothing but 1 line with an unknown field: "message"`},
-		{"a lost space", head + "data: a\n\ndata:b\n\n", true, "space: 1 data lines have a space behind the colon, 1 have none"},
+		{"a lost space", head + "data: a\n\ndata:b\n\n", true, "space: 1 data lines have a space after the colon, 1 have none"},
 		{"no data", head + "event: ping\n\n", true, "blocks: 1 block with an event type and no data line"},
 		{"an ID alone", head + "id: 1\n\n", true, "blocks: 1 block with an ID and no data line"},
-		{"no blank line", head + "data: a\n", false, "blocks: the last event has no blank line behind it"},
+		{"no blank line", head + "data: a\n", false, "blocks: there is no blank line after the last event"},
 		{"retry", head + "retry: soon\ndata: a\n\n", true, `retry: retry is "soon"`},
-		{"an ID twice", head + "id: 1\ndata: a\n\nid: 1\ndata: b\n\n", true, `ids: 1 event with an ID that another had, such as "1"`},
-		{"always anew", head + "id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\ndata: c\n\n", true, `resumption: after ID "2" it starts anew, with "1"`},
+		{"an ID twice", head + "id: 1\ndata: a\n\nid: 1\ndata: b\n\n", true, `ids: 1 event with the ID of another event, such as "1"`},
+		{"always starts over", head + "id: 1\ndata: a\n\nid: 2\ndata: b\n\nid: 3\ndata: c\n\n", true, `resumption: after ID "2" it starts over, with "1"`},
 		{"always the same", head + "data: a\n\n", false, "a new connection gets the same again"},
 		{"broken", line + typ + cache + "Transfer-Encoding: chunked\r\n\r\n9\r\ndata: a\n\n\r\n9\r\nda", false, "end: it broke off"},
-		{"an endless line", head + "data: " + strings.Repeat("a", 1<<20), true, "event size: 1048582 bytes of an event came, and it has not ended"},
+		{"an endless line", head + "data: " + strings.Repeat("a", 1<<20), true, "event size: 1048582 bytes of an event arrived, and it has not ended"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -181,7 +181,7 @@ func TestCheckBrokenServers(t *testing.T) {
 			if got := strings.Join(wrong(r), "\n"); !strings.Contains(got, test.want) {
 				t.Errorf("got\n%s\nwant in it\n%s", got, test.want)
 			}
-			// What was no stream is said in one sentence as well.
+			// If it was not a stream, stderr has a sentence about it, too.
 			if lines := strings.Count(stderr, "\n"); lines > 1 || (lines == 1) == r.Stream {
 				t.Errorf("got %q on stderr, and a stream: %t", stderr, r.Stream)
 			}
@@ -202,11 +202,11 @@ func TestCheckBadInput(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"no URL", nil, "takes one URL"},
+		{"no URL", nil, "needs exactly one URL"},
 		{"no scheme", []string{"localhost:8080/x"}, `the URL "localhost:8080/x" has no scheme`},
 		{"refused", []string{refused}, "cannot connect to " + addr + ": connection refused"},
 		{"no answer", []string{answering(t, "", false)}, "closed the connection without an answer"},
-		{"no HTTP", []string{answering(t, "220 mail\r\n", true)}, "the server's answer is no HTTP response: "},
+		{"no HTTP", []string{answering(t, "220 mail\r\n", true)}, "the server's answer is not an HTTP response: "},
 		{"an origin", []string{"-origin", "page.example", "http://a/"}, `--origin is "page.example"`},
 		{"an origin with a path", []string{"-origin", "http://page.example/", "http://a/"}, `--origin is "http://page.example/"`},
 		{"no time", []string{"-watch", "0s", "http://a/"}, "--watch is 0s"},
@@ -223,13 +223,13 @@ func TestCheckBadInput(t *testing.T) {
 	}
 }
 
-// A circle of redirects is an answer: there is a report.
+// A redirect loop is an answer, so there is a report.
 func TestCheckRedirects(t *testing.T) {
 	url := ssetest.Serve(t, http.RedirectHandler("/again", http.StatusFound))
 	r, stderr, status := examine(t, url)
 	const seen = "redirect: stopped after 10 redirects, at 302 Found, Location: /again"
 	equal(t, "wrong", strings.Join(wrong(r), "\n"), seen)
-	equal(t, "stderr", stderr, "yieldsse: "+url+" is no event stream: "+seen+"\n")
+	equal(t, "stderr", stderr, "yieldsse: "+url+" is not an event stream: "+seen+"\n")
 	equal(t, "status", status, statusFindings)
 }
 
@@ -251,9 +251,9 @@ func TestCheckTable(t *testing.T) {
 			{Subject: "status", Seen: "200 OK"},
 			{
 				Subject: "buffering header", Severity: check.Info, Seen: "none \x1b[31m",
-				Why: strings.Repeat("word ", 30), Mend: "set X-Accel-Buffering: no",
+				Why: strings.Repeat("word ", 30), Fix: "set X-Accel-Buffering: no",
 			},
-			{Subject: "ids", Severity: check.Fault, Seen: strings.Repeat("x", 200), Why: "why", Mend: "mend"},
+			{Subject: "ids", Severity: check.Fault, Seen: strings.Repeat("x", 200), Why: "why", Fix: "fix"},
 		},
 	}
 	for _, width := range []int{30, 59, 60, 80, 120} {
@@ -281,30 +281,30 @@ func TestCheckTable(t *testing.T) {
 	}
 }
 
-// Where a table has no room there is a list.
+// If there is no room for a table, there is a list.
 func TestCheckList(t *testing.T) {
 	r := &check.Report{Summary: check.Summary{Info: 1, Fault: 1}, Findings: []check.Finding{
-		{Subject: "caching", Severity: check.Info, Seen: "none \x1b[31m", Why: "a cache may keep the stream, and replay it to others", Mend: "set it"},
-		{Subject: "ids", Severity: check.Fault, Seen: "two", Why: "why", Mend: "mend"},
+		{Subject: "caching", Severity: check.Info, Seen: "none \x1b[31m", Why: "a cache may keep the stream, and replay it to others", Fix: "set it"},
+		{Subject: "ids", Severity: check.Fault, Seen: "two", Why: "why", Fix: "fix"},
 	}}
 	got := findingsText(r, false, 40, newMarks(false))
 	equal(t, "text", got, `info caching
   none \x1b[31m
   why:  a cache may keep the stream, and
         replay it to others
-  mend: set it
+  fix:  set it
 
 fault ids
   two
   why:  why
-  mend: mend
+  fix:  fix
 
 0 of 2 checks passed: 1 fault, 0
 warnings, 1 note; 0 events in 0.0 s
 `)
 }
 
-// Without findings there is a line, and no table around nothing.
+// Without findings there is one line and no empty table.
 func TestCheckClean(t *testing.T) {
 	r := &check.Report{Summary: check.Summary{OK: 1}, Findings: []check.Finding{{Subject: "status", Seen: "200"}}}
 	got := findingsText(r, false, 80, newMarks(false))
@@ -314,17 +314,17 @@ func TestCheckClean(t *testing.T) {
 func TestCheckText(t *testing.T) {
 	stdout, stderr, status := try(t, "check", answering(t, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", false))
 	equal(t, "status", status, 1)
-	for _, want := range []string{"fault", "media type", "text/html", "why:  an EventSource", "mend: this is a page"} {
+	for _, want := range []string{"fault", "media type", "text/html", "why:  an EventSource", "fix:  this is a page"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("got\n%s\nwant %q in it", stdout, want)
 		}
 	}
-	if !strings.Contains(stderr, "is no event stream: media type: text/html") {
+	if !strings.Contains(stderr, "is not an event stream: media type: text/html") {
 		t.Errorf("got %q on stderr", stderr)
 	}
 }
 
-// What is no terminal has no width of its own.
+// A file that is not a terminal has the default width.
 func TestOutputWidth(t *testing.T) {
 	equal(t, "a file", outputWidth(file(t)), defaultWidth)
 	equal(t, "a device", outputWidth(null(t)), defaultWidth)
@@ -334,7 +334,7 @@ func TestOutputWidth(t *testing.T) {
 	}
 }
 
-// On a terminal the progress is shown while it watches; elsewhere there is none.
+// The progress is shown on a terminal, and nowhere else.
 func TestCheckProgress(t *testing.T) {
 	var c checker
 	var events atomic.Int64

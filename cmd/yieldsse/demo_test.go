@@ -14,8 +14,8 @@ import (
 
 var addressLine = regexp.MustCompile(`^ +(gin|echo|fiber|net/http) +(http://\S+)$`)
 
-// startDemo starts the demo as a process, and returns the address of each
-// framework. The test's end stops it.
+// startDemo starts the demo as a process until the test ends, and returns the address
+// of each framework.
 func startDemo(t *testing.T) map[string]string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "demo.exe")
@@ -25,7 +25,7 @@ func startDemo(t *testing.T) map[string]string {
 	}
 	demo := exec.CommandContext(t.Context(), name, "-addr", "127.0.0.1:0", "-tick", "100ms")
 	demo.Cancel = func() error { return demo.Process.Signal(os.Interrupt) }
-	demo.WaitDelay = 5 * time.Second // then it is killed
+	demo.WaitDelay = 5 * time.Second // after that it is killed
 	stdout, err := demo.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -50,13 +50,13 @@ func startDemo(t *testing.T) map[string]string {
 // The demo's streams are clean, on each framework.
 func TestCheckDemo(t *testing.T) {
 	urls := startDemo(t)
-	t.Run("streams", func(t *testing.T) { // which returns when all of them have
+	t.Run("streams", func(t *testing.T) { // it returns when all of them have returned
 		for name, url := range urls {
 			for _, path := range []string{"/stream", "/ticker", "/news", "/chat?name=ada"} {
 				t.Run(name+path, func(t *testing.T) {
 					t.Parallel()
 					var faults []string
-					for range 10 { // a busy machine delivers in clumps, and another time it does not
+					for range 10 { // on a busy machine events may arrive in clumps
 						r, stderr, status := examine(t, "-watch", "1s", url+path)
 						equal(t, "stderr", stderr, "")
 						equal(t, "stream", r.Stream, true)

@@ -1,4 +1,4 @@
-// Yieldsse looks at event streams (Server-Sent Events) from a terminal.
+// Yieldsse shows, checks and measures event streams (Server-Sent Events) from a terminal.
 //
 //	go install github.com/yieldsse/yieldsse/cmd/yieldsse@latest
 //
@@ -9,7 +9,7 @@
 //	yieldsse tail -H 'Authorization: Bearer 123' -types add,remove https://example.com/items
 //	yieldsse tail -json -n 10 https://example.com/prices | jq .json.price
 //
-// Check finds what is wrong with a stream, and says how to mend it:
+// Check finds what is wrong with a stream, and says how to fix it:
 //
 //	yieldsse check https://example.com/prices
 //
@@ -17,14 +17,13 @@
 //
 //	yieldsse bench https://example.com/prices -conns 1000 -for 30s
 //
-// Each command sends any method, header and body (-X, -H, -d as curl has them),
-// and has a --help that tells all. Long flags may have one dash or two.
+// Each command sends any method, header and body (-X, -H and -d, as in curl), and --help
+// describes all of its flags. Long flags may have one dash or two.
 //
-// What a command finds goes to stdout, what happens meanwhile to stderr. The exit
-// status is 0 for success, 1 for a failure, 2 for wrong arguments and 130 after
-// Ctrl-C, unless the command's help says more. Output that nobody reads any more
-// ends a command quietly.
+// Results go to stdout, and everything else to stderr. The exit status is 0 for success,
+// 1 for a failure, 2 for wrong arguments and 130 after Ctrl-C, unless the command's help
+// says more. If the reader of stdout goes away, a command ends quietly.
 //
-// Control characters that a server sends are shown escaped, since they could
-// command a terminal. Colours are for terminals, and not where NO_COLOR is set.
+// Control characters that a server sends are shown escaped, because they could
+// command a terminal. Colours are used on terminals, unless NO_COLOR is set.
 package main

@@ -17,8 +17,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// explain returns err as a sentence for whoever ran the program. Equal failures
-// have equal sentences: no port of this side's and no number of a stream is in it.
+// explain returns err as a sentence for the user. Equal failures have equal sentences,
+// without the local port or the number of a stream.
 func explain(err error) string {
 	var (
 		refused   *client.ResponseError
@@ -32,7 +32,7 @@ func explain(err error) string {
 	case errors.Is(err, core.ErrEventTooLarge):
 		return strings.Replace(plain(err), "event too large: over", "an event is larger than", 1) + " (see --max-event-size)"
 	case errors.As(err, &refused) && strings.HasSuffix(refused.Err.Error(), tooManyRedirects):
-		return "the server redirects without an end: " + tooManyRedirects
+		return "the server redirects without end: " + tooManyRedirects
 	case errors.As(err, &unknown) && unknown.IsNotFound:
 		return fmt.Sprintf("the host %q is unknown", unknown.Name)
 	case errors.As(err, &untrusted):
@@ -55,15 +55,15 @@ func explain(err error) string {
 	return plain(err)
 }
 
-// noAnswer returns why net/http has taken what a server sent for no answer. These
-// errors have no types.
+// noAnswer explains why net/http could not use the server's answer. These errors have no
+// types.
 func noAnswer(err error) string {
-	const noHTTP = "the server's answer is no HTTP response: "
+	const noHTTP = "the server's answer is not an HTTP response: "
 	s, broken := strings.CutPrefix(plain(err), "HTTP/1.x transport connection broken: ")
 	s = strings.TrimPrefix(s, "net/http: ")
 	for _, reason := range []struct{ prefix, instead string }{
 		{"unsupported protocol scheme ", "only http and https are supported: the server redirects to a URL with the scheme "},
-		{"failed to parse Location header ", "the server redirects to what is no URL: "},
+		{"failed to parse Location header ", "the server redirects to an invalid URL: "},
 		{"server response headers exceeded ", noHTTP + "its headers exceeded "},
 		{"malformed HTTP response ", noHTTP + "it begins with "},
 		{"malformed HTTP ", noHTTP + "malformed "}, // status code, version
@@ -79,7 +79,7 @@ func noAnswer(err error) string {
 	return excerpt(s)
 }
 
-// excerpt returns s, or the beginning of it if it is long.
+// excerpt returns s, or its beginning if it is long.
 func excerpt(s string) string {
 	const most = 300
 	if len(s) <= most {
@@ -90,24 +90,25 @@ func excerpt(s string) string {
 
 func isDial(op *net.OpError) bool { return op.Op == "dial" && op.Addr != nil }
 
-// cause returns the system's own words for what happened.
+// cause returns the operating system's error text.
 func cause(op *net.OpError) string {
 	var errno syscall.Errno
 	switch {
 	case op.Timeout():
-		return "it took too long"
+		return "timeout"
 	case errors.As(op, &errno):
 		return errno.Error()
 	}
 	return op.Err.Error()
 }
 
-// tooManyRedirects is how an http.Client ends what may be a circle. It has no type.
+// tooManyRedirects ends the error of an http.Client that has followed too many
+// redirects. The error has no type.
 const tooManyRedirects = "stopped after 10 redirects"
 
 var streamNumber = regexp.MustCompile(`stream ID \d+|LastStreamID=\d+`)
 
-// plain returns what err says, without the names of packages before it.
+// plain returns err's text without the names of packages in front.
 func plain(err error) string {
 	s := err.Error()
 	for _, name := range []string{"client: ", "core: read: ", "core: ", "net/http: "} {

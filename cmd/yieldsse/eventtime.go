@@ -8,12 +8,12 @@ import (
 )
 
 // timeFields is the name of the field with an event's time. Empty means the usual
-// ones, or data that is a time itself.
+// names, or data that is itself a time.
 type timeFields string
 
 var usualTimeFields = []string{"time", "ts", "timestamp"}
 
-// of returns the time that data carries, if it does.
+// of returns the time in data, if there is one.
 func (f timeFields) of(data string) (time.Time, bool) {
 	names := usualTimeFields
 	if f != "" {
@@ -49,13 +49,13 @@ func mentions(data string, names []string) bool {
 	return false
 }
 
-// parseTime takes text as in RFC 3339, or a number whose size tells its unit: each
-// of them covers the years from 2001 to at least 2262.
+// parseTime accepts text as in RFC 3339, or a number whose size determines its unit. Each
+// unit covers the years from 2001 to at least 2262.
 func parseTime(s string) (time.Time, bool) {
 	if s == "" || s[0] < '0' || s[0] > '9' {
 		return time.Time{}, false
 	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil { // which takes fractions of a second
+	if t, err := time.Parse(time.RFC3339, s); err == nil { // it accepts fractions of a second
 		return t, true
 	}
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 1e18 {

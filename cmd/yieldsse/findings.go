@@ -14,14 +14,14 @@ import (
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
-// Columns of the output, where nothing else is known, and bounds.
+// The width of the output in columns.
 const (
-	defaultWidth = 100
+	defaultWidth = 100 // if it is not known
 	tableWidth   = 60  // of the narrowest table
 	mostWidth    = 120 // longer lines are hard to read
 )
 
-// outputWidth returns how long the lines may be that w gets.
+// outputWidth returns how long lines for w may be.
 func outputWidth(w io.Writer) int {
 	if f, isFile := w.(*os.File); isFile {
 		if n, ok := terminalWidth(f); ok && n > 0 {
@@ -31,7 +31,7 @@ func outputWidth(w io.Writer) int {
 	return defaultWidth
 }
 
-// marks are the colours of the severities, and of what is said.
+// marks are the colours of the severities and of the reasons.
 type marks struct {
 	severity map[check.Severity]*color.Color
 	faint    *color.Color
@@ -61,8 +61,8 @@ func newMarks(coloured bool) marks {
 	return m
 }
 
-// findingsText returns the report for people: a table, or a list where there is no
-// room for one.
+// findingsText returns the report as text: a table, or a list if there is no room for a
+// table.
 func findingsText(r *check.Report, verbose bool, width int, m marks) string {
 	var shown []check.Finding
 	for _, f := range r.Findings {
@@ -116,18 +116,18 @@ func findingsTable(shown []check.Finding, width int, m marks) string {
 	return w.Render() + "\n"
 }
 
-// said is what is to be said of the subject, in lines of this width.
+// said returns the text of a finding, in lines of this width.
 func said(f check.Finding, width int, m marks) string {
 	seen := wrap("", f.Seen, width, nil)
 	if f.Why == "" {
 		return seen
 	}
-	return seen + "\n" + wrap("why:  ", f.Why, width, m.faint) + "\n" + wrap("mend: ", f.Mend, width, nil)
+	return seen + "\n" + wrap("why:  ", f.Why, width, m.faint) + "\n" + wrap("fix:  ", f.Fix, width, nil)
 }
 
-// wrap breaks s between words, and a word that is too long where it must; what
-// follows the first line is as far to the right as the first, behind its label. Each
-// line has the colour for itself, so that the frame of a table has none.
+// wrap breaks s between words, and breaks a word that is too long. The lines after the
+// first are indented by the label's width. Each line is coloured on its own, so that the
+// frame of a table is not.
 func wrap(label, s string, width int, c *color.Color) string {
 	lines := strings.Split(text.WrapSoft(oneLine(s), max(width-len(label), 10)), "\n")
 	for i, line := range lines {
@@ -144,7 +144,7 @@ func wrap(label, s string, width int, c *color.Color) string {
 	return strings.Join(lines, "\n")
 }
 
-// summary is the last line.
+// summary returns the last line.
 func summary(r *check.Report) string {
 	s := r.Summary
 	total := s.OK + s.Info + s.Warning + s.Fault

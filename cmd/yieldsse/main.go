@@ -16,7 +16,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it the hard way
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills the program
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -25,12 +25,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return (&app{stdin: stdin, stdout: stdout, stderr: stderr, now: time.Now, patience: time.Second}).run(ctx, args)
 }
 
-// An app is what the commands have of the world.
+// An app is the outside world for the commands.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
-	patience       time.Duration // how long a server may take to answer until somebody is told
+	patience       time.Duration // how long a server may take to answer before a notice is shown
 }
 
 // The exit statuses. A command may give them another meaning, which its help says.
@@ -38,11 +38,11 @@ const (
 	statusOK          = 0
 	statusFailure     = 1
 	statusUsage       = 2
-	statusInterrupted = 130 // as a shell says of a program that Ctrl-C ended
+	statusInterrupted = 130 // the shell's status of a program that Ctrl-C ended
 )
 
-// An exitError is an error with an exit status of its own. Others have status 1.
-// One without err says nothing.
+// An exitError is an error with its own exit status. Other errors have status 1. Without
+// err nothing is printed.
 type exitError struct {
 	code int
 	err  error
@@ -57,7 +57,7 @@ func (e exitError) Error() string {
 
 func (e exitError) Unwrap() error { return e.err }
 
-// usageError is for what is wrong with the arguments.
+// usageError returns an error about the arguments.
 func usageError(format string, args ...any) error {
 	return exitError{statusUsage, fmt.Errorf(format, args...)}
 }
@@ -83,8 +83,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 	return exit.code
 }
 
-// print writes to stdout. When nobody reads it any more, as behind "| head", the
-// error is one that ends the program quietly.
+// print writes to stdout. If its reader has gone away, as with "| head", the error ends
+// the program quietly.
 func (a *app) print(p []byte) error {
 	_, err := a.stdout.Write(p)
 	switch {
@@ -93,15 +93,14 @@ func (a *app) print(p []byte) error {
 	case errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe):
 		return exitError{code: statusOK}
 	}
-	return fmt.Errorf("the output: %w", err)
+	return fmt.Errorf("cannot write the output: %w", err)
 }
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "yieldsse",
-		Short: "Look at event streams (Server-Sent Events)",
-		Long: `Look at event streams (Server-Sent Events): watch one, find what is wrong with
-it, measure it.
+		Short: "Show, check and measure event streams (Server-Sent Events)",
+		Long: `Show, check and measure event streams (Server-Sent Events).
 
 Long flags may have one dash or two. The exit status is 0 for success, 1 for a
 failure, 2 for wrong arguments and 130 after Ctrl-C, unless a command says more.`,
@@ -111,7 +110,7 @@ failure, 2 for wrong arguments and 130 after Ctrl-C, unless a command says more.
 
 		DisableFlagsInUseLine: true,
 
-		Args: cobra.ArbitraryArgs, // so that an unknown command comes to RunE
+		Args: cobra.ArbitraryArgs, // so that an unknown command reaches RunE
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError("there is no command %q: see yieldsse --help", args[0])
@@ -134,12 +133,12 @@ failure, 2 for wrong arguments and 130 after Ctrl-C, unless a command says more.
 // oneURL is the Args of a command that takes one URL.
 func oneURL(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usageError("%s takes one URL, and there are %d: see %[1]s --help", cmd.CommandPath(), len(args))
+		return usageError("%s needs exactly one URL, got %d arguments: see %[1]s --help", cmd.CommandPath(), len(args))
 	}
 	return nil
 }
 
-// version is that of the module, as the go command has noted it.
+// version returns the module's version, which the go command has recorded.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version

@@ -18,7 +18,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// asProgram makes the test binary be the program itself.
+// asProgram makes the test binary run as the program.
 const asProgram = "YIELDSSE_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	ssetest.Main(m)
 }
 
-// clock is a time that goes on by a second whenever it is asked for.
+// clock is a time that advances by a second with each call.
 func clock() func() time.Time {
 	t := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	return func() time.Time {
@@ -37,7 +37,7 @@ func clock() func() time.Time {
 	}
 }
 
-// try runs the program with a clock of its own. It returns the status.
+// try runs the program with its own clock, and returns the exit status.
 func try(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -55,7 +55,7 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// serve serves a stream at the URL that it returns.
+// serve serves a stream and returns its URL.
 func serve(t *testing.T, view func(r *http.Request) core.Stream, opts ...core.Option) string {
 	t.Helper()
 	return ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream { return view(r) }, opts...))
@@ -102,19 +102,19 @@ func TestUsage(t *testing.T) {
 		{"another command's flag", "tail -conns 5 http://a/", `unknown flag: -conns: see yieldsse tail --help`},
 		{"an unknown flag without a command", "-foo", `unknown flag: -foo: see yieldsse --help`},
 		{"a control character", "tail --\x1b[2J", `unknown flag: --\x1b[2J: see yieldsse tail --help`},
-		{"no URL", "tail", `yieldsse tail takes one URL, and there are 0: see yieldsse tail --help`},
-		{"two URLs", "bench http://a/ http://b/", `yieldsse bench takes one URL, and there are 2: see yieldsse bench --help`},
+		{"no URL", "tail", `yieldsse tail needs exactly one URL, got 0 arguments: see yieldsse tail --help`},
+		{"two URLs", "bench http://a/ http://b/", `yieldsse bench needs exactly one URL, got 2 arguments: see yieldsse bench --help`},
 		{"no scheme", "tail localhost:8080/x", `the URL "localhost:8080/x" has no scheme: try http://localhost:8080/x`},
 		{"an address", "bench 127.0.0.1:8080", `the URL "127.0.0.1:8080" has no scheme: try http://127.0.0.1:8080`},
 		{"another scheme", "tail ftp://a/", `the URL "ftp://a/" has the scheme "ftp": only http and https are supported`},
 		{"no host", "tail http:///a", `the URL "http:///a" has no host`},
-		{"a bad port", "tail http://a:b/", `the URL "http://a:b/" cannot be read: invalid port ":b" after host`},
-		{"a bad header", "tail -H Name http://a/", `-H "Name" is no header: it must be like "Name: value"`},
-		{"a bad header name", "tail -H a(b:c http://a/", `-H "a(b:c" is no header: it must be like "Name: value"`},
+		{"a bad port", "tail http://a:b/", `the URL "http://a:b/" is not valid: invalid port ":b" after host`},
+		{"a bad header", "tail -H Name http://a/", `-H "Name" is not a header: it must be like "Name: value"`},
+		{"a bad header name", "tail -H a(b:c http://a/", `-H "a(b:c" is not a header: it must be like "Name: value"`},
 		{"a missing file", "tail -d @/no/such http://a/", `-d @/no/such: open /no/such: no such file or directory`},
-		{"a bad method", "tail -X a@b http://a/", `-X "a@b" is no method: it must be like GET or POST`},
+		{"a bad method", "tail -X a@b http://a/", `-X "a@b" is not a method: it must be like GET or POST`},
 		{"a bad colour", "tail -color red http://a/", `--color is "red": it must be auto, always or never`},
-		{"a bad count", "tail -n -1 http://a/", `-n is -1: it must be 0, which means no limit, or more`},
+		{"a bad count", "tail -n -1 http://a/", `-n is -1: it must be 0 (no limit) or more`},
 		{"no streams", "bench -conns 0 http://a/", `-conns is 0: it must be 1 or more`},
 		{"no connections", "bench -dials 0 http://a/", `--dials is 0: it must be 1 or more`},
 		{"no time", "bench -for 0s http://a/", `-for is 0s: it must be more than 0`},
@@ -128,7 +128,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// What has a space or a line break in it.
+// Arguments with a space or a line break.
 func TestUsageOfUnusualValues(t *testing.T) {
 	const id = "--last-event-id is %s: a header cannot carry control characters"
 	for _, c := range []struct {
@@ -137,7 +137,7 @@ func TestUsageOfUnusualValues(t *testing.T) {
 		want string
 	}{
 		{"an empty URL", []string{"tail", ""}, "the URL is empty: it must be like https://example.com/stream"},
-		{"a space in the host", []string{"bench", "http://a b/"}, `the URL "http://a b/" cannot be read: invalid character " " in host name`},
+		{"a space in the host", []string{"bench", "http://a b/"}, `the URL "http://a b/" is not valid: invalid character " " in host name`},
 		{"a line break in an ID", []string{"tail", "-last-event-id", "a\nb", "http://a/"}, fmt.Sprintf(id, `"a\nb"`)},
 		{"a DEL in an ID", []string{"tail", "-last-event-id", "\x7f", "http://a/"}, fmt.Sprintf(id, `"\x7f"`)},
 	} {
@@ -183,7 +183,7 @@ func TestHelp(t *testing.T) {
 // program starts the program as a process.
 func program(t *testing.T, args ...string) (cmd *exec.Cmd, stdout io.Reader, stderr *bytes.Buffer) {
 	t.Helper()
-	cmd = exec.CommandContext(t.Context(), os.Args[0], args...) //nolint:gosec // this test, again
+	cmd = exec.CommandContext(t.Context(), os.Args[0], args...) //nolint:gosec // the test binary
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -211,7 +211,7 @@ func TestInterruptedProcess(t *testing.T) {
 	equal(t, "stderr", stderr.String(), connectedOwn)
 }
 
-// A reader that leaves, such as head, ends the program and makes no noise.
+// A reader that goes away, such as head, ends the program without an error message.
 func TestClosedPipe(t *testing.T) {
 	flood := func(r *http.Request) core.Stream {
 		return func(yield func(core.Event, error) bool) {
@@ -247,7 +247,7 @@ func TestClosedPipe(t *testing.T) {
 		var stderr bytes.Buffer
 		status := run(t.Context(), []string{"tail", serve(t, flood)}, nil, full{}, &stderr)
 		equal(t, "status", status, statusFailure)
-		equal(t, "stderr", stderr.String(), connected+"yieldsse: the output: no space left on device\n")
+		equal(t, "stderr", stderr.String(), connected+"yieldsse: cannot write the output: no space left on device\n")
 	})
 }
 
@@ -255,7 +255,7 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-// null returns a device that is no terminal.
+// null returns a device that is not a terminal.
 func null(t *testing.T) *os.File {
 	t.Helper()
 	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)

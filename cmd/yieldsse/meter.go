@@ -22,7 +22,7 @@ import (
 type meter struct {
 	now     func() time.Time
 	next    http.RoundTripper
-	dialing chan struct{} // has room for those that may connect at a time
+	dialing chan struct{} // its capacity is the number of streams that may connect at a time
 
 	measuring atomic.Bool
 	events    atomic.Int64
@@ -30,7 +30,7 @@ type meter struct {
 	open      atomic.Int64
 	gaveUp    atomic.Int64
 	reconnect atomic.Int64
-	conns     atomic.Int64 // new ones, which for HTTP/2 are fewer than streams
+	conns     atomic.Int64 // new ones; with HTTP/2 fewer than streams
 	remote    atomic.Bool  // the server is on another machine
 
 	mu      sync.Mutex
@@ -39,10 +39,10 @@ type meter struct {
 	errors  map[string]int64
 	lost    int64         // the sum of errors
 	ramp    time.Duration // see begin
-	start   snapshot      // likewise
+	start   snapshot      // see begin
 
 	shards   []shard
-	lastTick snapshot // progress's own
+	lastTick snapshot // for progress alone
 }
 
 // A shard has the latencies of some of the streams, so that they wait less for
@@ -50,7 +50,7 @@ type meter struct {
 type shard struct {
 	mu      sync.Mutex
 	latency *hdrhistogram.Histogram
-	early   int64 // events from the future
+	early   int64 // events that arrived before their time
 }
 
 // A snapshot is the state of the counters at a time.
@@ -61,8 +61,8 @@ type snapshot struct {
 }
 
 const (
-	longestTime = time.Hour // a histogram holds no longer one
-	maxErrors   = 20        // of different errors that are told apart
+	longestTime = time.Hour // the largest value of a histogram
+	maxErrors   = 20        // different errors; all others are otherErrors
 	otherErrors = "other errors"
 )
 
@@ -71,7 +71,7 @@ func newHistogram() *hdrhistogram.Histogram {
 }
 
 func record(h *hdrhistogram.Histogram, d time.Duration) {
-	_ = h.RecordValue(min(max(d, 0), longestTime).Microseconds()) // which is in its range
+	_ = h.RecordValue(min(max(d, 0), longestTime).Microseconds()) // it is in the histogram's range
 }
 
 func newMeter(next http.RoundTripper, dials int, now func() time.Time) *meter {
@@ -98,8 +98,8 @@ func (m *meter) snapshot() snapshot {
 	}
 }
 
-// begin begins the measuring, after so long a ramp. end ends it, and returns what
-// the counters are then.
+// begin begins the measurement; ramp is how long the streams took to open. end ends it
+// and returns the state of the counters.
 func (m *meter) begin(ramp time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -113,12 +113,12 @@ func (m *meter) end() snapshot {
 	return m.snapshot()
 }
 
-// A probe is the meter on one stream, and its transport.
+// A probe measures one stream, and is its transport.
 type probe struct {
 	*meter
 
 	shard    *shard
-	took     time.Duration // the last request, to its response
+	took     time.Duration // from the last request to its response
 	connects int
 	isOpen   bool
 }
@@ -127,7 +127,7 @@ func (m *meter) probe(i int) *probe {
 	return &probe{meter: m, shard: &m.shards[i%len(m.shards)]}
 }
 
-// RoundTrip waits until few enough others make a connection.
+// RoundTrip waits until it may make a connection.
 func (p *probe) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	select {
@@ -190,10 +190,10 @@ func (p *probe) disconnected(err error) {
 		p.open.Add(-1)
 	}
 	if errors.Is(err, client.ErrEnded) {
-		return // which is no error, but the reason to reconnect
+		return // it is not an error, but the reason to reconnect
 	}
 	if refused, ok := errors.AsType[*client.ResponseError](err); ok {
-		err = refused.Err // without the body, which may differ each time
+		err = refused.Err // without the body, which may be different each time
 	}
 	message := explain(err)
 	p.mu.Lock()

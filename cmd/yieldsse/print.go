@@ -14,7 +14,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A palette has the colours of text, or none.
+// A palette has the colours of text, which may be off.
 type palette struct{ faint, name, id, key *color.Color }
 
 func newPalette(coloured bool) palette {
@@ -56,15 +56,15 @@ func isTerminal(w any) bool {
 	return ok
 }
 
-// A printer makes text or JSON of events.
+// A printer turns events into text or JSON.
 type printer struct {
 	palette palette
 	indent  bool // JSON in the data
 	json    bool
-	last    time.Time // of the event before, or of the connection
+	last    time.Time // of the previous event, or of the connection
 }
 
-// event returns what to print of e, which came at now.
+// event returns the output for e, which arrived at now.
 func (p *printer) event(e core.Event, now time.Time) []byte {
 	since := now.Sub(p.last)
 	p.last = now
@@ -74,8 +74,8 @@ func (p *printer) event(e core.Event, now time.Time) []byte {
 	return p.text(e, since)
 }
 
-// positionType is the type of what stands for an ID that moves without an event.
-// No server sends it, for it does not do as a field's value.
+// positionType is the type of an event that stands for an ID without an event. No server
+// sends it, because a field's value cannot contain a line end.
 const positionType = "\n"
 
 // aside reports whether e is not an event: a comment, a reconnection time or an ID.
@@ -83,7 +83,7 @@ func aside(e core.Event) bool {
 	return e != core.Event{} && e == core.Event{Retry: e.Retry, Comment: e.Comment} || e.Type == positionType
 }
 
-// text is a line with what there is about the event, and its data under it.
+// text returns a line about the event, and its data below.
 func (p *printer) text(e core.Event, since time.Duration) []byte {
 	head := []string{p.palette.faint.Sprintf("+%.3fs", since.Seconds())}
 	var body string
@@ -120,14 +120,14 @@ func typeOf(e core.Event) string {
 	return e.Type
 }
 
-// What is larger or deeper than this is shown as it came: each level of depth
-// makes each line under it longer.
+// Larger or deeper JSON is not indented, because each level makes each line below
+// longer.
 const (
 	indentSize  = 256 << 10
 	indentDepth = 32
 )
 
-// indentedKey is a key of an object in indented JSON.
+// indentedKey matches a key of an object in indented JSON.
 var indentedKey = regexp.MustCompile(`(?m)^( *)("(?:[^"\\]|\\.)*")(:)`)
 
 func (p *printer) data(data string) string {
@@ -145,7 +145,7 @@ func (p *printer) data(data string) string {
 	})
 }
 
-// depth returns how deep the brackets in s can be nested, at the most.
+// depth returns how deep the brackets in s are nested, at most.
 func depth(s string) (deepest int) {
 	level := 0
 	for i := range len(s) {
@@ -160,7 +160,7 @@ func depth(s string) (deepest int) {
 	return deepest
 }
 
-// jsonLine is a line of tail --json, which newTail documents.
+// jsonLine returns a line of tail --json, which newTail documents.
 func jsonLine(e core.Event, now time.Time, since time.Duration) []byte {
 	line := struct {
 		Time    time.Time       `json:"time"`
@@ -187,7 +187,7 @@ func jsonLine(e core.Event, now time.Time, since time.Duration) []byte {
 	return jsonText(line)
 }
 
-// jsonText returns v as a line of JSON in which no character commands a terminal.
+// jsonText returns v as a line of JSON without characters that command a terminal.
 func jsonText(v any) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -199,7 +199,7 @@ func jsonText(v any) []byte {
 		return b.Bytes()
 	}
 	var escaped bytes.Buffer
-	for _, r := range b.String() { // in JSON they stand in strings alone
+	for _, r := range b.String() { // in JSON such characters are only in strings
 		if commands(r) {
 			fmt.Fprintf(&escaped, `\u%04x`, r)
 		} else {

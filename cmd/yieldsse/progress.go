@@ -9,13 +9,13 @@ import (
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
-// How often there is a line of progress: on a terminal it replaces the one before.
+// The times between lines of progress. On a terminal each replaces the previous one.
 const (
 	terminalTick = time.Second
 	fileTick     = 5 * time.Second
 )
 
-// showProgress writes what line returns from time to time, until stop is called.
+// showProgress writes the result of line from time to time, until stop is called.
 func showProgress(w io.Writer, terminal bool, line func() string) (stop func()) {
 	tick, before, after := fileTick, "", "\n"
 	if terminal {
@@ -44,7 +44,7 @@ func showProgress(w io.Writer, terminal bool, line func() string) (stop func()) 
 	}
 }
 
-// progress says what happened since it was called last. It is for one goroutine.
+// progress describes what happened since the last call. It is for one goroutine.
 func (m *meter) progress(streams int) string {
 	now := m.snapshot()
 	last := m.lastTick

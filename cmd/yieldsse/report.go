@@ -13,14 +13,14 @@ import (
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
-// A report is what bench prints, as text or as JSON.
+// A report is the output of bench, as text or as JSON.
 type report struct {
 	URL          string       `json:"url"`
 	HTTP         string       `json:"http"`
 	Streams      int          `json:"streams"`
 	Open         int64        `json:"open"`        // at the end
-	GivenUp      int          `json:"givenUp"`     // streams that do not connect again
-	Connections  int64        `json:"connections"` // that were made, with those after the first of a stream
+	GivenUp      int          `json:"givenUp"`     // streams that will not connect again
+	Connections  int64        `json:"connections"` // including reconnections
 	RampMS       float64      `json:"rampMs"`
 	MeasuredMS   float64      `json:"measuredMs"`
 	Connect      *percentiles `json:"connect"`
@@ -28,9 +28,9 @@ type report struct {
 	EventsPerSec float64      `json:"eventsPerSec"`
 	Bytes        int64        `json:"bytes"`
 	BytesPerSec  float64      `json:"bytesPerSec"`
-	Latency      *percentiles `json:"latency,omitempty"` // if events carry a time
-	Early        int64        `json:"early"`             // events that came before the time that they carry
-	OtherMachine bool         `json:"otherMachine"`      // latency has the difference of two clocks in it
+	Latency      *percentiles `json:"latency,omitempty"` // if events have a time
+	Early        int64        `json:"early"`             // events that arrived before their time
+	OtherMachine bool         `json:"otherMachine"`      // latency includes the difference between two clocks
 	Reconnects   int64        `json:"reconnects"`
 	Errors       []errorCount `json:"errors"`
 }
@@ -48,7 +48,7 @@ type errorCount struct {
 	Count   int64  `json:"count"`
 }
 
-// newReport makes a report of what happened until the snapshot was taken.
+// newReport returns a report of what happened up to the snapshot.
 func newReport(m *meter, end snapshot) *report {
 	latency := newHistogram()
 	r := &report{
@@ -122,13 +122,13 @@ func (r *report) text() []byte {
 	case r.Latency != nil:
 		row("latency", "%v  of %s", r.Latency, words.Count(r.Latency.Count, "event"))
 	case r.Early == 0:
-		row("latency", "unknown: no event carries a time (see --time-field)")
+		row("latency", "unknown: no event has a time (see --time-field)")
 	}
 	if r.Early > 0 {
-		row("latency", "%s came before the time in it: the clocks differ", words.Count(r.Early, "event"))
+		row("latency", "%s arrived before the time in the event: the clocks differ", words.Count(r.Early, "event"))
 	}
 	if r.OtherMachine && r.Latency != nil {
-		row("", "the server is another machine: the difference of both clocks is in the latency")
+		row("", "the server is on another machine: the latency includes the difference between the two clocks")
 	}
 	row("reconnects", "%d", r.Reconnects)
 	var sum int64

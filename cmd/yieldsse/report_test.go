@@ -53,18 +53,18 @@ errors      3
 `
 	equal(t, "report", string(r.text()), head+
 		`latency     p50 8s  p90 8s  p99 8s  max 8s  of 4 events
-latency     1 event came before the time in it: the clocks differ
+latency     1 event arrived before the time in the event: the clocks differ
 `+tail)
 
 	r.OtherMachine, r.Early = true, 0
 	equal(t, "report of another machine", string(r.text()), head+
 		`latency     p50 8s  p90 8s  p99 8s  max 8s  of 4 events
-            the server is another machine: the difference of both clocks is in the latency
+            the server is on another machine: the latency includes the difference between the two clocks
 `+tail)
 
 	r.Latency = nil
 	equal(t, "report without times", string(r.text()), head+
-		"latency     unknown: no event carries a time (see --time-field)\n"+tail)
+		"latency     unknown: no event has a time (see --time-field)\n"+tail)
 }
 
 // However many different errors there are, memory is bounded.
@@ -97,7 +97,7 @@ func TestExplain(t *testing.T) {
 		{"an unknown host", dial(&net.DNSError{Name: "a.example", Err: "no such host", IsNotFound: true}), `the host "a.example" is unknown`},
 		{"a refusal", dial(syscall.ECONNREFUSED), "cannot connect to 1.2.3.4:5: connection refused"},
 		{"too many files", dial(syscall.EMFILE), "cannot connect to 1.2.3.4:5: too many open files"},
-		{"a timeout", dial(syscall.ETIMEDOUT), "cannot connect to 1.2.3.4:5: it took too long"},
+		{"a timeout", dial(syscall.ETIMEDOUT), "cannot connect to 1.2.3.4:5: timeout"},
 		{"a reset", read(syscall.ECONNRESET), "the connection broke: connection reset by peer"},
 		{"another end", read(net.ErrClosed), "the connection broke: use of closed network connection"},
 		{"no answer", ask(io.EOF), "the server closed the connection without an answer"},

@@ -21,7 +21,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/mediatype"
 )
 
-// requestFlags say what to send. All commands have them.
+// requestFlags describe the request. All commands have them.
 type requestFlags struct {
 	stdin io.Reader // what -d @- reads
 	flags *pflag.FlagSet
@@ -36,20 +36,20 @@ func (f *requestFlags) add(fs *pflag.FlagSet) {
 	f.flags = fs
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "send a header, `Name: value` (may be repeated)")
 	fs.StringVarP(&f.method, "request", "X", "", "the request's `method` (default GET, or POST with -d)")
-	fs.StringVarP(&f.data, "data", "d", "", "send a `body`; @name is a file's content, @- that of stdin")
+	fs.StringVarP(&f.data, "data", "d", "", "send a `body`; @name reads it from a file, @- from stdin")
 	fs.BoolVarP(&f.insecure, "insecure", "k", false, "accept any TLS certificate")
 }
 
-// streamFlags are about how a stream is read.
+// streamFlags describe how to read a stream.
 type streamFlags struct {
 	maxEventSize int
 	reconnection time.Duration
 }
 
 func (f *streamFlags) add(fs *pflag.FlagSet) {
-	fs.IntVar(&f.maxEventSize, "max-event-size", 16<<20, "fail at an event of more than so many `bytes`")
+	fs.IntVar(&f.maxEventSize, "max-event-size", 16<<20, "fail at an event of more than this many `bytes`")
 	fs.DurationVar(&f.reconnection, "reconnection-time", 3*time.Second,
-		"how long to wait before connecting again, at least, if the stream does not say")
+		"wait at least this long before connecting again, if the stream sets no time")
 }
 
 func (f *streamFlags) options() []client.Option {
@@ -59,7 +59,7 @@ func (f *streamFlags) options() []client.Option {
 	}
 }
 
-// request returns the request for address. It reads stdin for -d @-, so it works
+// request returns the request for address. It reads stdin for -d @-, so it works only
 // once.
 func (f *requestFlags) request(ctx context.Context, address string) (*http.Request, error) {
 	if err := checkURL(address); err != nil {
@@ -69,11 +69,11 @@ func (f *requestFlags) request(ctx context.Context, address string) (*http.Reque
 	if err != nil {
 		return nil, err
 	}
-	hasBody := f.flags.Changed("data") // even if it is empty
+	hasBody := f.flags.Changed("data") // even if the body is empty
 	method := f.method
 	switch {
 	case method != "" && !mediatype.Token(method):
-		return nil, usageError("-X %q is no method: it must be like GET or POST", method)
+		return nil, usageError("-X %q is not a method: it must be like GET or POST", method)
 	case method != "":
 	case hasBody:
 		method = http.MethodPost
@@ -94,7 +94,7 @@ func (f *requestFlags) request(ctx context.Context, address string) (*http.Reque
 	return req, f.setHeaders(req)
 }
 
-// checkURL says what is wrong with a URL in words that help.
+// checkURL returns an error that says how to correct a URL.
 func checkURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
@@ -105,7 +105,7 @@ func checkURL(address string) error {
 	case !strings.Contains(address, "://"):
 		return usageError("the URL %q has no scheme: try http://%s", address, strings.TrimLeft(address, "/"))
 	case err != nil:
-		return usageError("the URL %q cannot be read: %w", address, errors.Unwrap(err))
+		return usageError("the URL %q is not valid: %w", address, errors.Unwrap(err))
 	case u.Scheme != "http" && u.Scheme != "https":
 		return usageError("the URL %q has the scheme %q: only http and https are supported", address, u.Scheme)
 	}
@@ -124,7 +124,7 @@ func (f *requestFlags) body() ([]byte, error) {
 		}
 		return b, nil
 	}
-	b, err := os.ReadFile(name) //nolint:gosec // whoever runs the program names it
+	b, err := os.ReadFile(name) //nolint:gosec // the user names it
 	if err != nil {
 		return nil, usageError("-d @%s: %w", name, err)
 	}
@@ -137,7 +137,7 @@ func (f *requestFlags) setHeaders(req *http.Request) error {
 		name, value, ok := strings.Cut(h, ":")
 		value = strings.TrimSpace(value)
 		if !ok || !mediatype.Token(name) || strings.ContainsFunc(value, control) {
-			return usageError("-H %q is no header: it must be like \"Name: value\"", h)
+			return usageError("-H %q is not a header: it must be like \"Name: value\"", h)
 		}
 		if strings.EqualFold(name, "Host") {
 			req.Host = value
@@ -151,8 +151,8 @@ func (f *requestFlags) setHeaders(req *http.Request) error {
 
 func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }
 
-// transport returns what to send requests with: http.DefaultTransport, and the
-// word of -k.
+// transport returns the transport for the requests: http.DefaultTransport with the
+// setting of -k.
 func (f *requestFlags) transport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	if shared, ok := http.DefaultTransport.(*http.Transport); ok {

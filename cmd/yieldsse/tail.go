@@ -39,30 +39,30 @@ func newTail(a *app) *cobra.Command {
 	t := &tail{app: a, request: requestFlags{stdin: a.stdin}}
 	cmd := &cobra.Command{
 		Use:   "tail URL",
-		Short: "Show the events of a stream as they come",
-		Long: `Show the events of a stream as they come: the time since the event before, the
-type, the last event ID, and the data under them.
+		Short: "Show the events of a stream as they arrive",
+		Long: `Show the events of a stream as they arrive: the time since the previous event, the
+type, the last event ID, and the data below.
 
 On a terminal there are colours, and JSON in the data is indented. Control
-characters that the server sends are always shown escaped. What happens to the
-connection is told on stderr.
+characters that the server sends are always shown escaped. Notices about the
+connection go to stderr.
 
-A connection that ends or breaks is made again, after a wait, with the last event
-ID. Only the first one must come about: without --retry its failure ends the
+If a connection ends or breaks, tail waits and connects again with the last event
+ID. Only the first connection must succeed: without --retry its failure ends the
 program, so that a wrong URL is noticed.
 
-With --json each event is a line, an object with
-  time      when it came
-  sinceMs   milliseconds since the event before, or since the connection
+With --json each event is a line with an object:
+  time      when it arrived
+  sinceMs   milliseconds since the previous event, or since the connection
   id        the last event ID, if there is one
   type      "message" if the stream has set none
   data      the data, a string
   json      the data as a value, if it is JSON
   retryMs   the reconnection time, if the event sets one
-With --verbose there are also objects without type and data
+With --verbose there are also objects without type and data:
   comment   a comment: one line
   retryMs   a reconnection time that came without an event
-  id        the last event ID, where it moves without an event
+  id        the last event ID, if it changes without an event
 
 The exit status is 0 after -n events, when the server ends the stream for good
 (204), and with --no-reconnect at the end of the response; 1 after a failure, 2
@@ -82,17 +82,17 @@ for wrong arguments and 130 after Ctrl-C.`,
 	fs.StringSliceVar(&t.types, "types", nil, "show only events of these `types`, separated by commas")
 	fs.BoolVar(&t.json, "json", false, "print each event as a line of JSON")
 	fs.BoolVar(&t.noReconnect, "no-reconnect", false, "end when the response ends")
-	fs.BoolVar(&t.retry, "retry", false, "try again if the first connection cannot be made as well")
-	fs.DurationVar(&t.idle, "idle-timeout", 0, "take a connection on which nothing comes for so long for broken")
+	fs.BoolVar(&t.retry, "retry", false, "also try again if the first connection fails")
+	fs.DurationVar(&t.idle, "idle-timeout", 0, "give a connection up if nothing arrives for this long")
 	t.stream.add(fs)
-	fs.BoolVarP(&t.verbose, "verbose", "v", false, "show comments, heartbeats among them, reconnection times, and IDs without an event")
+	fs.BoolVarP(&t.verbose, "verbose", "v", false, "show comments, including heartbeats, and reconnection times and IDs without an event")
 	fs.StringVar(&t.color, "color", "auto", "auto, always or never: `when` to use colours, and to indent JSON")
 	return cmd
 }
 
 func (t *tail) run(ctx context.Context, address string) error {
 	if t.count < 0 {
-		return usageError("-n is %d: it must be 0, which means no limit, or more", t.count)
+		return usageError("-n is %d: it must be 0 (no limit) or more", t.count)
 	}
 	if strings.ContainsFunc(t.lastEventID, control) {
 		return usageError("--last-event-id is %q: a header cannot carry control characters", t.lastEventID)
@@ -105,7 +105,7 @@ func (t *tail) run(ctx context.Context, address string) error {
 		return err
 	}
 	transport := t.request.transport()
-	transport.DisableKeepAlives = true // a connection that is dead must not be used again
+	transport.DisableKeepAlives = true // a dead connection must not be used again
 	defer transport.CloseIdleConnections()
 
 	connected := false
@@ -169,7 +169,7 @@ func (t *tail) choose() error {
 	return nil
 }
 
-// connected tells of a connection, and starts the clock at the first.
+// connected reports a connection, and starts the clock at the first.
 func (t *tail) connected(req *http.Request, res *http.Response, again bool) {
 	what := "connected"
 	if again {
@@ -190,7 +190,7 @@ func (t *tail) noticef(format string, args ...any) {
 	fmt.Fprintln(t.stderr, t.notices.faint.Sprint("* "+oneLine(fmt.Sprintf(format, args...))))
 }
 
-// A waiting transport tells of a server that takes its time to answer.
+// A waiting transport shows a notice if a server takes long to answer.
 type waiting struct {
 	*tail
 
@@ -211,7 +211,7 @@ func (w waiting) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.next.RoundTrip(req)
 }
 
-// end returns what the program ends with when err has ended the stream.
+// end returns the program's error when err has ended the stream.
 func (t *tail) end(ctx context.Context, err error, connected bool) error {
 	switch {
 	case ctx.Err() != nil:

@@ -23,13 +23,13 @@ import (
 
 var discard = log.New(io.Discard, "", 0)
 
-// What is told of a server in a few lines, and of this project's own.
+// The notices about a server of a few lines, and about this project's own.
 const (
 	connected    = "* connected: 200 OK, HTTP/1.1, text/event-stream\n"
 	connectedOwn = "* connected: 200 OK, HTTP/1.1, text/event-stream; charset=utf-8\n"
 )
 
-// raw serves one body, as it is, to every request.
+// raw answers every request with these bytes.
 func raw(t *testing.T, body string) string {
 	t.Helper()
 	return ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -116,7 +116,7 @@ func TestTailOutput(t *testing.T) {
 	}
 }
 
-// An ID that moves without an event is shown, and is not an event.
+// An ID without an event is shown, but is not counted as an event.
 func TestTailPositions(t *testing.T) {
 	url := raw(t, "id: 7\n\n: c\ndata: a\n\nid\n\ndata: b\n\n")
 	for _, c := range []struct{ args, want string }{
@@ -155,7 +155,7 @@ func TestTailPositions(t *testing.T) {
 	}
 }
 
-// What a server sends must not command the terminal.
+// A server must not be able to command the terminal.
 func TestTailControlCharacters(t *testing.T) {
 	const evil = "\x1b]0;title\x07 \u009b31m \u202e \x7f\b\ttab"
 	url := raw(t, "id: "+evil+"\nevent: "+evil+"\n: "+evil+"\ndata: "+evil+"\ndata: \"\"\n\n"+
@@ -186,7 +186,7 @@ func TestTailControlCharacters(t *testing.T) {
 		got := p.data("{\"\u009bk\": [\"\u202e\", \"\x7f\"]}")
 		equal(t, "data", got, "{\n  \"\\u009bk\": [\n    \"\\u202e\",\n    \"\\x7f\"\n  ]\n}")
 	})
-	t.Run("an answer that is no stream", func(t *testing.T) {
+	t.Run("an answer that is not a stream", func(t *testing.T) {
 		url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/\u009bhtml")
 			fmt.Fprint(w, "\x1b[2J")
@@ -200,7 +200,7 @@ func TestTailControlCharacters(t *testing.T) {
 
 const jsonShown = `\u001b]0;title\u0007 \u009b31m \u202e \u007f\b\ttab`
 
-// Deep or large JSON is not indented: it would grow without bounds.
+// Deep or large JSON is not indented, because it would grow without bound.
 func TestTailDeepJSON(t *testing.T) {
 	p := printer{palette: newPalette(false), indent: true}
 	for _, c := range []struct {
@@ -222,8 +222,8 @@ func TestTailDeepJSON(t *testing.T) {
 
 var waits = regexp.MustCompile(`again in [0-9.]+[^0-9 ]*s`)
 
-// counting is a stream that sends three events after the last one the client has,
-// breaks off after the first three, and ends after those that follow.
+// counting sends the three events after the last one that the client has. It breaks off
+// after the first three, and ends after the next.
 func counting(r *http.Request) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		last, _ := strconv.Atoi(core.LastEventID(r.Context()))
@@ -243,7 +243,7 @@ func TestTailReconnects(t *testing.T) {
 	want := ""
 	for i := range 8 {
 		retry := ""
-		if i%3 == 0 { // the first of a connection
+		if i%3 == 0 { // the first event of a connection
 			retry = "  retry 1ms"
 		}
 		want += fmt.Sprintf("+1.000s  message  id %d%s\n  x\n", i+1, retry)
@@ -336,7 +336,7 @@ func TestTailEnds(t *testing.T) {
 	}
 }
 
-// nobody returns the URL of a server that does not run.
+// nobody returns a URL at which no server runs.
 func nobody(t *testing.T) (url, addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
@@ -378,7 +378,7 @@ func TestTailFirstConnection(t *testing.T) {
 	})
 }
 
-// noticed is a stderr that tells when something was written to it.
+// noticed is a stderr that reports a write.
 type noticed struct {
 	bytes.Buffer
 
@@ -391,14 +391,14 @@ func (s *noticed) Write(p []byte) (int, error) {
 	return s.Buffer.Write(p)
 }
 
-// A server that does not answer is no empty screen.
+// If a server does not answer, there is a notice and not an empty screen.
 func TestTailSlowServer(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	stderr := noticed{done: make(chan struct{})}
 	url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case <-stderr.done: // which is what it waits for
+		case <-stderr.done: // the server waits for it
 		case <-r.Context().Done():
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -412,9 +412,9 @@ func TestTailSlowServer(t *testing.T) {
 	equal(t, "status", status, statusOK)
 }
 
-// What is no answer is told in words of this program, not of Go's.
+// An invalid answer is reported in this program's words, not in Go's.
 func TestTailNoAnswer(t *testing.T) {
-	const noHTTP = "the server's answer is no HTTP response: "
+	const noHTTP = "the server's answer is not an HTTP response: "
 	for _, c := range []struct{ name, answer, want string }{
 		{"another protocol", "SSH-2.0-OpenSSH\r\n", noHTTP + `it begins with "SSH-2.0-OpenSSH"`},
 		{"a status", "HTTP/1.1 abc OK\r\n\r\n", noHTTP + `malformed status code "abc"`},
@@ -423,14 +423,14 @@ func TestTailNoAnswer(t *testing.T) {
 		{"a header's name", "HTTP/1.1 200 OK\r\n: a\r\n\r\n", noHTTP + `malformed header line: ": a"`},
 		{"a length", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", noHTTP + `bad Content-Length "x"`},
 		{"endless headers", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 11<<20), noHTTP + "its headers exceeded 10485760 bytes; aborted"},
-		{"a long line", strings.Repeat("a", 1000) + "\r\n", noHTTP + `it begins with "` + strings.Repeat("a", 243) + "..."},
+		{"a long line", strings.Repeat("a", 1000) + "\r\n", noHTTP + `it begins with "` + strings.Repeat("a", 239) + "..."},
 		{"half of the headers", "HTTP/1.1 200 OK\r\nA: b", "the connection broke in the middle of the response"},
 		{"a redirect to FTP", "HTTP/1.1 302 Found\r\nLocation: ftp://a/\r\n\r\n",
 			`only http and https are supported: the server redirects to a URL with the scheme "ftp"`},
-		{"a redirect to no URL", "HTTP/1.1 302 Found\r\nLocation: http://a b/\r\n\r\n",
-			`the server redirects to what is no URL: "http://a b/": parse "http://a b/": invalid character " " in host name`},
+		{"a redirect to an invalid URL", "HTTP/1.1 302 Found\r\nLocation: http://a b/\r\n\r\n",
+			`the server redirects to an invalid URL: "http://a b/": parse "http://a b/": invalid character " " in host name`},
 		{"a circle", "HTTP/1.1 302 Found\r\nLocation: /\r\nConnection: close\r\n\r\n",
-			"the server redirects without an end: stopped after 10 redirects"},
+			"the server redirects without end: stopped after 10 redirects"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, stderr, status := try(t, "tail", "-no-reconnect", answering(t, c.answer, false))
@@ -447,7 +447,7 @@ func TestTailRedirect(t *testing.T) {
 	equal(t, "stderr", stderr, "* connected at "+to+"/there: 200 OK, HTTP/1.1, text/event-stream\n")
 }
 
-// cancelling cancels at the first write.
+// cancelling cancels a context at the first write.
 type cancelling struct {
 	bytes.Buffer
 
@@ -482,7 +482,7 @@ func TestColor(t *testing.T) {
 		{"always", "always", "1", "dumb", io.Discard, true},
 		{"no terminal", "auto", "", "xterm", io.Discard, false},
 		{"a file", "auto", "", "xterm", file(t), false},
-		{"a device that is no terminal", "auto", "", "xterm", null(t), false},
+		{"a device that is not a terminal", "auto", "", "xterm", null(t), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv("NO_COLOR", c.noColor)

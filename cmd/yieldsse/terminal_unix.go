@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// terminalWidth reports whether f is a terminal, and how many columns it has: 0 if
-// it does not say.
+// terminalWidth reports whether f is a terminal, and how many columns it has: 0 if that
+// is not known.
 func terminalWidth(f *os.File) (columns int, ok bool) {
 	var size struct{ rows, columns, x, y uint16 }
 	//nolint:gosec // the system writes a winsize there, which this is

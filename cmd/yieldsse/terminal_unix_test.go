@@ -11,7 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// terminal returns a terminal of so many columns.
+// terminal returns a terminal with this number of columns.
 func terminal(t *testing.T, columns int) *os.File {
 	t.Helper()
 	f, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)

@@ -7,10 +7,9 @@ import (
 	"unicode"
 )
 
-// printable returns s with every control character escaped but tab and line feed.
-// What a server sends could otherwise command the terminal that it is shown on:
-// move the cursor, set the title, hide text. Characters that turn the direction of
-// text are escaped as well.
+// printable returns s with every control character escaped except tab and line feed.
+// Otherwise a server could command the terminal: move the cursor, set the title, hide
+// text. Characters that change the direction of text are escaped, too.
 func printable(s string) string {
 	if !strings.ContainsFunc(s, commands) {
 		return s
@@ -33,7 +32,7 @@ func commands(r rune) bool {
 	return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r)
 }
 
-// oneLine is printable for what must not break a line.
+// oneLine is printable for text that must stay on one line.
 func oneLine(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(printable(s), "\n", `\n`), "\t", `\t`)
 }

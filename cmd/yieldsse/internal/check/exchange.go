@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	maxSeen   = 16   // events that are kept at either side
+	maxSeen   = 16   // events that are kept, of the first and of the last
 	maxBursts = 4096 // bursts that are kept
 
-	// What comes within this time of what came before belongs to it.
+	// Bytes that come within this time after others belong to the same burst.
 	burstGap = 20 * time.Millisecond
 )
 
@@ -27,18 +27,18 @@ var seed = maphash.MakeSeed()
 type plan struct {
 	lastID  string        // to resume from
 	answer  time.Duration // how long the headers may take
-	watch   time.Duration // how long to read, from the request on, but always a little
+	watch   time.Duration // how long to read, from the request on, but at least for least
 	enough  func(*Exchange) bool
-	counter *atomic.Int64 // of events, for who shows the progress
-	gzip    bool          // accept compression, and read nothing else
+	counter *atomic.Int64 // of events, to show the progress
+	gzip    bool          // accept compression, and read only a compressed body
 }
 
-// least is how long is read after the headers, at the least.
+// least is the shortest time for reading after the headers.
 const least = time.Second
 
 var errTimeUp = errors.New("check: the time is up")
 
-// exchange sends the request and reads what is answered, if it is a stream.
+// exchange sends the request and reads the response if it is a stream.
 func (r *runner) exchange(ctx context.Context, p plan) *Exchange {
 	r.facts.Requests++
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -118,7 +118,7 @@ func (r *runner) request(ctx context.Context, p plan) (*http.Request, error) {
 
 // read reads the stream to its end, or until everything is known.
 func (e *Exchange) read(ctx context.Context, rec *recorder, p plan) {
-	var last time.Duration // when the event before came
+	var last time.Duration // when the previous event came
 	lastType := ""
 	e.End = Clean
 	var parser core.Parser
@@ -165,7 +165,7 @@ func (e *Exchange) fail(ctx context.Context, err error) {
 	case errors.Is(err, core.ErrNotStream):
 		e.End = Clean
 		if e.Wire.open {
-			e.Wire.endLine() // it is not the beginning of anything
+			e.Wire.endLine() // the last line may have no end
 		}
 	default:
 		e.End, e.EndErr = Broken, err
@@ -178,7 +178,7 @@ func (e *Exchange) fail(ctx context.Context, err error) {
 func (e *Exchange) keep(s Seen) {
 	e.IDs.add(s.ID)
 	if len(s.ID) > maxID {
-		s.ID = "" // it cannot be sent
+		s.ID = "" // a client could not send it
 	}
 	if len(e.Head) < maxSeen {
 		e.Head = append(e.Head, s)
@@ -192,7 +192,7 @@ func fingerprint(e core.Event) uint64 {
 	return maphash.Comparable(seed, [2]string{e.Type, e.Data})
 }
 
-// A recorder notes when bytes come, and how they look.
+// A recorder records when bytes arrive, and passes them to the Wire.
 type recorder struct {
 	e     *Exchange
 	from  io.Reader
@@ -205,7 +205,7 @@ func (r *recorder) Read(p []byte) (int, error) {
 	if n > 0 {
 		r.record(p[:n], time.Since(r.start))
 	}
-	return n, err //nolint:wrapcheck // a reader's io.EOF is no failure
+	return n, err //nolint:wrapcheck // io.EOF must stay as it is
 }
 
 func (r *recorder) record(p []byte, now time.Duration) {
@@ -227,7 +227,7 @@ func (r *recorder) record(p []byte, now time.Duration) {
 	b.Inside = e.Wire.inEvent()
 }
 
-// A gunzip reads what is compressed, as it comes.
+// A gunzip decompresses bytes as they arrive.
 type gunzip struct {
 	from io.Reader
 	z    *gzip.Reader

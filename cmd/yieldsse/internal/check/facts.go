@@ -9,7 +9,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/mediatype"
 )
 
-// Facts are what was seen. The subjects judge them.
+// Facts are the observations that the subjects judge.
 type Facts struct {
 	URL    string
 	Method string
@@ -17,31 +17,32 @@ type Facts struct {
 	Sent   http.Header
 
 	Requests int
-	Watch    time.Duration // how long the first connection was to be watched
+	Watch    time.Duration // how long to watch the first connection
 
 	First     Exchange   // the connection that was watched
 	Resumed   []Resumed  // attempts to resume it
-	Gzip      *Exchange  // one that accepts compression
-	Again     *Exchange  // what comes after an end, with the last event ID if there was one
-	Preflight *Preflight // what a browser would ask before
+	Gzip      *Exchange  // a connection that accepts compression
+	Again     *Exchange  // the connection after an end, with the last event ID if there was one
+	Preflight *Preflight // the request that a browser would send first
 }
 
-// An Exchange is a request and what came of it.
+// An Exchange is a request and its outcome.
 type Exchange struct {
 	Err error // there was no response
 
-	Redirects error // why one of them was not followed: the answer is a redirect
+	Redirects error // why a redirect was not followed: the answer is that redirect
 
-	URL              string // where redirects led
+	URL              string // after redirects
 	Status           int
 	Proto            string
 	ProtoMajor       int
 	TLS              bool
 	Header           http.Header
-	ContentLength    int64 // below zero if it was not told
+	ContentLength    int64 // negative if it is not known
 	TransferEncoding []string
 
-	// Times since the request. See Bytes and Events for whether these came.
+	// Times since the request. FirstByte and FirstEvent are valid if Bytes and Events
+	// are not zero.
 	Headers    time.Duration
 	FirstByte  time.Duration
 	FirstEvent time.Duration
@@ -49,14 +50,14 @@ type Exchange struct {
 
 	Bytes   int64
 	Events  int
-	Silence time.Duration // the longest, with that before the first and that after the last byte
+	Silence time.Duration // the longest, including those before the first and after the last byte
 	Pause   time.Duration // the longest between two events
 	Bursts  []Burst       // bounded
 	Head    []Seen        // the first events, bounded
 	Tail    []Seen        // the last events, bounded
 	Tally   int           // events in a row at the end that have one type
 	IDs     IDs
-	LastID  string // with which a client would come back
+	LastID  string // with which a client would reconnect
 	Wire    Wire
 	End     End
 	EndErr  error // how it broke
@@ -64,26 +65,26 @@ type Exchange struct {
 
 // A Seen is an event.
 type Seen struct {
-	ID    string // empty if the event brought none of its own
+	ID    string // empty if the event brought none
 	Type  string
 	Print uint64 // of type and data: equal for equal events
-	Done  bool   // its data is what says the end: [DONE]
+	Done  bool   // its data marks the end: [DONE]
 }
 
-// IDs are what is known of the IDs that events brought.
+// IDs describe the IDs that events brought.
 type IDs struct {
 	Own    int    // events that brought one
-	Twice  int    // those that brought one which an earlier event had brought
-	Again  string // one of these
-	Unsafe string // one that a browser may ask about before it sends it to another origin
-	Long   int    // the bytes of one that is too long for a header
+	Twice  int    // events that brought the ID of an earlier event
+	Again  string // such an ID
+	Unsafe string // an ID for which a browser may send a preflight to another origin
+	Long   int    // the length in bytes of an ID that is too long for a header
 	seen   map[uint64]struct{}
 }
 
 const (
-	maxIDs    = 100_000 // that are compared
+	maxIDs    = 100_000 // IDs that are compared
 	maxSafeID = 128
-	maxID     = 8 << 10 // what many servers take for a header
+	maxID     = 8 << 10 // the longest header that many servers accept
 )
 
 func (ids *IDs) add(id string) {
@@ -109,7 +110,7 @@ func (ids *IDs) add(id string) {
 	}
 }
 
-// A Burst is what came with hardly a pause in it.
+// A Burst is a series of bytes without a pause of burstGap.
 type Burst struct {
 	At     time.Duration // since the request
 	Until  time.Duration
@@ -123,26 +124,26 @@ type End int
 
 // The ends.
 const (
-	Unread   End = iota // the answer was no stream
+	Unread   End = iota // the answer was not a stream
 	TimeUp              // the time was over
 	Enough              // everything was known
 	Clean               // the response came to its end
-	Broken              // it broke off
-	TooLarge            // an event was
+	Broken              // the response broke off
+	TooLarge            // an event was too large
 )
 
 // A Resumed is an attempt to resume.
 type Resumed struct {
 	After    string // the ID that was sent
-	Expected string // the ID that the first connection saw behind it; empty if it saw none
+	Expected string // the ID after that on the first connection; empty if there was none
 	Exchange Exchange
 }
 
 // A Preflight is the answer to an OPTIONS request.
 type Preflight struct {
 	Err     error
-	Method  string   // that was asked for
-	Headers []string // that were asked for
+	Method  string   // that the request asked for
+	Headers []string // that the request asked for
 	Status  int
 	Header  http.Header
 }

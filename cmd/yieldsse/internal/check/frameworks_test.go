@@ -22,7 +22,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// resuming counts, ten events a second, on from the last event ID.
+// resuming counts on from the last event ID, ten events a second.
 func resuming(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		id, _ := strconv.Atoi(core.LastEventID(ctx))
@@ -36,7 +36,7 @@ func resuming(ctx context.Context) core.Stream {
 	}
 }
 
-// three gives three events, and nothing more.
+// three sends three events, and answers with 204 after them.
 func three(ctx context.Context) core.Stream {
 	last, _ := strconv.Atoi(core.LastEventID(ctx))
 	if last >= 3 {
@@ -116,7 +116,7 @@ func serveFiber(t *testing.T) (url string) {
 	return "http://" + l.Addr().String()
 }
 
-// What this project serves is clean, on each of its hosts.
+// This project's streams pass the check on each host.
 func TestFrameworks(t *testing.T) {
 	for name, serve := range map[string]func(*testing.T) string{
 		"gin":      func(t *testing.T) string { t.Helper(); return ssetest.Serve(t, ginHandler()) },
@@ -127,9 +127,9 @@ func TestFrameworks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			url := serve(t)
 			for _, test := range []struct{ method, path, subject, seen string }{
-				{http.MethodGet, "/resuming", "resumption", "it goes on with"},
-				{http.MethodPost, "/resuming", "resumption", "it goes on with"},
-				{http.MethodGet, "/three", "end", "then the answer is 204"},
+				{http.MethodGet, "/resuming", "resumption", "it resumes with"},
+				{http.MethodPost, "/resuming", "resumption", "it resumes with"},
+				{http.MethodGet, "/three", "end", "a new connection gets 204"},
 			} {
 				transport := &http.Transport{}
 				req, err := http.NewRequestWithContext(t.Context(), test.method, url+test.path, nil)

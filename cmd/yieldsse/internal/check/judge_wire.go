@@ -8,7 +8,7 @@ import (
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 )
 
-// What the bytes look like. Nothing is said where nothing came.
+// These subjects judge the bytes. They report nothing if there were none.
 
 func encoding(f *Facts) []Finding {
 	w := &f.First.Wire
@@ -16,10 +16,10 @@ func encoding(f *Facts) []Finding {
 	case f.First.Bytes == 0:
 		return nil
 	case w.InvalidUTF8:
-		return one(Fault, "bytes that are no UTF-8", "clients show U+FFFD in their place: the text is lost",
-			"encode as UTF-8; never cut a text between two bytes of a character; put binary data in base64")
+		return one(Fault, "bytes that are not UTF-8", "clients show U+FFFD in their place: the text is lost",
+			"encode text as UTF-8; never cut it between two bytes of a character; encode binary data as base64")
 	case w.BOM:
-		return one(Info, "a byte order mark at the beginning", "clients drop it, but hand-written ones may not", "leave it away")
+		return one(Info, "a byte order mark at the beginning", "clients drop it, but hand-written ones may not", "remove it")
 	}
 	return ok("UTF-8")
 }
@@ -29,15 +29,15 @@ func lineEnds(f *Facts) []Finding {
 	switch {
 	case w.CR > 0 && w.LF+w.CRLF > 0:
 		return one(Warning, fmt.Sprintf("%d lines end with CR alone, %d with LF", w.CR, w.LF+w.CRLF),
-			"a CR ends a line wherever it stands: one that was meant as data cuts it, and what follows is a field",
-			"split data at CR as well as at LF and CRLF, with \"data: \" before each of its lines")
+			"a CR always ends a line: one inside data cuts the data, and the rest becomes another field",
+			"split data at CR as well as at LF and CRLF, with \"data: \" before each line")
 	case w.CR > 0:
-		return one(Info, "lines end with CR alone", "it is allowed, but rare; some clients do not know it", "end lines with LF")
+		return one(Info, "lines end with CR alone", "this is allowed, but rare; some clients do not support it", "end lines with LF")
 	case w.LF+w.CRLF == 0:
 		return nil
 	case w.LF > 0 && w.CRLF > 0:
 		return one(Info, fmt.Sprintf("%d lines end with LF, %d with CRLF", w.LF, w.CRLF),
-			"it is allowed, but a blank line may come from data that ends with a line break", "end all lines with LF")
+			"this is allowed, but a blank line may come from data that ends with a line break", "end all lines with LF")
 	case w.CRLF > 0:
 		return ok("CRLF")
 	}
@@ -49,21 +49,21 @@ func fields(f *Facts) []Finding {
 	var all []Finding
 	if w.UnknownLines > 0 {
 		severity, seen := Warning, fmt.Sprintf("%s with an unknown field: %s", words.Count(w.UnknownLines, "line"), quoted(w.Unknown))
-		why, mend := "clients ignore it in silence",
-			"a line begins with data:, event:, id:, retry: or a colon; put \"data: \" before each line of data"
+		why, fix := "clients silently ignore it",
+			"begin a line with data:, event:, id:, retry: or a colon; put \"data: \" before each line of data"
 		if !w.known {
 			severity, seen = Fault, "nothing but "+seen
-			why = "it is not an event stream: clients ignore it in silence, and connect again and again"
-			mend += "; send an error with a status and a Content-Type of its own"
+			why = "this is not an event stream: clients silently ignore it, and reconnect again and again"
+			fix += "; send an error with its own status and Content-Type"
 		}
 		for _, name := range w.Unknown {
 			switch strings.ToLower(strings.TrimSpace(name)) {
 			case "data", "event", "id", "retry":
-				why, mend = "names of fields are in small letters, without a space; clients ignore others in silence", "write "+
+				why, fix = "names of fields are in lower case, without a space; clients silently ignore others", "write "+
 					strings.ToLower(strings.TrimSpace(name))+":"
 			}
 		}
-		all = append(all, one(severity, seen, why, mend)...)
+		all = append(all, one(severity, seen, why, fix)...)
 	}
 	if w.NulIDs > 0 {
 		all = append(all, one(Warning, words.Count(w.NulIDs, "id")+" with a NUL in it",
@@ -87,14 +87,14 @@ func space(f *Facts) []Finding {
 	w := &f.First.Wire
 	switch {
 	case w.Unspaced > 0 && w.Spaced > 0:
-		return one(Warning, fmt.Sprintf("%d data lines have a space behind the colon, %d have none", w.Spaced, w.Unspaced),
-			"clients drop one space there: a value that begins with a space, as a language model's tokens do, loses it",
-			"write \"data: \", always with the space, and then the value")
+		return one(Warning, fmt.Sprintf("%d data lines have a space after the colon, %d have none", w.Spaced, w.Unspaced),
+			"clients drop one space there: a value that begins with a space, like many tokens of language models, loses it",
+			"always write \"data: \" with the space, and then the value")
 	case w.Unspaced > 0:
-		return one(Info, "no space behind the colon of data",
-			"it is allowed, but a value that begins with a space would lose it", "write \"data: \", always with the space")
+		return one(Info, "no space after the colon of data",
+			"this is allowed, but a value that begins with a space would lose it", "always write \"data: \" with the space")
 	case w.Spaced > 0:
-		return ok("one behind the colon, always")
+		return ok("always one after the colon")
 	}
 	return nil
 }
@@ -108,11 +108,11 @@ func blocks(f *Facts) []Finding {
 	}
 	if w.IDOnly > 0 {
 		all = append(all, one(Warning, words.Count(w.IDOnly, "block")+" with an ID and no data line",
-			"it should set the last event ID, but Firefox ignores it", "send the ID with an event that has a data line")...)
+			"this should set the last event ID, but Firefox ignores it", "send the ID with an event that has a data line")...)
 	}
 	if w.Unfinished {
-		all = append(all, one(Warning, "the last event has no blank line behind it",
-			"clients discard it", "end each event with a blank line, the last one too")...)
+		all = append(all, one(Warning, "there is no blank line after the last event",
+			"clients discard the event", "end each event with a blank line, including the last one")...)
 	}
 	if all == nil && f.First.Events > 0 {
 		return ok("whole: %s with a data line", words.Count(f.First.Events, "event"))
@@ -130,17 +130,17 @@ func retry(f *Facts) []Finding {
 	var all []Finding
 	if w.BadRetries > 0 {
 		all = append(all, one(Warning, fmt.Sprintf("retry is %.40q", w.BadRetry),
-			"clients ignore all but digits", "send whole milliseconds, in decimal digits: retry: 3000")...)
+			"clients ignore a value with anything but digits", "send whole milliseconds, in decimal digits: retry: 3000")...)
 	}
 	if r := w.Retries; r.Any && r.Shortest < shortRetry {
 		all = append(all, one(Warning, fmt.Sprintf("retry: %d", r.Shortest.Milliseconds()),
-			"a client that loses its connection asks again at once, hundreds of times a second while the server is down",
-			"send some seconds, in milliseconds: retry: 3000")...)
+			"a client that loses its connection reconnects at once, hundreds of times a second while the server is down",
+			"send a few seconds, in milliseconds: retry: 3000")...)
 	}
 	if r := w.Retries; r.Longest > longRetry {
-		all = append(all, one(Warning, fmt.Sprintf("retry: a client is to wait for %s", atMost(r.Longest, longestRetry)),
-			"a client that loses its connection, for a second perhaps, stays away for so long",
-			"send some seconds, in milliseconds: retry: 3000")...)
+		all = append(all, one(Warning, fmt.Sprintf("retry makes a client wait for %s", atMost(r.Longest, longestRetry)),
+			"a client that loses its connection, perhaps for a second, stays away for that long",
+			"send a few seconds, in milliseconds: retry: 3000")...)
 	}
 	if all == nil && w.Retries.Any {
 		return ok("%v", w.Retries.Shortest)

@@ -18,12 +18,12 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// longLived are goroutines of fasthttp's and fiber's that outlive a server.
+// longLived are goroutines of fasthttp and fiber that outlive a server.
 var longLived = []string{"fasthttp.updateServerDate", "fasthttp.(*workerPool).Start", "utils.StartTimeStampUpdater"}
 
 func TestMain(m *testing.M) { ssetest.Main(m, longLived...) }
 
-// A network connects clients to a server in memory, so that time is the bubble's.
+// A network connects clients to a server in memory, so that they use the bubble's clock.
 type network struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -62,7 +62,7 @@ func (n *network) Close() error {
 
 func (n *network) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A job is a check, but for what every check has.
+// A job is what differs from check to check.
 type job struct {
 	method string
 	body   string
@@ -71,7 +71,7 @@ type job struct {
 	origin string
 }
 
-// run checks a server in a bubble, and says how long that took.
+// run checks a server in a bubble, and returns how long that took.
 func run(t *testing.T, h http.Handler, j job) (r *check.Report, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -119,7 +119,7 @@ func find(r *check.Report, subject string) check.Finding {
 	return worst
 }
 
-// expect compares what is found, and that what is wrong has a reason and a mend.
+// expect compares a finding, and checks that every problem has a reason and a fix.
 func expect(t *testing.T, r *check.Report, subject string, severity check.Severity, seen string) {
 	t.Helper()
 	f := find(r, subject)
@@ -127,8 +127,8 @@ func expect(t *testing.T, r *check.Report, subject string, severity check.Severi
 		t.Errorf("%s: got %v %q, want %v with %q; all:\n%s", subject, f.Severity, f.Seen, severity, seen, list(r))
 	}
 	for _, f := range r.Findings {
-		if f.Severity > check.OK && (f.Why == "" || f.Mend == "") {
-			t.Errorf("%s: got no reason or no mend: %+v", f.Subject, f)
+		if f.Severity > check.OK && (f.Why == "" || f.Fix == "") {
+			t.Errorf("%s: got no reason or no fix: %+v", f.Subject, f)
 		}
 	}
 	if got, want := r.Summary.Clean(), r.Summary.Warning+r.Summary.Fault == 0; got != want {
@@ -158,7 +158,7 @@ func send(w http.ResponseWriter, text string) {
 	flush(w)
 }
 
-// pause waits, and reports whether the client has stayed.
+// pause waits, and reports whether the client is still there.
 func pause(r *http.Request, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -168,8 +168,7 @@ func pause(r *http.Request, d time.Duration) bool {
 	}
 }
 
-// numbered is a stream that is as it should be: an event each so often, that
-// resumes.
+// numbered is a correct stream that resumes, with an event at regular times.
 func numbered(every time.Duration) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		good(w)
@@ -192,7 +191,7 @@ func body(text string) http.HandlerFunc {
 	}
 }
 
-// raw answers with these very bytes, and closes the connection.
+// raw answers with these bytes, and closes the connection.
 func raw(answer string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		c, rw, err := http.NewResponseController(w).Hijack()

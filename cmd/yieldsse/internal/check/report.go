@@ -13,7 +13,7 @@ const (
 	OK      Severity = iota // as it should be
 	Info                    // worth knowing
 	Warning                 // harms some clients, or now and then
-	Fault                   // harms all of them
+	Fault                   // harms all clients
 )
 
 var severities = []string{"ok", "info", "warning", "fault"}
@@ -32,20 +32,19 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 func (s *Severity) UnmarshalText(text []byte) error {
 	i := slices.Index(severities, string(text))
 	if i < 0 {
-		return fmt.Errorf("check: %q is no severity", text)
+		return fmt.Errorf("check: %q is not a severity", text)
 	}
 	*s = Severity(i)
 	return nil
 }
 
-// A Finding is what is to be said about a subject. A severity of OK has neither
-// Why nor Mend.
+// A Finding is a result about a subject. One of severity OK has neither Why nor Fix.
 type Finding struct {
 	Subject  string   `json:"subject"`
 	Severity Severity `json:"severity"`
 	Seen     string   `json:"seen"`
 	Why      string   `json:"why,omitempty"`
-	Mend     string   `json:"mend,omitempty"`
+	Fix      string   `json:"fix,omitempty"`
 }
 
 // A Report has the findings, in the order of the subjects. Its JSON is stable:
@@ -58,7 +57,7 @@ type Report struct {
 	WatchedMS int64     `json:"watchedMs"` // the first connection
 	Events    int       `json:"events"`    // of the first connection
 	Summary   Summary   `json:"summary"`
-	Findings  []Finding `json:"findings"` // those that are ok as well
+	Findings  []Finding `json:"findings"` // including those that are ok
 }
 
 // A Summary counts findings by their severity.
@@ -105,10 +104,10 @@ func Judge(f *Facts) *Report {
 	return r
 }
 
-// A subject is one thing that is looked at.
+// A subject is one thing to check.
 type subject struct {
 	name     string
-	ofStream bool // means nothing if the answer was no event stream
+	ofStream bool // skipped if the answer was not an event stream
 	judge    func(*Facts) []Finding
 }
 
@@ -142,8 +141,8 @@ var subjects = []subject{
 	{"preflight", true, preflight},
 }
 
-func one(s Severity, seen, why, mend string) []Finding {
-	return []Finding{{Severity: s, Seen: seen, Why: why, Mend: mend}}
+func one(s Severity, seen, why, fix string) []Finding {
+	return []Finding{{Severity: s, Seen: seen, Why: why, Fix: fix}}
 }
 
 func ok(format string, args ...any) []Finding {

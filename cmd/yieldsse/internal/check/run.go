@@ -13,23 +13,23 @@ type Config struct {
 	// Request is sent several times; its GetBody gives the body each time.
 	Request *http.Request
 
-	// Client sends it. It has no Timeout, for a stream may last.
+	// Client sends it. It must have no Timeout, because a stream may be long.
 	Client *http.Client
 
-	// Watch is how long the first connection is watched at the most. All in all a
-	// check takes up to 10 s longer.
+	// Watch is how long the first connection is watched at most. The rest of a check
+	// takes up to 10 s.
 	Watch time.Duration
 
-	// Origin is that of a page that is to read the stream, such as
-	// "https://example.com". If it is empty CORS is not looked at.
+	// Origin is the origin of a page that will read the stream, such as
+	// "https://example.com". If it is empty CORS is not checked.
 	Origin string
 
 	// Events, unless it is nil, counts the events of the first connection as they
-	// come, for who shows the progress.
+	// arrive, to show the progress.
 	Events *atomic.Int64
 }
 
-// What the other connections may take, all together, and one step.
+// The time limits of all other connections together, and of one step.
 const (
 	extra     = 9500 * time.Millisecond
 	step      = 5 * time.Second
@@ -42,8 +42,8 @@ type runner struct {
 	facts  *Facts
 }
 
-// Run checks a stream. It fails if nothing answers: then there is nothing to tell
-// about. An answer of any kind makes a report.
+// Run checks a stream. It fails if there is no answer. An answer of any kind makes a
+// report.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	f, err := Collect(ctx, c)
 	if err != nil {
@@ -52,7 +52,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	return Judge(f), nil
 }
 
-// Collect collects the facts, and judges nothing.
+// Collect collects the facts without judging them.
 func Collect(ctx context.Context, c Config) (*Facts, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, c.Watch+extra, errTimeUp)
 	defer cancel()
@@ -73,7 +73,8 @@ func Collect(ctx context.Context, c Config) (*Facts, error) {
 		return nil, first.Err
 	}
 	if first.isStream() && first.End != TooLarge {
-		// The successor of an ID must still be the newest, or nearly: so this is next.
+		// This comes first, while the successor of an ID is still the newest event or
+		// nearly so.
 		r.resume(limited)
 		r.again(limited)
 		r.compress(limited)
@@ -96,9 +97,9 @@ func (r *runner) watch(ctx context.Context, counter *atomic.Int64) {
 	})
 }
 
-// resume goes on after an ID that has been seen, whose successor is known. Where
-// something else comes it tries again with newer IDs: in a stream of latest values,
-// a newer one may have replaced the successor meanwhile.
+// resume resumes after an ID whose successor is known. If another event comes, it tries
+// again with newer IDs: in a stream of latest values, a newer one may have replaced the
+// successor meanwhile.
 func (r *runner) resume(ctx context.Context) {
 	first := &r.facts.First
 	if first.IDs.Twice > 0 || first.IDs.Long > 0 || first.IDs.Own == 0 {
@@ -111,7 +112,7 @@ func (r *runner) resume(ctx context.Context) {
 		if len(seen) == 0 || ctx.Err() != nil {
 			return
 		}
-		at := max(len(seen)-1-back, min(len(seen)-2, 1), 0) // not the first, which is where a stream starts anew
+		at := max(len(seen)-1-back, min(len(seen)-2, 1), 0) // not the first: a stream that starts over would look the same
 		attempt := Resumed{After: seen[at].ID}
 		if at+1 < len(seen) {
 			attempt.Expected = seen[at+1].ID
@@ -130,7 +131,7 @@ func (r *runner) resume(ctx context.Context) {
 	}
 }
 
-// owned returns those that brought an ID.
+// owned returns the events that brought an ID.
 func owned(all []Seen) []Seen {
 	var some []Seen
 	for _, s := range all {
@@ -141,7 +142,7 @@ func owned(all []Seen) []Seen {
 	return some
 }
 
-// again connects again after an end, as an EventSource does, which can but GET.
+// again connects again after an end, as an EventSource does, which can only GET.
 func (r *runner) again(ctx context.Context) {
 	first := &r.facts.First
 	if first.End != Clean || r.req.Method != http.MethodGet {
@@ -170,7 +171,7 @@ func (r *runner) compress(ctx context.Context) {
 	})
 }
 
-// preflight asks what a browser asks before a request that no form could make.
+// preflight sends what a browser sends before a request that a form could not make.
 func (r *runner) preflight(ctx context.Context) {
 	method, headers := needsPreflight(r.facts)
 	if r.facts.Origin == "" || method == "" && len(headers) == 0 {

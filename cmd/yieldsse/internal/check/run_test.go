@@ -12,7 +12,7 @@ import (
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/check"
 )
 
-// after repeats an event each so often, with a number in the place of %d.
+// after repeats an event at regular times, with a number in place of %d.
 func after(every time.Duration, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		good(w)
@@ -42,7 +42,7 @@ func TestGoodStreams(t *testing.T) {
 		name string
 		h    http.HandlerFunc
 		job  job
-		most time.Duration // that it may take
+		most time.Duration // the longest time
 	}{
 		{"an event each second", numbered(time.Second), job{}, 17 * time.Second},
 		{"fast", numbered(time.Millisecond), job{}, 22 * time.Second},
@@ -149,7 +149,7 @@ func TestResponses(t *testing.T) {
 	}
 }
 
-// zipped is the stream of h, compressed for those who accept it, and flushed or not.
+// zipped is the stream of h, compressed if the client accepts it, and flushed or not.
 func zipped(h http.HandlerFunc, flushed bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Accept-Encoding") != "gzip" {
@@ -210,8 +210,8 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// buffering is what a proxy makes of events that come each so often, if it sends
-// them on when it has that many bytes.
+// buffering is a stream with events at regular times behind a proxy that forwards them
+// only when it has that many bytes.
 func buffering(every time.Duration, size int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		good(w)
@@ -261,7 +261,7 @@ func TestTimes(t *testing.T) {
 		{"prompt headers", numbered(time.Second), 0, "headers", check.OK, "after 0s"},
 		{"no byte", body(""), 0, "first byte", check.Warning, "nothing within 20s"},
 		{"a late byte", ends(1, 3*time.Second), 0, "first byte", check.Info, "after 3s"},
-		{"all at once", ends(5, 3*time.Second), 0, "delivery", check.Warning, "all 5 events came at once, after 3s"},
+		{"all at once", ends(5, 3*time.Second), 0, "delivery", check.Warning, "all 5 events arrived at once, after 3s"},
 		{"a buffer of an odd size", buffering(100*time.Millisecond, 100), 0, "delivery", check.Warning, "in the middle of an event"},
 		{"a buffer of whole events", buffering(100*time.Millisecond, 170), 0, "delivery", check.Warning, "about 10 at a time, every 1s"},
 		{"one by one", numbered(100 * time.Millisecond), 0, "delivery", check.OK, "as they are made"},
@@ -296,7 +296,7 @@ func TestBytes(t *testing.T) {
 		severity check.Severity
 		seen     string
 	}{
-		{"Latin-1", "data: \xe9\n\n", "encoding", check.Fault, "no UTF-8"},
+		{"Latin-1", "data: \xe9\n\n", "encoding", check.Fault, "not UTF-8"},
 		{"a BOM", "\uFEFFdata: a\n\n", "encoding", check.Info, "byte order mark"},
 		{"a CR in data", "data: a\rb\n\n", "line ends", check.Warning, "1 lines end with CR alone, 2 with LF"},
 		{"CR alone", "data: a\r\r", "line ends", check.Info, "CR alone"},
@@ -318,15 +318,15 @@ func TestBytes(t *testing.T) {
 		{"a retry of days", "retry: 172800000\n\n", "retry", check.Warning, "48h0m0s"},
 		{"a retry without an end", "retry: " + strings.Repeat("9", 300) + "\n\n", "retry", check.Warning, "1000h0m0s or more"},
 		{"long IDs that differ late", "id: " + long + "1\ndata: a\n\nid: " + long + "2\ndata: b\n\n", "ids", check.OK, "all 2"},
-		{"long IDs that are the same", "id: " + long + "1\ndata: a\n\nid: " + long + "1\ndata: b\n\n", "ids", check.Warning, "1 event with an ID that another had"},
-		{"an ID that no header can carry", "id: 1\ndata: a\n\nid: " + long + long + "\ndata: b\n\n", "ids", check.Fault, "an ID of 10000 bytes"},
+		{"long IDs that are the same", "id: " + long + "1\ndata: a\n\nid: " + long + "1\ndata: b\n\n", "ids", check.Warning, "1 event with the ID of another event"},
+		{"an ID that is too long for a header", "id: 1\ndata: a\n\nid: " + long + long + "\ndata: b\n\n", "ids", check.Fault, "an ID of 10000 bytes"},
 		{"no ID", "data: a\n\n", "ids", check.Info, "no event has an ID"},
 		{"an ID twice", "id: 1\ndata: a\n\nid: 1\ndata: b\n\n", "ids", check.Warning, `such as "1"`},
 		{"an ID now and then", "id: 1\ndata: a\n\ndata: b\n\n", "ids", check.Info, "1 of 2 events"},
 		{"IDs", "id: 1\ndata: a\n\nid: 2\ndata: b\n\n", "ids", check.OK, "all 2"},
-		{"an ID that moves to one that no header can carry", "data: a\n\nid: " + long + long + "\n\n", "blocks", check.Warning, "1 block with an ID"},
-		{"an endless line", "data: " + strings.Repeat("a", 17<<20), "event size", check.Fault, "has no end"},
-		{"an event without an end", "data: " + strings.Repeat("a", 1<<20), "event size", check.Warning, "1048582 bytes of an event came"},
+		{"an ID without an event that is too long for a header", "data: a\n\nid: " + long + long + "\n\n", "blocks", check.Warning, "1 block with an ID"},
+		{"an endless line", "data: " + strings.Repeat("a", 17<<20), "event size", check.Fault, "does not end"},
+		{"an event without an end", "data: " + strings.Repeat("a", 1<<20), "event size", check.Warning, "1048582 bytes of an event arrived"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, _ := run(t, body(test.text), job{watch: time.Second})
@@ -335,7 +335,7 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// What came with a whole response that was not an event stream.
+// A whole response that was not an event stream.
 func TestNotStream(t *testing.T) {
 	for text, severity := range map[string]check.Severity{
 		`{"error": "no such model"}`:          check.Fault,
@@ -353,8 +353,7 @@ func TestNotStream(t *testing.T) {
 	}
 }
 
-// A client comes back with the ID that the stream has moved to, with or without an
-// event.
+// A client reconnects with the stream's last ID, which may have come without an event.
 func TestComesBackWithPosition(t *testing.T) {
 	for text, want := range map[string]string{
 		"id: 1\ndata: a\n\n":                "1",
@@ -376,8 +375,8 @@ func TestComesBackWithPosition(t *testing.T) {
 }
 
 func TestResumption(t *testing.T) {
-	// from gives a stream of ten events a second that begins behind the number that
-	// next makes of the last event ID, and of the newest event.
+	// from returns a stream of ten events a second. next returns the number after which
+	// it begins, from the last event ID and the newest event.
 	type next func(lastID string, newest int) int
 	from := func(f next) http.HandlerFunc {
 		var newest atomic.Int64
@@ -402,11 +401,11 @@ func TestResumption(t *testing.T) {
 		severity check.Severity
 		seen     string
 	}{
-		{"right", from(func(last string, _ int) int { return number(last) }), check.OK, "it goes on with"},
-		{"anew", from(func(string, int) int { return 0 }), check.Warning, "it starts anew"},
-		{"a hole", from(func(_ string, newest int) int { return newest + 5 }), check.Warning, "the first connection saw"},
-		{"a repeat", from(func(last string, _ int) int { return number(last) - 1 }), check.Warning, "seen before"},
-		{"long ago", from(func(last string, _ int) int { return number(last) - 4 }), check.Warning, "seen before"},
+		{"right", from(func(last string, _ int) int { return number(last) }), check.OK, "it resumes with"},
+		{"starts over", from(func(string, int) int { return 0 }), check.Warning, "it starts over"},
+		{"a hole", from(func(_ string, newest int) int { return newest + 5 }), check.Warning, "on the first connection"},
+		{"a repeat", from(func(last string, _ int) int { return number(last) - 1 }), check.Warning, "repeats an event"},
+		{"long ago", from(func(last string, _ int) int { return number(last) - 4 }), check.Warning, "repeats an event"},
 		{"the newest only", from(func(_ string, newest int) int { return newest - 1 }), check.Info, "it skipped some"},
 		{"a seam with a repeat", func(w http.ResponseWriter, r *http.Request) {
 			if last := number(r.Header.Get("Last-Event-ID")); last > 0 {
@@ -474,9 +473,9 @@ func TestEnd(t *testing.T) {
 		{"the same again, with a last event", text("data: a\n\nevent: done\ndata:\n\n"), check.Info, "gets the same again, but"},
 		{"the same again, with [DONE]", text("data: a\n\ndata: [DONE]\n\n"), check.Info, "gets the same again, but"},
 		{"then 204", then(text("data: a\n\n"), code(204)), check.OK, "204"},
-		{"then 500", then(text("data: a\n\n"), code(500)), check.Warning, "then the answer is 500"},
+		{"then 500", then(text("data: a\n\n"), code(500)), check.Warning, "a new connection gets 500"},
 		{"then nothing", then(text("data: a\n\n"), text("")), check.Warning, "ends without an event"},
-		{"then another", then(text("data: a\n\n"), text("data: b\n\n")), check.OK, "goes on"},
+		{"then another", then(text("data: a\n\n"), text("data: b\n\n")), check.OK, "continues"},
 		{"then silence", then(text("data: a\n\n"), body(":\n\n")), check.OK, "stays open"},
 		{"then no answer", then(text("data: a\n\n"), raw("")), check.Warning, "no answer"},
 		{"broken", raw(head + "9\r\ndata: a\n\n\r\n20\r\nda"), check.Fault, "it broke off"},
@@ -516,13 +515,13 @@ func TestCORS(t *testing.T) {
 		seen     string
 	}{
 		{"none", allow(), job{}, "cors", check.Fault, "no Access-Control-Allow-Origin"},
-		{"the same origin", allow(), job{origin: "http://stream.example"}, "cors", check.OK, "same origin"},
+		{"the same origin", allow(), job{origin: "http://stream.example"}, "cors", check.OK, "own origin"},
 		{"all", allow(origin, "*"), job{}, "cors", check.OK, "*"},
 		{"all, and credentials", allow(origin, "*", credentials, "true"), job{}, "cors", check.Warning, "with Access-Control-Allow-Credentials"},
 		{"this", allow(origin, page, "Vary", "Origin"), job{}, "cors", check.OK, page},
 		{"this without Vary", allow(origin, page), job{}, "cors", check.Info, "without Vary"},
 		{"another", allow(origin, "http://other.example"), job{}, "cors", check.Fault, "http://other.example"},
-		{"twice", allow(origin, page, origin, page), job{}, "cors", check.Fault, "twice"},
+		{"twice", allow(origin, page, origin, page), job{}, "cors", check.Fault, "more than once"},
 		{"cookies", allow(origin, page), job{header: cookie}, "cors", check.Fault, "cookies are not allowed"},
 		{"cookies allowed", allow(origin, page, credentials, "true", "Vary", "Origin"), job{header: cookie}, "cors", check.OK, page},
 		{"no preflight", allow(origin, "*"), job{}, "preflight", -1, ""},

@@ -9,37 +9,37 @@ import (
 	"unicode/utf8"
 )
 
-// A Wire is what the bytes of a stream look like, apart from what they mean: the
-// parser of a client forgives most of it in silence. The zero value is ready.
+// A Wire describes the bytes of a stream, apart from their meaning: a client's parser
+// silently accepts most mistakes. The zero value is ready for use.
 type Wire struct {
-	LF, CRLF, CR int // line ends; a CR is one that no LF follows
+	LF, CRLF, CR int // line ends; CR counts those without an LF
 	BOM          bool
 	InvalidUTF8  bool
 	Comments     int
 
-	Spaced   int // data lines with a space behind the colon
-	Unspaced int // and without, though there is a value
+	Spaced   int // data lines with a space after the colon
+	Unspaced int // data lines with a value and no space before it
 
-	Unknown      []string // names of fields that there are not, bounded
+	Unknown      []string // names of fields that do not exist, bounded
 	UnknownLines int
-	BadRetry     string // the first that has something else than digits
+	BadRetry     string // the first with anything but digits
 	BadRetries   int
 	Retries      Range // of reconnection times
 	NulIDs       int
 
-	IDOnly     int // blocks with an ID, and no data line
-	NoData     int // blocks with a type, and no data line
+	IDOnly     int // blocks with an ID and no data line
+	NoData     int // blocks with a type and no data line
 	Unfinished bool
 	Pending    int64 // bytes of the event that has not ended
 
-	known   bool // a line was a field that there is, or a comment
+	known   bool // a line was a known field or a comment
 	started bool
 	afterCR bool
 	open    bool // in a line
 	line    []byte
 	carry   []byte // the beginning of a character
 	block   struct{ data, id, typ bool }
-	ids     []string // of events, not yet taken; empty for none
+	ids     []string // of events, not yet taken; empty if an event has none
 	id      string
 }
 
@@ -90,21 +90,20 @@ func (w *Wire) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close tells that the response has come to its end.
+// Close is called at the end of the response.
 func (w *Wire) Close() error {
 	w.Unfinished = w.inEvent()
 	w.InvalidUTF8 = w.InvalidUTF8 || len(w.carry) > 0
 	return nil
 }
 
-// inEvent reports whether an event has begun and not ended. A comment is none.
+// inEvent reports whether an event has begun and not ended. A comment is not an event.
 func (w *Wire) inEvent() bool {
 	begun := w.open && (len(w.line) == 0 || w.line[0] != ':')
 	return begun || w.block.data || w.block.typ || w.block.id
 }
 
-// nextID returns the ID that the next event brought, which the parser has just
-// yielded.
+// nextID returns the ID in the event that the parser has just yielded.
 func (w *Wire) nextID() string {
 	if len(w.ids) == 0 {
 		return ""
@@ -114,7 +113,7 @@ func (w *Wire) nextID() string {
 	return id
 }
 
-// text looks for what is no UTF-8. A character may be split.
+// text looks for invalid UTF-8. A character may be split between two calls.
 func (w *Wire) text(p []byte) {
 	if w.InvalidUTF8 {
 		return
@@ -145,8 +144,8 @@ func (w *Wire) text(p []byte) {
 	w.InvalidUTF8 = !utf8.Valid(p)
 }
 
-// take takes a part of a line. Lines are judged whole; the parser, which reads the
-// same bytes, has a limit for them.
+// take adds a part of a line. Lines are judged whole. The parser reads the same bytes
+// and limits their length.
 func (w *Wire) take(p []byte) {
 	if len(p) == 0 {
 		return
@@ -211,7 +210,7 @@ func (w *Wire) endLine() {
 	w.known = true
 }
 
-// longestRetry stands for all that are longer.
+// longestRetry stands for all longer times.
 const longestRetry = 1000 * time.Hour
 
 func (w *Wire) unknown(name []byte, colon bool) {

@@ -9,7 +9,7 @@ import (
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/check"
 )
 
-// public returns w without what it needs for itself.
+// public returns w without its unexported fields.
 func public(w check.Wire) check.Wire {
 	var p check.Wire
 	from, to := reflect.ValueOf(w), reflect.ValueOf(&p).Elem()

@@ -1,4 +1,4 @@
-// Package words writes numbers for readers.
+// Package words formats numbers for people.
 package words
 
 import (
@@ -14,8 +14,7 @@ func Count[N int | int64](n N, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// Duration returns d with three digits, or to the second if it is longer than that
-// shows.
+// Duration returns d with three digits, or to the second if it is longer.
 func Duration(d time.Duration) string {
 	unit := time.Nanosecond
 	for d/unit >= 1000 && unit < time.Second {
