@@ -1,5 +1,5 @@
-// Package ssetest tests event streams: it opens them as a client would, on a real
-// server, and says what had come when something does not.
+// Package ssetest is for tests of event streams. It opens a stream as a client would, on
+// a real server. If something does not arrive, the failure shows what did.
 //
 //	func TestTicks(t *testing.T) {
 //		ssetest.NoLeaks(t)
@@ -8,13 +8,13 @@
 //			{ID: "1", Type: "tick", Data: "one"},
 //			{ID: "2", Type: "tick", Data: "two"},
 //		})
-//		s.Resume() // drops the connection, and comes back with the last event ID
+//		s.Resume() // drops the connection, and reconnects with the last event ID
 //		if got, want := s.Next().ID, "3"; got != want {
 //			t.Errorf("got ID %q, want %q", got, want)
 //		}
 //	}
 //
-// No wait lasts for ever: after 10 s without what was waited for, the test fails.
+// Every wait is bounded: the test fails after 10 s in vain.
 //
-// The package adaptertest, below this one, is for authors of adapters.
+// The package ssetest/adaptertest is for authors of adapters.
 package ssetest

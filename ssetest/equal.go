@@ -18,7 +18,7 @@ func Equal(t testing.TB, got, want []core.Event) {
 	}
 }
 
-// diff shows what is between the common start and the common end of both.
+// diff shows the events between the common start and the common end.
 func diff(got, want []core.Event) string {
 	const context = 3
 	start := 0
@@ -43,7 +43,7 @@ func diff(got, want []core.Event) string {
 	return b.String()
 }
 
-// list has a line for each event, with the fields that it has.
+// list returns a line for each event, with the fields that are set.
 func list(prefix string, events []core.Event) string {
 	var b strings.Builder
 	for _, e := range events {

@@ -49,7 +49,7 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-// numbered are the events from first to last, with their numbers as IDs.
+// numbered returns the events from first to last, with their numbers as IDs.
 func numbered(first, last int) []core.Event {
 	var events []core.Event
 	for n := first; n <= last; n++ {

@@ -11,7 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// counter is the handler under test. It goes on after the client's last event ID.
+// counter is the handler under test. It continues after the client's last event ID.
 func counter(w http.ResponseWriter, r *http.Request) {
 	last, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -33,7 +33,7 @@ func Example() {
 		{ID: "1", Type: "count"},
 		{ID: "2", Type: "count"},
 	})
-	s.Resume() // drops the connection, and comes back with the last event ID
+	s.Resume() // drops the connection, and reconnects with the last event ID
 	ssetest.Equal(t, s.Collect(2), []core.Event{
 		{ID: "3", Type: "count"},
 		{ID: "5", Type: "count"}, // wrong
@@ -46,7 +46,7 @@ func Example() {
 	// + id "4", type "count", data ""
 }
 
-// A T stands in for the *testing.T that an example does not have.
+// A T replaces the *testing.T that an example does not have.
 type T struct {
 	testing.TB
 

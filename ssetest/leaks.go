@@ -11,16 +11,15 @@ import (
 	"time"
 )
 
-// leakWait is how long goroutines have for their end.
+// leakWait is how long goroutines may take to end.
 const leakWait = 5 * time.Second
 
-// NoLeaks fails the test if, when it and its cleanups are over, goroutines still
-// run that began in it. They have some seconds to end. Call it first, and not in a
-// test that runs in parallel with others, whose goroutines it would take for this
-// one's.
+// NoLeaks fails the test if goroutines that began in it still run 5 s after the test and
+// its cleanups have ended. Call it first, and not in a test that runs in parallel with
+// others, because it cannot tell their goroutines from this test's.
 //
-// A goroutine that has a function of ignore on its stack, or was created by it, is
-// left out: "fasthttp.updateServerDate", say.
+// It ignores a goroutine if a name in ignore, such as "fasthttp.updateServerDate", is on
+// its stack or in the function that created it.
 func NoLeaks(t testing.TB, ignore ...string) {
 	t.Helper()
 	noLeaks(t, leakWait, ignore)
@@ -42,8 +41,8 @@ func noLeaks(t testing.TB, wait time.Duration, ignore []string) {
 //
 //	func TestMain(m *testing.M) { ssetest.Main(m) }
 //
-// The [testing.M] may be inside a type whose Run also sets up what the tests share, and
-// takes it down. What ignore means [NoLeaks] says.
+// m is a [testing.M], or a type that embeds one and whose Run also sets up and cleans up
+// what the tests share. See [NoLeaks] for ignore.
 func Main(m interface{ Run() int }, ignore ...string) {
 	before := goroutines(ignore)
 	code := m.Run()
@@ -57,8 +56,8 @@ func Main(m interface{ Run() int }, ignore ...string) {
 	os.Exit(code)
 }
 
-// leaked returns the stacks of goroutines that were not there before: none as soon
-// as there are none, or those that are left after some time.
+// leaked waits until no goroutine is left that was not there before, and returns the
+// stacks of those that are left when the time is over.
 func leaked(before map[string]string, wait time.Duration, ignore []string) []string {
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
@@ -94,7 +93,7 @@ var ownGoroutines = []string{
 	"runtime.runCleanups",
 }
 
-// goroutines returns the stacks of all others than the caller's, by their numbers.
+// goroutines returns the stacks of all goroutines except the caller's, by their numbers.
 func goroutines(ignore []string) map[string]string {
 	buf := make([]byte, 1<<16)
 	n := runtime.Stack(buf, true)

@@ -10,7 +10,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
-// stay is what a goroutine that leaks does.
+// stay is the function of a goroutine that leaks.
 func stay(release <-chan struct{}) { <-release }
 
 func TestNoLeaks(t *testing.T) {

@@ -16,25 +16,25 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// defaultTimeout is how long a wait lasts if nothing else was said.
+// defaultTimeout bounds a wait unless Request.Timeout is set.
 const defaultTimeout = 10 * time.Second
 
-// A Request says what to open. Only URL is needed.
+// A Request describes what to open. Only URL is required.
 type Request struct {
 	URL    string
 	Method string      // GET if empty, or POST if there is a body
 	Body   string      // sent again by Resume
 	Header http.Header // sent again by Resume, with its Last-Event-ID
 
-	// Client is what to send the request with. If it is nil the stream has one
-	// of its own, whose connections end with the test.
+	// Client sends the request. If it is nil, the stream has its own client, whose
+	// connections end with the test.
 	Client *http.Client
 
 	// Timeout bounds each wait, for the headers and for each event. Zero means
 	// 10 s.
 	Timeout time.Duration
 
-	// Comments shows comments, and reconnection times that stand alone, as
+	// Comments shows comments, and reconnection times without an event, as
 	// events, as [core.Parser] does. Heartbeats are comments.
 	Comments bool
 }
@@ -46,7 +46,7 @@ func Open(t testing.TB, url string) *Stream {
 }
 
 // Open sends the request and waits for the headers. The connection is dropped at
-// the end of the test, if not before.
+// the end of the test at the latest.
 func (r Request) Open(t testing.TB) *Stream {
 	t.Helper()
 	s := &Stream{t: t, request: r, timeout: cmp.Or(r.Timeout, defaultTimeout)}
@@ -69,8 +69,8 @@ func (r Request) Open(t testing.TB) *Stream {
 }
 
 // A Stream is an open response. Its methods are for the test's own goroutine.
-// Those that wait end the test, with [testing.TB.Fatal], when they wait in vain,
-// and say what had come until then.
+// A method that waits in vain ends the test with [testing.TB.Fatal], and shows what has
+// arrived so far.
 type Stream struct {
 	Status int         // the response's, 200 for a stream
 	Header http.Header // the response's
@@ -126,7 +126,7 @@ func (s *Stream) connect() {
 	s.begin(resp, cancel)
 }
 
-// begin reads resp from now on; drop ends its connection.
+// begin makes s read from resp; drop ends resp's connection.
 func (s *Stream) begin(resp *http.Response, drop func()) {
 	s.Status, s.Header, s.body, s.drop = resp.StatusCode, resp.Header, resp.Body, drop
 	s.expired = new(atomic.Bool)
@@ -134,8 +134,8 @@ func (s *Stream) begin(resp *http.Response, drop func()) {
 	s.count, s.recent = 0, nil
 }
 
-// Next waits for the next event. One that brings no ID of its own has the last
-// one, as in a browser.
+// Next waits for the next event. An event without an ID has the last event ID, as in a
+// browser.
 func (s *Stream) Next() core.Event {
 	s.t.Helper()
 	e, err := s.read()
@@ -158,8 +158,7 @@ func (s *Stream) Collect(n int) []core.Event {
 	return events
 }
 
-// All reads to the end, which must be a clean one. A stream that breaks off fails
-// the test.
+// All reads to the end, which must be clean. A stream that breaks off fails the test.
 func (s *Stream) All() []core.Event {
 	s.t.Helper()
 	events, err := s.Rest()
@@ -169,8 +168,8 @@ func (s *Stream) All() []core.Event {
 	return events
 }
 
-// Rest reads to the end, whatever it is. The error is nil if the response ended
-// cleanly, and says how it broke if it did not.
+// Rest reads to the end. The error is nil if the response ended cleanly, and otherwise
+// says how it broke.
 func (s *Stream) Rest() ([]core.Event, error) {
 	s.t.Helper()
 	var events []core.Event
@@ -186,9 +185,9 @@ func (s *Stream) Rest() ([]core.Event, error) {
 	}
 }
 
-// Body reads the rest of the response as it is, to its clean end: the answer to a
-// request that got no stream, or the very bytes of one. Call it instead of the
-// methods that read events.
+// Body reads the response's raw bytes to the end, which must be clean: an answer that is
+// not a stream, or a stream byte for byte. Call it instead of the methods that read
+// events.
 func (s *Stream) Body() string {
 	s.t.Helper()
 	defer s.watch()()
@@ -202,7 +201,7 @@ func (s *Stream) Body() string {
 	return string(b)
 }
 
-// Close drops the connection, as a client does that leaves.
+// Close drops the connection, like a client that leaves.
 func (s *Stream) Close() {
 	if s.body == nil {
 		return
@@ -213,8 +212,8 @@ func (s *Stream) Close() {
 	s.body = nil
 }
 
-// Resume drops the connection, if it is still there, and at once sends the request
-// again, with the last event ID. Status and Header are then the new response's.
+// Resume drops the connection, if it is still open, and at once sends the request again
+// with the last event ID. Then Status and Header are the new response's.
 func (s *Stream) Resume() {
 	s.t.Helper()
 	s.Close()
@@ -228,7 +227,7 @@ func (s *Stream) read() (core.Event, error) {
 		s.t.Fatalf("ssetest: %s: the test has closed the stream, %s", s.name(), s.soFar())
 	}
 	if kind := s.Header.Get("Content-Type"); s.Status != http.StatusOK || !strings.HasPrefix(kind, "text/event-stream") {
-		s.t.Fatalf("ssetest: %s: status %d with Content-Type %q is no event stream; its body: %.1000q",
+		s.t.Fatalf("ssetest: %s: status %d with Content-Type %q is not an event stream; its body: %.1000q",
 			s.name(), s.Status, kind, s.Body())
 	}
 	defer s.watch()()
@@ -247,8 +246,8 @@ func (s *Stream) read() (core.Event, error) {
 	return e, err
 }
 
-// watch drops the connection when a wait lasts too long. The caller calls stop
-// when it is over.
+// watch drops the connection if a wait lasts too long. The caller calls stop when the
+// wait is over.
 func (s *Stream) watch() (stop func()) {
 	expired, drop := s.expired, s.drop
 	timer := time.AfterFunc(s.timeout, func() { expired.Store(true); drop() })
@@ -257,7 +256,7 @@ func (s *Stream) watch() (stop func()) {
 
 func (s *Stream) name() string { return s.request.Method + " " + s.request.URL }
 
-// soFar says what has come.
+// soFar describes the events so far.
 func (s *Stream) soFar() string {
 	switch {
 	case s.count == 0:

@@ -20,14 +20,14 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// A requestBody is how a client sends one.
+// A requestBody is the way in which a client sends a body.
 type requestBody struct {
 	name   string
 	proto  string // HTTP/1.1 if empty
 	header string
 	body   string
-	drip   bool // a byte more from time to time
-	end    bool // nothing more can come
+	drip   bool // one more byte from time to time
+	end    bool // the client closes its half of the connection
 	status int
 }
 
@@ -45,7 +45,7 @@ var requestBodies = []requestBody{
 	{name: "stalled in a trailer", header: "Transfer-Encoding: chunked", body: "4\r\nsome\r\n0\r\nA: ", status: 408},
 	{name: "stalled after a lot", header: "Content-Length: 1000000", body: kilobytes(900), status: 408},
 	{name: "stalled on HTTP 1.0", proto: "HTTP/1.0", header: "Content-Length: 100", body: "some", status: 408},
-	{name: "stalled though it was asked for", header: "Content-Length: 100\r\nExpect: 100-continue", status: 408},
+	{name: "stalled after 100 Continue", header: "Content-Length: 100\r\nExpect: 100-continue", status: 408},
 	{name: "dripping", header: "Content-Length: 1000", drip: true, status: 408},
 
 	{name: "too long", header: "Content-Length: 1148586", body: kilobytes(1024) + "0123456789", status: 413},
@@ -55,12 +55,12 @@ var requestBodies = []requestBody{
 		body: fmt.Sprintf("%x\r\n", 2<<20) + kilobytes(1024) + "0123456789", status: 413,
 	},
 
-	{name: "no chunk", header: "Transfer-Encoding: chunked", body: "no chunk\r\n", status: 400},
+	{name: "not in chunks", header: "Transfer-Encoding: chunked", body: "no chunk\r\n", status: 400},
 	{name: "broken off", header: "Content-Length: 100", body: "some", end: true, status: 400},
 	{name: "broken off in a chunk", header: "Transfer-Encoding: chunked", body: "64\r\nsome", end: true, status: 400},
 }
 
-// bodies are those that come as far as a view.
+// bodies returns the bodies that reach a view.
 func (h mounted) bodies() []requestBody {
 	return slices.DeleteFunc(slices.Clone(requestBodies), func(b requestBody) bool {
 		return h.BodyBegins && b.body == "" && !b.drip && strings.Contains(b.header, "Content-Length")
@@ -70,7 +70,7 @@ func (h mounted) bodies() []requestBody {
 func kilobytes(n int) string { return strings.Repeat(strings.Repeat("x", 1<<10), n) }
 
 // dial opens a connection to a server that speaks HTTP/1. Its reads and writes may
-// take as long as a body may, and the suite's timeout.
+// take as long as a body, plus the suite's timeout.
 func (s *server) dial() net.Conn {
 	s.t.Helper()
 	conn, err := s.tryDial()
@@ -118,7 +118,7 @@ func (b requestBody) ask(conn net.Conn) (*http.Response, *bufio.Reader, error) {
 	return resp, in, err //nolint:wrapcheck // the caller shows it
 }
 
-// try sends the body and says what is wrong with the answer.
+// try sends the body and returns an error if the answer is wrong.
 func (b requestBody) try(s *server) error {
 	conn, err := s.tryDial()
 	if err != nil {
@@ -172,7 +172,7 @@ func checkUnreadBodies(t testing.TB, h mounted) {
 	s.stop()
 }
 
-// A shutdown waits for no body.
+// A shutdown does not wait for bodies.
 func checkShutdownWithBodies(t testing.TB, h mounted) {
 	if h.WholeBodies || h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for hosts that give a view the body as it comes, on HTTP/1")
@@ -216,7 +216,7 @@ func checkShutdownWithBodies(t testing.TB, h mounted) {
 	}
 }
 
-// A view that has closed the body has said that it wants no more of it.
+// A view that closes the body does not want the rest of it.
 func checkClosedBody(t testing.TB, h mounted) {
 	if h.WholeBodies || h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for hosts that give a view the body as it comes, on HTTP/1")

@@ -24,8 +24,8 @@ func closeWrite(conn net.Conn) error {
 	return errors.ErrUnsupported
 }
 
-// A client that closes its half of the connection is taken for one that has gone,
-// and so it does not see half of a stream as a whole one.
+// A client that closes its half of the connection has left, as far as the host can tell.
+// Its response must not look whole.
 func checkHalfClose(t testing.TB, h mounted) {
 	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for HTTP/1 only")
@@ -56,12 +56,12 @@ func checkHalfClose(t testing.TB, h mounted) {
 	}
 }
 
-// brokenOff reports whether err is how a client learns that a response is broken.
+// brokenOff reports whether err shows the client that the response is broken.
 func brokenOff(err error) bool { return err != nil && !errors.Is(err, os.ErrDeadlineExceeded) }
 
-// readRaw reads the stream at path to its end, over a connection of its own. After
-// that many events it closes its half. The error is nil if that is a clean end: the
-// last chunk, or with HTTP/1.0 the end of the connection.
+// readRaw reads the stream at path to its end, over a new connection. After this number
+// of events it closes its half. The error is nil after a clean end: the last chunk, or
+// with HTTP/1.0 the end of the connection.
 func (s *server) readRaw(path, proto string, events int) (body string, err error) {
 	s.t.Helper()
 	conn := s.dial()
@@ -97,11 +97,11 @@ func (s *server) readRaw(path, proto string, events int) (body string, err error
 	}
 }
 
-// never is after how many events readRaw closes its half, if it does not.
+// never is the number of events for a readRaw that does not close its half.
 const never = -2
 
-// On HTTP/1.0 a response ends with its connection. So the proper end of one means
-// that the stream is whole, and a stream that failed ends with a reset.
+// On HTTP/1.0 a response ends with its connection. A proper end means that the stream is
+// whole, so a stream that has failed ends with a reset.
 func checkEndsHTTP10(t testing.TB, h mounted) {
 	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for HTTP/1 only")
@@ -127,7 +127,7 @@ func checkEndsHTTP10(t testing.TB, h mounted) {
 	}
 }
 
-// So does one that the client has not read in time.
+// A stream that the client has not read in time ends with a reset, too.
 func checkSlowHTTP10(t testing.TB, h mounted) {
 	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for HTTP/1 only")
@@ -149,8 +149,8 @@ func checkSlowHTTP10(t testing.TB, h mounted) {
 		t.Fatal(err)
 	}
 	wantCause(t, s.end().Cause, core.ErrSlowClient)
-	s.stop()                            // which waits for the handler
-	n, err := io.Copy(io.Discard, conn) // nothing comes if the time is over before the first write
+	s.stop()                            // it waits for the handler
+	n, err := io.Copy(io.Discard, conn) // there are none if the time is over before the first write
 	if !brokenOff(err) {
 		t.Errorf("the response on HTTP/1.0 ended with %v after %d bytes, want a reset", err, n)
 	}

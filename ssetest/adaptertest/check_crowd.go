@@ -29,7 +29,7 @@ func checkCrowd(t testing.TB, h mounted) {
 	var wg sync.WaitGroup
 	for worker := range workers {
 		wg.Go(func() {
-			random := rand.New(rand.NewPCG(1, uint64(worker))) //nolint:gosec // the same each time
+			random := rand.New(rand.NewPCG(1, uint64(worker))) //nolint:gosec // the same numbers each time
 			for range sessions {
 				errs <- s.visit(random)
 			}
@@ -49,8 +49,7 @@ func checkCrowd(t testing.TB, h mounted) {
 	}
 }
 
-// count is a view that counts to the number in the request's body, and waits from
-// time to time.
+// count is a view that counts to the number in the request's body, with pauses.
 func count(ctx context.Context, x Exchange) core.Stream {
 	body, err := io.ReadAll(x.Body)
 	size, _ := strconv.Atoi(string(body))
@@ -72,8 +71,8 @@ func count(ctx context.Context, x Exchange) core.Stream {
 	}
 }
 
-// visit is one client: it reads to the end, leaves after some events, or leaves
-// at some time, perhaps before there is any answer.
+// visit is one client: it reads to the end, leaves after some events, or leaves at a
+// random time, perhaps before it has an answer.
 func (s *server) visit(random *rand.Rand) error {
 	size := random.IntN(40)
 	want, patience := size, s.host.timeout
@@ -91,7 +90,7 @@ func (s *server) visit(random *rand.Rand) error {
 	}
 	left := func(err error) error {
 		if patience < s.host.timeout && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil // as it was meant
+			return nil // as intended
 		}
 		return err
 	}

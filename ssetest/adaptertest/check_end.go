@@ -19,7 +19,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// idle is a view that waits for the end of its context and tells the cause.
+// idle returns a view that waits for the end of its context and sends the cause to causes.
 func idle(causes chan<- error) View {
 	return func(ctx context.Context, _ Exchange) core.Stream {
 		return func(func(core.Event, error) bool) {
@@ -74,7 +74,7 @@ func checkLeaving(t testing.TB, h mounted) {
 		}
 	}
 	if log := s.log.String(); log != "" {
-		t.Errorf("a client that leaves is no error, but the host logged: %s", log)
+		t.Errorf("a client that leaves is not an error, but the host logged: %s", log)
 	}
 }
 
@@ -86,7 +86,7 @@ func checkLeavingBusy(t testing.TB, h mounted) {
 			for yield(core.Event{Data: "again"}, nil) {
 			}
 			causes <- context.Cause(ctx)
-			// A generator that does not obey must do no harm.
+			// A generator that ignores yield's result must do no harm.
 			yield(core.Event{Data: "too late"}, nil)
 			yield(core.Event{}, errors.New("too late"))
 		}
@@ -101,7 +101,7 @@ func checkLeavingBusy(t testing.TB, h mounted) {
 }
 
 func checkSlowClient(t testing.TB, h mounted) {
-	// On a machine that is busy the others may be late by themselves.
+	// On a busy machine the other sessions may be late for another reason.
 	for _, patience := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
 		if sparesOthers(t, h, patience) {
 			return
@@ -110,8 +110,8 @@ func checkSlowClient(t testing.TB, h mounted) {
 	t.Error("another session waits for a client that does not read")
 }
 
-// sparesOthers has a client that does not read, and reports whether events of
-// another session came while the server was stuck with it.
+// sparesOthers opens a stream that its client does not read, and reports whether events
+// of another session arrived while the server was stuck with it.
 func sparesOthers(t testing.TB, h mounted, patience time.Duration) bool {
 	t.Helper()
 	goAhead := make(chan struct{})
@@ -161,8 +161,8 @@ func sparesOthers(t testing.TB, h mounted, patience time.Duration) bool {
 	return spared
 }
 
-// stall is a client that sends a request for path and does not read. When it does,
-// after all, rest says how the response ends.
+// stall is a client that sends a request for path and does not read. rest then reads to
+// the end of the response, and returns how it broke.
 func (s *server) stall(path string) (rest func() error) {
 	s.t.Helper()
 	if s.host.protocol != HTTP1 {
@@ -184,7 +184,7 @@ func (s *server) stall(path string) (rest func() error) {
 	}
 }
 
-// chunks reads a response in chunks to its end, and says how it is broken.
+// chunks reads a response in chunks to its end, and returns how it broke.
 func chunks(conn net.Conn) error {
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -197,17 +197,17 @@ func chunks(conn net.Conn) error {
 
 // failures are the ways in which a generator fails after some events.
 var failures = []struct {
-	name, text string // text is what the error says
+	name, text string // text is part of the error
 	fail       func(yield func(core.Event, error) bool)
 	is         func(error) bool
 }{
 	{
 		"error", "boom: a failure",
-		func(yield func(core.Event, error) bool) { yield(core.Event{Data: "beside an error"}, errBoom) },
+		func(yield func(core.Event, error) bool) { yield(core.Event{Data: "together with an error"}, errBoom) },
 		func(err error) bool { return errors.Is(err, errBoom) },
 	},
 	{
-		"refusal", "boom: a refusal", // of somebody else's: there is nothing to answer any more
+		"refusal", "boom: a refusal", // by another server: the response has begun, so it is not answered
 		func(yield func(core.Event, error) bool) {
 			yield(core.Event{}, &core.RefusedError{Status: 503, Err: errRefusal})
 		},
@@ -237,7 +237,7 @@ var (
 	errRefusal = errors.New("boom: a refusal")
 )
 
-// failing has a view for each of failures, which makes three events first.
+// failing returns a view for each of failures, which makes three events first.
 func failing() map[string]View {
 	views := map[string]View{"/works": works}
 	for _, f := range failures {
@@ -283,7 +283,7 @@ func checkErrorEvent(t testing.TB, h mounted) {
 			t.Errorf("%s: got %q after the opening, want %q", f.name, got, want)
 		}
 		if err := receive(t, told, h.timeout, "the call for an error event"); !f.is(err) {
-			t.Errorf("%s: the error event was asked for with %v", f.name, err)
+			t.Errorf("%s: the error event's function got %v", f.name, err)
 		}
 		if end := s.end(); !f.is(end.Err) {
 			t.Errorf("%s: the observer was told %+v", f.name, end)
@@ -326,8 +326,8 @@ func checkShutdown(t testing.TB, h mounted) {
 	}
 }
 
-// wantFarewell reads a stream to its clean end, before which a reconnection time
-// from 1 to 5 s comes.
+// wantFarewell reads a stream to its clean end. A reconnection time from 1 to 5 s must
+// come before it.
 func wantFarewell(t testing.TB, s *ssetest.Stream) (retry time.Duration) {
 	t.Helper()
 	got := s.All()
@@ -340,7 +340,7 @@ func wantFarewell(t testing.TB, s *ssetest.Stream) (retry time.Duration) {
 	return retry
 }
 
-// wantRefusal sends a request that must be refused for now.
+// wantRefusal sends a request that must be refused with 503.
 func (s *server) wantRefusal(path string) {
 	s.t.Helper()
 	st := s.request(path).Open(s.t)
@@ -365,7 +365,7 @@ func checkGroupLimit(t testing.TB, h mounted) {
 	first, second := s.open("/"), s.open("/")
 	s.wantRefusal("/")
 	if got := len(views); got != 2 {
-		t.Errorf("the view ran %d times, want 2: not for a request that is refused", got)
+		t.Errorf("the view ran %d times, want 2: it must not run for a request that is refused", got)
 	}
 	if got := group.Len(); got != 2 {
 		t.Errorf("got %d sessions in the group, want 2", got)
@@ -377,7 +377,7 @@ func checkGroupLimit(t testing.TB, h mounted) {
 	second.Close()
 }
 
-// A stream that ends before its response begins is refused, whoever ends it.
+// A stream that ends before its response begins is refused, whatever ends it.
 func checkRefusals(t testing.TB, h mounted) {
 	group, runs := new(core.Group), new(atomic.Int32)
 	never := func(func(core.Event, error) bool) { runs.Add(1) }
@@ -390,7 +390,7 @@ func checkRefusals(t testing.TB, h mounted) {
 		"/shutdown": func(ctx context.Context, _ Exchange) core.Stream {
 			ended, cancel := context.WithCancel(context.Background())
 			cancel()
-			_ = group.Shutdown(ended) // which does not wait for this one
+			_ = group.Shutdown(ended) // it does not wait for this session
 			return never
 		},
 	}, core.WithGroup(group))

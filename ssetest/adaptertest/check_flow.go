@@ -32,8 +32,8 @@ func checkEachEventHTTP10(t testing.TB, h mounted) {
 	s.follow(opened(t, st), goAhead, 1, 20)
 }
 
-// follow lets each event from first to last be made only when the one before has
-// come.
+// follow lets the generator make each event from first to last only when the previous
+// one has arrived.
 func (s *server) follow(st *ssetest.Stream, goAhead chan<- struct{}, first, last int) {
 	s.t.Helper()
 	for n := first; n <= last; n++ {
@@ -70,7 +70,7 @@ func checkHeartbeat(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{"/": steps(goAhead)}, core.WithHeartbeat(10*time.Millisecond), core.WithRetry(time.Second))
 	st := s.open("/")
 	want := numbered(1, 3)
-	want[0].Retry = time.Second // heartbeats leave it to the first event
+	want[0].Retry = time.Second // it is in the first event's block, not in a heartbeat's
 	for _, want := range want {
 		for range 2 {
 			if e := st.Next(); e.Comment == "" || e.Data != "" {
@@ -132,7 +132,7 @@ func checkHeartbeatAtFullSpeed(t testing.TB, h mounted) {
 		s := h.serve(t, map[string]View{"/": func(ctx context.Context, _ Exchange) core.Stream {
 			return func(yield func(core.Event, error) bool) {
 				n := 0
-				// A pause from time to time gives the heartbeat its chance.
+				// Pauses give heartbeats a chance.
 				for range core.Every(ctx, 3*time.Millisecond) {
 					for range size / 50 {
 						n++

@@ -35,10 +35,10 @@ func wantHeaders(t testing.TB, got http.Header, want map[string]string) {
 func wantNoStream(t testing.TB, s *ssetest.Stream) {
 	t.Helper()
 	if kind := s.Header.Get("Content-Type"); strings.HasPrefix(kind, "text/event-stream") {
-		t.Errorf("got Content-Type %q in an answer that is no stream", kind)
+		t.Errorf("got Content-Type %q in an answer that is not a stream", kind)
 	}
 	if values := s.Header["X-Accel-Buffering"]; values != nil {
-		t.Errorf("got X-Accel-Buffering %q in an answer that is no stream", values)
+		t.Errorf("got X-Accel-Buffering %q in an answer that is not a stream", values)
 	}
 }
 
@@ -63,7 +63,7 @@ func checkHeaders(t testing.TB, h mounted) {
 			t.Errorf("got %s %q on HTTP/2, want none", name, values)
 		}
 	}
-	// A Connection header would have ended the connection for all its streams.
+	// A Connection header would end the connection for all its streams.
 	reused := false
 	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
@@ -78,7 +78,7 @@ func checkHeaders(t testing.TB, h mounted) {
 	}
 	_ = resp.Body.Close()
 	if !reused {
-		t.Error("the connection was not used again after a stream on HTTP/2")
+		t.Error("the connection was not reused after a stream on HTTP/2")
 	}
 }
 
@@ -104,8 +104,8 @@ func checkOpening(t testing.TB, h mounted) {
 	ssetest.Equal(t, st.Collect(1), []core.Event{{ID: "1"}})
 }
 
-// Some clients take a comment for an event, and of those that send a body nobody waits
-// for one.
+// Some clients mistake a comment for an event, and no client that sends a body waits for
+// a comment.
 func checkOpeningPost(t testing.TB, h mounted) {
 	goAhead := make(chan struct{})
 	s := h.serve(t, map[string]View{"/": steps(goAhead)}, core.WithRetry(time.Second))
@@ -181,7 +181,7 @@ func checkAnswers(t testing.TB, h mounted) {
 	}
 }
 
-// The mistake shows when the program starts, and not to its first client.
+// The mistake must show when the program starts, and not at the first request.
 func checkNilView(t testing.TB, h mounted) {
 	site := &Site{Views: map[string]View{"/": nil}, Listener: listen(t), Log: new(logbook), protocol: h.protocol}
 	var shutdown func(context.Context) error
@@ -190,7 +190,7 @@ func checkNilView(t testing.TB, h mounted) {
 			_ = site.Listener.Close()
 			return
 		}
-		t.Error("the adapter has made a handler of a nil view, want a panic")
+		t.Error("the adapter has made a handler with a nil view, want a panic")
 		_ = shutdown(context.Background())
 	}()
 	shutdown = h.Serve(t, site)
@@ -220,8 +220,8 @@ func checkQueryID(t testing.TB, h mounted) {
 	}{
 		{"a query", s, "", "?lastEventId=a%20b", "a b"},
 		{"without the option", without, "", "?lastEventId=1", ""},
-		{"a header as well, which is newer", s, "2", "?lastEventId=1", "2"},
-		{"a header that does not count", s, "a\tb", "?lastEventId=1", "1"},
+		{"a header too, which is newer", s, "2", "?lastEventId=1", "2"},
+		{"a header that is not valid", s, "a\tb", "?lastEventId=1", "1"},
 		{"two values", s, "", "?lastEventId=1&lastEventId=2", "1"},
 		{"no value", s, "", "?lastEventId=", ""},
 		{"another name", s, "", "?lasteventid=1", ""},
@@ -274,7 +274,7 @@ func checkLastEventID(t testing.TB, h mounted) {
 	for _, id := range []string{"a\x01b", "a\x7fb", "a\x00b"} {
 		st := s.openRaw("GET / HTTP/1.1\r\nHost: test\r\nLast-Event-ID: " + id + "\r\n\r\n")
 		if st.Status == http.StatusBadRequest {
-			continue // the host does not even let it in
+			continue // the host itself refuses it
 		}
 		if got := opened(t, st).Next().Data; got != "" {
 			t.Errorf("got ID %q, want none", got)

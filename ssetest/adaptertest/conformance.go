@@ -13,35 +13,35 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// defaultTimeout is how long a wait lasts if nothing else was said.
+// defaultTimeout bounds each wait, except in the suite's own tests.
 const defaultTimeout = 10 * time.Second
 
-// A Mount is a host that [Conformance] is to test with its adapter.
+// A Mount is a host to test with its adapter.
 type Mount struct {
-	// Serve starts a real server of the host's that serves site on
-	// site.Listener, in a goroutine, and returns the host's own shutdown. The
-	// suite calls it at the end of each test.
+	// Serve starts a real server of the host that serves site on site.Listener, in a
+	// goroutine, and returns the host's own shutdown, which the suite calls at the end
+	// of each test.
 	Serve func(t testing.TB, site *Site) (shutdown func(context.Context) error)
 
-	// Protocols are those that the host speaks. None means HTTP/1.1.
+	// Protocols are the host's protocols. None means HTTP/1.1.
 	Protocols []Protocol
 
-	// WholeBodies says that the host reads a request's body to its end before it
-	// runs a handler, so that a view never sees one that stops.
+	// WholeBodies means that the host reads a request's body to its end before it
+	// runs a handler, so that a view never gets a body that stops.
 	WholeBodies bool
 
-	// BodyBegins says that the host waits for the first byte of a request's body, if
+	// BodyBegins means that the host waits for the first byte of a request's body, if
 	// its length is known, before it runs a handler.
 	BodyBegins bool
 
 	// Ignore names goroutines that outlive the host's server, for [ssetest.NoLeaks].
 	Ignore []string
 
-	// HoldsAnswers says that the host keeps the answer to an earlier request back
-	// while a stream runs in its handler, if the client has not waited for it.
+	// HoldsAnswers means that the host holds back the answer to an earlier request
+	// while a stream runs in its handler, if the client has not waited for the answer.
 	HoldsAnswers bool
 
-	timeout time.Duration // for each wait; the suite's own tests make it short
+	timeout time.Duration // for each wait; short in the suite's own tests
 }
 
 // A Protocol is a version of HTTP, and how it is spoken.
@@ -55,18 +55,18 @@ const (
 	H2C      Protocol = "H2C"      // HTTP/2 without TLS
 )
 
-// A Site is what a Mount serves: each of Views with Options, by the adapter, and
-// each of [Answers]. The recovery middleware of the host's is installed.
+// A Site is what a Mount serves: with the adapter, each of Views with Options, and each
+// of [Answers]. The host's recovery middleware is installed.
 type Site struct {
-	// Views are by path, and for the methods GET, HEAD and POST. Where View is nil, so
-	// is the view that the adapter's handler is made of.
+	// Views are by path, for the methods GET, HEAD and POST. If a View is nil, the
+	// adapter's Handler gets a nil view.
 	Views   map[string]View
 	Options []core.Option
 
-	// Listener is what to serve on. Its TLS is not the host's concern.
+	// Listener is the listener to serve on. It does TLS itself, if there is any.
 	Listener net.Listener
 
-	// Log takes what reaches the host's error path and its recovery, as text.
+	// Log gets the text of all errors that reach the host's error path and recovery.
 	Log io.Writer
 
 	// Timeout is the server's ReadTimeout, WriteTimeout and IdleTimeout.
@@ -78,28 +78,28 @@ type Site struct {
 	writeTimeout time.Duration                   // Server's, if not zero
 }
 
-// A View is a view in the words of no host. ctx is the one that the host's
+// A View is a view that does not depend on a host. ctx is the context that the host's
 // accessor gives to a view.
 type View func(ctx context.Context, x Exchange) core.Stream
 
-// An Exchange is what a View sees of its request and its response.
+// An Exchange is the part of its request and response that a View uses.
 type Exchange struct {
 	Body      io.Reader                // the request's
 	SetHeader func(name, value string) // sets one of the response's
 }
 
-// Answers are what hosts answer by themselves. Each is mounted twice for GET, in
-// the host's native way: as an ordinary handler at "/plain/" and its name, and at
-// "/" and its name as a view of the adapter that gives the answer and no stream.
+// Answers are the names of ordinary answers. Each is mounted twice for GET: as one of the
+// host's own handlers at "/plain/" and its name, and at "/" and its name as a view of the
+// adapter that gives the answer and returns no stream.
 //
 //   - "forbidden": an error of status 403 in the host's own way
-//   - "json": a JSON object, and a Cache-Control of its own
+//   - "json": a JSON object, with its own Cache-Control
 //   - "redirect": to "/json", with status 303
 //   - "no-content": status 204
 //   - "nothing": no answer at all
 var Answers = []string{"forbidden", "json", "redirect", "no-content", "nothing"}
 
-// Server returns a server for a host that builds on net/http.
+// Server returns a server for a host based on net/http.
 func (s *Site) Server(handler http.Handler) *http.Server {
 	srv := &http.Server{
 		Handler:           handler,
@@ -128,9 +128,8 @@ func (p Protocol) set(protocols *http.Protocols) {
 	}
 }
 
-// Conformance tests that an adapter keeps the promises of this project, over each
-// protocol of the mount. A test that calls it does not run in parallel with
-// others.
+// Conformance tests that an adapter keeps this project's promises, over each protocol of
+// the mount. A test that calls it must not run in parallel with others.
 func Conformance(t *testing.T, mount Mount) {
 	if mount.timeout == 0 {
 		mount.timeout = defaultTimeout
@@ -160,11 +159,11 @@ func Conformance(t *testing.T, mount Mount) {
 	}
 }
 
-// A check is one behaviour. It takes a testing.TB so that the suite's own tests
-// can see it fail.
+// A check tests one behaviour. It takes a testing.TB so that the suite's own tests can
+// make it fail.
 type check struct {
 	name  string
-	alone bool // it looks at all goroutines, or at the clock
+	alone bool // it depends on all goroutines or on the clock
 	run   func(t testing.TB, h mounted)
 }
 
@@ -172,19 +171,19 @@ var checks = []check{
 	{"the server's timeouts do not cut a stream", false, checkTimeouts}, // the longest one first
 
 	{"the headers are exact", false, checkHeaders},
-	{"a Cache-Control and a Content-Type of the view's own stay", false, checkOwnHeaders},
+	{"the view's own Cache-Control and Content-Type stay", false, checkOwnHeaders},
 	{"the headers and a comment come before the first event exists", false, checkOpening},
-	{"in answer to POST the headers come alone before the first event exists", false, checkOpeningPost},
+	{"a response to POST sends only the headers before the first event exists", false, checkOpeningPost},
 	{"HEAD gets the headers and runs no generator", false, checkHead},
 	{"a view can read the body of a POST", false, checkBody},
 	{"a body that is not read or does not come is refused", false, checkUnreadBodies},
-	{"a shutdown waits for no body", false, checkShutdownWithBodies},
-	{"a body that the view has closed holds nothing up", false, checkClosedBody},
-	{"an answer of the host's own is not touched", false, checkAnswers},
-	{"a handler of a nil view cannot be made", false, checkNilView},
+	{"a shutdown does not wait for bodies", false, checkShutdownWithBodies},
+	{"a body that the view has closed delays nothing", false, checkClosedBody},
+	{"the host's own answers are not changed", false, checkAnswers},
+	{"a handler cannot be made with a nil view", false, checkNilView},
 	{"nil options and negative durations do no harm", false, checkBadOptions},
-	{"a view sees the Last-Event-ID of a clean one only", false, checkLastEventID},
-	{"a view sees the ID of the query if it is asked for", false, checkQueryID},
+	{"a view gets a Last-Event-ID only if it is valid", false, checkLastEventID},
+	{"a view gets the ID from the query with WithQueryID", false, checkQueryID},
 	{"the encoder's bytes arrive", false, checkWire},
 	{"a retry is in the first event's block", false, checkRetry},
 
@@ -205,7 +204,7 @@ var checks = []check{
 	{"an error event tells of a failure and ends cleanly", false, checkErrorEvent},
 	{"the maximum duration ends a stream cleanly", false, checkMaxDuration},
 	{"the host's shutdown ends streams cleanly", true, checkShutdown},
-	{"a group refuses those beyond its limit", false, checkGroupLimit},
+	{"a group refuses sessions beyond its limit", false, checkGroupLimit},
 	{"a stream that ends before its response begins is refused", false, checkRefusals},
 	{"a group's shutdown spreads the clients", false, checkGroupShutdown},
 	{"sessions that come and go at random leave nothing behind", true, checkCrowd},

@@ -22,12 +22,12 @@ import (
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
-// The suite passes for a host that is in order.
+// The suite passes for a correct host.
 func TestConformance(t *testing.T) {
 	Conformance(t, Mount{Serve: new(sample).serve})
 }
 
-// The suite fails for hosts that are not, and says what is wrong.
+// The suite fails for faulty hosts, and says what is wrong.
 func TestConformanceFails(t *testing.T) {
 	const short, long = time.Second, 3 * time.Second
 	forever := make(chan struct{})
@@ -81,7 +81,7 @@ func TestConformanceFails(t *testing.T) {
 		{"has net/http close properly when a write fails", sample{properEnd: true}, checkSlowHTTP10, long, "the response on HTTP/1.0 ended with <nil> after"},
 		{"ends properly for half a client", sample{noAbort: true}, checkHalfClose, long, "HTTP/1.1, after 1 events: a client that closes its half of the connection sees the end <nil>"},
 		{"hides failures", sample{quiet: true}, checkFailure, short, "the host's log says boom"},
-		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the stream is broken"},
+		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the body is broken"},
 		{"breaks the response at the maximum duration", sample{breakAll: true}, checkMaxDuration, long, "the stream is broken"},
 		{"never ends by itself", sample{deaf: true, noGroup: true}, checkShutdown, short, "the host's shutdown: context deadline exceeded"},
 		{"breaks off at a shutdown", sample{breakAll: true}, checkShutdown, long, "the stream is broken"},
@@ -108,11 +108,11 @@ func TestConformanceFails(t *testing.T) {
 		})
 	}
 	for _, c := range untested {
-		t.Errorf("no host fails the check that %s", c.name)
+		t.Errorf("no faulty host fails the check %q", c.name)
 	}
 }
 
-// A sample is a small adapter for net/http, with a flaw.
+// A sample is a small adapter for net/http with a fault.
 type sample struct {
 	noHeaders, length, ownCaching, gather, flushOnce, head, eatBody, early, answerNil, takeNil, noID, noOptions bool
 
@@ -302,7 +302,7 @@ func (f *sample) refuse(w http.ResponseWriter, err error) {
 	if !f.noRetryAfter {
 		w.Header().Set("Retry-After", fmt.Sprint(int(refused.RetryAfter.Seconds())))
 	}
-	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1)) // which closes the connection
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1)) // it closes the connection
 	http.Error(w, err.Error(), refused.Status)
 }
 
@@ -319,7 +319,7 @@ type connKey struct{}
 
 func (c *sampleConn) Send(f host.Frames) error {
 	if c.flaw.flushOnce && c.sent {
-		return nil // it waits for more
+		return nil // it waits for more frames
 	}
 	if c.flaw.serial != nil {
 		c.flaw.serial.Lock()
@@ -361,10 +361,10 @@ func (c *sampleConn) reset() {
 	}
 }
 
-// stay is what a goroutine that leaks does.
+// stay is the function of a goroutine that leaks.
 func stay(release <-chan struct{}) { <-release }
 
-// trim takes the spaces from around data.
+// trim trims the spaces around data.
 func trim(stream core.Stream) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		for e, err := range stream {
@@ -388,7 +388,7 @@ func loseSecond(stream core.Stream) core.Stream {
 	}
 }
 
-// keep does not tell the generator that it should end.
+// keep makes yield wait for release before it returns false.
 func keep(stream core.Stream, release <-chan struct{}) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		stream(func(e core.Event, err error) bool {

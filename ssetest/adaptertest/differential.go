@@ -19,25 +19,25 @@ var (
 	differentialRuns   = flag.Int("adaptertest.runs", 0, "how many random programs Differential tries; 0 means 1500 (-short 200)")
 	differentialFor    = flag.Duration("adaptertest.for", 0, "how long Differential tries random programs, instead of -adaptertest.runs")
 	differentialSeed   = flag.Uint64("adaptertest.seed", 0, "the first seed of Differential; 0 means 1, or any with adaptertest.for")
-	differentialWait   = flag.Duration("adaptertest.wait", time.Minute, "how long Differential waits for what should come at once")
-	differentialReplay = flag.Uint64("adaptertest.replay", 0, "the one seed that Differential tries, again and again")
+	differentialWait   = flag.Duration("adaptertest.wait", time.Minute, "how long Differential waits for what should happen at once")
+	differentialReplay = flag.Uint64("adaptertest.replay", 0, "the only seed that Differential tries, again and again")
 )
 
-// Differential tests an adapter against a model of what this project promises. It
-// makes random programs of good and bad events, waits, failures and shutdowns,
-// meets them with clients that read, stall or leave, with options of all sizes, and
-// compares what comes of each with what may: the bytes, the end of the response,
-// what the observer is told, and that nothing is left.
+// Differential tests an adapter against a model of this project's promises. It makes
+// random programs of good and bad events, waits, failures and shutdowns, and runs them
+// with clients that read, stall or leave, and with options of all sizes. It compares each
+// result with the model: the bytes, the end of the response, what the observer gets, and
+// that nothing is left behind.
 //
-// It tries a fixed number of programs, always the same. Flags of go test change that:
+// It always tries the same programs. Flags of go test change that:
 //
-//	-adaptertest.for=1h         others, for an hour
-//	-adaptertest.runs=100000    so many
-//	-adaptertest.seed=7         beginning with that one
-//	-adaptertest.replay=7       that one only, many times
+//	-adaptertest.for=1h         other programs, for an hour
+//	-adaptertest.runs=100000    this number of programs
+//	-adaptertest.seed=7         beginning with this seed
+//	-adaptertest.replay=7       this seed only, many times
 //
-// The seed of a program that fails is reported with the command that tries it
-// again, and with the smallest program that still fails.
+// If a program fails, the report has its seed, the command that runs it again, and the
+// smallest program that still fails.
 func Differential(t *testing.T, mount Mount) {
 	if mount.timeout == 0 {
 		mount.timeout = *differentialWait
@@ -50,11 +50,11 @@ func Differential(t *testing.T, mount Mount) {
 	d.run()
 }
 
-// workers is how many programs run at a time: they mostly wait.
+// workers is how many programs run at a time. They mostly wait.
 const workers = 16
 
-// mostReports is how many programs are made smaller when several fail, and
-// mostFailures is how many are tried to fail.
+// mostReports is how many programs are made smaller if several fail, and mostFailures is
+// the number of failures after which the test ends.
 const (
 	mostReports  = 3
 	mostFailures = 20
@@ -99,7 +99,7 @@ func (d *differential) run() {
 	}
 }
 
-// seeds returns what gives the next seed, and what says whether to go on.
+// seeds returns a function for the next seed, and one that reports whether to continue.
 func (d *differential) seeds() (next func() uint64, more func() bool) {
 	first, runs := *differentialSeed, *differentialRuns
 	if first == 0 {
@@ -144,7 +144,7 @@ func (d *differential) one(seed uint64) {
 	}
 }
 
-// try tries a plan, with its seed as a label on each goroutine that comes of it.
+// try tries a plan, with its seed as a label on each of its goroutines.
 func (d *differential) try(p *plan) (problems []string) {
 	labels := pprof.Labels(leakLabel, strconv.FormatUint(p.Seed, 10))
 	pprof.Do(context.Background(), labels, func(context.Context) {
@@ -155,7 +155,7 @@ func (d *differential) try(p *plan) (problems []string) {
 
 const leakLabel = "adaptertest.seed"
 
-// report makes the plan smaller as long as it fails, for a time, and reports it.
+// report makes the plan smaller as long as it still fails, within a time, and reports it.
 func (d *differential) report(seed uint64) {
 	p := newPlan(seed, d.mount.Protocols)
 	problems := d.failed[seed]
@@ -178,8 +178,8 @@ func (d *differential) report(seed uint64) {
 		seed, strings.Join(problems, "\n"), p, whole, d.t.Name(), seed)
 }
 
-// often tries a plan some times, at the same time, and returns the problems of one
-// that fails.
+// often tries a plan several times in parallel, and returns the problems of a trial that
+// fails.
 func (d *differential) often(p *plan) []string {
 	results := make(chan []string, 4)
 	for range cap(results) {
@@ -194,7 +194,7 @@ func (d *differential) often(p *plan) []string {
 	return failed
 }
 
-// leaks reports goroutines that have come of trials and do not end.
+// leaks reports goroutines of trials that do not end.
 func (d *differential) leaks() {
 	var left string
 	for pause := time.Millisecond; pause < 4*time.Second; pause = pause * 3 / 2 {
@@ -212,5 +212,5 @@ func (d *differential) leaks() {
 		}
 		<-time.After(pause)
 	}
-	d.t.Errorf("goroutines have not ended; the label is the seed that they have come of:\n%s", left)
+	d.t.Errorf("goroutines have not ended; their labels are the seeds of their programs:\n%s", left)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// expected is what the client may have got: the events that were taken, and then
-// those that were tried. For a hub it finds out which those are, and says what is
-// wrong with them.
+// expected returns the bytes that the client may have got: first of the events that were
+// taken, and then of those that were tried. For a hub it finds out which events these
+// are, and describes what is wrong with them.
 func (r *trial) expected(got []byte) (body, rest []byte, told string) {
 	body = bytes.Clone(r.strip.start)
 	if r.Source == generator {
@@ -23,7 +23,7 @@ func (r *trial) expected(got []byte) (body, rest []byte, told string) {
 				body = append(body, behind(start, len(body), e.event)...)
 				taken++
 			case e.bad || e.err != nil || r.throws(e):
-			case e.before == nil && taken < r.ended[0].Events: // the end came when it had been taken
+			case e.before == nil && taken < r.ended[0].Events: // the context ended after the event was taken
 				body = append(body, behind(start, len(body), e.event)...)
 				taken++
 			default:
@@ -35,8 +35,8 @@ func (r *trial) expected(got []byte) (body, rest []byte, told string) {
 	return r.expectedOfHub(body, got)
 }
 
-// expectedOfHub follows a subscription: it has each event in its turn, or is told
-// which are missing.
+// expectedOfHub follows a subscription: it gets each event in order, or a gap event that
+// says which are missing.
 func (r *trial) expectedOfHub(start, got []byte) (body, rest []byte, told string) {
 	if !bytes.HasPrefix(got, start) {
 		if bytes.HasPrefix(start, got) {
@@ -59,7 +59,7 @@ func (r *trial) expectedOfHub(start, got []byte) (body, rest []byte, told string
 				return got, nil, ""
 			}
 		}
-		if n := r.published(frame); next == 0 && r.Bound > 0 && n > 0 { // with the oldest that is held
+		if n := r.published(frame); next == 0 && r.Bound > 0 && n > 0 { // it is the oldest that the hub still has
 			next = n
 			continue
 		}
@@ -81,13 +81,13 @@ func (r *trial) expectedOfHub(start, got []byte) (body, rest []byte, told string
 	return got[:at:at], nil, ""
 }
 
-// published returns which event of a hub's a frame is, or -1.
+// published returns the number of the hub's event that the frame is, or -1.
 func (r *trial) published(frame []byte) int {
 	return slices.IndexFunc(r.trace, func(e element) bool { return bytes.Equal(encode(e.event), frame) })
 }
 
-// behind is the wire form of an event of which the bytes before at have come. The start, a
-// reconnection time, is in the first event's block, which may have nothing else.
+// behind returns the wire form of an event after the first at bytes of the stream. The
+// start, a reconnection time, is in the first event's block, which may have nothing else.
 func behind(start, at int, e core.Event) []byte {
 	if wire := encode(e); len(wire) > 0 || start == 0 || at > start {
 		return wire

@@ -24,8 +24,8 @@ type wireEnd struct {
 	tcp *net.TCPConn
 	rst func() // resets the stream of HTTP/2
 
-	// A write has failed. The kernel tells of a reset once, so who reads next would
-	// take it for a plain end.
+	// A write has failed. The kernel reports a reset only once, so the next read would
+	// report a plain end.
 	hurt atomic.Bool
 }
 
@@ -63,8 +63,8 @@ func (r *trial) dial() (*wireEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &wireEnd{Conn: raw, tcp: raw.(*net.TCPConn)}  //nolint:forcetypeassert // what was dialed
-	_ = c.tcp.SetDeadline(time.Now().Add(4 * r.limit)) // never, unless something hangs
+	c := &wireEnd{Conn: raw, tcp: raw.(*net.TCPConn)}  //nolint:forcetypeassert // it was dialed so
+	_ = c.tcp.SetDeadline(time.Now().Add(4 * r.limit)) // reached only if something hangs
 	if r.Protocol == HTTP2 || r.Protocol == HTTP1TLS {
 		config := certificates().client.Clone()
 		config.ServerName = "example.com" // httptest's
@@ -114,14 +114,14 @@ func (r *trial) client() {
 	})
 }
 
-// A faultError is what no response may hold, whatever happens.
+// A faultError is about something that a response must never have.
 type faultError struct{ text string }
 
 func (e *faultError) Error() string { return e.text }
 
 func faultf(format string, args ...any) error { return &faultError{fmt.Sprintf(format, args...)} }
 
-// errTimeout returns err if the client has waited in vain, and another one if not.
+// errTimeout returns err if the client has waited in vain, and otherwise another error.
 func errTimeout(err error) error {
 	var t net.Error
 	if errors.As(err, &t) && t.Timeout() {
@@ -130,7 +130,7 @@ func errTimeout(err error) error {
 	return io.ErrNoProgress
 }
 
-// saw takes a piece of a stream's body.
+// saw adds a piece of a stream's body.
 func (r *trial) saw(p []byte) {
 	r.update(func() {
 		r.bytes += int64(len(p))
@@ -144,7 +144,7 @@ func (r *trial) saw(p []byte) {
 	}
 }
 
-// begins takes the head of the response. The client that does not read waits here.
+// begins records the head of the response. A client that does not read waits here.
 func (r *trial) begins(status int, header http.Header) {
 	r.update(func() { r.status, r.header = status, header })
 	if r.Client.After == 0 {
@@ -168,9 +168,9 @@ func (r *trial) stall() {
 	})
 }
 
-// poke says something now and then once the session has ended because the client
-// does not read. It may have missed that its connection was reset, and then hears of
-// it when it says something.
+// poke sends something now and then after the session has ended because the client does
+// not read. The client may have missed the reset of its connection, and gets it when it
+// sends something.
 func (r *trial) poke(c *wireEnd, stop <-chan struct{}) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -223,7 +223,7 @@ func (r *trial) request() (head string, body []string) {
 	return b.String(), body
 }
 
-// send sends the request, and what the client says behind it.
+// send sends the request, and what the client sends after it.
 func (r *trial) send(c *wireEnd, front string) error {
 	head, body := r.request()
 	tail := strings.Repeat("j", r.Client.Junk)
@@ -281,7 +281,7 @@ func (r *trial) talkHTTP1(c *wireEnd) error {
 	r.stall()
 	if r.Client.Reads == readsNone {
 		stop, done := make(chan struct{}), make(chan struct{})
-		defer func() { close(stop); <-done }() // it may be the one that hears of a reset
+		defer func() { close(stop); <-done }() // poke may be the one that gets the reset
 		r.spawn(func() { defer close(done); r.poke(c, stop) })
 	}
 	if r.Client.Pre && !patient {
@@ -315,7 +315,7 @@ func (r *trial) receive(in *bufio.Reader) error {
 	if header.Get("Connection") == "close" && r.Client.Leaves == "" {
 		rest, err := io.ReadAll(in)
 		if err != nil && !r.maySlow() || len(rest) > 0 {
-			return faultf("behind the last chunk come %d bytes, and %v", len(rest), err)
+			return faultf("after the last chunk come %d bytes, and %v", len(rest), err)
 		}
 	}
 	return nil
@@ -350,7 +350,7 @@ func readAnswer(in *bufio.Reader) error {
 	case err != nil:
 		return err
 	case status != http.StatusOK:
-		return faultf("the request in front has status %d", status)
+		return faultf("the first request has status %d", status)
 	}
 	return readLength(in, header)
 }
@@ -379,7 +379,7 @@ func (r *trial) readRest(in *bufio.Reader) error {
 	}
 }
 
-// readChunks reads chunks (RFC 9112, section 7.1), in the narrowest form.
+// readChunks reads chunks (RFC 9112, section 7.1) in their strictest form.
 func (r *trial) readChunks(in *bufio.Reader) error {
 	var buf [4 << 10]byte
 	for {

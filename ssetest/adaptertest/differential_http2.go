@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Frames of HTTP/2 (RFC 9113, section 6), as far as one request needs them.
+// Frames of HTTP/2 (RFC 9113, section 6) that one request needs.
 const (
 	frameData         = 0
 	frameHeaders      = 1
@@ -47,7 +47,7 @@ func (c *http2End) write(kind, flags byte, stream uint32, payload []byte) error 
 	return err
 }
 
-// more lets the server send so many bytes more.
+// more lets the server send n more bytes.
 func (c *http2End) more(n int) error {
 	if n == 0 {
 		return nil
@@ -66,13 +66,13 @@ type flow struct {
 	frames  int
 }
 
-// took takes note of a frame, and gives room for as much again.
+// took records a frame, and gives the same amount of room back.
 func (f *flow) took(n int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.owed += n
 	if f.frames++; f.frames > 10 && n < 1<<12 {
-		f.owed += n // the window grows, or a narrow one would take its time
+		f.owed += n // the window grows, because a narrow one would take too long
 	}
 	return f.give()
 }
@@ -98,7 +98,7 @@ func (r *trial) talkHTTP2(c *wireEnd) error {
 	h := &http2End{w: c.Conn}
 	reset := func() {
 		_ = h.write(frameRST, 0, 1, binary.BigEndian.AppendUint32(nil, codeCancel))
-		_ = c.SetReadDeadline(time.Unix(1, 0)) // nothing comes any more
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // nothing more is read
 	}
 	r.update(func() { c.rst = reset })
 	if err := r.requestHTTP2(h); err != nil {
@@ -229,7 +229,7 @@ func readFrame(in *bufio.Reader) (kind, flags byte, stream uint32, payload []byt
 }
 
 // statusOf reads the status from the start of a header block, where it has to be
-// (RFC 9113, section 8.3), in the forms that servers choose for it.
+// (RFC 9113, section 8.3), in the forms that servers use.
 func statusOf(block []byte) (int, error) {
 	indexed := map[byte]int{0x88: 200, 0x89: 204, 0x8a: 206, 0x8b: 304, 0x8c: 400, 0x8d: 404, 0x8e: 500}
 	switch {

@@ -17,10 +17,9 @@ import (
 
 // judge compares what has happened with what may happen.
 //
-// What a program does decides how its session may end: mostly there is one way,
-// and where two things race there are two. The session has said to its observer
-// which it was, so the rest is exact again: what the client has seen of it, what
-// yield has said, what the context's end was.
+// The program decides how its session may end: mostly in one way, and in two if two
+// things race. The observer has learned which it was, so the rest is exact again: what the
+// client has seen, what yield has returned, and the cause of the context's end.
 func (r *trial) judge() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,7 +32,7 @@ func (r *trial) judge() {
 	r.checkYields(wrong)
 	end := r.ended[0]
 	if !r.legal(end.Cause) {
-		wrong("the session ends with the cause %v, which nothing in the plan gives", end.Cause)
+		wrong("the session ends with the cause %v, which the plan does not allow", end.Cause)
 		return
 	}
 	r.checkFailure(end, wrong)
@@ -61,7 +60,7 @@ func (r *trial) begun(wrong func(string, ...any)) bool {
 	}
 	if r.opened == 0 {
 		if r.status == 200 {
-			wrong("there is a response, and the observer was not told")
+			wrong("there is a response, but the observer was not called")
 		}
 		return false
 	}
@@ -72,7 +71,8 @@ func (r *trial) begun(wrong func(string, ...any)) bool {
 	return true
 }
 
-// answers reports whether a plan that is to be let in may be answered with status.
+// answers reports whether a request that the plan does not refuse may be answered with
+// status.
 func (r *trial) answers(status int) bool {
 	unread := !r.Client.ViewRead && !r.http2()
 	hurries := 0 < r.Deadline && r.Deadline < time.Second
@@ -93,7 +93,7 @@ func (r *trial) answers(status int) bool {
 	return false
 }
 
-// checkRefusal checks the answer to a request that a group does not let in.
+// checkRefusal checks the answer to a request that a group refuses.
 func (r *trial) checkRefusal(wrong func(string, ...any)) {
 	after := r.header.Get("Retry-After")
 	if r.status != 503 && r.end != gone && r.status != 0 || r.status == 503 && after == "" && !r.http2() {
@@ -109,20 +109,20 @@ func (r *trial) quick() bool {
 	return r.MaxAge > 0 && r.MaxAge < time.Second || r.WriteTimeout > 0 && r.WriteTimeout < time.Second
 }
 
-// checkYields checks what yield has said.
+// checkYields checks what yield has returned.
 func (r *trial) checkYields(wrong func(string, ...any)) {
 	over := false
 	for _, e := range r.trace {
 		switch {
 		case r.Source != generator:
 		case e.ok && over:
-			wrong("step %d: yield says true again", e.step)
+			wrong("step %d: yield returns true again", e.step)
 		case e.ok && e.before != nil:
-			wrong("step %d: yield says true when the context has ended (%v)", e.step, e.before)
+			wrong("step %d: yield returns true after the end of the context (%v)", e.step, e.before)
 		case e.ok && (e.bad || e.err != nil):
-			wrong("step %d: yield says true to a failure", e.step)
+			wrong("step %d: yield returns true for a failure", e.step)
 		case !e.ok && e.after == nil && !r.throws(e):
-			wrong("step %d: yield says false, and the context lives on", e.step)
+			wrong("step %d: yield returns false, but the context has not ended", e.step)
 		}
 		over = over || !e.ok
 	}
@@ -153,15 +153,14 @@ func (r *trial) legal(cause error) bool {
 	return false
 }
 
-// maySlow reports whether a write may last too long. Once a session has ended its
-// writes have a second, and that is little for a busy machine if they wait for the
-// client.
+// maySlow reports whether a write may last too long. After the end of a session its
+// writes have a second, which is short on a busy machine if they wait for the client.
 func (r *trial) maySlow() bool {
 	return 0 < r.WriteTimeout && r.WriteTimeout < time.Second ||
 		r.size() > 64<<10 || r.has(doFlood) || r.narrow() || r.Client.Reads != readsAll
 }
 
-// failure is what the program fails with first, while its context lives.
+// failure returns the program's first failure before the end of its context.
 func (r *trial) failure() (e element, ok bool) {
 	for _, e := range r.trace {
 		if e.before == nil && (e.bad || e.err != nil || r.throws(e)) && !e.ok {
@@ -171,7 +170,7 @@ func (r *trial) failure() (e element, ok bool) {
 	return e, false
 }
 
-// checkFailure checks what the session says of its program.
+// checkFailure checks what the summary says about the program.
 func (r *trial) checkFailure(end core.Summary, wrong func(string, ...any)) {
 	switch {
 	case end.Cause != nil:
@@ -182,11 +181,11 @@ func (r *trial) checkFailure(end core.Summary, wrong func(string, ...any)) {
 		failed, fails := r.failure()
 		switch {
 		case fails:
-			wrong("the program fails in step %d, and the summary has no error", failed.step)
+			wrong("the program fails in step %d, but the summary has no error", failed.step)
 		case r.Source == generator && !r.endAlive:
-			wrong("the session has no cause and no error, and the generator has not come to its end")
+			wrong("the session has no cause and no error, but the generator has not come to its end")
 		case r.Source != generator && r.kicked < 0:
-			wrong("the session has no cause and no error, and its hub has not ended it")
+			wrong("the session has no cause and no error, but its hub has not ended it")
 		}
 	}
 	want := 0
@@ -196,7 +195,7 @@ func (r *trial) checkFailure(end core.Summary, wrong func(string, ...any)) {
 		}
 	}
 	if r.Source == generator && end.Events != want && !(end.Events == want+1 && end.Cause != nil) {
-		wrong("the summary has %d events, and yield has taken %d", end.Events, want)
+		wrong("the summary has %d events, but yield has taken %d", end.Events, want)
 	}
 }
 
@@ -216,7 +215,7 @@ func (r *trial) checkError(err error, wrong func(string, ...any)) {
 			wrong("the error is %v, want the gap event's", err)
 		}
 	case !fails:
-		wrong("the error is %v, and nothing fails", err)
+		wrong("the error is %v, but nothing fails", err)
 	case r.throws(failed):
 		if want := r.value(); !panicked || p.Value != want {
 			wrong("step %d: the error is %v (%T), want a panic with %v", failed.step, err, err, want)
@@ -231,11 +230,11 @@ func (r *trial) checkError(err error, wrong func(string, ...any)) {
 	if fails && !r.throws(failed) && !same(failed.after, err) {
 		wrong("step %d: the context's cause is %v, want the failure %v", failed.step, failed.after, err)
 	}
-	if r.ErrorEvent == none || len(r.failed) == 0 && (r.left || r.maySlow()) { // nobody may be there to be told
+	if r.ErrorEvent == none || len(r.failed) == 0 && (r.left || r.maySlow()) { // the client may have gone
 		return
 	}
 	if len(r.failed) != 1 || !same(r.failed[0], err) {
-		wrong("the error event was asked for with %v, want %v", r.failed, err)
+		wrong("the error event's function got %v, want %v", r.failed, err)
 	}
 }
 
@@ -244,7 +243,7 @@ func (r *trial) gapFails() bool {
 	return r.Source != generator && (r.GapEvent == bad || r.GapEvent == panics) && (r.LastEventID != "" || r.Bound > 0)
 }
 
-// same reports whether a is b, and does not only wrap it.
+// same reports whether a is b itself, and does not wrap it.
 func same(a, b error) bool { return a == b } //nolint:errorlint // see above
 
 func (r *trial) value() any {
@@ -254,8 +253,8 @@ func (r *trial) value() any {
 	return r.thrown[0]
 }
 
-// checkLate checks the error of a session that has ended for another cause: only
-// what the program has failed with behind that.
+// checkLate checks the error of a session that has ended for another cause. It can only
+// be a later failure of the program.
 func (r *trial) checkLate(end core.Summary, wrong func(string, ...any)) {
 	var p *core.PanicError
 	switch {
@@ -263,30 +262,30 @@ func (r *trial) checkLate(end core.Summary, wrong func(string, ...any)) {
 	case errors.As(end.Err, &p):
 		if len(r.thrown) == 0 && !r.exited && !(r.GapEvent == panics && p.Value == "gap event") &&
 			!(r.Opened == panics && p.Value == "opened") {
-			wrong("the error is %v, and nothing panics", end.Err)
+			wrong("the error is %v, but nothing panics", end.Err)
 		}
 	default:
 		is := func(e element) bool {
 			return same(e.err, end.Err) || e.bad && strings.Contains(end.Err.Error(), "core: event")
 		}
 		if !slices.ContainsFunc(r.trace, is) && r.GapEvent != bad {
-			wrong("the error is %v, and nothing has yielded it", end.Err)
+			wrong("the error is %v, but nothing has yielded it", end.Err)
 		}
 	}
 }
 
 var retryAtEnd = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n$`)
 
-// An ending is how a response is to end.
+// An ending is how a response must end.
 type ending struct {
 	kind string
-	tail []byte // behind the events
-	any  bool   // or otherwise
+	tail []byte // after the events
+	any  bool   // any other end is right, too
 }
 
-// ending is the one that the session's own end asks for.
+// ending returns the ending that follows from the session's end.
 func (r *trial) ending(end core.Summary) ending {
-	// net/http resets a client of HTTP/1.0 that says more than it should.
+	// net/http resets a client of HTTP/1.0 that sends more than it should.
 	want := ending{kind: clean, any: r.Closed == panics || r.HTTP10 && r.Client.wordy()}
 	if end.Err != nil && r.ErrorEvent != none && r.ErrorEvent != bad && r.ErrorEvent != panics {
 		want.tail = encode(hookEvent(r.ErrorEvent))
@@ -299,12 +298,12 @@ func (r *trial) ending(end core.Summary) ending {
 		if want.tail == nil {
 			want.kind = broken
 		}
-		// A Goexit and this panic go on to the host, which may break the response.
+		// A Goexit and this panic reach the host, which may break the response.
 		want.any = want.any || r.exited || r.value() == any(http.ErrAbortHandler)
 	case len(r.thrown) > 0 || r.exited || r.Opened == panics || r.GapEvent == panics:
-		want.any = true // a panic behind the end
+		want.any = true // a panic after the end
 	default:
-		want.tail = nil // an error behind the end is for the summary only
+		want.tail = nil // an error after the end is only in the summary
 	}
 	return want
 }
@@ -327,10 +326,10 @@ func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
 	switch {
 	case want.any, r.end == gone, r.end == want.kind:
 	case r.end == clean && errors.Is(end.Cause, core.ErrSlowClient) && r.cameToEnd(got, body):
-		// The very end took too long, and came all the same.
+		// The very end took too long, but arrived.
 	case want.kind == clean && r.hurriedAtEnd():
 	case want.kind == clean && r.mayReset():
-	case want.kind == clean && r.left: // half, and it was noticed behind the end
+	case want.kind == clean && r.left: // it closed its half, which was noticed after the end
 	case want.kind == clean && r.maySlow() && (end.Cause != nil || end.Err != nil): // it did not take the end
 	default:
 		wrong("the response ends %s (%v), want it %s", r.end, r.how, want.kind)
@@ -341,7 +340,7 @@ func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
 		if r.Source == generator && !r.isStart(got, all, append(bytes.Clone(body), rest...), end) {
 			wrong("the client has %s, want a start of %s", short(got), short(all))
 		}
-		return // what comes of a hub is one as it is
+		return // for a hub, expected has checked it
 	case errors.Is(end.Cause, core.ErrShutdown):
 		if !bytes.HasPrefix(got, body) || !retryAtEnd.Match(got[len(body):]) {
 			wrong("the client has %s, want %s and a reconnection time", short(got), short(body))
@@ -350,25 +349,25 @@ func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
 		wrong("the client has %s, want %s", short(got), short(all))
 	}
 	if r.end == clean && r.bytes != end.Bytes {
-		wrong("the client has %d bytes, and the summary %d", r.bytes, end.Bytes)
+		wrong("the client has %d bytes, but the summary %d", r.bytes, end.Bytes)
 	}
 }
 
-// opens reports whether the stream begins with a comment: for somebody who waits for it, or
-// to try a middleware.
+// opens reports whether the stream begins with a comment: for a client that waits for it,
+// or to test a middleware.
 func (r *trial) opens() bool {
 	return r.Client.Method == http.MethodGet && r.Heartbeat > 0 || r.Wrapped
 }
 
-// mayReset reports whether the host may reset a connection on which it has left
-// something unread: net/http does when it shuts down, and on HTTP/2 if the client goes on
-// for more than a second.
+// mayReset reports whether the host may reset a connection with unread input: net/http
+// does so when it shuts down, and on HTTP/2 if the client keeps sending for more than a
+// second.
 func (r *trial) mayReset() bool {
 	wordy := r.Client.wordy() && !r.leavesHandler() || r.http2() && errors.Is(r.how, syscall.ECONNRESET)
 	return wordy && r.has(doShutdownServer) && !r.mount.HoldsAnswers
 }
 
-// cameToEnd reports whether the program has, and the client has all of it.
+// cameToEnd reports whether the program has come to its end, and the client has all of it.
 func (r *trial) cameToEnd(got, body []byte) bool {
 	if r.Source == generator {
 		return r.endAlive && bytes.Equal(got, body)
@@ -383,12 +382,12 @@ func (r *trial) whole(end core.Summary, want ending) bool {
 		return false
 	case want.kind == clean:
 		return true
-	default: // a failure's: what a client of HTTP/1.0 has not read is lost with the reset
+	default: // after a failure a client of HTTP/1.0 loses what it has not read with the reset
 		return end.Cause == nil && !r.HTTP10 && !r.Client.wordy() && !r.maySlow()
 	}
 }
 
-// isStart reports whether got is a part of what might have come.
+// isStart reports whether got is a beginning of what may come.
 func (r *trial) isStart(got, all, tried []byte, end core.Summary) bool {
 	if errors.Is(end.Cause, core.ErrShutdown) && bytes.HasPrefix(got, all) {
 		return bytes.HasPrefix(got[len(all):], []byte("r")) || len(got) == len(all) // its reconnection time
@@ -396,7 +395,7 @@ func (r *trial) isStart(got, all, tried []byte, end core.Summary) bool {
 	return bytes.HasPrefix(all, got) || bytes.HasPrefix(tried, got)
 }
 
-// short shows what a long text begins and ends with.
+// short shows the beginning and the end of a long text.
 func short(b []byte) string {
 	if len(b) < 400 {
 		return fmt.Sprintf("%q", b)

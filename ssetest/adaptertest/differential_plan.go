@@ -11,8 +11,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A plan is one random program, with the client that it meets. It says all that
-// a trial does, so that a trial can be made again, and made smaller.
+// A plan is one random program and its client. It describes all that a trial does, so
+// that a trial can be repeated and made smaller.
 type plan struct {
 	Seed     uint64
 	Protocol Protocol
@@ -23,17 +23,17 @@ type plan struct {
 	Heartbeat, FlushWindow, WriteTimeout, MaxAge, Retry time.Duration
 
 	ErrorEvent string // what WithErrorEvent's function does, see below
-	GapEvent   string // likewise WithGapEvent's
-	Opened     string // likewise the observer's
+	GapEvent   string // the same for WithGapEvent
+	Opened     string // the same for the observer
 	Closed     string
 
-	// What hosts on net/http have around the handler.
-	Deadline      time.Duration // a middleware's for the request's context
-	Wrapped       bool          // in a writer of a middleware's that has no Unwrap
+	// Around the handler, on hosts based on net/http:
+	Deadline      time.Duration // of a middleware, for the request's context
+	Wrapped       bool          // in a middleware's writer without Unwrap
 	ServerTimeout time.Duration // the server's WriteTimeout, which must not cut a stream off
 
 	Steps    []step
-	Stubborn bool // it goes on when yield has said false
+	Stubborn bool // it continues after yield has returned false
 	Refuse   string
 	Client   client
 
@@ -44,23 +44,23 @@ type plan struct {
 // Sources.
 const (
 	generator = "generator"
-	asIs      = "hub"    // its subscription, as the view returns it
+	asIs      = "hub"    // a subscription, which the view returns unchanged
 	ranged    = "ranged" // a generator that ranges over it
 )
 
-// What functions of the application do. Everything else is what a step does.
+// What the application's functions do. Everything else is done by steps.
 const (
 	none      = ""
 	good      = "good"
 	bad       = "bad"       // its event cannot be encoded
 	empty     = "empty"     // its event is the zero one
-	slow      = "slow"      // it takes its time
+	slow      = "slow"      // it takes long
 	panics    = "panics"    // it panics
 	reentrant = "reentrant" // it calls the session and its group, so none of their locks may be held
 )
 
-// A step is one thing that a generator does, or the publisher of a hub. Waits are
-// bounded, and those for what cannot happen in the plan are left out.
+// A step is one thing that a generator or the publisher of a hub does. Waits are bounded,
+// and those for something that cannot happen in the plan are left out.
 type step struct {
 	Do    string
 	Event core.Event
@@ -77,27 +77,27 @@ const (
 	doGoexit         = "goexit"          // runtime.Goexit
 	doWait           = "wait"            // for a time, or for the end
 	doIgnore         = "ignore"          // wait for a time, whatever ends
-	doAwait          = "await"           // the end, which is sure to come
+	doAwait          = "await"           // wait for the end, which is sure to come
 	doSeen           = "seen"            // wait until the client has everything
-	doBeat           = "beat"            // wait until the client has another heartbeat, or what goes in its place
-	doFlood          = "flood"           // yield until yield says false
-	doLeave          = "leave"           // have the client leave
+	doBeat           = "beat"            // wait until the client has another heartbeat, or something in its place
+	doFlood          = "flood"           // yield until yield returns false
+	doLeave          = "leave"           // make the client leave
 	doShutdown       = "shutdown"        // of the group, by another goroutine
 	doShutdownInside = "shutdown inside" // of the group, by this one, which does not wait
 	doShutdownServer = "shutdown server"
-	doKick           = "kick" // a hub's subscriptions
+	doKick           = "kick" // end a hub's subscriptions
 	doShutdownHub    = "shutdown hub"
 )
 
 // A client is how the client behaves.
 type client struct {
 	Method   string
-	Reads    string // all at once, slowly, or nothing as long as the session lives
+	Reads    string // all at once, slowly, or nothing until the session has ended
 	Leaves   string // how it leaves, see below; empty if it stays
-	After    int    // it leaves when it has so many bytes; if negative, when a step says so
+	After    int    // it leaves when it has this many bytes; if negative, when a step says so
 	Pre      bool   // it has sent another request before, on the same connection
 	Pipeline bool   // it sends another request at once
-	Junk     int    // bytes that it sends behind its request
+	Junk     int    // bytes that it sends after its request
 	Window   int    // of HTTP/2
 	Body     string
 	Chunked  bool // the body
@@ -112,15 +112,15 @@ const (
 
 	leavesClose = "close"
 	leavesReset = "reset"
-	leavesHalf  = "half" // it closes its side only
+	leavesHalf  = "half" // it closes only its side
 	leavesRST   = "rst"  // RST_STREAM
 
 	bodyNone  = ""
 	bodyWhole = "whole" // with the headers
 	bodyLate  = "late"
-	bodyLong  = "long" // more than is read of it
+	bodyLong  = "long" // longer than is read
 
-	bodyStalls = "stalls" // a part, and then nothing, or the client leaves if it is one that does
+	bodyStalls = "stalls" // a part, and then nothing, or the client leaves if its plan says so
 )
 
 // stallSize is the size of a body that stalls, in bytes.
@@ -139,12 +139,12 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 		WriteTimeout: oneOf(r, -1, 0, time.Millisecond, 20*time.Millisecond, time.Minute, time.Minute, time.Minute, time.Minute),
 		Stubborn:     r.IntN(3) == 0,
 	}
-	if r.IntN(4) == 0 { // two duties, one in the middle of the other
+	if r.IntN(4) == 0 { // two features, one in the middle of the other
 		p.Heartbeat = oneOf(r, time.Millisecond, 3*time.Millisecond)
 		p.FlushWindow = oneOf(r, 20*time.Millisecond, 20*time.Millisecond, time.Hour)
 	}
 	if p.Source == asIs && r.IntN(2) == 0 {
-		p.Detach = true // or no goroutine is spared
+		p.Detach = true // otherwise no goroutine is saved
 	}
 	if r.IntN(6) == 0 {
 		p.MaxAge = oneOf(r, time.Nanosecond, time.Millisecond, 10*time.Millisecond, time.Hour)
@@ -165,7 +165,7 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 		p.Refuse = oneOf(r, "full", "closing")
 	}
 	if r.IntN(3) == 0 {
-		p.Protocol = protocols[0] // the one that most of it is about
+		p.Protocol = protocols[0] // most features are for this one
 	}
 	p.Client = newClient(r, p.Protocol)
 	if p.Protocol == HTTP1 || p.Protocol == HTTP1TLS {
@@ -179,7 +179,7 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 	}
 	most := 300 << 10
 	if p.narrow() {
-		most = 20 * p.Client.Window // or it would take its time
+		most = 20 * p.Client.Window // otherwise it would take too long
 	}
 	for len(p.Steps) < 1+r.IntN(12) {
 		if r.IntN(3) > 0 {
@@ -203,8 +203,8 @@ func (p *plan) surround(r *rand.Rand) {
 		p.Deadline = oneOf(r, time.Nanosecond, time.Millisecond, 10*time.Millisecond, time.Hour)
 	case 1, 2:
 		p.Wrapped = r.IntN(2) == 0
-		// It counts for other answers too, for the handshake of TLS, and with HTTP/2 from
-		// before the handler.
+		// It also applies to other answers and to the TLS handshake, and with HTTP/2 it
+		// begins before the handler.
 		if p.Protocol == HTTP1 && p.Client.Method == http.MethodGet && !p.Client.wordy() && !p.Client.Pre && p.Refuse == "" {
 			p.ServerTimeout = oneOf(r, time.Millisecond, 10*time.Millisecond, time.Hour)
 		}
@@ -215,14 +215,14 @@ func (p *plan) surround(r *rand.Rand) {
 // which it writes when the handler has returned.
 func (p *plan) hurriedAtEnd() bool { return 0 < p.ServerTimeout && p.ServerTimeout < time.Second }
 
-// stalls reports whether the response waits for a body that does not come.
+// stalls reports whether the response waits for a body that stops.
 func (p *plan) stalls() bool { return p.Client.Body == bodyStalls && !p.http2() }
 
-// chunked reports whether the request's body is.
+// chunked reports whether the request's body is in chunks.
 func (p *plan) chunked() bool { return p.Client.Chunked && !p.HTTP10 }
 
-// cut returns how many bytes of its body a client sends that stalls. Of one that is not
-// chunked, fasthttp reads the first 8 KiB before it runs a handler.
+// cut returns how many bytes a client sends of a body that stalls. If the body is not in
+// chunks, fasthttp reads the first 8 KiB before it runs a handler.
 func (p *plan) cut() int {
 	if p.chunked() {
 		return p.Client.Cut
@@ -230,7 +230,7 @@ func (p *plan) cut() int {
 	return max(p.Client.Cut, stallSize/2)
 }
 
-// phrases are steps that seldom come together by chance.
+// phrases are steps that are rarely together by chance.
 var phrases = [][]string{
 	{doYield, doYield, doSeen},
 	{doYield, doYield, doBeat},
@@ -263,7 +263,7 @@ func newClient(r *rand.Rand, protocol Protocol) client {
 		c.Chunked = r.IntN(2) == 0
 		c.ViewRead = r.IntN(2) == 0
 		if c.Body == bodyStalls {
-			c.ViewRead = false // that is its own affair
+			c.ViewRead = false // a view may wait for its body as long as it likes
 			c.Cut = 1 + r.IntN(stallSize-1)
 		}
 	}
@@ -287,7 +287,7 @@ func newClient(r *rand.Rand, protocol Protocol) client {
 		c.Pre = true
 	}
 	if c.Body == bodyStalls {
-		c.Junk, c.Pipeline = 0, false // which would be of the body
+		c.Junk, c.Pipeline = 0, false // they would be part of the body
 	}
 	return c
 }
@@ -337,7 +337,7 @@ func newStep(r *rand.Rand, source string, most int) step {
 // http2 reports whether the protocol has streams.
 func (p *plan) http2() bool { return p.Protocol == HTTP2 || p.Protocol == H2C }
 
-// wordy reports whether the client says more than its request.
+// wordy reports whether the client sends more than its request.
 func (c client) wordy() bool { return c.Junk > 0 || c.Pipeline }
 
 // reads reports whether the client reads until the end of the response, as fast as
@@ -346,8 +346,8 @@ func (p *plan) reads() bool {
 	return p.Client.Reads != readsNone && (p.Client.Leaves == "" || p.Client.Leaves == leavesHalf)
 }
 
-// ends reports whether the session is sure to end by what is before step n, while
-// its generator waits.
+// ends reports whether the steps before step n are sure to end the session while its
+// generator waits.
 func (p *plan) ends(n int) bool {
 	if 0 < p.MaxAge && p.MaxAge < time.Second || 0 < p.Deadline && p.Deadline < time.Second {
 		return true
@@ -362,18 +362,18 @@ func (p *plan) ends(n int) bool {
 		case doBad, doError:
 			return p.Source == generator
 		case doLeave:
-			// Hosts do not see who leaves behind words of his own.
+			// Hosts do not notice a client that leaves after more input.
 			return p.Client.Leaves != "" && p.Client.After < 0 && !p.Client.wordy()
 		}
 		return false
 	})
 }
 
-// narrow reports whether bytes come to the client a few at a time.
+// narrow reports whether the client gets only a few bytes at a time.
 func (p *plan) narrow() bool { return 0 < p.Client.Window && p.Client.Window < 1000 }
 
-// floods reports whether a session that writes much is sure to end by that: at
-// step n its client has left, or does not read, and it has a limit for writes.
+// floods reports whether many writes are sure to end the session: at step n its client
+// has left, or does not read and there is a limit for writes.
 func (p *plan) floods(n int) bool {
 	limit := 0 < p.WriteTimeout && p.WriteTimeout < time.Second
 	left := p.Client.Leaves != "" && p.Client.After < 0 && slices.ContainsFunc(p.Steps[:n], func(s step) bool { return s.Do == doLeave })
@@ -387,7 +387,7 @@ func (p *plan) has(kinds ...string) bool {
 	return slices.ContainsFunc(p.Steps, func(s step) bool { return slices.Contains(kinds, s.Do) })
 }
 
-// size is about how many bytes the plan yields.
+// size returns roughly how many bytes the plan yields.
 func (p *plan) size() int {
 	n := 0
 	for _, s := range p.Steps {

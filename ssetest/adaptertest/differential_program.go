@@ -108,7 +108,7 @@ func (r *trial) panic(ctx context.Context, step int, err error) {
 	panic(value)
 }
 
-// publish is the program of a hub. In the end it ends the subscriptions.
+// publish is the program of a hub. At its end it ends the subscriptions.
 func (r *trial) publish(ctx context.Context) {
 	give := func(step int, e core.Event, bad bool) {
 		id, err := r.hub.Publish(context.Background(), "topic", e)
@@ -165,7 +165,7 @@ func (r *trial) publish(ctx context.Context) {
 	}
 }
 
-// kick notes how many events the subscription is to be given.
+// kick records how many events the subscription must get.
 func (r *trial) kick() {
 	r.update(func() {
 		if r.kicked < 0 {
@@ -174,8 +174,8 @@ func (r *trial) kick() {
 	})
 }
 
-// flood yields until yield says false, and reports whether it has. It does nothing
-// if that might never be.
+// flood yields until yield returns false, and reports whether it has. It does nothing if
+// that might never happen.
 func (r *trial) flood(step int, yield func(core.Event) bool) bool {
 	if !r.ends(step) && !r.floods(step) {
 		return false
@@ -194,11 +194,11 @@ func (r *trial) flood(step int, yield func(core.Event) bool) bool {
 			r.pause(time.Millisecond)
 		}
 	}
-	r.problemf("step %d: yield says true for %v, though the stream cannot go on", step, r.limit)
+	r.problemf("step %d: yield returns true for %v, though the stream cannot continue", step, r.limit)
 	return false
 }
 
-// step is a step that yields nothing.
+// step runs a step that yields nothing.
 func (r *trial) step(ctx context.Context, i int) {
 	s := r.Steps[i]
 	switch s.Do {
@@ -241,7 +241,7 @@ func (r *trial) step(ctx context.Context, i int) {
 	}
 }
 
-// delivers reports whether events come to the client while the program waits.
+// delivers reports whether events reach the client while the program waits.
 func (r *trial) delivers() bool { return r.reads() && r.FlushWindow < time.Second }
 
 func (r *trial) awaitSeen(ctx context.Context, step int) {
@@ -254,9 +254,9 @@ func (r *trial) awaitSeen(ctx context.Context, step int) {
 	}
 	r.mu.Unlock()
 	if r.gapFails() || r.Source != generator && r.Bound > 0 {
-		return // it may never have it
+		return // the client may never have it
 	}
-	r.until(ctx.Done(), fmt.Sprintf("what was yielded before step %d to be with the client", step), func() bool {
+	r.until(ctx.Done(), fmt.Sprintf("the client to have everything that was yielded before step %d", step), func() bool {
 		return len(r.strip.whole) >= want || r.done || r.left
 	})
 }

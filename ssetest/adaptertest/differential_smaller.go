@@ -7,7 +7,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// smaller are plans that have a little less.
+// smaller returns plans that are a little smaller.
 func (p *plan) smaller() []*plan {
 	var all []*plan
 	with := func(change func(*plan)) {

@@ -12,9 +12,9 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// encode is the wire form of e without its comment, after section 9.2 of the HTML
-// standard and core's promises. It shares no code with core: it is slow, and easy
-// to check. It is empty if nothing but a comment is left.
+// encode returns the wire form of e without its comment, according to section 9.2 of the
+// HTML standard and core's promises. It shares no code with core: it is slow, and easy to
+// check. It is empty if e has only a comment.
 func encode(e core.Event) []byte {
 	var b bytes.Buffer
 	field := func(name, value string) {
@@ -48,9 +48,8 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// decodeUTF8 does what a client's decoder does: each start of a character that is
-// not finished, as long as it can be, becomes one U+FFFD, and so does any other
-// byte that does not belong.
+// decodeUTF8 does what a client's decoder does: the longest beginning of an incomplete
+// character becomes one U+FFFD, and so does any other invalid byte.
 func decodeUTF8(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -69,17 +68,17 @@ func decodeUTF8(s string) string {
 	return b.String()
 }
 
-// A stripper takes the comments out of a stream, and blocks that have nothing else. It
-// looks whether those that are a session's own are where they may be.
+// A stripper removes comments from a stream, and blocks that have only comments. It
+// checks that the session's own comments are where they may be.
 type stripper struct {
 	start []byte // the line that sets the reconnection time, if there is one
 
-	whole  []byte // blocks that have come to their end
-	block  []byte // lines of the next one
+	whole  []byte // complete blocks
+	block  []byte // lines of the next block
 	line   []byte // the start of its next line
 	lines  int
-	last   []byte // the line before, if it is a comment
-	opened bool   // the first line behind start is the opening
+	last   []byte // the previous line, if it is a comment
+	opened bool   // the first line after start is the opening
 	odd    string // a session's own comment in a wrong place
 }
 
@@ -99,7 +98,7 @@ func (s *stripper) write(p []byte) {
 
 const opening, heartbeat = ": open\n", ": heartbeat\n"
 
-// take takes a line.
+// take adds a line.
 func (s *stripper) take() {
 	line, last := string(s.line), string(s.last)
 	own := line == opening || line == heartbeat
@@ -125,10 +124,10 @@ func (s *stripper) take() {
 	}
 }
 
-// begun reports whether the line has come that may be the opening.
+// begun reports whether the line that may be the opening has arrived.
 func (s *stripper) begun() bool { return s.lines > bytes.Count(s.start, []byte("\n")) }
 
-// all is what has come so far.
+// all returns everything so far.
 func (s *stripper) all() []byte {
 	b := append(bytes.Clone(s.whole), s.block...)
 	if len(s.line) > 0 && s.line[0] != ':' {
@@ -145,7 +144,7 @@ var oddities = []string{
 	"0\r\n\r\n", "5\r\nhello\r\n", "</script>", `{"a":1}`,
 }
 
-// text is of about size bytes; in one line it has nothing that an ID may not have.
+// text returns about size bytes. In one line, it has nothing that an ID must not have.
 func text(r *rand.Rand, size int, oneLine bool) string {
 	var b strings.Builder
 	for b.Len() < size {
@@ -155,7 +154,7 @@ func text(r *rand.Rand, size int, oneLine bool) string {
 		case 1:
 			b.WriteString(strings.Repeat(oddities[r.IntN(len(oddities))], 1+r.IntN(3)))
 		case 2:
-			if size > 10_000 { // or it would take its time
+			if size > 10_000 { // otherwise it would take too long
 				b.WriteString(strings.Repeat("0123456789 \n", r.IntN((size-b.Len())/12+1)))
 			}
 		default:
@@ -169,7 +168,7 @@ func text(r *rand.Rand, size int, oneLine bool) string {
 	return s
 }
 
-// goodEvent is one that can be encoded.
+// goodEvent returns an event that can be encoded.
 func goodEvent(r *rand.Rand, most int) core.Event {
 	var e core.Event
 	if r.IntN(3) > 0 {
@@ -196,7 +195,7 @@ func goodEvent(r *rand.Rand, most int) core.Event {
 	return e
 }
 
-// badEvent is one that cannot.
+// badEvent returns an event that cannot be encoded.
 func badEvent(r *rand.Rand) core.Event {
 	e := goodEvent(r, 1000)
 	end := oneOf(r, "\r", "\n", "\r\n", "\x00")

@@ -17,7 +17,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// failings are what generators fail with. None of them may pass for something
+// failings are the errors of generators. None of them may be mistaken for something
 // else.
 var failings = []error{
 	errors.New("boom"),
@@ -34,11 +34,11 @@ var failings = []error{
 	errors.New("two\nlines"),
 }
 
-// A trial is a plan that is carried out.
+// A trial runs a plan.
 type trial struct {
 	*plan
 
-	asked    *plan // with what a host on net/http has, too
+	asked    *plan // including the parts for hosts based on net/http
 	mount    Mount
 	limit    time.Duration // for each wait
 	addr     string
@@ -48,22 +48,22 @@ type trial struct {
 	spawned  sync.WaitGroup
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed and replaced when something has
+	changed  chan struct{} // closed and replaced when something changes
 	problems []string
 
 	// The program.
 	yield    func(core.Event, error) bool
-	viewed   context.Context //nolint:containedctx // the session's, from when the view runs
+	viewed   context.Context //nolint:containedctx // the session's; set by the view
 	joined   bool            // the hub has the subscription
 	runs     int             // of generators
 	running  int
 	trace    []element
 	thrown   []any // what it panicked with
 	exited   bool  // by Goexit
-	endAlive bool  // its context had not ended when it returned by itself
+	endAlive bool  // its context had not ended when it returned normally
 	failed   []error
-	kept     []string // IDs that the hub gave
-	kicked   int      // how many events there were when the hub ended the stream; negative if it has not
+	kept     []string // IDs that the hub has set
+	kicked   int      // the number of events when the hub ended the stream; negative if it has not
 	opened   int
 	ended    []core.Summary
 
@@ -79,14 +79,14 @@ type trial struct {
 	how    error
 }
 
-// An element is what a generator has yielded, or a publisher has published.
+// An element is an event that a generator has yielded, or a publisher has published.
 type element struct {
 	step   int
 	event  core.Event
 	err    error
 	bad    bool
 	ok     bool
-	before error // why the context had ended before
+	before error // the cause if the context had ended before
 	after  error
 }
 
@@ -94,7 +94,7 @@ type element struct {
 const (
 	clean  = "clean"
 	broken = "broken"
-	gone   = "left" // it has not seen the end
+	gone   = "left" // the client has not seen the end
 )
 
 func (r *trial) update(change func()) {
@@ -109,14 +109,14 @@ func (r *trial) problemf(format string, args ...any) {
 	r.update(func() { r.problems = append(r.problems, fmt.Sprintf(format, args...)) })
 }
 
-// until waits for ok, which is called under the lock. It reports false if stop
-// comes first, or if it waits in vain, which is a problem.
+// until waits for ok, which is called under the lock. It returns false if stop is closed
+// first, or if it waits in vain, which is a problem.
 func (r *trial) until(stop <-chan struct{}, what string, ok func() bool) bool {
 	return r.untilWithin(r.limit, stop, what, ok)
 }
 
 func (r *trial) untilWithin(limit time.Duration, stop <-chan struct{}, what string, ok func() bool) bool {
-	timer, ticker := time.NewTimer(limit), time.NewTicker(20*time.Millisecond) // the end of a context tells nobody
+	timer, ticker := time.NewTimer(limit), time.NewTicker(20*time.Millisecond) // the end of a context does not close changed
 	defer timer.Stop()
 	defer ticker.Stop()
 	for {
@@ -132,7 +132,7 @@ func (r *trial) untilWithin(limit time.Duration, stop <-chan struct{}, what stri
 		case <-stop:
 			return false
 		case <-timer.C:
-			r.problemf("waited %v in vain for %s", limit, what)
+			r.problemf("waited %v for %s, in vain", limit, what)
 			return false
 		}
 	}
@@ -140,7 +140,7 @@ func (r *trial) untilWithin(limit time.Duration, stop <-chan struct{}, what stri
 
 func (r *trial) spawn(f func()) { r.spawned.Go(f) }
 
-// try carries the plan out, and returns what was wrong.
+// try runs the plan, and returns the problems.
 func (p *plan) try(t testing.TB, mount Mount) []string {
 	r := &trial{plan: p, asked: p, mount: mount, limit: mount.timeout, changed: make(chan struct{}), kicked: -1}
 	if p.Retry > 0 { // a line of the first event's block
@@ -166,12 +166,12 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 	}
 	q := *p
 	q.Deadline, q.Wrapped, q.ServerTimeout = 0, false, 0
-	r.plan = &q // unless the host is on net/http
+	r.plan = &q // unless the host is based on net/http
 	r.shutdown = mount.Serve(t, site)
 	release := r.crowd()
 
 	r.spawn(r.client)
-	// The waits of the program are shorter, so that they tell first.
+	// The program's waits are shorter, so that they fail first.
 	ok := r.untilWithin(2*r.limit, nil, "the client's end", func() bool { return r.done }) &&
 		r.untilWithin(2*r.limit, nil, "the session's end", func() bool {
 			return r.opened == len(r.ended) && r.running == 0 && (r.viewed == nil || r.viewed.Err() != nil)
@@ -209,7 +209,7 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 	return r.problems
 }
 
-// around is what the plan has around the handler.
+// around returns the plan's middleware around the handler.
 func (r *trial) around(next http.Handler) http.Handler {
 	r.plan = r.asked
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -229,12 +229,12 @@ func (r *trial) around(next http.Handler) http.Handler {
 	})
 }
 
-// A wrapped writer is one in that of a middleware's.
+// A wrapped writer is a middleware's.
 type wrapped struct{ http.ResponseWriter }
 
 func (w wrapped) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
-// crowd fills or shuts the group down, if the plan wants to be refused.
+// crowd fills the group or shuts it down, if the plan is to be refused.
 func (r *trial) crowd() (release func()) {
 	switch r.Refuse {
 	case "closing":
@@ -259,7 +259,7 @@ func (r *trial) shutdownGroup() {
 	case err != nil:
 		r.problemf("Group.Shutdown: %v; %s", err, r.state())
 	case running != 0:
-		r.problemf("Group.Shutdown has returned, and the generator runs")
+		r.problemf("Group.Shutdown has returned, but the generator still runs")
 	}
 }
 
@@ -294,7 +294,7 @@ func (r *trial) options() []core.Option {
 			},
 			Closed: func(ctx context.Context, end core.Summary) {
 				if ctx.Err() == nil {
-					r.problemf("the context lives on when the observer is told of its end")
+					r.problemf("the context has not ended when the observer's Closed is called")
 				}
 				r.hook(r.Closed, "")
 				r.update(func() { r.ended = append(r.ended, end) })
@@ -315,8 +315,8 @@ func (r *trial) options() []core.Option {
 	return opts
 }
 
-// hook does what a function of the application's does besides its work. The name
-// is what it panics with.
+// hook does what one of the application's functions does besides its work. It panics with
+// the name.
 func (r *trial) hook(kind, name string) {
 	switch {
 	case kind == slow:
@@ -335,7 +335,7 @@ func (r *trial) hook(kind, name string) {
 		yield := r.yield
 		r.mu.Unlock()
 		if yield != nil && yield(core.Event{Data: "from a hook"}, nil) {
-			r.problemf("yield says true when the stream has ended")
+			r.problemf("yield returns true after the end of the stream")
 		}
 	}
 }
@@ -357,7 +357,7 @@ func (*trial) pause(d time.Duration) {
 	<-timer.C
 }
 
-// leave has the client leave, once.
+// leave makes the client leave, once.
 func (r *trial) leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -368,7 +368,7 @@ func (r *trial) leave() {
 	r.conn.leave(r.Client.Leaves)
 }
 
-// state is for the report of a trial that hangs.
+// state describes a trial that hangs.
 func (r *trial) state() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -38,10 +38,11 @@ type server struct {
 	ended    chan core.Summary // of each session
 }
 
-// unheard is a heartbeat that no test sees, though a response to GET begins with it.
+// unheard is a heartbeat interval that no test reaches. A response to GET still begins
+// with a heartbeat.
 const unheard = time.Hour
 
-// serve starts a server for views, without heartbeats if opts do not say more.
+// serve starts a server for views, without heartbeats unless opts set them.
 func (h mounted) serve(t testing.TB, views map[string]View, opts ...core.Option) *server {
 	t.Helper()
 	return h.serveSite(t, &Site{Views: views, Options: opts})
@@ -78,7 +79,7 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		if h.protocol != HTTP1 {
-			tcp.breakConns() // or the two sides would be polite for a second
+			tcp.breakConns() // otherwise the two sides wait for each other for a second
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
 		defer cancel()
@@ -91,8 +92,7 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 	return s
 }
 
-// request returns a request for path that sees comments too, the first of which
-// is the opening.
+// request returns a request for path that also shows comments. The first is the opening.
 func (s *server) request(path string) ssetest.Request {
 	return ssetest.Request{URL: s.url + path, Client: s.client, Timeout: s.host.timeout, Comments: true}
 }
@@ -103,7 +103,7 @@ func (s *server) open(path string) *ssetest.Stream {
 	return openStream(s.t, s.request(path))
 }
 
-// openStream opens a stream and takes its opening, which an answer to POST has not.
+// openStream opens a stream and takes its opening. A response to POST has none.
 func openStream(t testing.TB, r ssetest.Request) *ssetest.Stream {
 	t.Helper()
 	if r.Method == http.MethodPost {
@@ -121,8 +121,7 @@ func opened(t testing.TB, s *ssetest.Stream) *ssetest.Stream {
 	return s
 }
 
-// openRaw sends a request as it is, for what Go's client does not do. The server speaks
-// HTTP/1.
+// openRaw sends a raw request that Go's client would not send. The server speaks HTTP/1.
 func (s *server) openRaw(request string) *ssetest.Stream {
 	s.t.Helper()
 	r := s.request("/")
@@ -130,7 +129,7 @@ func (s *server) openRaw(request string) *ssetest.Stream {
 	return r.Open(s.t)
 }
 
-// A raw is a transport that sends its own request, over a connection of its own.
+// A raw is a transport that sends its own request over a new connection.
 type raw struct{ addr, request string }
 
 // RoundTrip implements [http.RoundTripper].
@@ -146,8 +145,7 @@ func (raw raw) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.ReadResponse(bufio.NewReader(conn), nil)
 }
 
-// tryDial opens a connection to a server that speaks HTTP/1. It is for any
-// goroutine.
+// tryDial opens a connection to a server that speaks HTTP/1. Any goroutine may call it.
 func (s *server) tryDial() (net.Conn, error) {
 	conn, err := net.Dial("tcp", s.addr) //nolint:noctx // on loopback
 	if err != nil {
@@ -178,7 +176,7 @@ func (s *server) end() core.Summary {
 	return receive(s.t, s.ended, s.host.timeout, "the end of a session")
 }
 
-// works tries the server out: whatever happened, it must live.
+// works checks that the server still works.
 func (s *server) works() {
 	s.t.Helper()
 	r := s.request("/works")
@@ -187,10 +185,10 @@ func (s *server) works() {
 	s.end()
 }
 
-// works is the view for it.
+// works is the view for [server.works].
 func works(context.Context, Exchange) core.Stream { return give(core.Event{Data: "yes"}) }
 
-// give is a stream of events.
+// give returns a stream of these events.
 func give(events ...core.Event) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		for _, e := range events {
@@ -201,7 +199,7 @@ func give(events ...core.Event) core.Stream {
 	}
 }
 
-// steps is a view that makes an event for each go-ahead, with its number as ID.
+// steps returns a view that makes an event for each go-ahead, with its number as ID.
 func steps(goAhead <-chan struct{}) View {
 	return func(ctx context.Context, _ Exchange) core.Stream {
 		return func(yield func(core.Event, error) bool) {
@@ -228,7 +226,7 @@ func (s *server) pass(goAhead chan<- struct{}) {
 	}
 }
 
-// numbered are the events from first to last, with their numbers as IDs.
+// numbered returns the events from first to last, with their numbers as IDs.
 func numbered(first, last int) []core.Event {
 	events := make([]core.Event, 0, last-first+1)
 	for n := first; n <= last; n++ {
@@ -251,7 +249,7 @@ func receive[T any](t testing.TB, ch <-chan T, d time.Duration, what string) T {
 	}
 }
 
-// eventually waits until ok says so.
+// eventually waits until ok returns true.
 func eventually(t testing.TB, d time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(d)
@@ -291,13 +289,13 @@ func (s *server) says(text string) {
 	eventually(s.t, s.host.timeout, "the host's log says "+text, func() bool { return strings.Contains(s.log.String(), text) })
 }
 
-// A listener can break the connections that it has accepted, which are those of
-// the net package, without a wrapper.
+// A listener can break the connections that it has accepted. They are the net package's
+// own, without a wrapper.
 type listener struct {
 	net.Listener
 
 	sendBuffer int  // if not zero
-	hurried    bool // a body's time is short
+	hurried    bool // bodies have much less time
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -319,7 +317,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, err //nolint:wrapcheck // a server looks at it
 }
 
-// A hurried connection gives a body much less time than core does.
+// A hurried connection gives a body much less time than [host.BodyTimeout].
 type hurried struct{ net.Conn }
 
 func (c hurried) SetReadDeadline(t time.Time) error {
@@ -329,7 +327,8 @@ func (c hurried) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t) //nolint:wrapcheck // a server looks at it
 }
 
-// breakConns does not close them: fasthttp panics when it finds its own closed.
+// breakConns ends both directions of all connections. It does not close them, because
+// fasthttp panics if its connection is closed.
 func (l *listener) breakConns() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -350,7 +349,7 @@ func listen(t testing.TB) net.Listener {
 	return ln
 }
 
-// certificates has both sides of TLS with a certificate of httptest's.
+// certificates returns both sides of TLS with httptest's certificate.
 var certificates = sync.OnceValue(func() (c struct{ server, client *tls.Config }) {
 	srv := httptest.NewUnstartedServer(nil)
 	srv.EnableHTTP2 = true
