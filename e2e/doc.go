@@ -1,7 +1,7 @@
-// Package e2e tests the project from outside, against software that nobody here
-// wrote. Each package below it needs something else: browsers (EventSource in
-// Chromium and Firefox), demo (its page in both), clients (curl, Node, Python),
-// proxies (nginx, HAProxy, Apache httpd, Caddy), python (the apps that the examples
-// were moved from) and frameworks (servers and frameworks that no adapter is for).
-// Package middleware beside them is a module of its own.
+// Package e2e tests the project from outside, together with software that others wrote.
+// Each package in its subdirectories needs different programs: browsers (EventSource in
+// Chromium and Firefox), demo (the demo's page in both), clients (curl, Node, Python),
+// proxies (nginx, HAProxy, Apache httpd, Caddy), python (the Python apps that the
+// examples were ported from) and frameworks (servers and frameworks without an adapter).
+// Package middleware is a separate module.
 package e2e

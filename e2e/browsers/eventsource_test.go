@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { browsertest.Main(m) }
 
-// A page is a window that has EventSources.
+// A page is a window with EventSources.
 type page struct{ *browsertest.Page }
 
 func openPage(t *testing.T, b browser.Profile, url string) *page {
@@ -30,7 +30,7 @@ func eval[T any](p *page, js string) T {
 	return browsertest.Eval[T](p.Page, js)
 }
 
-// jsonOf is for values that have a JSON.
+// jsonOf returns v as JSON.
 func jsonOf(t *testing.T, v any) string {
 	t.Helper()
 	text, err := json.Marshal(v)
@@ -47,8 +47,8 @@ const (
 	closed     = 2
 )
 
-// A dispatch is an event that an EventSource dispatches, and its readyState then. Fresh is the
-// type of the first one, for the EventSource as it is made.
+// A dispatch is an event that an EventSource dispatches, with its readyState at that
+// moment. The first one has the type fresh, and stands for the new EventSource.
 type dispatch struct {
 	Type  string `json:"type"`
 	State int    `json:"state"`
@@ -56,7 +56,7 @@ type dispatch struct {
 	Data  string `json:"data"`
 }
 
-// dispatches are those of a stream, as browsers name them.
+// dispatches returns the dispatches of a stream's events.
 func dispatches(events []core.Event) []dispatch {
 	var all []dispatch
 	for _, e := range events {
@@ -68,11 +68,11 @@ func dispatches(events []core.Event) []dispatch {
 	return all
 }
 
-// always are the types that an EventSource has without a server's doing.
+// always are the types that every EventSource may dispatch.
 var always = []string{"open", "message", "error"}
 
-// listen opens an EventSource, which the page knows by a name. It listens for these
-// types, and for those that it always has.
+// listen opens an EventSource, which has a name in the page. It listens for these types,
+// and for those of always.
 func (p *page) listen(name, url, init string, types ...string) {
 	p.Helper()
 	p.Do(fmt.Sprintf(`
@@ -84,8 +84,8 @@ func (p *page) listen(name, url, init string, types ...string) {
 		window.report = () => JSON.stringify(sources).slice(0, 5000);`, url, init, jsonOf(p.T, slices.Concat(always, types)), name))
 }
 
-// sees waits until an EventSource has dispatched as much as is wanted, which it is
-// to be, or something else.
+// sees waits until an EventSource has dispatched as many events as are wanted, or a
+// different one, and compares them.
 func (p *page) sees(name string, want []dispatch) {
 	p.Helper()
 	all := fmt.Sprintf("sources[%q].all", name)
@@ -110,17 +110,17 @@ func (p *page) closeSource(name string) {
 type scene struct {
 	*page
 	srv   *hosts.Server
-	proto string // as requests name it
+	proto string // of its requests
 }
 
-// What an EventSource does is tried in each browser on each framework, over
-// HTTP/1.1 and over TLS, which means HTTP/2 but for fiber.
+// TestEventSource runs in each browser on each framework, over HTTP/1.1 and over TLS,
+// which means HTTP/2 except on fiber.
 func TestEventSource(t *testing.T) {
 	for _, framework := range hosts.Frameworks() {
 		t.Run(strings.ReplaceAll(framework, "/", " "), func(t *testing.T) {
 			t.Parallel()
 			browsertest.Run(t, func(t *testing.T, b browser.Profile) {
-				p := openPage(t, b, "about:blank") // a window for all, since windows are slow to open
+				p := openPage(t, b, "about:blank") // one window for all, because windows are slow to open
 				for _, secure := range []bool{false, true} {
 					proto, name, serve := "HTTP/1.1", "HTTP 1.1", hosts.Serve
 					switch {
@@ -143,8 +143,8 @@ func TestEventSource(t *testing.T) {
 							srv := serve(t, framework, test.opts...)
 							s := scene{&page{p.On(t)}, srv, proto}
 							s.Visit(srv.URL + "/page")
-							defer srv.Cut()              // what the browser has opened in advance
-							defer s.Visit("about:blank") // which closes the streams
+							defer srv.Cut()              // cuts what the browser has opened in advance
+							defer s.Visit("about:blank") // closes the streams
 							test.run(s)
 						})
 					}
@@ -182,7 +182,7 @@ func testLife(s scene) {
 	s.arrives("/steps", "4")
 	s.arrives("/steps", "8")
 
-	// Had it come back, it had done so before one that was opened later.
+	// If it came back, it would do so before one that is opened later.
 	s.listen("soon", "/soon", "{}")
 	s.arrives("/soon", "")
 	s.arrives("/soon", "1")
@@ -193,8 +193,8 @@ func testLife(s scene) {
 	s.sees("steps", want)
 }
 
-// A connection that breaks off in the middle of an event, or between two, costs no
-// event, and none comes twice.
+// If a connection breaks off in the middle of an event, or between two, no event is lost
+// and none comes twice.
 func testCut(s scene) {
 	want := []dispatch{{"fresh", connecting, "", ""}, {"open", opened, "", ""}}
 	next := func(id string) {
@@ -227,8 +227,8 @@ func testCut(s scene) {
 	s.srv.Ended("/count")
 }
 
-// The server says how long a client is to wait: one that is to come back soon has
-// done so twice before one that is to come back late.
+// The server says how long a client has to wait: one with a short time comes back at
+// least twice before one with a long time.
 func testRetry(s scene) {
 	s.listen("soon", "/soon", "{}")
 	s.arrives("/soon", "")
@@ -241,12 +241,12 @@ func testRetry(s scene) {
 		s.Errorf("/late was asked again after %v, want at least %v", got, hosts.Late)
 	}
 	if got := s.srv.Waiting("/soon"); got < 2 {
-		s.Errorf("got %d requests for /soon meanwhile, want at least 2", got)
+		s.Errorf("got %d requests for /soon in the meantime, want at least 2", got)
 	}
 }
 
-// A page of another origin reads with the user's cookie if it asks to, without it
-// if not, and nothing at all if the server does not know the page.
+// A page from another origin reads with the user's cookie if it asks to, and without it
+// if not. It reads nothing if the server does not know its origin.
 func testAcrossOrigins(s scene) {
 	s.Do(`document.cookie = "user=Ada";`)
 	elsewhere := httptest.NewUnstartedServer(http.NotFoundHandler())

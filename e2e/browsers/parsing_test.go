@@ -23,7 +23,7 @@ type body struct {
 	chunks []string
 }
 
-// bodies are by hand, each for a rule of the standard.
+// bodies are written by hand, each for a rule of the standard.
 var bodies = []body{
 	{"nothing", nil},
 	{"one event", []string{"data: x\n\n"}},
@@ -51,12 +51,12 @@ var bodies = []body{
 	{"a no-break space", []string{"data:\u00A0x\n\n"}},
 	{"trailing spaces", []string{"data: x \t \n\n"}},
 	{"colons in the value", []string{"data::x: y:\n\n"}},
-	{"fields without a colon", []string{"data\n\ndata\ndata\n\nid: 1\nevent: t\ndata\nid\nevent\n\n"}}, //nolint:dupword // so it is
+	{"fields without a colon", []string{"data\n\ndata\ndata\n\nid: 1\nevent: t\ndata\nid\nevent\n\n"}}, //nolint:dupword // intended
 	{"a colon alone", []string{":\ndata: x\n:\n\n"}},
 	{"case counts", []string{"Data: x\nDATA: y\ndata: z\nID: 1\nEvent: t\n\n"}},
 	{"unknown fields", []string{"datax: a\ndat: b\nfoo\nfoo: c\nretr: 1\ndata: x\n\n"}},
 	{"a space before the name", []string{" data: x\n\ndata: y\n\n"}},
-	{"a space behind the name", []string{"data : x\n\ndata: y\n\n"}},
+	{"a space after the name", []string{"data : x\n\ndata: y\n\n"}},
 	{"a line of a space", []string{"data: x\n \ndata: y\n\n"}},
 	{"no line ends", []string{"data: a\vb\fc\u0085d\u2028e\u2029\n\n"}},
 	{"comments", []string{": a\n:b\ndata: x\n: data: y\n\n:\n\n: c\n\n"}},
@@ -84,7 +84,7 @@ var bodies = []body{
 	{"the types open and error", []string{"event: open\ndata: x\n\nevent: error\ndata: y\n\n"}},
 
 	{"an ID persists", []string{"id: 1\ndata: x\n\ndata: y\n\n"}},
-	{"an ID behind the data", []string{"data: x\nid: 1\n\n"}},
+	{"an ID after the data", []string{"data: x\nid: 1\n\n"}},
 	{"the last of two IDs", []string{"id: 1\nid: 2\ndata: x\n\n"}},
 	{"an empty ID", []string{"id: 1\ndata: x\n\nid:\ndata: y\n\n"}},
 	{"an ID without a colon", []string{"id: 1\ndata: x\n\nid\ndata: y\n\n"}},
@@ -93,33 +93,32 @@ var bodies = []body{
 	{"an ID alone, then data", []string{"id: 1\n\ndata: x\n\n"}},
 	{"an ID that is not ended", []string{"id: 1\ndata: x\n\nid: 2\ndata: y\n"}},
 
-	// 8 s are well above what browsers have by themselves, which is 3 s and 5 s.
+	// 8 s are well above the defaults of browsers, which are 3 s and 5 s.
 	{"retry", []string{"retry: 8000\n\ndata: x\n\n"}},
 	{"retry at once", []string{"retry: 8000\ndata: x\n"}},
 	{"retry with leading zeros", []string{"retry: 0008000\n\n"}},
 	{"the last of two retries", []string{"retry: 600000\nretry: 8000\n\n"}},
-	{"no number for retry", []string{
+	{"a retry that is not a number", []string{
 		"retry: 8000\n\nretry: 600000x\nretry: +600000\nretry:  600000\nretry: 600000.0\nretry: 6e5\nretry: 0x927C0\n\n",
 	}},
 	{"an empty retry", []string{"retry: 8000\nretry:\nretry\n\n"}},
 }
 
-// wire is the body without its chunks.
+// wire returns the body without its chunks.
 func (b body) wire() io.Reader { return strings.NewReader(strings.Join(b.chunks, "")) }
 
-// endOfBody is the type of an event that a body is followed by, in a connection of
-// its own.
+// endOfBody is the type of the event that follows a body, over a second connection.
 const endOfBody = "end of body"
 
-// An expectation is what a body is to mean: the events, the last event ID that the
-// client comes back with, and how long it waits.
+// An expectation is what a body means: the events, the last event ID that the client
+// comes back with, and how long it waits.
 type expectation struct {
 	events      []dispatch
 	lastEventID string
-	retry       time.Duration // 0 is what the browser likes
+	retry       time.Duration // 0 means the browser's default
 }
 
-// expect has core.Read say what a body means.
+// expect returns what core.Parser makes of a body.
 func expect(t *testing.T, b body) expectation {
 	t.Helper()
 	var p core.Parser
@@ -133,10 +132,10 @@ func expect(t *testing.T, b body) expectation {
 	return expectation{dispatches(events), p.LastEventID, p.Retry}
 }
 
-// deviations are where a browser does not do what the standard says, by the
-// browser's name and the body's. What is expected is changed to what it does.
+// deviations are the cases in which a browser does not follow the standard, by the names
+// of the browser and the body. Each changes the expectation to what the browser does.
 var deviations = map[[2]string]func(e *expectation){
-	// The line behind a byte order mark and an LF is lost.
+	// The line after a byte order mark and an LF is lost.
 	{"chromium", "BOM and a blank line"}: func(e *expectation) { e.events = nil },
 
 	// An ID counts only in a block that has data.
@@ -144,23 +143,23 @@ var deviations = map[[2]string]func(e *expectation){
 	{"firefox", "an ID alone"}:            func(e *expectation) { e.lastEventID = "1" },
 	{"firefox", "an ID alone, then data"}: func(e *expectation) { e.events[0].ID, e.lastEventID = "", "" },
 
-	// NUL is left out of data, and an ID that holds one costs its event.
+	// NUL is removed from data, and an event whose ID has one is lost.
 	{"firefox", "NUL in data"}:    func(e *expectation) { e.events[0].Data = "ab" },
 	{"firefox", "an ID with NUL"}: func(e *expectation) { e.events = e.events[:1] },
 
-	// An empty retry is the browser's own.
+	// An empty retry means the browser's default.
 	{"chromium", "an empty retry"}: func(e *expectation) { e.retry = 3 * time.Second },
 
-	// An empty retry is zero, and half a second is the least.
+	// An empty retry means zero, and half a second is the minimum.
 	{"firefox", "an empty retry"}: func(e *expectation) { e.retry = 500 * time.Millisecond },
 }
 
-// late is how late a reconnection may be. It is less than what lies between the
-// times that a browser could take for one another: 3 s and 8 s, 0.5 s and 5 s.
+// late is how late a reconnection may be. It is less than the difference between the
+// times that must be told apart: 3 s and 8 s, 0.5 s and 5 s.
 const late = 4 * time.Second
 
-// Browsers and core.Read find the same events in the same bytes, and the same last
-// event ID to come back with. The reconnection time holds as well.
+// Browsers and core.Parser find the same events, last event ID and reconnection time in
+// the same bytes.
 func TestParsing(t *testing.T) {
 	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
 		srv := serveBodies(t)
@@ -192,7 +191,7 @@ func TestParsing(t *testing.T) {
 				got := eval[[]dispatch](page, fmt.Sprintf(`sources[%q].all`, body.name))
 				end := 1 + slices.IndexFunc(got, func(d dispatch) bool { return d.Type == endOfBody })
 				got = got[:end]
-				got[end-1].ID = "" // it may go on or not: what counts is what the server was told
+				got[end-1].ID = "" // browsers differ here; what counts is the ID that the server got
 				if !slices.Equal(got, events) {
 					t.Errorf("got  %.1000s\nwant %.1000s", jsonOf(t, got), jsonOf(t, events))
 				}
@@ -204,7 +203,7 @@ func TestParsing(t *testing.T) {
 	})
 }
 
-// browserOf is the name of the browser that a test of inBrowsers runs in.
+// browserOf returns the name of the browser that a test of browsertest.Run runs in.
 func browserOf(t *testing.T) string {
 	t.Helper()
 	return strings.Split(t.Name(), "/")[1]
@@ -231,7 +230,7 @@ func serveBodies(t *testing.T) *bodyServer {
 func (s *bodyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i, err := strconv.Atoi(r.URL.Path[1:])
 	if err != nil {
-		return // which is an empty page
+		return // an empty page
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
@@ -253,7 +252,7 @@ func (s *bodyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "retry: 600000\nevent: %s\ndata: %s\n\n", endOfBody, r.Header.Get("Last-Event-ID"))
 }
 
-// after returns how long after the end of a body the browser has come back.
+// after returns how long after the end of a body the browser came back.
 func (s *bodyServer) after(i int) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 )
 
-// A window that has much to tell can be closed, and the browser goes on.
+// A window that sends many messages can be closed, and the browser continues.
 func TestBusyWindow(t *testing.T) { browsertest.Run(t, testBusyWindow) }
 
 func testBusyWindow(t *testing.T, b browser.Profile) {
@@ -19,11 +19,11 @@ func testBusyWindow(t *testing.T, b browser.Profile) {
 	w.Close()
 	p := browsertest.Open(t, b, "data:text/html,well")
 	if got := p.Text(`document.body.textContent`); got != "well" {
-		t.Errorf("got a window that shows %q, want well", got)
+		t.Errorf("got a window with text %q, want %q", got, "well")
 	}
 }
 
-// A test that fails tells what its page shows, and what was written to the console.
+// A test that fails says what its page shows, and what was written to the console.
 func TestShows(t *testing.T) {
 	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
 		p := browsertest.Open(t, b, "data:text/html,<title>x</title><p>what can be read</p>")

@@ -13,16 +13,16 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// A client is a program that nobody here wrote, with a few lines around it.
+// A client is a program that others wrote, with a few lines around it.
 type client struct {
 	name    string
 	start   func(t *testing.T, a ask) *process
-	speaks  string // the protocol, if it was told which
-	resumes bool   // it reconnects by itself
-	posts   bool   // it can send a body
-	killed  bool   // it leaves only when its process ends
-	atCut   string // what it says when the response breaks off
-	onFiber string // what it says then on fiber; empty if fiber does not speak its protocol
+	speaks  string // its protocol, if its arguments choose one
+	resumes bool   // reconnects and resumes
+	posts   bool   // can send a body
+	killed  bool   // leaves only when its process ends
+	atCut   string // what it reports when the response breaks off
+	onFiber string // what it reports then on fiber; empty if fiber does not support its protocol
 }
 
 // clients returns all of them, ready to start.
@@ -56,26 +56,26 @@ func clients(t *testing.T) []client {
 		{name: "node", start: withEventSource(node("--experimental-eventsource", "node.js")), resumes: true, atCut: "again", onFiber: "again"},
 		{name: "fetch-event-source", start: node("fetch-event-source.js"), resumes: true, posts: true, atCut: "again", onFiber: "again"},
 
-		// Node's fetch takes every end for a clean one after Connection: close, which
+		// Node's fetch mistakes every end for a clean one after Connection: close, which
 		// fiber sends.
 		{name: "eventsource-parser", start: node("eventsource-parser.js"), posts: true, atCut: "broken", onFiber: "end"},
 
 		{name: "requests by bytes", start: python("requests", "1"), posts: true, atCut: "broken", onFiber: "broken"},
 		{name: "requests by chunks", start: python("requests", "0"), posts: true, atCut: "broken", onFiber: "broken"},
 
-		// Python's readline takes every end for a clean one.
+		// Python's readline mistakes every end for a clean one.
 		{name: "urllib by lines", start: python("urllib", "0"), posts: true, atCut: "end", onFiber: "end"},
 
-		// The broken end of HTTP/1.0 is a reset: 56 is curl's word for it, and 18 and 92
-		// for those of HTTP/1.1 and HTTP/2.
+		// The numbers are curl's exit codes for a broken response: on HTTP/1.0, where it is
+		// a reset, on HTTP/1.1 and on HTTP/2.
 		{name: "curl, HTTP 1.0", start: curls(56, "--http1.0"), speaks: "HTTP/1.0", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
 		{name: "curl, HTTP 1.1", start: curls(18, "--http1.1"), speaks: "HTTP/1.1", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
 		{name: "curl, HTTP 2", start: curls(92, "--http2-prior-knowledge"), speaks: "HTTP/2.0", posts: true, killed: true, atCut: "broken"},
 	}
 }
 
-// npm installs what package-lock.json names in a copy of testdata, and
-// returns that.
+// npm installs the packages of package-lock.json in a copy of testdata, and returns the
+// copy's path.
 func npm(t *testing.T) (dir string) {
 	t.Helper()
 	path := testenv.Program(t, "npm")
@@ -94,7 +94,7 @@ func npm(t *testing.T) (dir string) {
 	return dir
 }
 
-// withEventSource starts a client if node has an EventSource of its own.
+// withEventSource starts a client if node has an EventSource, and skips t if not.
 func withEventSource(start func(*testing.T, ask) *process) func(*testing.T, ask) *process {
 	return func(t *testing.T, a ask) *process {
 		t.Helper()
@@ -106,8 +106,7 @@ func withEventSource(start func(*testing.T, ask) *process) func(*testing.T, ask)
 	}
 }
 
-// withRequests returns a Python that has requests: the system's, if there are
-// several.
+// withRequests returns a Python that has requests.
 func withRequests(t *testing.T) string {
 	t.Helper()
 	for _, path := range testenv.Find("python3") {
@@ -119,7 +118,7 @@ func withRequests(t *testing.T) string {
 	return ""
 }
 
-// What one framework sends, other programs read as it was meant.
+// Other programs read the streams of each framework correctly.
 func TestClients(t *testing.T) {
 	all := clients(t)
 	for _, framework := range hosts.Frameworks() {
@@ -140,9 +139,9 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// reads: all events come, in order. The first one comes before the second is
-// made, heartbeats are no events, and neither what breaks off nor what ends loses
-// or repeats anything. A 204 ends it.
+// reads: all events arrive, in order. The first arrives before the second is made,
+// heartbeats are not events, and nothing is lost or repeated when the stream breaks off
+// or ends. A 204 stops the client.
 func (c client) reads(t *testing.T, srv *hosts.Server) {
 	all := hosts.Events()
 	ask := ask{URL: srv.URL + "/events"}
@@ -179,8 +178,8 @@ func (c client) reads(t *testing.T, srv *hosts.Server) {
 	}
 }
 
-// leaves: a generator that has nothing to send, not even heartbeats, hears that the
-// client has left.
+// leaves: a generator that sends nothing, not even heartbeats, ends when the client
+// leaves.
 func (c client) leaves(t *testing.T, srv *hosts.Server) {
 	p := c.start(t, ask{URL: srv.URL + "/idle", Leave: 1})
 	p.wants(says("open", core.Event{ID: "1", Data: "before"}))
@@ -197,7 +196,7 @@ func (c client) leaves(t *testing.T, srv *hosts.Server) {
 	}
 }
 
-// sends: a body is answered with a stream, and the spaces in it survive.
+// sends: a POST is answered with a stream, and the spaces of its body survive.
 func (c client) sends(t *testing.T, srv *hosts.Server) {
 	const text = "Say  it: h\u00e9llo,  \u4e16\u754c!"
 	p := c.start(t, ask{URL: srv.URL + "/tokens", Body: text})

@@ -21,31 +21,31 @@ import (
 // patience bounds each wait.
 const patience = time.Minute
 
-// An ask is what a client is told to do.
+// An ask tells a client what to do.
 type ask struct {
 	URL         string `json:"url"`
-	LastEventID string `json:"lastEventId"` // for those that do not reconnect by themselves
-	Body        string `json:"body"`        // if there is one, it is posted
-	Leave       int    `json:"leave"`       // after so many events
+	LastEventID string `json:"lastEventId"` // for clients that do not reconnect
+	Body        string `json:"body"`        // posted if it is not empty
+	Leave       int    `json:"leave"`       // leave after this many events
 }
 
 func (a ask) String() string {
 	text, err := json.Marshal(a)
 	if err != nil {
-		panic(err) // strings and a number have a JSON
+		panic(err) // cannot happen: strings and a number can be encoded
 	}
 	return string(text)
 }
 
-// A line is what a client sees. Say is one of
+// A line is what a client reports. Say is one of
 //
 //	open     the response is a stream
 //	event    with its ID, type and data
 //	end      the response has ended
-//	broken   it was broken off
-//	again    either of them, but the client reconnects and does not tell them apart
+//	broken   the response was broken off
+//	again    either of these two, but the client reconnects and does not tell them apart
 //	stopped  the response was 204, and the client does not come back
-//	left     the client has closed the stream, and lives on
+//	left     the client has closed the stream, and its process still runs
 type line struct {
 	Say  string `json:"say"`
 	ID   string `json:"id"`
@@ -53,7 +53,7 @@ type line struct {
 	Data string `json:"data"`
 }
 
-// says makes lines of words, and of events.
+// says makes lines from words and events.
 func says(all ...any) []line {
 	var lines []line
 	for _, one := range all {
@@ -78,11 +78,10 @@ type process struct {
 	stdin  io.Closer
 	stderr programs.Transcript
 	lines  chan line // closed at the end of the process
-	err    error     // what the end was, from then on
+	err    error     // how the process ended; valid when lines is closed
 }
 
-// start runs a client. What it writes becomes lines by read, which waits for its
-// end.
+// start runs a client. read makes lines of its output, and waits for its end.
 func start(t *testing.T, cmd *exec.Cmd, read func(p *process, stdout io.Reader) error) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, lines: make(chan line, 100)}
@@ -109,13 +108,13 @@ func start(t *testing.T, cmd *exec.Cmd, read func(p *process, stdout io.Reader) 
 		_ = cmd.Process.Kill()
 		<-done
 		if t.Failed() {
-			t.Logf("%s says: %s", cmd, p.stderr.String())
+			t.Logf("%s: stderr: %s", cmd, p.stderr.String())
 		}
 	})
 	return p
 }
 
-// readJSON reads what the scripts of testdata write.
+// readJSON reads the output of the scripts in testdata.
 func readJSON(p *process, stdout io.Reader) error {
 	for in := bufio.NewScanner(stdout); in.Scan(); {
 		var l line
@@ -147,25 +146,24 @@ func (p *process) wants(want []line) {
 	}
 }
 
-// ends waits for the end of the client, which says nothing more and is content.
+// ends waits for the end of the client, which must report nothing more and succeed.
 func (p *process) ends() {
 	p.t.Helper()
 	_ = p.stdin.Close()
 	select {
 	case l, ok := <-p.lines:
 		if ok {
-			p.t.Fatalf("got %+v, want no more", l)
+			p.t.Fatalf("got %+v, want the client's end", l)
 		}
 	case <-time.After(patience):
-		p.t.Fatal("the client does not end")
+		p.t.Fatalf("the client did not end within %v", patience)
 	}
 	if p.err != nil {
 		p.t.Error(p.err)
 	}
 }
 
-// curl starts the client that is curl, with the exit code that tells of a broken
-// response.
+// curl starts curl. broken is its exit code for a broken response.
 func curl(t *testing.T, a ask, broken int, args ...string) *process {
 	t.Helper()
 	dir := t.TempDir()

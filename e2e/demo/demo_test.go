@@ -25,11 +25,11 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/programs"
 )
 
-// A demo is the program that runs.
+// A demo is a running demo program.
 type demo struct {
 	cmd    *exec.Cmd
-	urls   map[string]string // by the framework's name
-	client *http.Client      // that knows the demo's certificate, if there is one
+	urls   map[string]string // by framework
+	client *http.Client      // trusts the demo's certificate, if there is one
 }
 
 func TestMain(m *testing.M) {
@@ -44,12 +44,12 @@ func eval[T any](p *page, js string) T {
 	return browsertest.Eval[T](p.Page, js)
 }
 
-// patience bounds what the demo is waited for. What the browser is waited for is
-// bounded by itself.
+// patience bounds each wait for the demo. Package browsertest bounds each wait for the
+// browser.
 const patience = time.Minute
 
-// builds is where the demo is built, which all tests run.
-var builds, _ = os.MkdirTemp("", "demo") // it outlives a test
+// builds is the folder in which the demo is built, for all tests.
+var builds, _ = os.MkdirTemp("", "demo") // outlives a single test
 
 // buildDemo builds the demo, once.
 var buildDemo = sync.OnceValues(func() (path string, err error) {
@@ -74,7 +74,7 @@ func startDemo(t *testing.T, tick, protocol string) *demo {
 	args := []string{"-addr", "127.0.0.1:0", "-tick", tick}
 	if protocol == "HTTP/2" {
 		dir := t.TempDir()
-		d.client = programs.Client(t, programs.WriteCertificate(t, dir), "HTTP/2", "HTTP/1.1") // which fiber speaks
+		d.client = programs.Client(t, programs.WriteCertificate(t, dir), "HTTP/2", "HTTP/1.1") // fiber needs HTTP/1.1
 		args = append(args, "-cert", filepath.Join(dir, "example.pem"), "-key", filepath.Join(dir, "example.key"))
 	}
 	d.cmd = exec.Command(path, args...)
@@ -93,7 +93,7 @@ func startDemo(t *testing.T, tick, protocol string) *demo {
 			_ = d.cmd.Wait()
 		}
 		if t.Failed() {
-			t.Logf("the demo says: %s", &stderr)
+			t.Logf("the demo's stderr: %s", &stderr)
 		}
 	})
 	late := time.AfterFunc(patience, func() { _ = d.cmd.Process.Kill() })
@@ -119,13 +119,13 @@ func open(t *testing.T, b browser.Profile, url string) *page {
 	p.watch()
 	t.Cleanup(func() {
 		if faults := p.Text(`faults.join("; ")`); faults != "" {
-			t.Errorf("the page has thrown: %s", faults)
+			t.Errorf("the page threw: %s", faults)
 		}
 	})
 	return p
 }
 
-// watch begins the history of the page as it is now loaded.
+// watch begins the history of the page that is loaded now.
 func (p *page) watch() {
 	p.Helper()
 	p.Do(`
@@ -153,13 +153,13 @@ func (p *page) watch() {
 			.map((c) => [c.id, past[c.id], c.querySelector(".why").textContent]));`)
 }
 
-// show scrolls a card into view: some open when they are seen.
+// show scrolls a card into view. Some cards open then.
 func (p *page) show(id string) {
 	p.Helper()
 	p.Do(fmt.Sprintf(`card(%q).scrollIntoView()`, id))
 }
 
-// state waits for a card's state, and returns how the card explains it.
+// state waits for a card's state, and returns the card's explanation.
 func (p *page) state(id, state string) (why string) {
 	p.Helper()
 	p.Wait(fmt.Sprintf(`card(%q).dataset.state === %q`, id, state))
@@ -183,14 +183,14 @@ type row struct{ ID, Type, Time, Data string }
 func (p *page) rows(id string, n int) []row {
 	p.Helper()
 	list := fmt.Sprintf(`rows(%q)`, id)
-	return browsertest.When[[]row](p.Page, fmt.Sprintf("%s.length >= %d", list, n), list) // at once, because a card may begin again
+	return browsertest.When[[]row](p.Page, fmt.Sprintf("%s.length >= %d", list, n), list) // in one step, because a card may begin again
 }
 
-// Every card does what it is there for, on each framework; then the demo stops,
-// while the browser is connected.
+// Every card works on each framework. Then the demo stops, while the browser is
+// connected.
 func TestDemo(t *testing.T) { inProtocols(t, testDemo) }
 
-// protocols are those of the demo. Fiber speaks HTTP/1.1 in both.
+// protocols are the demo's protocols. With both, fiber uses HTTP/1.1.
 var protocols = []string{"HTTP/1.1", "HTTP/2"}
 
 func testDemo(t *testing.T, b browser.Profile, protocol string) {
@@ -210,7 +210,7 @@ func testDemo(t *testing.T, b browser.Profile, protocol string) {
 				{"notice", testNotice}, {"pause", testPause}, {"tokens", testTokens}, {"fail", testFail},
 			} {
 				if !t.Run(card.name, func(t *testing.T) { card.test(&page{p.On(t)}, d, name) }) {
-					return // cards share the page's connections
+					return // the cards share the page's connections
 				}
 			}
 			p.Wait(`document.querySelector("#meter").textContent === "0 of 6 connections in use"`)
@@ -231,7 +231,7 @@ func testDemo(t *testing.T, b browser.Profile, protocol string) {
 	p.passed("stream", "open", "waiting")
 }
 
-// spoke checks in which protocol the page and its files have come.
+// spoke checks over which protocol the page and its files were loaded.
 func (p *page) spoke(framework, protocol string) {
 	p.Helper()
 	want := "h2"
@@ -273,7 +273,7 @@ func testStream(p *page, _ *demo, _ string) {
 	}
 }
 
-// id returns the number that the last of some rows has for an ID.
+// id returns the number in the ID of the last row.
 func (p *page) id(rows []row) int {
 	p.Helper()
 	id, err := strconv.Atoi(strings.TrimPrefix(rows[len(rows)-1].ID, "id "))
@@ -290,7 +290,7 @@ func testTime(p *page, _ *demo, _ string) {
 	p.Click("#time .toggle")
 	p.state("time", "closed")
 	if r.ID != "no id" || r.Type != "message" || !strings.HasPrefix(r.Data, "The server time is: ") {
-		p.Errorf("got %+v, want the server's time alone", r)
+		p.Errorf("got %+v, want only the server's time", r)
 	}
 	if _, err := time.Parse(time.TimeOnly, clock); err != nil {
 		p.Error(err)
@@ -337,10 +337,10 @@ func testEvents(p *page, _ *demo, _ string) {
 func testNotice(p *page, _ *demo, _ string) {
 	p.Set("#notice [name=token]", "wrong")
 	p.Click("#notice .toggle")
-	p.WantIn(p.state("notice", "refused"), "It answered 403 instead of a stream: wrong token")
+	p.WantIn(p.state("notice", "refused"), "The server answered 403 instead of a stream: wrong token")
 	p.Set("#notice [name=token]", "123")
 	p.Do(`past.notice.length = 0`)
-	p.Click("#notice .send") // which opens the stream
+	p.Click("#notice .send") // opens the stream
 	p.passed("notice", "connecting", "open", "waiting", "stopped")
 	p.WantIn(p.state("notice", "stopped"), "204")
 	for _, r := range p.rows("notice", 1) {
@@ -376,11 +376,11 @@ func testTokens(p *page, d *demo, name string) {
 	}
 
 	p.Click("#tokens .bad")
-	p.WantIn(p.state("tokens", "refused"), "It answered 400 instead of a stream: bad body")
+	p.WantIn(p.state("tokens", "refused"), "The server answered 400 instead of a stream: bad body")
 
 	p.Do(`
 		const card = document.querySelector("#tokens"), button = card.querySelector(".ask .main");
-		const stop = new MutationObserver(() => { // at once, for the answer is short
+		const stop = new MutationObserver(() => { // without delay, because the answer is short
 			if (card.dataset.state === "open" && card.querySelector(".answer").textContent.length > 10) {
 				stop.disconnect();
 				button.click();
@@ -391,7 +391,7 @@ func testTokens(p *page, d *demo, name string) {
 	p.WantIn(p.state("tokens", "closed"), "You have stopped it")
 }
 
-// answer asks for the same without a browser.
+// answer requests the same answer without a browser.
 func (d *demo) answer(t *testing.T, name, prompt string) string {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"prompt": prompt})
@@ -421,7 +421,7 @@ func (d *demo) answer(t *testing.T, name, prompt string) string {
 
 func testFail(p *page, _ *demo, _ string) {
 	var rows []row
-	for range 10 { // fetch throws away what a slow page has not read before the break
+	for range 10 { // fetch discards what a slow page has not read before the break
 		p.Click("#fail .toggle")
 		p.passed("fail", "connecting", "open", "broken")
 		p.WantIn(p.state("fail", "broken"), "broke off")
@@ -434,7 +434,7 @@ func testFail(p *page, _ *demo, _ string) {
 	}
 	for i, r := range rows {
 		if want := fmt.Sprintf("Row %d of 1000", i+1); i >= 3 || r.Data != want {
-			p.Errorf("row %d: got %+v, want %q and three at most", i+1, r, want)
+			p.Errorf("row %d: got %+v, want %q and at most three rows", i+1, r, want)
 		}
 	}
 }
@@ -461,7 +461,7 @@ func testSwitch(t *testing.T, b browser.Profile) {
 	}
 }
 
-// openFive has the page open as many streams as it opens by itself.
+// openFive shows the five cards that open when they are seen.
 func (p *page) openFive() {
 	p.Helper()
 	for _, id := range []string{"ticker", "news", "stream", "time", "progress"} {
@@ -480,7 +480,7 @@ func testConnections(t *testing.T, b browser.Profile) {
 	p.openFive()
 	p.Wait(`document.querySelector("#meter").textContent === "5 of 6 connections in use"`)
 
-	// What a person opens goes before what the page has opened.
+	// Streams that a person opens take precedence over those that the page has opened.
 	p.join("Ada")
 	for _, id := range []string{"events", "pause", "fail"} {
 		p.Click("#" + id + " .toggle")
@@ -491,8 +491,8 @@ func testConnections(t *testing.T, b browser.Profile) {
 	p.Wait(`document.querySelectorAll(".card[data-state=open]").length === 5`)
 	p.Wait(`document.querySelectorAll(".card[data-state=closed]").length === 4`)
 
-	// The sixth connection serves a request meanwhile, and a card that waits has
-	// the one that becomes free.
+	// In the meantime the sixth connection serves requests, and a card that waits gets the
+	// first connection that becomes free.
 	p.say("", "still there?")
 	p.hears("You: still there?")
 	p.Click("#tokens .bad")
@@ -520,7 +520,7 @@ func testLayout(t *testing.T, b browser.Profile) {
 			p.state("stream", "open")
 			heights := `JSON.stringify([...document.querySelectorAll(".card .status, .card")].map((e) => e.offsetHeight))`
 			before := p.Text(heights)
-			p.Click("#ticker .toggle") // whose count has its own length
+			p.Click("#ticker .toggle") // its counter has another length
 			p.Click("#fail .toggle")
 			p.state("fail", "broken")
 			p.Set("#notice [name=token]", "wrong")
@@ -533,10 +533,10 @@ func testLayout(t *testing.T, b browser.Profile) {
 			}
 			p.Wait(`document.documentElement.scrollWidth <= innerWidth`)
 			if got := p.Text(`[...document.querySelectorAll(".card")].filter((c) => c.scrollWidth > c.clientWidth || c.scrollHeight > c.clientHeight).map((c) => c.id).join()`); got != "" {
-				t.Errorf("the cards %s do not hold what is in them", got)
+				t.Errorf("the content of the cards %s does not fit", got)
 			}
 			if got := p.Text(`[...document.querySelectorAll(".extra")].filter((e) => e.clientHeight > 0 && e.scrollHeight > e.clientHeight).map((e) => e.closest(".card").id).join()`); got != "" {
-				t.Errorf("in the cards %s something lies upon the buttons", got)
+				t.Errorf("in the cards %s something covers the buttons", got)
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 )
 
-// join has a person enter the chat.
+// join enters the chat under a name.
 func (p *page) join(name string) {
 	p.Helper()
 	p.Set("#chat [name=name]", name)
@@ -19,7 +19,7 @@ func (p *page) join(name string) {
 	p.Wait(fmt.Sprintf(`[...document.querySelectorAll("#chat .people button")].some((b) => b.textContent === %q)`, name+" (you)"))
 }
 
-// say has them write, to all if to is empty.
+// say sends a message, to everybody if to is empty.
 func (p *page) say(to, text string) {
 	p.Helper()
 	p.Wait(fmt.Sprintf(`[...document.querySelector("#chat [name=to]").options].some((o) => o.value === %q)`, to))
@@ -35,7 +35,7 @@ const lines = `[...document.querySelectorAll("#chat .talk li")].map((li) => {
 	return part("b") + (part(".tag") ? " (" + part(".tag") + ")" : "") + ": " + part(".text");
 })`
 
-// hears waits until a line has come, and returns all of them.
+// hears waits for a line, and returns all lines.
 func (p *page) hears(line string) []string {
 	p.Helper()
 	p.Wait(fmt.Sprintf(`%s.includes(%q)`, lines, line))
@@ -49,7 +49,7 @@ func (p *page) wantLines(last string, want ...string) {
 	}
 }
 
-// inProtocols runs a test in each protocol, one after the other, for it has many
+// inProtocols runs a test over each protocol, one after the other, because it opens many
 // windows.
 func inProtocols(t *testing.T, test func(t *testing.T, b browser.Profile, protocol string)) {
 	t.Helper()
@@ -60,7 +60,7 @@ func inProtocols(t *testing.T, test func(t *testing.T, b browser.Profile, protoc
 	}
 }
 
-// Windows on different frameworks are in one room.
+// Windows on different frameworks share one room.
 func TestChat(t *testing.T) { inProtocols(t, testChat) }
 
 func testChat(t *testing.T, b browser.Profile, protocol string) {
@@ -87,14 +87,14 @@ func testChat(t *testing.T, b browser.Profile, protocol string) {
 		"Ada: Hello, 世界 & <i>all</i>", "You (private, to Ada): psst", "Ada (private, to you): what?")
 	eve.wantLines("You: hi", "Ada has joined.", "Bob <b> has joined.", "You have joined.", "Ada: Hello, 世界 & <i>all</i>")
 
-	// A window that is reloaded has the same name and the history.
+	// A window that is reloaded keeps its name and gets the history.
 	bob.Visit(d.urls["fiber"])
 	bob.watch()
 	bob.state("chat", "open")
 	bob.hears("Eve: hi")
 	bob.Wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
 
-	// Whoever leaves is announced, and what was meant for them goes to nobody else.
+	// The others are told who has left, and a message for that person goes to nobody else.
 	eve.Wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
 	eve.Set("#chat [name=to]", "Bob <b>")
 	bob.Click("#chat .toggle")
@@ -105,17 +105,17 @@ func testChat(t *testing.T, b browser.Profile, protocol string) {
 	eve.Wait(`document.querySelector("#chat .unsent").textContent !== ""`)
 	eve.WantIn(eve.Text(`document.querySelector("#chat .unsent").textContent`), `there is no "Bob <b>" in the room`)
 	if got, want := eve.Text(`document.querySelector("#chat [name=text]").value`), "for Bob alone"; got != want {
-		t.Errorf("got %q left in the field, want %q", got, want)
+		t.Errorf("got %q in the field, want %q", got, want)
 	}
 
 	ada.Click("#chat .toggle")
 	ada.Set("#chat [name=name]", "A\u200b")
 	ada.Click("#chat .toggle")
-	ada.WantIn(ada.state("chat", "refused"), "It answered 400 instead of a stream: bad name")
+	ada.WantIn(ada.state("chat", "refused"), "The server answered 400 instead of a stream: bad name")
 }
 
-// A connection that the server cuts while others write loses nothing, and nothing
-// comes twice.
+// If the server cuts a connection while others write, nothing is lost and nothing comes
+// twice.
 func TestChatResumes(t *testing.T) { inProtocols(t, testChatResumes) }
 
 func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
@@ -140,13 +140,13 @@ func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 	}
 	ada.WantIn(ada.state("chat", "open"), "Last-Event-ID")
 	got := ada.hears(fmt.Sprintf("Bob: number %d", n))
-	got = slices.DeleteFunc(got, func(line string) bool { return !strings.HasPrefix(line, "Bob: ") }) // that is, who has come or gone
+	got = slices.DeleteFunc(got, func(line string) bool { return !strings.HasPrefix(line, "Bob: ") }) // not who joined or left
 	if !slices.Equal(got, want) {
 		t.Errorf("got the lines %q, want %q", got, want)
 	}
 }
 
-// A reader who has scrolled up stays there, and hears that there is more.
+// A reader who has scrolled up stays there, and sees that there is more.
 func TestChatScroll(t *testing.T) { browsertest.Run(t, testChatScroll) }
 
 func testChatScroll(t *testing.T, b browser.Profile) {
@@ -212,8 +212,8 @@ func testNews(p *page, _ *demo, _ string) {
 	p.state("news", "closed")
 }
 
-// Two windows of one host share its connections: the chat gets one, at the cost
-// of what nobody has asked for.
+// Two windows share the connections to one host: the chat gets one, and a stream that no
+// person has asked for is closed.
 func TestConnectionsOfTabs(t *testing.T) { browsertest.Run(t, testConnectionsOfTabs) }
 
 func testConnectionsOfTabs(t *testing.T, b browser.Profile) {
@@ -232,24 +232,24 @@ func testConnectionsOfTabs(t *testing.T, b browser.Profile) {
 	second.hears("Ada: There is.")
 	for _, p := range []*page{first, second} {
 		if meter := p.Text(`document.querySelector("#meter").textContent`); !fiveAtMost(meter) {
-			t.Errorf("the meter says %q, want five connections at most", meter)
+			t.Errorf("the meter says %q, want at most five connections", meter)
 		}
 	}
-	if got := strings.Count(first.Text(`[...document.querySelectorAll(".why")].map((w) => w.textContent).join()`), "Closed to leave its connection"); got != 2 {
+	if got := strings.Count(first.Text(`[...document.querySelectorAll(".why")].map((w) => w.textContent).join()`), "Closed to free its connection"); got != 2 {
 		t.Errorf("got %d streams closed for the chat, want 2", got)
 	}
 }
 
 func fiveAtMost(meter string) bool {
 	var here, others int
-	// The second number is missing where there is none.
+	// The second number is absent if it is zero.
 	_, _ = fmt.Sscanf(meter, "%d of 6 connections in use, and %d in other tabs", &here, &others)
 	return here+others <= 5
 }
 
-// Two windows that open a stream at the same moment hold six connections together,
-// and no request would get through. One of them gives its stream back, and it is the
-// same one for both.
+// If two windows open a stream at the same moment, they hold six connections together,
+// and no request would get through. So one of them gives its stream back, and both agree
+// on which one.
 func TestConnectionsTakenAtOnce(t *testing.T) { browsertest.Run(t, testConnectionsTakenAtOnce) }
 
 func testConnectionsTakenAtOnce(t *testing.T, b browser.Profile) {
@@ -257,8 +257,8 @@ func testConnectionsTakenAtOnce(t *testing.T, b browser.Profile) {
 	d := startDemo(t, "1s", "HTTP/1.1")
 	p := open(t, b, d.urls["gin"])
 	p.openFive()
-	// other is another tab's word: its name, how many connections it holds, and how
-	// many of them nobody has asked for.
+	// other sends a message as from another tab: its name, how many connections it holds,
+	// and how many of them no person has asked for.
 	other := func(name string, count, spare int) {
 		p.Text(fmt.Sprintf(`(() => {
 			const channel = new BroadcastChannel("connections");
@@ -272,15 +272,15 @@ func testConnectionsTakenAtOnce(t *testing.T, b browser.Profile) {
 		p.Wait(fmt.Sprintf(`document.querySelectorAll(".card[data-state=queued]").length === %d`, n))
 	}
 
-	other("~", 1, 1) // it comes last, so that it gives back
+	other("~", 1, 1) // its name comes last, so it gives back
 	p.Wait(`document.querySelector("#meter").textContent === "5 of 6 connections in use, and 1 in other tabs"`)
 	queued(0)
 	other("~", 0, 0)
-	other("!", 1, 1) // it comes first
+	other("!", 1, 1) // its name comes first
 	queued(1)
 	p.Wait(`document.querySelector("#meter").textContent === "4 of 6 connections in use, and 1 in other tabs"`)
 	other("!", 0, 0)
 	queued(0)
-	other("~", 1, 0) // it comes last, and all that it has was asked for
+	other("~", 1, 0) // its name comes last, but a person has asked for its stream
 	queued(1)
 }

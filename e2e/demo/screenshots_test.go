@@ -14,9 +14,9 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 )
 
-// Every section has something to show, in both themes, and so has the whole page
-// on a phone. The pictures are written to the folder $YIELDSSE_SCREENSHOTS, for a
-// person to look at.
+// Every section shows something in both themes, and so does the whole page on a phone.
+// If YIELDSSE_SCREENSHOTS names a folder, the pictures are written to it, for a person
+// to look at.
 func TestScreenshots(t *testing.T) { browsertest.Run(t, testScreenshots) }
 
 func testScreenshots(t *testing.T, b browser.Profile) {
@@ -41,7 +41,7 @@ func testScreenshots(t *testing.T, b browser.Profile) {
 	}
 }
 
-// use leaves each card with something to see.
+// use puts something to see into each card.
 func (p *page) use(other *page) {
 	p.Helper()
 	for _, id := range []string{"news", "stream", "time", "progress"} {
@@ -67,18 +67,18 @@ func (p *page) use(other *page) {
 	p.Wait(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= 40)`)
 }
 
-// picture takes a picture of what a selector stands for.
+// picture takes a picture of the element that a selector finds, and checks it.
 func (p *page) picture(selector, theme, name string) {
 	p.Helper()
 	part := eval[browser.Rect](p, fmt.Sprintf(`(() => {
 		scrollTo({ top: 0, behavior: "instant" });
 		const { x, y, width, height } = document.querySelector(%q).getBoundingClientRect();
-		return { x: Math.floor(x), y: Math.floor(y), width: Math.ceil(width), height: Math.ceil(height) };
+		return { x: Math.floor(x), y: Math.floor(y), width: Math.floor(width), height: Math.floor(height) };
 	})()`, selector))
 	data := p.Screenshot(part)
 	if dir := os.Getenv("YIELDSSE_SCREENSHOTS"); dir != "" {
 		path := filepath.Join(dir, filepath.Base(p.Name())+"-"+name+"-"+theme+".png")
-		if err := os.WriteFile(path, data, 0o600); err != nil { //nolint:gosec // where to is for the user to say
+		if err := os.WriteFile(path, data, 0o600); err != nil { //nolint:gosec // the user chooses the folder
 			p.Fatal(err)
 		}
 	}
@@ -95,12 +95,12 @@ func (p *page) picture(selector, theme, name string) {
 		p.Errorf("%s in %s: got a mean brightness of %d of 255", name, theme, brightness)
 	}
 	if colors < 16 {
-		p.Errorf("%s in %s: got %d colors, which is nothing that could be read", name, theme, colors)
+		p.Errorf("%s in %s: got %d colors, too few to show anything", name, theme, colors)
 	}
 }
 
-// look returns the mean brightness of a picture, and how many colors are in it, by
-// a few of its pixels.
+// look returns the mean brightness and the number of colors of a sample of a picture's
+// pixels.
 func look(img image.Image) (brightness, colors int) {
 	const step = 3
 	seen := make(map[color.Color]bool)

@@ -30,8 +30,8 @@ import (
 
 const patience = time.Minute
 
-// streams has a stream that is whole at "/whole", and some that fail. They end when
-// the client has the event before, since a reset on HTTP/3 may overtake it.
+// streams has a complete stream at "/whole", and some that fail. Each ends only when the
+// client has read its event, because a reset on HTTP/3 may overtake the event.
 func streams(read <-chan struct{}) http.Handler {
 	fail := errors.New("no more")
 	mux := http.NewServeMux()
@@ -59,8 +59,8 @@ func streams(read <-chan struct{}) http.Handler {
 
 const before = ": open\n\ndata: before\n\n"
 
-// get asks for url and says how the response ends. It tells read when it has the
-// event before.
+// get requests url and returns the response and its end. It sends to read when it has
+// read the first event.
 func get(t *testing.T, client *http.Client, read chan<- struct{}, url string, header ...string) (status int, body string, end error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -93,8 +93,8 @@ func get(t *testing.T, client *http.Client, read chan<- struct{}, url string, he
 	return res.StatusCode, b.String(), err
 }
 
-// wantTruth asks for the streams and looks whether those that fail are broken, and
-// only those.
+// wantTruth requests the streams and wants those that fail, and only those, to be
+// broken off.
 func wantTruth(t *testing.T, client *http.Client, read chan<- struct{}, url string, header ...string) {
 	t.Helper()
 	for _, path := range []string{"/whole", "/error", "/panic", "/leave", "/whole"} {
@@ -105,7 +105,8 @@ func wantTruth(t *testing.T, client *http.Client, read chan<- struct{}, url stri
 	}
 }
 
-// wantRefusals asks for the streams, each of which is to be refused, with text.
+// wantRefusals requests the streams and wants each to be refused, with text in the
+// answer.
 func wantRefusals(t *testing.T, client *http.Client, url, text string) {
 	t.Helper()
 	for _, path := range []string{"/whole", "/error", "/panic"} {
@@ -116,7 +117,7 @@ func wantRefusals(t *testing.T, client *http.Client, url, text string) {
 	}
 }
 
-// certified returns what both sides of TLS need.
+// certified returns TLS configurations for a server and its client.
 func certified(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(nil)
@@ -134,7 +135,7 @@ func TestHTTP3(t *testing.T) {
 	server, client := certified(t)
 	read := make(chan struct{}, 1)
 	g := gin.New()
-	g.Use(gin.RecoveryWithWriter(io.Discard)) // which keeps every panic to itself
+	g.Use(gin.RecoveryWithWriter(io.Discard)) // does not pass panics on
 	g.NoRoute(gin.WrapH(streams(read)))
 	g.GET("/gin", ginsse.Handler(func(*gin.Context) core.Stream {
 		return func(yield func(core.Event, error) bool) {
@@ -157,7 +158,7 @@ func TestHTTP3(t *testing.T) {
 	}
 }
 
-// HTTP/2 as golang.org/x/net has it.
+// TestHTTP2 uses the HTTP/2 server of golang.org/x/net.
 func TestHTTP2(t *testing.T) {
 	read := make(chan struct{}, 1)
 	srv := httptest.NewUnstartedServer(streams(read))
@@ -175,14 +176,14 @@ func TestHTTP2(t *testing.T) {
 	wantTruth(t, &http.Client{Transport: transport}, read, srv.URL)
 }
 
-// An http.Handler within fiber has a writer that keeps the whole response.
+// An http.Handler under fiber's adaptor has a writer that keeps the whole response.
 func TestFiberAdaptor(t *testing.T) {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
 	never := make(chan struct{})
 	close(never) // a stream that begins nevertheless ends at once
 	handler := streams(never)
 	app.Use(adaptor.HTTPHandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// fasthttp uses its contexts again while others still look at them.
+		// fasthttp reuses its contexts while others still use them.
 		handler.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
 	}))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -195,8 +196,8 @@ func TestFiberAdaptor(t *testing.T) {
 	wantRefusals(t, http.DefaultClient, "http://"+ln.Addr().String(), "nethttpsse: a *fasthttpadaptor.")
 }
 
-// go-zero runs handlers in a goroutine of its own, except those that are asked for
-// an event stream.
+// go-zero's TimeoutHandler buffers the response, unless the request accepts an event
+// stream.
 func TestGoZero(t *testing.T) {
 	logx.Disable()
 	read := make(chan struct{}, 1)

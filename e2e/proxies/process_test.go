@@ -19,26 +19,26 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// A proxy is a program, and a block of docs/proxies.md that it is given.
+// A proxy is a program and the block of docs/proxies.md that configures it.
 type proxy struct {
 	name      string
 	program   string
 	args      []string // Dir stands for the directory of frame
-	frame     string   // in testdata
-	block     string   // its language in the document
-	nth       int      // of those in its language
-	edits     []string // pairs, that make of the block what can be tried
-	gzip      []string // more of them, that make it compress
+	frame     string   // the file in testdata around the block
+	block     string   // the language of the block in the document
+	nth       int      // index among the blocks of that language
+	edits     []string // pairs of old and new text that make the block usable in a test
+	gzip      []string // more pairs, which make the proxy compress
 	protocols []string // to the client
-	breaks    []string // those on which a client sees that a stream broke off
+	breaks    []string // protocols on which a client sees that a stream broke off
 	tls       bool
-	watches   bool // it notices that a client leaves though nothing is sent
-	gathers   bool // it holds events back when it compresses them
-	heeds     bool // it does not compress what says no-transform
-	cuts      bool // now and then it cuts the answer to a POST over HTTP/1.1
+	watches   bool // notices that a client leaves even if nothing is sent
+	gathers   bool // holds events back if it compresses them
+	heeds     bool // does not compress a response with no-transform
+	cuts      bool // sometimes cuts the answer to a POST over HTTP/1.1
 }
 
-// proxies are all that are tried. Each cuts a stream that is silent for a second.
+// proxies are the proxies that are tested. Each cuts a stream that is silent for a second.
 var proxies = []proxy{
 	{
 		name: "nginx", program: "nginx", args: []string{"-e", "stderr", "-p", "Dir", "-c", "Dir/nginx.conf"},
@@ -52,7 +52,7 @@ var proxies = []proxy{
 		frame: "nginx.conf", block: "nginx", nth: 1,
 		edits:     []string{"listen 80;", "listen Addr; proxy_read_timeout 1s;"},
 		gzip:      []string{"server {", "gzip on; gzip_types text/event-stream; server {"},
-		protocols: []string{"HTTP/1.1"}, breaks: []string{"HTTP/1.1"}, watches: true, // it speaks HTTP/1.0 with the server, whose break is a reset
+		protocols: []string{"HTTP/1.1"}, breaks: []string{"HTTP/1.1"}, watches: true, // it uses HTTP/1.0 to the server, where a break is a reset
 	},
 	{
 		name: "HAProxy", program: "haproxy", args: []string{"-db", "-f", "Dir/haproxy.cfg"},
@@ -80,10 +80,10 @@ var proxies = []proxy{
 	},
 }
 
-// Where distributions keep Apache's modules.
+// apacheModules are the folders in which distributions keep Apache's modules.
 var apacheModules = []string{"/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/lib/httpd/modules"}
 
-// results is the row of p in the table of docs/proxies.md that says how each does.
+// results returns p's row in the table of results in docs/proxies.md.
 func (p proxy) results() string {
 	breaks := "nowhere"
 	if len(p.breaks) > 0 {
@@ -114,7 +114,7 @@ func blockOf(t *testing.T, language string, nth int) string {
 	t.Helper()
 	blocks := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(document(t), -1)
 	if len(blocks) <= nth {
-		t.Fatalf("docs/proxies.md has %d blocks of %s, want %d at least", len(blocks), language, nth+1)
+		t.Fatalf("docs/proxies.md has %d blocks of %s, want at least %d", len(blocks), language, nth+1)
 	}
 	return blocks[nth][1]
 }
@@ -125,14 +125,14 @@ func (p proxy) compressing() proxy {
 	return p
 }
 
-// A gate is a proxy that runs.
+// A gate is a running proxy.
 type gate struct {
 	url  string
 	cert *x509.Certificate
 }
 
-// start starts the proxy in front of the server at upstream, until the end of the
-// test. A port that was free may be taken when it is opened; then another is tried.
+// start runs the proxy in front of the server at upstream, until the end of the test. It
+// tries another port if one that was free has been taken in the meantime.
 func (p proxy) start(t *testing.T, upstream string) *gate {
 	t.Helper()
 	program := testenv.Program(t, p.program)
@@ -155,11 +155,11 @@ func (p proxy) start(t *testing.T, upstream string) *gate {
 			return g
 		}
 	}
-	t.Fatalf("%s does not start: %s", p.name, said)
+	t.Fatalf("%s did not start: %s", p.name, said)
 	return nil
 }
 
-// configure writes the block, made fit for a try, in its frame.
+// configure writes the proxy's configuration: the edited block in its frame.
 func (p proxy) configure(t *testing.T, dir, addr, upstream string) {
 	t.Helper()
 	block := blockOf(t, p.block, p.nth)
@@ -200,8 +200,8 @@ func (p proxy) configure(t *testing.T, dir, addr, upstream string) {
 	}
 }
 
-// run runs a proxy until the end of the test. If it ends before it listens, run
-// returns what it has said.
+// run runs a proxy until the end of the test. If the proxy ends before it listens, run
+// returns its output.
 func run(t *testing.T, cmd *exec.Cmd, addr string) (said string) {
 	t.Helper()
 	var stderr programs.Transcript
@@ -221,7 +221,7 @@ func run(t *testing.T, cmd *exec.Cmd, addr string) (said string) {
 			<-ended
 		}
 		if t.Failed() {
-			t.Logf("%s says: %s", cmd, stderr.String())
+			t.Logf("%s: output: %s", cmd, stderr.String())
 		}
 	})
 	for range 500 {
@@ -232,11 +232,11 @@ func run(t *testing.T, cmd *exec.Cmd, addr string) (said string) {
 		}
 		select {
 		case <-ended:
-			return stderr.String() + " (it has ended)"
+			return stderr.String() + " (the process has ended)"
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return "it does not listen on " + addr
+	return "it did not listen on " + addr
 }
 
 // freeAddr returns an address that was free a moment ago.

@@ -19,11 +19,11 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// beyondIdle is longer than a proxy keeps a connection on which nothing comes.
+// beyondIdle is longer than the proxies' idle limit.
 const beyondIdle = 1700 * time.Millisecond
 
-// Streams come through each proxy, from each framework, in each protocol, as they
-// do without one.
+// Streams pass through each proxy, from each framework and in each protocol, as they do
+// without a proxy.
 func TestProxies(t *testing.T) {
 	for _, p := range proxies {
 		for _, framework := range hosts.Frameworks() {
@@ -49,7 +49,7 @@ func TestProxies(t *testing.T) {
 					})
 				}
 
-				// Heartbeats have kept these open all the while.
+				// Heartbeats have kept these streams open.
 				<-silent
 				for _, s := range idle {
 					ssetest.Equal(t, s.Collect(1), []core.Event{{ID: "1", Data: "before"}})
@@ -64,24 +64,25 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// The document tells what these tests find, and its blocks are what they try.
+// The document has the results of these tests, and no blocks except those that they test.
 func TestProxiesDocument(t *testing.T) {
 	text := document(t)
 	tried := map[string]int{"caddyfile": 1} // TestProxyCaddyEncodes
 	for _, p := range proxies {
 		tried[p.block]++
 		if want := p.results(); !strings.Contains(text, want+"\n") {
-			t.Errorf("docs/proxies.md has not the row %s", want)
+			t.Errorf("docs/proxies.md does not have the row %s", want)
 		}
 	}
 	for language, want := range tried {
 		if got := strings.Count(text, "```"+language+"\n"); got != want {
-			t.Errorf("docs/proxies.md: got %d blocks of %s, want the %d that are tried", got, language, want)
+			t.Errorf("docs/proxies.md: got %d blocks of %s, want the %d that are tested", got, language, want)
 		}
 	}
 }
 
-// Events come one by one through a proxy that compresses them, or else it must not.
+// Events pass one by one through a proxy that compresses them, or the document says that
+// it must not compress.
 func TestProxiesCompress(t *testing.T) {
 	untouched := ssetest.Serve(t, nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
 		w.Header().Set("Cache-Control", "no-cache, no-transform")
@@ -98,12 +99,12 @@ func TestProxiesCompress(t *testing.T) {
 					t.Run(protocol, func(t *testing.T) {
 						c := through{srv, gate.url, programs.Client(t, gate.cert, protocol)}
 						if !c.compressed(t) {
-							t.Error("got a stream that is not compressed")
+							t.Error("got a stream that is not compressed, want a compressed one")
 						}
 						if !p.gathers {
 							c.prompt(t)
 						} else if got := c.late(t); got < limit {
-							t.Errorf("got events within %v: tell in docs/proxies.md that %s may compress", got, p.name)
+							t.Errorf("got events within %v: say in docs/proxies.md that %s may compress", got, p.name)
 						}
 					})
 				}
@@ -123,7 +124,7 @@ func TestProxiesCompress(t *testing.T) {
 	}
 }
 
-// Caddy leaves streams alone when it is told what to compress.
+// Caddy does not compress streams if its encode block names what to compress.
 func TestProxyCaddyEncodes(t *testing.T) {
 	p := proxies[slices.IndexFunc(proxies, func(p proxy) bool { return p.name == "Caddy" })]
 	encode := strings.Replace(blockOf(t, "caddyfile", 1), "gzip", "gzip\nminimum_length 1", 1)
@@ -134,15 +135,15 @@ func TestProxyCaddyEncodes(t *testing.T) {
 		t.Run(protocol, func(t *testing.T) {
 			c := through{srv, gate.url, programs.Client(t, gate.cert, protocol)}
 			if c.compressed(t) {
-				t.Error("got a compressed stream, want it left alone")
+				t.Error("got a compressed stream, want one that is not")
 			}
 			c.prompt(t)
 		})
 	}
 }
 
-// What heartbeats are for: without them a proxy cuts a stream that is silent, and
-// not every one notices that its client has left.
+// Without heartbeats, a proxy cuts a silent stream, and some proxies do not notice that
+// the client has left.
 func TestProxiesWithoutHeartbeats(t *testing.T) {
 	for _, p := range proxies {
 		for _, framework := range hosts.Frameworks() {
@@ -171,10 +172,10 @@ func TestProxiesWithoutHeartbeats(t *testing.T) {
 	}
 }
 
-// Where a proxy does not watch its client, a heartbeat finds out that it has left:
-// the first or the second, as docs/proxies.md says.
+// If a proxy does not watch its client, the first or second heartbeat finds out that the
+// client has left, as docs/proxies.md says.
 func TestProxiesHeartbeats(t *testing.T) {
-	unwatched := map[string]string{"HAProxy": "option abortonclose"} // what is taken from the block
+	unwatched := map[string]string{"HAProxy": "option abortonclose"} // removed from the block
 	tests := []struct {
 		name, protocol string
 		heartbeats     int
@@ -199,7 +200,7 @@ func TestProxiesHeartbeats(t *testing.T) {
 	}
 }
 
-// Without X-Accel-Buffering, nginx gathers events.
+// Without X-Accel-Buffering, nginx holds events back.
 func TestProxyNginxGathers(t *testing.T) {
 	for _, p := range proxies {
 		if p.program != "nginx" {
@@ -227,7 +228,7 @@ func TestProxyNginxGathers(t *testing.T) {
 				c := through{nil, gate.url, programs.Client(t, gate.cert, "HTTP/1.1")}
 				ssetest.Equal(t, c.open(t, "/").Collect(1), []core.Event{{Data: "first"}})
 				if got, want := over.Load(), gathered; got != want {
-					t.Errorf("the response was over before its first event came: got %t, want %t", got, want)
+					t.Errorf("the response was over before its first event arrived: got %t, want %t", got, want)
 				}
 				close(goOn)
 			})
@@ -235,14 +236,14 @@ func TestProxyNginxGathers(t *testing.T) {
 	}
 }
 
-// serve serves streams without a reconnection time, which would come with the first
-// event of each.
+// serve serves streams without a reconnection time, which would be part of each stream's
+// first event.
 func serve(t *testing.T, framework string, opts ...core.Option) *hosts.Server {
 	t.Helper()
 	return hosts.Serve(t, framework, append(opts, core.WithRetry(0))...)
 }
 
-// through is a way through a proxy.
+// A through is a client that reaches a server through a proxy.
 type through struct {
 	srv    *hosts.Server
 	url    string
@@ -254,14 +255,14 @@ func (c through) open(t *testing.T, path string) *ssetest.Stream {
 	return ssetest.Request{URL: c.url + path, Client: c.client}.Open(t)
 }
 
-// tries is how often something has to be late for the proxy to be the cause, and
-// not the machine.
+// tries is how often something has to be late before the test blames the proxy and not a
+// busy machine.
 const tries = 20
 
-// limit is how late an event may come.
+// limit is how late an event may arrive.
 const limit = 100 * time.Millisecond
 
-// late returns how late the latest event of a clock came.
+// late returns the longest delay of a clock's events.
 func (c through) late(t *testing.T) time.Duration {
 	t.Helper()
 	var late time.Duration
@@ -276,23 +277,21 @@ func (c through) late(t *testing.T) time.Duration {
 	return late
 }
 
-// prompt: each event is there in time. On a machine that does much else, one of
-// several tries has to be so.
+// prompt: each event arrives in time. On a busy machine, one of several tries is enough.
 func (c through) prompt(t *testing.T) {
 	t.Helper()
 	var late []time.Duration
 	for range tries {
 		late = append(late, c.late(t))
 		if slices.Min(late) <= limit {
-			t.Logf("%d events, the latest after %v", hosts.Ticks, slices.Min(late))
+			t.Logf("%d events, the slowest after %v", hosts.Ticks, slices.Min(late))
 			return
 		}
 	}
-	t.Errorf("got events as late as %v, want %v at most", late, limit)
+	t.Errorf("got delays of %v, want one of at most %v", late, limit)
 }
 
-// compressed reports whether a clock comes compressed, to a client that asks for
-// it.
+// compressed reports whether a client that accepts compression gets a compressed clock.
 func (c through) compressed(t *testing.T) bool {
 	t.Helper()
 	res, err := c.client.Get(c.url + "/clock")
@@ -312,7 +311,7 @@ func (c through) resumes(t *testing.T, breaks bool) {
 	rest, err := s.Rest()
 	ssetest.Equal(t, rest, all[1:hosts.Cut])
 	if got := err != nil; got != breaks {
-		t.Errorf("the end of a stream that failed is seen as broken: got %t (%v), want %t", got, err, breaks)
+		t.Errorf("the client sees that a stream broke off: got %t (%v), want %t", got, err, breaks)
 	}
 	s.Resume()
 	ssetest.Equal(t, s.All(), all[hosts.Cut:])
@@ -322,8 +321,8 @@ func (c through) resumes(t *testing.T, breaks bool) {
 	}
 }
 
-// posts: a POST is answered with a whole stream, by one of several tries if the
-// proxy cuts some.
+// posts: a POST is answered with a complete stream, in one of several tries if the proxy
+// cuts some.
 func (c through) posts(t *testing.T, cuts bool) {
 	const text = "Say  it: h\u00e9llo,  \u4e16\u754c!"
 	want := hosts.Tokens(text)
@@ -333,12 +332,12 @@ func (c through) posts(t *testing.T, cuts bool) {
 		if !cuts || len(got) == len(want) {
 			break
 		}
-		t.Logf("the proxy has cut the stream after %d events", len(got))
+		t.Logf("the proxy cut the stream after %d events", len(got))
 	}
 	ssetest.Equal(t, got, want)
 }
 
-// leaves: the generator hears of it, if not at once then by a heartbeat.
+// leaves: the generator ends when the client leaves, at once or after a heartbeat.
 func (c through) leaves(t *testing.T) {
 	s := c.open(t, "/idle")
 	s.Next()
@@ -348,10 +347,10 @@ func (c through) leaves(t *testing.T) {
 	}
 }
 
-// leavesAtOnce: the generator hears of it long before the proxy's idle limit, by
-// one of several tries at the latest.
+// leavesAtOnce: the generator ends long before the proxy's idle limit, in one of several
+// tries.
 func (c through) leavesAtOnce(t *testing.T) {
-	const limit = 300 * time.Millisecond // a third of that
+	const limit = 300 * time.Millisecond // a third of the idle limit
 	var took []time.Duration
 	for range tries {
 		s := c.open(t, "/idle")
@@ -366,10 +365,10 @@ func (c through) leavesAtOnce(t *testing.T) {
 	t.Errorf("got the end of the generator after %v, want it within %v", took, limit)
 }
 
-// heartbeat is short enough for two of them to come before the proxy's idle limit.
+// heartbeat is so short that two heartbeats come before the proxy's idle limit.
 const heartbeat = 300 * time.Millisecond
 
-// leavesBy: the generator hears of it by that heartbeat, in one of several tries.
+// leavesBy: the generator ends with that heartbeat, in one of several tries.
 func (c through) leavesBy(t *testing.T, heartbeats int) {
 	t.Helper()
 	want := time.Duration(heartbeats) * heartbeat

@@ -21,10 +21,9 @@ import (
 // window is how long events are counted.
 const window = 2 * time.Second
 
-// BenchmarkMigrate measures the originals beside the ports of the Flask app, in
-// turn, YIELDSSE_BENCH_ROUNDS times, and logs a table. An original runs in one
-// Gunicorn worker with half as many threads as there are connections to hold,
-// which are YIELDSSE_BENCH_CONNS.
+// BenchmarkMigrate measures the originals and the ports of the Flask app in turn,
+// YIELDSSE_BENCH_ROUNDS times, and logs a table. The number of connections to hold is
+// YIELDSSE_BENCH_CONNS. An original runs in one Gunicorn worker with half as many threads.
 func BenchmarkMigrate(b *testing.B) {
 	python := findPython(b)
 	program := buildPort(b, "flask")
@@ -51,9 +50,9 @@ func BenchmarkMigrate(b *testing.B) {
 			c.costs = append(c.costs, measure(b, c.start(), conns))
 		}
 	}
-	b.ReportMetric(0, "ns/op") // it would say nothing
+	b.ReportMetric(0, "ns/op") // hides it, because it means nothing here
 
-	var table strings.Builder // of 10 lines at most, or they are not shown
+	var table strings.Builder // at most 10 lines, because go test does not show more
 	fmt.Fprintf(&table, "median (least to most) of %d, %s, one worker with %d threads\n", rounds, versions(b, python), threads)
 	fmt.Fprintf(&table, "| | held of %d | kB a connection | us CPU an event, paced | events/s, 1 connection "+
 		"| us CPU an event | events/s, 100 connections | us CPU an event |\n|%s\n", conns, strings.Repeat(" --- |", 8))
@@ -99,7 +98,7 @@ func setting(b *testing.B, name string, otherwise int) int {
 	return n
 }
 
-// short writes three digits, or all that stand before the point.
+// short formats v with three digits, or with all digits before the point.
 func short(v float64) string {
 	if v >= 100 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
@@ -107,7 +106,7 @@ func short(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// A cost is what a row of the table shows.
+// A cost has the values of a row of the table.
 type cost [7]float64
 
 // measure measures a server and ends it.
@@ -122,7 +121,7 @@ func measure(b *testing.B, s *migrated, conns int) (c cost) {
 
 	_, before := s.usage(b)
 	held := openCrowd(b, s, "/stream?user_id=ada", conns)
-	held.wait(int64(2*conns), 10*time.Second) // which is long enough to serve all that are served
+	held.wait(int64(2*conns), 10*time.Second) // long enough to serve all connections that are served
 	n := float64(held.served.Load())
 	if n == 0 {
 		b.Fatalf("%s: got no event on any of %d connections", s.name, conns)
@@ -143,12 +142,12 @@ func measure(b *testing.B, s *migrated, conns int) (c cost) {
 	return c
 }
 
-// A crowd is readers that count what comes.
+// A crowd is readers that count events.
 type crowd struct {
 	conns   []net.Conn
 	reading sync.WaitGroup
 	events  atomic.Int64
-	served  atomic.Int64 // readers that have had an event
+	served  atomic.Int64 // readers that have got an event
 }
 
 func openCrowd(b *testing.B, s *migrated, path string, n int) *crowd {
@@ -168,8 +167,8 @@ func openCrowd(b *testing.B, s *migrated, path string, n int) *crowd {
 	return c
 }
 
-// read counts lines of data. A chunk may end within what it looks for, and that
-// is counted with the next one.
+// read counts lines of data. It keeps the end of what it has read, because a mark may
+// continue in the next read.
 func (c *crowd) read(conn net.Conn) {
 	mark := []byte("\ndata: ")
 	buf := make([]byte, 16<<10)
@@ -190,8 +189,7 @@ func (c *crowd) read(conn net.Conn) {
 	}
 }
 
-// wait waits until there were n events, for d at most, and reports whether they
-// came.
+// wait waits for n events, for at most d, and reports whether they arrived.
 func (c *crowd) wait(n int64, d time.Duration) bool {
 	ticker, timeout := time.NewTicker(time.Millisecond), time.After(d)
 	defer ticker.Stop()
@@ -205,8 +203,8 @@ func (c *crowd) wait(n int64, d time.Duration) bool {
 	return true
 }
 
-// count returns how many events come in a second, and how much of the server's
-// CPU each costs, in microseconds.
+// count returns how many events arrive in a second, and how much CPU time of the server
+// each costs, in microseconds.
 func (c *crowd) count(b *testing.B, s *migrated) (perSecond, perEvent float64) {
 	b.Helper()
 	begin, events := time.Now(), c.events.Load()
@@ -227,8 +225,7 @@ func (c *crowd) close() {
 	c.reading.Wait()
 }
 
-// usage returns the CPU time that the server's processes have used, and the
-// memory that they have resident.
+// usage returns the CPU time and the resident memory of the server's processes.
 func (s *migrated) usage(b *testing.B) (cpu time.Duration, resident int) {
 	b.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -236,11 +233,11 @@ func (s *migrated) usage(b *testing.B) (cpu time.Duration, resident int) {
 		b.Fatal(err)
 	}
 	for _, name := range stats {
-		text, err := os.ReadFile(name) //nolint:gosec // a process's own
+		text, err := os.ReadFile(name) //nolint:gosec // a file of /proc
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
-		_, rest, _ := bytes.Cut(text, []byte(") ")) // what comes before is a name
+		_, rest, _ := bytes.Cut(text, []byte(") ")) // a name precedes this
 		fields := strings.Fields(string(rest))      // see proc(5), from number 3 on
 		number := func(i int) int { n, _ := strconv.Atoi(fields[i-3]); return n }
 		if number(5) != s.cmd.Process.Pid { // the process group

@@ -22,14 +22,13 @@ const (
 	threads = 8 // of an original
 	tick    = 20 * time.Millisecond
 
-	patience = time.Minute            // how long is waited for what must happen
-	moment   = 300 * time.Millisecond // how long is waited for what must not happen
-	soon     = 3 * time.Second        // how long for what a heartbeat, after 15 s, must not have to bring about
+	patience = time.Minute            // to wait for what must happen
+	moment   = 300 * time.Millisecond // to wait for what must not happen
+	soon     = 3 * time.Second        // to wait for what must happen before a heartbeat, which comes after 15 s
 )
 
-// What a client of the Python originals in examples/migrate sees, it sees of their
-// ports: status, media type, events, refusals, resumption. Where they differ, they
-// do so on purpose.
+// A client sees the same of the Python originals in examples/migrate and of their ports:
+// status, media type, events, refusals, resumption. All differences are intended.
 func TestMigrate(t *testing.T) {
 	python := findPython(t)
 	for _, app := range originals {
@@ -62,26 +61,26 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// A visit is a request of which originals and ports make the same.
+// A visit is a request that originals and ports answer in the same way.
 type visit struct {
 	name   string
 	method string
 	path   string
-	last   string // event ID
-	notice string // posted first
-	events int    // of a stream without an end; 0 reads to the end
+	last   string // last event ID
+	notice string // posted before the request
+	events int    // to read from a stream without an end; 0 reads to the end
 }
 
 var visits = []visit{
 	{name: "ticker", path: "/stream?user_id=ada", events: 3},
-	{name: "ticker of nobody", path: "/stream", events: 1},
+	{name: "ticker without a user", path: "/stream", events: 1},
 	{name: "ticker, with other characters", path: "/stream?user_id=%C3%89va+%22%3C%26", events: 1},
 	{name: "ticker, resumed", path: "/stream?user_id=ada", last: "7", events: 2},
 	{name: "time", path: "/time", events: 2},
 	{name: "notice", path: "/notice?token=123&user_id=reader", notice: "hello, \u4e16\u754c: <b>", events: 1},
 	{name: "notice without a token", path: "/notice"},
 	{name: "notice with a wrong token", path: "/notice?token=wrong"},
-	{name: "to post with a wrong token", path: "/notice?token=wrong", method: http.MethodPost},
+	{name: "posting with a wrong token", path: "/notice?token=wrong", method: http.MethodPost},
 	{name: "sentences", path: "/events"},
 	{name: "sentences, resumed", path: "/events", last: "1"},
 	{name: "sentences, all seen", path: "/events", last: "3"},
@@ -89,13 +88,13 @@ var visits = []visit{
 	{name: "a wrong method", path: "/stream", method: http.MethodPost},
 }
 
-// A sight is what a client sees, but for what depends on the time and on the
-// way in which JSON is written.
+// A sight is what a client sees, except for what depends on the time and on the way that
+// JSON is written.
 type sight struct {
 	Status int
 	Media  string // of a stream
 	Events []core.Event
-	Body   string // of a refusal that is the view's own
+	Body   string // of a refusal, if the view wrote it
 }
 
 var timeOfDay = regexp.MustCompile(`(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d`)
@@ -119,8 +118,8 @@ func (v visit) look(t *testing.T, s *migrated) sight {
 	case stream.Status == http.StatusOK:
 		seen.Events = stream.All()
 	case stream.Status == http.StatusForbidden && s.app != "django":
-		// Django's PermissionDenied is its own page to show, as a port's error is its
-		// framework's.
+		// For PermissionDenied, Django shows its page and a port its framework's, so they
+		// differ.
 		seen.Body = plainJSON(stream.Body())
 	}
 	if stream.Status == http.StatusOK {
@@ -144,18 +143,18 @@ func mediaOf(t *testing.T, h http.Header) string {
 	return media
 }
 
-// plainJSON returns text as it is, or if it is JSON, in one way of writing it.
+// plainJSON returns text as it is, or, if it is JSON, in a normal form.
 func plainJSON(text string) string {
 	var v any
 	if json.Unmarshal([]byte(text), &v) != nil {
 		return text
 	}
-	b, _ := json.Marshal(v) //nolint:errchkjson // it has come from JSON
+	b, _ := json.Marshal(v) //nolint:errchkjson // it was JSON
 	return string(b)
 }
 
-// A difference is where a port does better than its original, which is shown as
-// well: should it change, the guide is to change too.
+// differences are the cases in which a port does better than its original. Both sides are
+// tested: if the original changes, docs/migrating.md has to change too.
 var differences = []struct {
 	name           string
 	original, port func(*testing.T, *migrated)
@@ -165,15 +164,15 @@ var differences = []struct {
 	{"refusal", originalRefusal, portRefusal},
 	{"opening", originalOpening, portOpening},
 	{"text with line ends", originalLines, portLines},
-	{"an ID that is none", originalBadID, portBadID},
-	{"leaving a busy stream", cleansUp, cleansUp}, // no difference, but see the next one
+	{"an invalid ID", originalBadID, portBadID},
+	{"leaving a busy stream", cleansUp, cleansUp}, // no difference, in contrast to the next one
 	{"leaving an idle stream", originalIdle, portIdle},
 	{"as many streams as threads", originalFull, portFull},
-	{"stopping", originalStop, portStop}, // the last one
+	{"stopping", originalStop, portStop}, // must be the last one
 }
 
-// A port says what keeps proxies and caches from holding the stream. Flask does
-// not, so its users have to; the Django apps do it by hand.
+// A port sends the headers that keep proxies and caches from holding the stream. Flask
+// does not, so its users have to; the Django apps do it by hand.
 func originalHeaders(t *testing.T, s *migrated) {
 	h := ssetest.Open(t, s.url+"/events").Header
 	want := http.Header{"Content-Type": {"text/event-stream"}, "Cache-Control": {"no-cache"}, "X-Accel-Buffering": {"no"}}
@@ -197,7 +196,7 @@ func wantHeader(t *testing.T, got, want http.Header) {
 	}
 }
 
-// The values are equal. Python's json writes them in ASCII, in three times the
+// The values are equal. Python's json writes them in ASCII, with three times as many
 // bytes, unless it is told not to.
 func originalJSON(t *testing.T, s *migrated) {
 	wantIn(t, ssetest.Open(t, s.url+"/stream?user_id=ada").Next().Data, `["\u5f53\u524d`, `", "ada"]`)
@@ -216,8 +215,8 @@ func wantIn(t *testing.T, got string, wants ...string) {
 	}
 }
 
-// The renderer that lets an EventSource in renders refusals too, so Django REST
-// framework calls its JSON a stream.
+// The renderer that an EventSource needs renders refusals too, so Django REST framework
+// sends its JSON as text/event-stream.
 func originalRefusal(t *testing.T, s *migrated) {
 	want := "text/html"
 	if s.app == "drf" {
@@ -234,8 +233,8 @@ func portRefusal(t *testing.T, s *migrated) {
 	}
 }
 
-// The headers of a Python stream leave with its first event, so that a page does
-// not hear until then that it is connected.
+// The headers of a Python stream are sent with its first event, so a page does not know
+// until then that it is connected.
 func originalOpening(t *testing.T, s *migrated) {
 	if opens(t, s, moment) {
 		t.Error("got the headers before the first event, want them with it")
@@ -244,12 +243,12 @@ func originalOpening(t *testing.T, s *migrated) {
 
 func portOpening(t *testing.T, s *migrated) {
 	if !opens(t, s, soon) {
-		t.Error("got no headers before the first event")
+		t.Error("got no headers before the first event, want them at once")
 	}
 }
 
-// opens asks for a stream that has no event yet, and reports whether its headers come
-// within d. A notice then has it end, in vain.
+// opens requests a stream that has no event yet, and reports whether its headers arrive
+// within d. Then it ends the stream.
 func opens(t *testing.T, s *migrated, d time.Duration) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience+d)
@@ -280,7 +279,7 @@ func opens(t *testing.T, s *migrated, d time.Duration) bool {
 	return early
 }
 
-// tellUntilLeft sends notices until that reader's generator is cleaned up.
+// tellUntilLeft posts notices until that user's generator has ended.
 func (s *migrated) tellUntilLeft(t *testing.T, user string) {
 	t.Helper()
 	for range 20 {
@@ -289,10 +288,10 @@ func (s *migrated) tellUntilLeft(t *testing.T, user string) {
 		}
 		s.tell(t, "for nobody")
 	}
-	t.Fatalf("%s has left, and the generator has not ended after 20 events", user)
+	t.Fatalf("%s has left, but the generator did not end within 20 events", user)
 }
 
-// An f-string lets whoever writes a text write events.
+// With an f-string, the author of a text can forge events.
 const forgery = "one\ntwo\n\nevent: notice\ndata: forged"
 
 func originalLines(t *testing.T, s *migrated) {
@@ -311,8 +310,8 @@ func portLines(t *testing.T, s *migrated) {
 	s.tellUntilLeft(t, "lines")
 }
 
-// int() of what a client has sent raises. Flask's type=int does not, nor do the
-// ports: they begin anew.
+// int() raises for a client's text that is not a number. Flask's type=int does not, and
+// neither do the ports: they start from the beginning.
 func originalBadID(t *testing.T, s *migrated) {
 	want := http.StatusInternalServerError
 	if s.app == "flask" {
@@ -334,22 +333,22 @@ func withBadID(t *testing.T, s *migrated) *ssetest.Stream {
 	return ssetest.Request{URL: s.url + "/stream?user_id=bad", Header: http.Header{"Last-Event-Id": {"seven"}}}.Open(t)
 }
 
-// A generator that yields often is cleaned up soon in Python too: a write fails.
+// A generator that yields often ends soon in Python too, because a write fails.
 func cleansUp(t *testing.T, s *migrated) {
 	stream := ssetest.Open(t, s.url+"/stream?user_id=busy")
 	stream.Collect(2)
 	stream.Close()
 	if !s.left("busy", patience) {
-		t.Error("the client has left a busy stream, and the generator has not ended")
+		t.Error("the client has left a busy stream, but the generator did not end")
 	}
 }
 
-// A Python generator that waits is not told that its client has left: it keeps its
-// thread, and takes the next notice from the queue for nobody.
+// A Python generator that waits does not learn that its client has left: it keeps its
+// thread, and takes the next notice from the queue although nobody reads it.
 func originalIdle(t *testing.T, s *migrated) {
 	leaveIdle(t, s)
 	if s.left("idle", moment) {
-		t.Error("the generator has ended, want one that does not know that its client has left")
+		t.Error("the generator ended, want one that does not notice that its client has left")
 	}
 	s.tell(t, "lost")
 	s.tellUntilLeft(t, "idle")
@@ -362,11 +361,11 @@ func originalIdle(t *testing.T, s *migrated) {
 	s.tellUntilLeft(t, "after")
 }
 
-// A port's generator ends at once, and the notice is there for the next reader.
+// A port's generator ends at once, and the notice stays for the next reader.
 func portIdle(t *testing.T, s *migrated) {
 	leaveIdle(t, s)
 	if !s.left("idle", soon) {
-		t.Fatal("the client has left an idle stream, and the generator has not ended")
+		t.Fatal("the client has left an idle stream, but the generator did not end")
 	}
 	s.tell(t, "kept")
 	stream := ssetest.Open(t, s.url+"/notice?token=123&user_id=after")
@@ -383,16 +382,16 @@ func leaveIdle(t *testing.T, s *migrated) {
 	stream.Close()
 }
 
-// A stream has a thread of Gunicorn's, and when there are no more, no view answers.
+// Each stream takes one of Gunicorn's threads, and without a free thread no view answers.
 func originalFull(t *testing.T, s *migrated) {
 	if fullAnswers(t, s, moment) {
-		t.Error("got an answer, want none while each thread has its stream")
+		t.Error("got an answer, want none while each thread has a stream")
 	}
 }
 
 func portFull(t *testing.T, s *migrated) {
 	if !fullAnswers(t, s, patience) {
-		t.Error("got no answer")
+		t.Error("got no answer, want one")
 	}
 }
 
@@ -414,13 +413,12 @@ func fullAnswers(t *testing.T, s *migrated, d time.Duration) bool {
 	return true
 }
 
-// Gunicorn waits for its threads, and for as long as --graceful-timeout says: a
-// stream does not end by itself. A port ends its streams, tells the clients when
-// to come back, and stops.
+// Gunicorn waits for its threads for as long as --graceful-timeout says, and does not end
+// a stream. A port ends its streams, tells the clients when to come back, and stops.
 func originalStop(t *testing.T, s *migrated) {
 	terminate(t, s)
 	if s.endsWithin(4 * moment) {
-		t.Error("the server has stopped, want one that waits for its stream")
+		t.Error("the server stopped, want one that waits for its stream")
 	}
 }
 
@@ -431,7 +429,7 @@ func portStop(t *testing.T, s *migrated) {
 		t.Errorf("got %+v, want a reconnection time at the end", events)
 	}
 	if !s.endsWithin(patience) {
-		t.Fatal("the server does not stop")
+		t.Fatal("the server did not stop")
 	}
 	if got := s.cmd.ProcessState.ExitCode(); got != 0 {
 		t.Errorf("got exit code %d, want 0", got)

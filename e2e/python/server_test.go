@@ -21,15 +21,14 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// The Python apps that examples/migrate has, and the frameworks that each was
-// ported to.
+// The Python apps in examples/migrate, and the frameworks that each was ported to.
 var (
 	originals = []string{"flask", "django", "drf"}
 	ports     = []string{"gin", "echo", "fiber"}
 )
 
-// findPython returns an interpreter that has what the originals import. A test
-// without one skips; see [testenv.Skip].
+// findPython returns an interpreter with the packages that the originals import. It skips
+// tb if there is none; see [testenv.Skip].
 func findPython(tb testing.TB) string {
 	tb.Helper()
 	for _, path := range testenv.Find("python3") {
@@ -42,17 +41,17 @@ func findPython(tb testing.TB) string {
 	return ""
 }
 
-// A migrated is an original or a port, in processes of its own.
+// A migrated is a running original or port.
 type migrated struct {
 	name  string
-	app   string // that it is, or is a port of
+	app   string // the original
 	url   string
 	cmd   *exec.Cmd // leads a process group
 	says  *programs.Transcript
-	ended chan struct{} // closed when the process has
+	ended chan struct{} // closed when the process has ended
 }
 
-// startOriginal runs an app under Gunicorn, which is handed a listener.
+// startOriginal runs an app under Gunicorn, which inherits a listener.
 func startOriginal(tb testing.TB, python, app string, threads int, tick time.Duration) *migrated {
 	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,14 +70,14 @@ func startOriginal(tb testing.TB, python, app string, threads int, tick time.Dur
 		wsgi = "app:app"
 	}
 	cmd := exec.Command(python, "-m", "gunicorn", "--bind", "fd://3", "--worker-class", "gthread", "--threads", fmt.Sprint(threads),
-		"--worker-connections", fmt.Sprint(threads+100), wsgi) // those that are kept alive
+		"--worker-connections", fmt.Sprint(threads+100), wsgi) // includes idle connections
 	cmd.Dir = filepath.Join("..", "..", "examples", "migrate", app)
 	cmd.ExtraFiles = []*os.File{socket} // it is number 3
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "DJANGO_SETTINGS_MODULE=settings", fmt.Sprintf("TICK=%g", tick.Seconds()))
 	return startServer(tb, app, app, "http://"+ln.Addr().String(), cmd)
 }
 
-// buildPort returns the program that has the ports of an app.
+// buildPort builds the program with the ports of an app, and returns its path.
 func buildPort(tb testing.TB, app string) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), app)
@@ -97,7 +96,7 @@ func startPort(tb testing.TB, program, app, framework string, tick time.Duration
 		s.url = regexp.MustCompile(`http://\S+`).FindString(said)
 		return s.url != ""
 	}) {
-		tb.Fatalf("%s does not say where it listens", framework)
+		tb.Fatalf("%s did not print its address", framework)
 	}
 	return s
 }
@@ -115,18 +114,18 @@ func startServer(tb testing.TB, name, app, url string, cmd *exec.Cmd) *migrated 
 	tb.Cleanup(func() {
 		s.kill(tb)
 		if tb.Failed() {
-			tb.Logf("%s says:\n%s", name, s.says)
+			tb.Logf("output of %s:\n%s", name, s.says)
 		}
 	})
 	return s
 }
 
-// kill ends all processes of the server, and waits for that.
+// kill kills all processes of the server, and waits for their end.
 func (s *migrated) kill(tb testing.TB) {
 	tb.Helper()
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	if !s.endsWithin(patience) {
-		tb.Errorf("%s has been killed and has not ended", s.name)
+		tb.Errorf("%s was killed but did not end", s.name)
 	}
 }
 
@@ -153,9 +152,9 @@ func (s *migrated) tell(t *testing.T, text string) {
 	}
 }
 
-// left reports whether the generator of that user is cleaned up within d.
+// left reports whether that user's generator ends within d.
 func (s *migrated) left(user string, d time.Duration) bool {
-	return s.says.Wait(d, func(said string) bool { // a port quotes what comes from a request
+	return s.says.Wait(d, func(said string) bool { // a port quotes text from a request
 		return strings.Contains(said, user+" has left") || strings.Contains(said, strconv.Quote(user)+" has left")
 	})
 }

@@ -1,4 +1,4 @@
-// A chat on gin: what anybody writes, everybody reads.
+// A chat on gin: everybody reads what anybody writes.
 //
 //	go run ./examples/chat
 package main
@@ -33,7 +33,7 @@ form.onsubmit = (e) => {
 </script>`
 
 func main() {
-	fmt.Println("Open http://127.0.0.1:8080 in two windows.") //nolint:forbidigo // that is what it is for
+	fmt.Println("Open http://127.0.0.1:8080 in two windows.") //nolint:forbidigo // for the user
 	log.Fatal(router().Run("127.0.0.1:8080"))
 }
 

@@ -14,7 +14,7 @@ import (
 func TestChat(t *testing.T) {
 	base := hosttest.Serve(t, router())
 	if got := hosttest.Get(t, base+"/"); !strings.Contains(got.Body, `new EventSource("chat")`) {
-		t.Errorf("got the page %q, want one that reads the chat", got.Body)
+		t.Errorf("got page %q, want one that reads the chat", got.Body)
 	}
 	say := func(text string) {
 		t.Helper()

@@ -1,14 +1,15 @@
-// Cluster is one hub over several processes: what is posted to one appears on all,
-// and a page whose node dies goes on with another, each message once.
+// Cluster is one hub over several processes: a message that is posted to one node
+// appears on all, and a page whose node dies continues on another node, with each
+// message once.
 //
 //	go run ./examples/cluster -nodes 3
 //
-// Then open one of the addresses that it prints. The log under the hubs is a NATS
-// server in this process, or a Redis server:
+// Then open one of the addresses that it prints. The hubs' log is on a NATS server in
+// this process, or on a Redis server:
 //
 //	go run ./examples/cluster -nodes 3 -redis redis://127.0.0.1:6379
 //
-// This file starts the processes; node.go is what one of them is.
+// main.go starts the processes; node.go is the program of each node.
 package main
 
 import (
@@ -37,8 +38,8 @@ const endTime = 5 * time.Second
 type config struct {
 	nodes, port int
 	host        string
-	log         string // the URL of the server that the log is on
-	node        int    // which one this process is; 0 if it starts them
+	log         string // the URL of the server that holds the log
+	node        int    // the number of this node; 0 if this process starts the nodes
 }
 
 func main() {
@@ -52,19 +53,19 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&c.nodes, "nodes", 3, "how many `processes` serve the page")
-	flags.IntVar(&c.port, "port", 8080, "the first node's `port`; the others' follow; 0 takes any that are free")
+	flags.IntVar(&c.port, "port", 8080, "the first node's `port`; the other nodes have the next ports; 0 means any free ports")
 	flags.StringVar(&c.host, "host", "127.0.0.1", "the `address` to listen on")
 	flags.StringVar(&c.log, "redis", "", "the `URL` of a Redis server to use instead of NATS")
-	flags.IntVar(&c.node, "node", 0, "used by the program itself: `which` node this process is")
+	flags.IntVar(&c.node, "node", 0, "only for the program itself: the `number` of the node that this process is")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err == nil && (c.nodes < 1 || flags.NArg() > 0):
-		err = errors.New("-nodes is 1 at the least, and all arguments are flags")
+		err = errors.New("want -nodes of at least 1, and no arguments except flags")
 		fmt.Fprintf(stderr, "cluster: %v\n", err)
 	case err == nil && c.log != "" && !strings.Contains(c.log, "://"):
-		err = errors.New("-redis takes a URL such as redis://127.0.0.1:6379")
+		err = errors.New("-redis wants a URL such as redis://127.0.0.1:6379")
 		fmt.Fprintf(stderr, "cluster: %v\n", err)
 	}
 	switch {
@@ -103,7 +104,7 @@ func start(ctx context.Context, c config, stdout, stderr io.Writer) error {
 			}
 		})
 		for _, n := range nodes {
-			_ = n.stdin.Close() // which ends it
+			_ = n.stdin.Close() // ends the node
 		}
 		ended.Wait()
 		kill.Stop()
@@ -131,7 +132,7 @@ func start(ctx context.Context, c config, stdout, stderr io.Writer) error {
 	for i, n := range nodes {
 		fmt.Fprintf(stdout, "    node %d  %s  process %d\n", i+1, n.url, n.cmd.Process.Pid)
 	}
-	fmt.Fprintf(stdout, "\n  Open one of them, or all. Ctrl-C stops them.\n\n")
+	fmt.Fprintf(stdout, "\n  Open one of them, or all. Ctrl-C stops the nodes.\n\n")
 	<-ctx.Done()
 	return nil
 }
@@ -154,7 +155,7 @@ func startNATS() (stop func(), url string, err error) {
 			_ = os.RemoveAll(dir)
 		}
 		if !s.ReadyForConnections(10 * time.Second) { //nolint:mnd // long enough
-			err = errors.New("the NATS server does not start")
+			err = errors.New("the NATS server did not start within 10 s")
 		}
 	}
 	if err != nil {
@@ -164,8 +165,8 @@ func startNATS() (stop func(), url string, err error) {
 	return stop, s.ClientURL(), nil
 }
 
-// A node is a process that serves the page. It ends when its standard input does,
-// so also when this process dies.
+// A node is a process that serves the page. It ends when its standard input ends, so it
+// also ends if this process dies.
 type node struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
@@ -198,13 +199,13 @@ func startNode(c config, i int, stderr io.Writer) (*node, error) {
 	if n.url, err = bufio.NewReader(stdout).ReadString('\n'); err != nil {
 		_ = n.stdin.Close()
 		_ = n.cmd.Wait()
-		return nil, errors.New("it has not come up: see above")
+		return nil, errors.New("the process did not start: see its error above")
 	}
 	n.url = strings.TrimSpace(n.url)
 	return n, nil
 }
 
-// urlOf is where a browser on this machine finds a listener.
+// urlOf returns the URL of a listener for a browser on this machine.
 func urlOf(l net.Listener) string {
 	host, port, _ := net.SplitHostPort(l.Addr().String())
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {

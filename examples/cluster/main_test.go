@@ -21,7 +21,7 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// The test binary is also the nodes, and what starts them.
+// The test binary also runs as the cluster and as its nodes.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "-node" || os.Getenv("CLUSTER_TEST_START") != "" {
 		main()
@@ -46,7 +46,7 @@ func cluster(t *testing.T, args ...string) (urls []string, stop func()) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	all := make(chan struct{}) // closed when all that it prints was read
+	all := make(chan struct{}) // closed when its whole output has been read
 	stop = func() {
 		if cmd.ProcessState != nil {
 			return
@@ -56,7 +56,7 @@ func cluster(t *testing.T, args ...string) (urls []string, stop func()) {
 		defer kill.Stop()
 		<-all
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("it ended with %v: %s", err, stderr.String())
+			t.Errorf("the cluster ended with %v: %s", err, stderr.String())
 		}
 	}
 	var text []byte
@@ -66,7 +66,7 @@ func cluster(t *testing.T, args ...string) (urls []string, stop func()) {
 		if text = append(text, buf[:n]...); err != nil {
 			close(all)
 			stop()
-			t.Fatalf("it does not start: %s%s", text, stderr.String())
+			t.Fatalf("the cluster did not start: %s%s", text, stderr.String())
 		}
 	}
 	go func() {
@@ -77,7 +77,8 @@ func cluster(t *testing.T, args ...string) (urls []string, stop func()) {
 	return regexp.MustCompile(`http://\S+`).FindAllString(string(text), -1), stop
 }
 
-// stream reads messages from a node until want have come, and returns the last ID.
+// stream reads messages from a node until it has got as many as it wants, and returns
+// the last ID.
 func stream(t *testing.T, node, after string, want ...string) (id string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -104,7 +105,7 @@ func stream(t *testing.T, node, after string, want ...string) (id string) {
 		want[i] = "message " + w
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("%s streams %q, want %q", node, got, want)
+		t.Errorf("%s: got messages %q, want %q", node, got, want)
 	}
 	return id
 }
@@ -150,7 +151,7 @@ func redisServer(t *testing.T) string {
 			return "unix://" + dir + "/redis.sock"
 		}
 	}
-	t.Fatal("redis-server does not start")
+	t.Fatal("redis-server did not start")
 	return ""
 }
 
@@ -158,7 +159,7 @@ func checkCluster(t *testing.T, args ...string) {
 	t.Helper()
 	nodes, stop := cluster(t, args...)
 	if len(nodes) != 3 {
-		t.Fatalf("the nodes are %q, want 3", nodes)
+		t.Fatalf("got nodes %q, want 3", nodes)
 	}
 	for _, text := range []string{"one", "two"} {
 		if err := post(t, nodes[0], "/messages", url.Values{"text": {text}, "key": {text}}); err != nil {
@@ -170,7 +171,7 @@ func checkCluster(t *testing.T, args ...string) {
 		id = stream(t, node, "", "one", "two")
 	}
 	if err := post(t, nodes[0], "/kill", nil); err == nil {
-		t.Error("the node that was killed has answered")
+		t.Error("the node that was killed answered")
 	}
 	if err := post(t, nodes[2], "/messages", url.Values{"text": {"three"}}); err != nil {
 		t.Fatal(err)
@@ -178,7 +179,7 @@ func checkCluster(t *testing.T, args ...string) {
 	stream(t, nodes[1], id, "three")
 	stop()
 	if _, err := http.Get(nodes[1]); err == nil {
-		t.Error("a node is left behind")
+		t.Error("a node still runs after the cluster has stopped")
 	}
 }
 
@@ -190,7 +191,7 @@ func TestPage(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 200 || !bytes.Contains(text, []byte("<title>")) {
-		t.Errorf("the page is %d, %v, %.80q", resp.StatusCode, err, text)
+		t.Errorf("page: got status %d, error %v, body %.80q", resp.StatusCode, err, text)
 	}
 	_, own, _ := strings.Cut(nodes[1], "http://")
 	named := func(node string) string { return strings.Replace(node, "127.0.0.1", "localhost", 1) }
@@ -224,12 +225,12 @@ func TestPage(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 		if allow := resp.Header.Get("Access-Control-Allow-Origin"); resp.StatusCode != test.status || allow != test.allow {
-			t.Errorf("from %q: %d, allowed %q, want %d, %q", test.origin, resp.StatusCode, allow, test.status, test.allow)
+			t.Errorf("from %q: got status %d and allowed origin %q, want %d and %q", test.origin, resp.StatusCode, allow, test.status, test.allow)
 		}
 	}
 }
 
-// A program that is told nonsense says so.
+// Wrong arguments are refused with an error that says what is wrong.
 func TestArguments(t *testing.T) {
 	for _, test := range []struct {
 		args []string
@@ -237,8 +238,8 @@ func TestArguments(t *testing.T) {
 		want string
 	}{
 		{[]string{"-h"}, 0, "-nodes"},
-		{[]string{"-nodes", "0"}, 2, "-nodes is 1 at the least"},
-		{[]string{"more"}, 2, "all arguments are flags"},
+		{[]string{"-nodes", "0"}, 2, "want -nodes of at least 1"},
+		{[]string{"more"}, 2, "no arguments except flags"},
 		{[]string{"-redis", "127.0.0.1:6379"}, 2, "a URL such as redis://127.0.0.1:6379"},
 		{[]string{"-redis", "nonsense://", "-port", "0"}, 1, "node 1"},
 		{[]string{"-port", "99999"}, 1, "invalid port"},
@@ -246,7 +247,7 @@ func TestArguments(t *testing.T) {
 		var stderr bytes.Buffer
 		code := run(t.Context(), test.args, strings.NewReader(""), io.Discard, &stderr)
 		if code != test.code || !strings.Contains(stderr.String(), test.want) {
-			t.Errorf("%q: %d, %q, want %d, %q", test.args, code, stderr.String(), test.code, test.want)
+			t.Errorf("%q: got exit code %d and %q, want %d and %q", test.args, code, stderr.String(), test.code, test.want)
 		}
 	}
 }

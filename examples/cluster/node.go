@@ -28,7 +28,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub/redislog"
 )
 
-// envLog has the URL of the server that the log is on.
+// envLog is the environment variable with the URL of the server that holds the log.
 const envLog = "CLUSTER_LOG"
 
 //go:embed page/index.html
@@ -58,10 +58,10 @@ func openLog(server string) (hub.Log, func(), error) {
 	return natslog.New(js, "cluster"), nc.Close, nil
 }
 
-// serve is a node. It prints its URL, is told those of all nodes on its standard
-// input, and ends when that does.
+// serve runs a node. It prints its URL, reads the URLs of all nodes from stdin, and ends
+// when stdin ends.
 func serve(c config, stdin io.Reader, stdout io.Writer) error {
-	signal.Ignore(os.Interrupt) // Ctrl-C is for the process that has started this one
+	signal.Ignore(os.Interrupt) // the process that started this one handles Ctrl-C
 	log, closeLog, err := openLog(os.Getenv(envLog))
 	if err != nil {
 		return err
@@ -97,12 +97,12 @@ func serve(c config, stdin io.Reader, stdout io.Writer) error {
 const topic = "chat"
 
 type message struct {
-	Node int    `json:"node"` // that it was posted to
+	Node int    `json:"node"` // the node that it was posted to
 	Text string `json:"text"`
 	Time string `json:"time"`
 }
 
-// health is what a page shows in the corner.
+// health is what the page shows in its status line.
 type health struct {
 	Node    int             `json:"node"`
 	Process int             `json:"process"`
@@ -118,8 +118,8 @@ func router(number int, nodes []string, h *hub.Hub) *gin.Engine {
 	r.GET("/", func(c *gin.Context) { c.FileFromFS("page/", http.FS(page)) })
 	r.GET("/nodes", func(c *gin.Context) { c.JSON(200, gin.H{"node": number, "nodes": nodes}) })
 
-	// A page that comes from another node says in the query what it has: its
-	// EventSource is new, and has no Last-Event-ID yet.
+	// A page that comes from another node has its last event ID in the query, because a
+	// new EventSource does not send Last-Event-ID.
 	r.GET("/stream", ginsse.Handler(func(c *gin.Context) core.Stream {
 		from := hub.Oldest
 		if id := c.Query("after"); id != "" {
@@ -151,7 +151,7 @@ func router(number int, nodes []string, h *hub.Hub) *gin.Engine {
 	r.POST("/messages", func(c *gin.Context) {
 		text := strings.TrimSpace(c.PostForm("text"))
 		if text == "" || len(text) > 2000 {
-			c.String(400, "A message has 1 to 2,000 bytes.")
+			c.String(400, "A message must have 1 to 2,000 bytes.")
 			return
 		}
 		e, err := core.Event{Type: "message"}.JSON(message{number, text, time.Now().Format(time.TimeOnly)})
@@ -160,13 +160,13 @@ func router(number int, nodes []string, h *hub.Hub) *gin.Engine {
 			id, err = h.Publish(c.Request.Context(), topic, e, hub.WithIdempotencyKey(c.PostForm("key")))
 		}
 		if err != nil {
-			c.String(503, "It was not posted: %v", err)
+			c.String(503, "The message was not posted: %v", err)
 			return
 		}
 		c.JSON(200, gin.H{"id": id})
 	})
 
-	// As if it had crashed.
+	// The node dies as if it had crashed.
 	r.POST("/kill", func(*gin.Context) {
 		if p, err := os.FindProcess(os.Getpid()); err == nil {
 			_ = p.Kill()
@@ -175,8 +175,8 @@ func router(number int, nodes []string, h *hub.Hub) *gin.Engine {
 	return r
 }
 
-// sameCluster lets the pages of all nodes use this one, and those of nobody else.
-// They are on the host of this one, by whatever name that is known to the browser.
+// sameCluster lets only the pages of this cluster's nodes use this node. They have the
+// same host as this node, whatever name the browser has for it, and a node's port.
 func sameCluster(nodes []string) gin.HandlerFunc {
 	ports := make(map[string]bool, len(nodes))
 	for _, node := range nodes {

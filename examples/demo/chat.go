@@ -18,7 +18,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// Bounds of the chat, in characters.
+// The chat's limits, in characters.
 const (
 	maxName = 24
 	maxText = 500
@@ -42,13 +42,13 @@ type message struct {
 	Time time.Time `json:"time"`
 }
 
-// A presence says who has come or gone, and who is here now.
+// A presence says who has come or left, and who is here now.
 type presence struct {
 	Name   string   `json:"name,omitempty"`
 	People []string `json:"people"`
 }
 
-// people are those in the room.
+// people are the people in the room.
 type people struct {
 	mu   sync.Mutex
 	here map[string]*person
@@ -57,29 +57,30 @@ type people struct {
 // A person may have several windows, or none for a moment.
 type person struct {
 	windows int
-	stay    context.CancelFunc // keeps somebody who comes back in time
+	stay    context.CancelFunc // stops the announcement that the person has left
 }
 
-// names are those of the people, sorted; not nil, which is not a list in JSON. The
-// caller holds the lock.
+// names returns the people's names, sorted. It does not return nil, which is null in
+// JSON. The caller holds the lock.
 func (p *people) names() []string {
 	names := slices.AppendSeq([]string{}, maps.Keys(p.here))
 	slices.Sort(names)
 	return names
 }
 
-// personTopic is what one person alone reads. A name may have any character, so
-// it stands there in hex. It is no secret: nobody is asked to prove a name.
+// personTopic returns the topic that only one person reads. It has the name in hex,
+// because a name may contain any character. The topic is not a secret: nobody has to
+// prove a name.
 func personTopic(name string) string { return "person." + hex.EncodeToString([]byte(name)) }
 
-// personOf undoes personTopic, but for its first token.
+// personOf returns the name from the second token of a personTopic.
 func personOf(token string) string {
 	name, _ := hex.DecodeString(token) // it was made by personTopic
 	return string(name)
 }
 
-// chat is the room as one person reads it: what is said to all, and to them. It
-// begins with what is held.
+// chat streams the messages to everybody and to one person. It begins with those that the
+// hub holds.
 func (d *demo) chat(ctx context.Context, name string) (core.Stream, error) {
 	name, err := cleanName(name)
 	if err != nil {
@@ -97,8 +98,8 @@ func cleanName(name string) (string, error) {
 	return name, nil
 }
 
-// enter counts a window. A person is announced with the first one; another one
-// is told who is here.
+// enter counts a window. The first window of a person is announced. Another window is
+// told who is here.
 func (d *demo) enter(name string) {
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
@@ -117,9 +118,9 @@ func (d *demo) enter(name string) {
 	d.announce(room, "join", presence{name, d.people.names()})
 }
 
-// leave announces that a person has left, some time after their last window has:
-// a browser that has lost its connection is back in two ticks, and who reloads a
-// page even sooner.
+// leave announces that a person has left, four ticks after their last window has closed:
+// a browser that has lost its connection is back after two ticks, and one that reloads
+// the page even sooner.
 func (d *demo) leave(name string) {
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()
@@ -140,7 +141,7 @@ func (d *demo) leave(name string) {
 	})
 }
 
-// say publishes a message: to all, or to its sender and the one that it is for.
+// say publishes a message to everybody, or to its sender and its receiver.
 func (d *demo) say(m message) error {
 	name, err := cleanName(m.From)
 	m.From, m.Text, m.Time = name, strings.TrimSpace(m.Text), time.Now()
@@ -169,7 +170,7 @@ func (d *demo) say(m message) error {
 	return nil
 }
 
-// find returns a problem unless such a person is in the room.
+// find returns a problem unless the person is in the room.
 func (d *demo) find(name string) error {
 	d.people.mu.Lock()
 	defer d.people.mu.Unlock()

@@ -16,13 +16,13 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// A guest is somebody who is in the chat, on one of the frameworks.
+// A guest is a person in the chat, on one of the frameworks.
 type guest struct {
 	*ssetest.Stream
 	t *testing.T
 }
 
-// enterChat returns when the guest has been told who is there.
+// enterChat enters the chat, and returns when the guest has been told who is there.
 func enterChat(t *testing.T, base, name string) guest {
 	t.Helper()
 	g := guest{ssetest.Open(t, base+"/chat?name="+url.QueryEscape(name)), t}
@@ -43,8 +43,7 @@ func (g guest) presence(e core.Event) presence {
 	return p
 }
 
-// expect waits for an event of a type, and fails at any other. It returns the
-// event in short.
+// expect waits for an event, which must have this type, and returns its short form.
 func (g guest) expect(want string) {
 	g.t.Helper()
 	if got := g.short(g.Next()); got != want {
@@ -52,7 +51,7 @@ func (g guest) expect(want string) {
 	}
 }
 
-// short is an event as a line of text, without the time.
+// short returns an event as a line of text, without the time.
 func (g guest) short(e core.Event) string {
 	g.t.Helper()
 	if e.Type != "" {
@@ -64,7 +63,7 @@ func (g guest) short(e core.Event) string {
 		g.t.Fatalf("%s: %v", e.Data, err)
 	}
 	if age := time.Since(m.Time); age < 0 || age > time.Minute {
-		g.t.Errorf("got a message of %v, want one of now", m.Time)
+		g.t.Errorf("got a message with time %v, want the current time", m.Time)
 	}
 	if m.To != "" {
 		return fmt.Sprintf("%s to %s: %s", m.From, m.To, m.Text)
@@ -81,8 +80,7 @@ func say(t *testing.T, base, from, to, text string) {
 	status(t, base, request{method: http.MethodPost, path: "/chat", body: string(body)}, http.StatusNoContent)
 }
 
-// across runs a test for each framework and another one than that, each with a
-// demo of its own.
+// across runs a test with each framework and the next one, each time with a new demo.
 func across(t *testing.T, test func(t *testing.T, here, there string)) {
 	t.Helper()
 	for i, f := range frameworks {
@@ -95,7 +93,7 @@ func across(t *testing.T, test func(t *testing.T, here, there string)) {
 	}
 }
 
-// What is said on one framework is read on all.
+// Messages that are sent on one framework arrive on all.
 func TestChat(t *testing.T) {
 	r := start(t, "1h")
 	var guests []guest
@@ -117,7 +115,7 @@ func TestChat(t *testing.T) {
 	}
 }
 
-// Who comes later has the history, and who comes back what they have missed.
+// A person who comes later gets the history, and one who comes back gets what they missed.
 func TestChatHistory(t *testing.T) {
 	across(t, func(t *testing.T, here, there string) {
 		ada := enterChat(t, here, "Ada")
@@ -142,12 +140,12 @@ func TestChatHistory(t *testing.T) {
 	})
 }
 
-// A message to one reaches the two whom it concerns, in their history too, and
+// A private message reaches its sender and its receiver, also in their history, and
 // nobody else.
 func TestChatPrivate(t *testing.T) {
 	across(t, func(t *testing.T, here, there string) {
 		ada, bob, eve := enterChat(t, here, "Ada"), enterChat(t, there, "Bob"), enterChat(t, here, "Eve")
-		ada.Collect(2) // the others' coming
+		ada.Collect(2) // the others have joined
 		bob.Collect(1)
 		say(t, here, "Ada", "Bob", "psst")
 		say(t, there, "Bob", "Ada", "pardon?")
@@ -167,7 +165,7 @@ func TestChatPrivate(t *testing.T) {
 		}
 
 		again := guest{ssetest.Open(t, there+"/chat?name=Bob"), t}
-		again.Collect(3) // all three have come
+		again.Collect(3) // all three have joined
 		for _, want := range []string{"Ada to Bob: psst", "Bob to Ada: pardon?", "Ada: that is all", "people  [Ada Bob Eve]"} {
 			again.expect(want)
 		}
@@ -180,7 +178,7 @@ func TestChatPresence(t *testing.T) {
 		ada := enterChat(t, base, "Ada")
 		bob := enterChat(t, base, "Bob")
 		ada.expect("join Bob [Ada Bob]")
-		again := enterChat(t, base, "Bob") // which is for Bob's windows only to know
+		again := enterChat(t, base, "Bob") // only Bob's windows are told
 		bob.expect("people  [Ada Bob]")
 		bob.Close()
 		say(t, base, "Bob", "", "still here")
@@ -194,7 +192,7 @@ func TestChatPresence(t *testing.T) {
 	})
 }
 
-// Each time that somebody leaves they have four ticks to come back.
+// A person who leaves has four ticks to come back, each time.
 func TestChatComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDemo(time.Second, new(core.Group), log.New(io.Discard, "", 0))
@@ -216,7 +214,7 @@ func TestChatComeBack(t *testing.T) {
 	})
 }
 
-// A page that reads who is there gets a list, even if it is nobody.
+// The list of people is a list even if it is empty.
 func TestNobodyIsAList(t *testing.T) {
 	got, err := json.Marshal(presence{Name: "Ada", People: new(people).names()})
 	if want := `{"name":"Ada","people":[]}`; err != nil || string(got) != want {
@@ -224,7 +222,7 @@ func TestNobodyIsAList(t *testing.T) {
 	}
 }
 
-// Who loses the connection and comes back has not left.
+// A person who loses the connection and comes back has not left.
 func TestChatReconnect(t *testing.T) {
 	onAll(t, "1h", func(t *testing.T, _, base string) {
 		ada := enterChat(t, base, "Ada")
@@ -237,14 +235,14 @@ func TestChatReconnect(t *testing.T) {
 	})
 }
 
-// An ID that is none of this process's is told as a gap.
+// An ID that is not from this process leads to a gap.
 func TestChatGap(t *testing.T) {
 	onAll(t, "1h", func(t *testing.T, _, base string) {
 		say(t, base, "Ada", "", "hello")
 		s := ssetest.Request{URL: base + "/chat?name=Bob", Header: http.Header{"Last-Event-Id": {"aaaaaaaa-7"}}}.Open(t)
 		got := s.Collect(2)
 		if got[0].Type != "gap" || !strings.Contains(got[0].Data, "restarted") || !strings.Contains(got[1].Data, "hello") {
-			t.Errorf("got %+v, want a gap and then what is held", got)
+			t.Errorf("got %+v, want a gap and then the held events", got)
 		}
 	})
 }

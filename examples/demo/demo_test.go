@@ -19,15 +19,15 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// The time that a test may take to fail.
+// patience bounds each wait.
 const patience = time.Minute
 
-// A running is the demo as a user runs it.
+// A running is the demo while it runs.
 type running struct {
-	urls   map[string]string // by the framework's name
+	urls   map[string]string // by framework
 	stop   context.CancelFunc
 	exited <-chan int
-	stdout <-chan string // what it says after its start, once it has exited
+	stdout <-chan string // receives the output after the start, when the demo has exited
 	stderr *output
 }
 
@@ -80,11 +80,11 @@ func start(t *testing.T, tick string, args ...string) *running {
 	t.Cleanup(func() {
 		stop()
 		if code, ok := r.wait(); !ok || code != 0 {
-			t.Errorf("got exit code %d (%t), want 0; it says %q", code, ok, r.stderr)
+			t.Errorf("got exit code %d (%t), want 0; stderr: %q", code, ok, r.stderr)
 		}
 	})
 	if len(r.urls) == 0 {
-		t.Fatalf("the demo has not started: %s", r.stderr)
+		t.Fatalf("the demo did not start: %s", r.stderr)
 	}
 	return r
 }
@@ -102,7 +102,7 @@ func (r *running) wait() (code int, ok bool) {
 	}
 }
 
-// A request is what a test asks for.
+// A request is a request that a test sends.
 type request struct {
 	method, path, body, lastID string
 	header                     http.Header
@@ -125,7 +125,7 @@ func do(t *testing.T, base string, r request) *http.Response {
 	if r.lastID != "" {
 		req.Header.Set("Last-Event-ID", r.lastID)
 	}
-	// A client of its own: what one test leaves open is not another one's.
+	// Each request has a new client, so that tests do not share connections.
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	res, err := (&http.Client{Transport: transport}).Do(req)
@@ -159,15 +159,15 @@ func events(t *testing.T, base string, r request, n int) ([]core.Event, error) {
 	return withoutRetry(t, got), nil
 }
 
-// withoutRetry takes the reconnection time out of what has come in a response. It has to
-// be in the first event's block.
+// withoutRetry removes the reconnection time from the events of a response. It must be
+// in the first event.
 func withoutRetry(t *testing.T, got []core.Event) []core.Event {
 	t.Helper()
 	if len(got) == 0 {
 		return nil
 	}
 	if got[0].Retry == 0 {
-		t.Errorf("got %+v first, want it with a reconnection time", got[0])
+		t.Errorf("got first event %+v, want one with a reconnection time", got[0])
 	}
 	got[0].Retry = 0
 	return got
@@ -196,7 +196,7 @@ func status(t *testing.T, base string, r request, want int) (contentType, body s
 	return res.Header.Get("Content-Type"), string(b)
 }
 
-// onAll runs a test on each framework, each with a demo of its own.
+// onAll runs a test on each framework, each time with a new demo.
 func onAll(t *testing.T, tick string, test func(t *testing.T, name, base string)) {
 	t.Helper()
 	for _, f := range frameworks {
@@ -250,7 +250,7 @@ func TestTime(t *testing.T) {
 		}
 		for _, e := range got {
 			if e.ID != "" || e.Type != "" || !strings.HasPrefix(e.Data, "The server time is: ") {
-				t.Errorf("got %+v, want the server's time alone", e)
+				t.Errorf("got %+v, want only the server's time", e)
 			}
 		}
 	})
@@ -271,7 +271,7 @@ func TestNotice(t *testing.T) {
 		post := request{method: http.MethodPost, path: "/notice?token=123", body: `{"text": "新消息"}`}
 		status(t, base, post, http.StatusNoContent)
 		if got := all(t, base, request{path: "/notice?token=123"}); len(got) != 1 || got[0] != (core.Event{Type: "notice", Data: "新消息"}) {
-			t.Errorf("got %+v, want the notice that was sent", got)
+			t.Errorf("got %+v, want the new notice", got)
 		}
 
 		for _, bad := range []struct {
@@ -291,7 +291,7 @@ func TestNotice(t *testing.T) {
 	})
 }
 
-// wantError looks for the framework's own way to answer an error.
+// wantError wants an error as the framework answers it.
 func wantError(t *testing.T, framework, contentType, body, text string) {
 	t.Helper()
 	var got, want string
@@ -354,9 +354,9 @@ func TestPause(t *testing.T) {
 		if err != nil || last.Type != "pause" || len(got) < 2 {
 			t.Fatalf("got %+v, want some events and then a pause", got)
 		}
-		// Four ticks of events, and five of pause.
+		// Four ticks with events, then a pause of five.
 		if from, to := before.Add(45*time.Millisecond), time.Now().Add(25*time.Millisecond); back < from.UnixMilli() || back > to.UnixMilli() {
-			t.Errorf("got %d as the time to come back, want %d to %d", back, from.UnixMilli(), to.UnixMilli())
+			t.Errorf("got reconnection at %d, want %d to %d", back, from.UnixMilli(), to.UnixMilli())
 		}
 	})
 }
@@ -374,7 +374,7 @@ func TestTokens(t *testing.T) {
 		for _, e := range tokens {
 			text.WriteString(e.Data)
 			if e.ID != "" || e.Type != "" {
-				t.Errorf("got %+v, want data alone", e)
+				t.Errorf("got %+v, want only data", e)
 			}
 			if strings.HasPrefix(e.Data, " ") && strings.TrimSpace(e.Data) != "" {
 				spaces++
@@ -390,7 +390,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("got answer %q, want the prompt in it", text.String())
 		}
 		if len(tokens) < 100 || spaces < 30 || breaks < 10 {
-			t.Errorf("got %d tokens, %d with a leading space and %d with a line break: that is no model's way", len(tokens), spaces, breaks)
+			t.Errorf("got %d tokens, %d with a leading space and %d with a line break, want more, as from a model", len(tokens), spaces, breaks)
 		}
 
 		for _, bad := range []string{``, `{"prompt": `, `{"prompt": 7}`, `[]`, `{}`, `{"prompt": ""}`, `{"prompt": "x"} junk`} {
@@ -421,14 +421,14 @@ func TestProgress(t *testing.T) {
 		}
 		status(t, base, request{path: "/progress?job=backup", lastID: "100"}, http.StatusNoContent)
 
-		// A job that this process has not seen begin is as far as the client says.
+		// A job that this process does not know is as far as the client says.
 		if got := all(t, base, request{path: "/progress?job=report", lastID: "97"}); len(got) != 3 || got[0].ID != "98" {
 			t.Errorf("after 97: got %+v, want 98 to 100", got)
 		}
 	})
 }
 
-// Whoever comes back does not wait for what was due before.
+// A client that comes back does not wait again for the progress that it missed.
 func TestProgressResumesAtOnce(t *testing.T) {
 	d := newDemo(time.Hour, new(core.Group), log.New(io.Discard, "", 0))
 	begin, ok := d.jobs.begin("backup", 30*time.Hour, 100*time.Hour)
@@ -439,7 +439,7 @@ func TestProgressResumesAtOnce(t *testing.T) {
 		t.Errorf("got a job that began at %v, want %v as for the first client", again, begin)
 	}
 	if anew, _ := d.jobs.begin("backup", 0, 20*time.Hour); time.Since(anew) > time.Hour {
-		t.Errorf("got a job that began %v ago, want a new one after one that is over", time.Since(anew))
+		t.Errorf("got a job that began %v ago, want a new one after the old one has ended", time.Since(anew))
 	}
 }
 
@@ -471,7 +471,7 @@ func TestFail(t *testing.T) {
 			}
 			r.stop()
 			if _, ok := r.wait(); !ok {
-				t.Fatal("the demo does not stop")
+				t.Fatal("the demo did not stop")
 			}
 			if got, want := r.stderr.String(), "the database has gone away"; strings.Count(got, want) != 1 {
 				t.Errorf("got log %q, want %q once in it", got, want)
@@ -492,7 +492,7 @@ func TestDrop(t *testing.T) {
 				status(t, base, request{method: http.MethodPost, path: "/drop?session=s1"}, http.StatusNoContent)
 			}
 			if n > 10_000 {
-				t.Fatal("the stream goes on after it was dropped")
+				t.Fatal("the stream continued after it was dropped")
 			}
 		}
 		status(t, base, request{method: http.MethodPost, path: "/drop?session=s1"}, http.StatusNoContent)
@@ -542,7 +542,7 @@ func TestPage(t *testing.T) {
 	})
 }
 
-// A page of one port reads the streams of another.
+// A page from one port reads the streams of another.
 func TestOrigins(t *testing.T) {
 	onAll(t, "2ms", func(t *testing.T, _, base string) {
 		origin := http.Header{"Origin": {"http://127.0.0.1:1"}}
@@ -563,7 +563,7 @@ func TestOrigins(t *testing.T) {
 		allowed := strings.ToLower(res.Header.Get("Access-Control-Allow-Headers"))
 		if res.StatusCode != http.StatusNoContent || res.Header.Get("Access-Control-Allow-Origin") != "*" ||
 			!strings.Contains(allowed, "content-type") || !strings.Contains(allowed, "last-event-id") {
-			t.Errorf("got status %d and headers %v, want a preflight that allows", res.StatusCode, res.Header)
+			t.Errorf("got status %d and headers %v, want a preflight that allows the request", res.StatusCode, res.Header)
 		}
 	})
 }

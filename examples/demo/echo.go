@@ -20,7 +20,8 @@ func newEcho(d *demo) server {
 	ctx := func(c echo.Context) context.Context {
 		return d.drops.context(c.Request().Context(), c.QueryParam("session"))
 	}
-	// stream adds to a view how echo answers an error, or that there is nothing.
+	// stream makes a handler of a view. It answers if the view returns an error, or
+	// nothing.
 	stream := func(view func(c echo.Context) (core.Stream, error)) echo.HandlerFunc {
 		return echosse.Handler(func(c echo.Context) (core.Stream, error) {
 			s, err := view(c)
@@ -102,7 +103,7 @@ func newEcho(d *demo) server {
 	return d.httpServer(e)
 }
 
-// echoError is for echo's error handler to answer.
+// echoError returns an error that echo's error handler answers.
 func echoError(err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return echo.NewHTTPError(p.status, p.text)

@@ -14,13 +14,13 @@ import (
 // maxHeld is how many events the hub holds, of all topics together.
 const maxHeld = 2000
 
-// newHub makes the one hub that all four frameworks publish to and read from.
+// newHub makes the hub that all four frameworks share.
 func (d *demo) newHub() *hub.Hub {
 	return hub.New(hub.WithMaxEvents(maxHeld), hub.WithJoin(d.joined), hub.WithLeave(d.left))
 }
 
-// joined hears of each subscription's beginning. What a topic begins with says
-// whom it concerns.
+// joined is called when a subscription begins. A topic's first token says what it is
+// for.
 func (d *demo) joined(_ context.Context, topic string) {
 	switch kind, rest, _ := strings.Cut(topic, "."); kind {
 	case "person":
@@ -32,7 +32,7 @@ func (d *demo) joined(_ context.Context, topic string) {
 	}
 }
 
-// left hears of each subscription's end.
+// left is called when a subscription has ended.
 func (d *demo) left(_ context.Context, topic string) {
 	switch kind, rest, _ := strings.Cut(topic, "."); kind {
 	case "person":
@@ -44,8 +44,8 @@ func (d *demo) left(_ context.Context, topic string) {
 	}
 }
 
-// publish tells the followers of a topic. It takes no context of a request: what
-// is announced is true, even if the one it is about has gone meanwhile.
+// publish publishes v as JSON. It does not use a request's context, because the event is
+// true even if the client that caused it has left.
 func (d *demo) publish(topic, typ string, v any, opts ...hub.PublishOption) error {
 	e, err := core.Event{Type: typ}.JSON(v)
 	if err == nil {
@@ -54,15 +54,15 @@ func (d *demo) publish(topic, typ string, v any, opts ...hub.PublishOption) erro
 	return err
 }
 
-// announce is publish for what nobody waits for an answer to.
+// announce publishes v as JSON, and logs an error.
 func (d *demo) announce(topic, typ string, v any, opts ...hub.PublishOption) {
 	if err := d.publish(topic, typ, v, opts...); err != nil && !errors.Is(err, core.ErrShutdown) {
 		d.log.Print(err)
 	}
 }
 
-// A feed publishes at regular times, as long as somebody follows it. So it costs
-// nothing while nobody does.
+// A feed publishes at regular times while it has followers. So it costs nothing while it
+// has none.
 type feed struct {
 	crew    *crew
 	every   time.Duration
@@ -93,7 +93,7 @@ func (f *feed) leave() {
 	}
 }
 
-// A crew is the demo's own goroutines: whoever ends the demo waits for them.
+// A crew is the demo's goroutines, which end with it.
 type crew struct {
 	mu      sync.Mutex
 	ended   bool
@@ -101,7 +101,7 @@ type crew struct {
 	working sync.WaitGroup
 }
 
-// start has a goroutine work until its context ends: by stop, or with the crew.
+// start runs work in a goroutine. Its context ends when stop is called or the crew ends.
 func (c *crew) start(work func(ctx context.Context)) (stop context.CancelFunc) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,7 +136,7 @@ func (c *crew) end() {
 	c.working.Wait()
 }
 
-// close ends what the demo does by itself. The streams should have ended before.
+// close ends the hub and the crew. Call it after the streams have ended.
 func (d *demo) close(ctx context.Context) error {
 	err := d.hub.Shutdown(ctx)
 	d.crew.end()

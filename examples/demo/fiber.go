@@ -28,7 +28,8 @@ func newFiber(d *demo) server {
 	ctx := func(c *fiber.Ctx) context.Context {
 		return d.drops.context(c.UserContext(), c.Query("session"))
 	}
-	// stream adds to a view how fiber answers an error, or that there is nothing.
+	// stream makes a handler of a view. It answers if the view returns an error, or
+	// nothing.
 	stream := func(view func(c *fiber.Ctx) (core.Stream, error)) fiber.Handler {
 		return fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
 			s, err := view(c)
@@ -113,7 +114,7 @@ func newFiber(d *demo) server {
 	return fiberServer{app}
 }
 
-// fiberError is for fiber's error handler to answer.
+// fiberError returns an error that fiber's error handler answers.
 func fiberError(err error) error {
 	if p, ok := errors.AsType[*problem](err); ok {
 		return fiber.NewError(p.status, p.text)
@@ -121,8 +122,8 @@ func fiberError(err error) error {
 	return err
 }
 
-// fiberErrors answers as fiber does, and logs what is more than an answer: what a
-// stream has failed with, say.
+// fiberErrors answers as fiber does, and logs errors that are not only answers, such as
+// the failure of a stream.
 func (d *demo) fiberErrors(c *fiber.Ctx, err error) error {
 	if _, ok := errors.AsType[*fiber.Error](err); !ok {
 		d.log.Printf("fiber: %q: %v", c.Method()+" "+c.Path(), err)
@@ -130,7 +131,7 @@ func (d *demo) fiberErrors(c *fiber.Ctx, err error) error {
 	return fiber.DefaultErrorHandler(c, err)
 }
 
-// A fiberServer gives an app the names that http.Server has.
+// A fiberServer gives an app the methods of http.Server.
 type fiberServer struct{ app *fiber.App }
 
 func (s fiberServer) Serve(l net.Listener) error         { return s.app.Listener(l) }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A server is what a framework becomes once it has its routes.
+// A server is a framework with its routes.
 type server interface {
 	Serve(l net.Listener) error
 	Shutdown(ctx context.Context) error
@@ -23,7 +23,7 @@ type server interface {
 type framework struct {
 	name  string
 	build func(d *demo) server
-	http2 bool // it speaks HTTP/2 as well, over TLS
+	http2 bool // over TLS
 }
 
 // frameworks are in the order of their ports.
@@ -34,7 +34,7 @@ var frameworks = []framework{
 	{"net/http", newNetHTTP, true},
 }
 
-// A config is what the flags say.
+// A config holds the values of the flags.
 type config struct {
 	host       string
 	port       int // the first framework's; 0 for free ports
@@ -49,16 +49,16 @@ One page and its streams, served by gin, echo, fiber and net/http at once.
 
 `
 
-// parse reads the flags. It prints the help that was asked for, and leaves it to
-// the caller to print an error.
+// parse reads the flags. It prints the help if -help asks for it; errors are for the
+// caller to print.
 func parse(args []string, stderr io.Writer) (config, error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` of the first framework; the others have the next ports, in the\n"+
 		"order gin, echo, fiber, net/http; port 0 gives each of them a free one")
 	name := flags.String("framework", "", "`name` of a framework to serve alone, on -addr: "+choice())
-	tick := flags.Duration("tick", time.Second, "how long a tick is, of which every delay is a number")
-	cert := flags.String("cert", "", "`file` of a certificate, to serve with TLS and, but for fiber, with HTTP/2")
+	tick := flags.Duration("tick", time.Second, "length of a tick; all delays are measured in ticks")
+	cert := flags.String("cert", "", "`file` of a certificate, to serve with TLS and, except on fiber, with HTTP/2")
 	key := flags.String("key", "", "`file` of the certificate's key")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stderr, usage)
@@ -69,7 +69,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 		return config{}, fmt.Errorf("%w (-help lists the flags)", err)
 	}
 	if flags.NArg() > 0 {
-		return config{}, fmt.Errorf("%q is no flag (-help lists them)", flags.Arg(0))
+		return config{}, fmt.Errorf("unexpected argument %q (-help lists the flags)", flags.Arg(0))
 	}
 
 	cfg := config{frameworks: frameworks, tick: *tick}
@@ -90,13 +90,13 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	if *cert != "" || *key != "" {
 		pair, err := tls.LoadX509KeyPair(*cert, *key)
 		if err != nil {
-			return config{}, fmt.Errorf("-cert %q and -key %q are no pair: %w", *cert, *key, err)
+			return config{}, fmt.Errorf("-cert %q and -key %q cannot be used: %w", *cert, *key, err)
 		}
 		cfg.cert = &pair
 	}
 	host, portText, err := net.SplitHostPort(*addr)
 	if err != nil {
-		return config{}, fmt.Errorf("-addr %q is no address: want a host and a port, such as 127.0.0.1:8080", *addr)
+		return config{}, fmt.Errorf("-addr %q: want a host and a port, such as 127.0.0.1:8080", *addr)
 	}
 	highest := 65536 - len(cfg.frameworks)
 	port, err := strconv.Atoi(portText)
@@ -107,7 +107,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	return cfg, nil
 }
 
-// spell makes net/http and nethttp one name.
+// spell returns the same for net/http and nethttp.
 func spell(name string) string { return strings.ReplaceAll(strings.ToLower(name), "/", "") }
 
 func choice() string {

@@ -19,8 +19,8 @@ func newGin(d *demo) server {
 	ctx := func(c *gin.Context) context.Context {
 		return d.drops.context(c.Request.Context(), c.Query("session"))
 	}
-	// stream adds to a view what gin leaves to the handler: how to answer an
-	// error, or that there is nothing.
+	// stream makes a handler of a view. It answers if the view returns an error, or
+	// nothing.
 	stream := func(view func(c *gin.Context) (core.Stream, error)) gin.HandlerFunc {
 		return ginsse.Handler(func(c *gin.Context) core.Stream {
 			s, err := view(c)
@@ -118,7 +118,7 @@ func ginError(c *gin.Context, err error) {
 	c.AbortWithStatusJSON(status, gin.H{"error": err.Error()})
 }
 
-// logGin logs what a stream has failed with, which ginsse leaves in c.Errors.
+// logGin logs the failures of streams, which ginsse puts into c.Errors.
 func (d *demo) logGin(c *gin.Context) {
 	c.Next()
 	for _, err := range c.Errors {
@@ -126,7 +126,7 @@ func (d *demo) logGin(c *gin.Context) {
 	}
 }
 
-// allowGin lets a page of another port read the answers.
+// allowGin lets a page from another port read the answers.
 func allowGin(c *gin.Context) {
 	c.Header("Access-Control-Allow-Origin", "*")
 	if c.Request.Method == http.MethodOptions {

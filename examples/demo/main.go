@@ -2,9 +2,9 @@
 //
 //	go run ./examples/demo
 //
-// Then open one of the addresses that it prints. The streams are in views.go, as
-// generators that know no framework, and in chat.go, market.go and news.go, as
-// subscriptions to a hub that all four share. gin.go, echo.go, fiber.go and
+// Then open one of the addresses that it prints. The streams are generators in views.go,
+// which do not depend on a framework, and subscriptions in chat.go, market.go and
+// news.go, to a hub that all four frameworks share. gin.go, echo.go, fiber.go and
 // nethttp.go only route to them.
 package main
 
@@ -26,8 +26,8 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// How long the streams, and then the servers, may take to end: under two seconds
-// in all.
+// How long the streams, and then the servers, may take to end: less than two seconds in
+// all.
 const (
 	drainTime = 1200 * time.Millisecond
 	closeTime = 500 * time.Millisecond
@@ -39,8 +39,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run serves until ctx ends, and returns the exit code: 2 if the arguments are
-// wrong, 1 if something else is.
+// run serves until ctx ends, and returns the exit code: 2 if the arguments are wrong, 1
+// after any other error.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cfg, err := parse(args, stderr)
 	switch {
@@ -83,7 +83,7 @@ func serve(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 		s.server = s.build(d)
 		serving.Go(func() {
 			if err := s.server.Serve(s.listener); ctx.Err() == nil {
-				failed <- fmt.Errorf("%s does not serve any more: %w", s.name, err)
+				failed <- fmt.Errorf("%s has stopped serving: %w", s.name, err)
 			}
 		})
 	}
@@ -98,7 +98,7 @@ func serve(ctx context.Context, cfg config, stdout, stderr io.Writer) error {
 	return err
 }
 
-// listen takes a port for each framework, or none.
+// listen opens a port for each framework. After an error, none stays open.
 func listen(cfg config) ([]site, error) {
 	var sites []site
 	for i, f := range cfg.frameworks {
@@ -116,15 +116,15 @@ func listen(cfg config) ([]site, error) {
 			_ = s.listener.Close()
 		}
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return nil, fmt.Errorf("no room for %s: %s is taken: stop the program there, or choose other ports with -addr",
-				f.name, addr)
+			return nil, fmt.Errorf("%s cannot listen on %s: the port is in use: "+
+				"stop the program that uses it, or choose other ports with -addr", f.name, addr)
 		}
-		return nil, fmt.Errorf("no room for %s: %w", f.name, err)
+		return nil, fmt.Errorf("%s: %w", f.name, err)
 	}
 	return sites, nil
 }
 
-// secure makes a listener one that speaks TLS, if there is a certificate.
+// secure adds TLS to a listener, if there is a certificate.
 func (f framework) secure(l net.Listener, cert *tls.Certificate) net.Listener {
 	if cert == nil {
 		return l
@@ -140,7 +140,7 @@ func (s site) port() int {
 	return s.listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
 }
 
-// url is where a browser on this machine finds the site.
+// url returns the site's URL for a browser on this machine.
 func (s site) url(host string) string {
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"
@@ -158,11 +158,11 @@ func welcome(w io.Writer, cfg config, sites []site) {
 		fmt.Fprintf(w, "    %-8s  %s\n", s.name, s.url(cfg.host))
 	}
 	fmt.Fprintf(w, "\n  Open one of them, or:  curl -N '%s/stream?user_id=ada'\n", sites[0].url(cfg.host))
-	fmt.Fprintf(w, "  Ctrl-C ends the streams and stops.\n\n")
+	fmt.Fprintf(w, "  Ctrl-C ends the streams and stops the servers.\n\n")
 }
 
-// shutdown ends the streams, each with a time at which to come back, then what
-// publishes, and then the servers.
+// shutdown ends the streams, each with a reconnection time, then the publishers, and then
+// the servers.
 func shutdown(w io.Writer, streams *core.Group, d *demo, sites []site) error {
 	begin := time.Now()
 	fmt.Fprintf(w, "\n  Stopping: %d open streams to end.\n", streams.Len())
@@ -175,8 +175,8 @@ func shutdown(w io.Writer, streams *core.Group, d *demo, sites []site) error {
 	var closing sync.WaitGroup
 	for _, s := range sites {
 		closing.Go(func() {
-			// What is left by now is no stream, but a connection that a browser has
-			// opened in advance: it need not be waited for.
+			// Connections that are left now are not streams. A browser has opened them in
+			// advance, so do not wait for them.
 			_ = s.server.Shutdown(ctx)
 			_ = s.listener.Close()
 			if c, ok := s.server.(io.Closer); ok {

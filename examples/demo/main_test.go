@@ -18,27 +18,27 @@ func TestFlags(t *testing.T) {
 		name string
 		args string
 		code int
-		want string // in what it says
+		want string // part of its output
 	}{
 		{"help", "-help", 0, "-tick"},
 		{"an unknown flag", "-ticks 1s", 2, "-ticks"},
-		{"an argument", "gin", 2, `"gin" is no flag`},
+		{"an argument", "gin", 2, `unexpected argument "gin"`},
 		{"an address without a port", "-addr 127.0.0.1", 2, `-addr "127.0.0.1"`},
-		{"a port that is no number", "-addr 127.0.0.1:http", 2, "want a port from 0 to 65532"},
+		{"a port that is not a number", "-addr 127.0.0.1:http", 2, "want a port from 0 to 65532"},
 		{"a port that is too high", "-addr 127.0.0.1:65536", 2, "want a port from 0 to 65532"},
 		{"no room for four ports", "-addr 127.0.0.1:65533", 2, "want a port from 0 to 65532"},
 		{"a port below zero", "-addr 127.0.0.1:-1", 2, "want a port from"},
 		{"an unknown framework", "-framework chi", 2, `-framework "chi" is unknown: want gin, echo, fiber or net/http`},
-		{"a tick that is no duration", "-tick 1", 2, "-tick"},
-		{"a tick of nothing", "-tick 0s", 2, "-tick 0s is out of range"},
-		{"a tick below nothing", "-tick -1s", 2, "-tick -1s is out of range"},
+		{"a tick that is not a duration", "-tick 1", 2, "-tick"},
+		{"a tick of zero", "-tick 0s", 2, "-tick 0s is out of range"},
+		{"a negative tick", "-tick -1s", 2, "-tick -1s is out of range"},
 		{"a tick that is too long", "-tick 2h", 2, "-tick 2h0m0s is out of range"},
-		{"a certificate without a key", "-cert main.go", 2, `-cert "main.go" and -key "" are no pair`},
-		{"a host that is nowhere", "-addr 203.0.113.1:0", 1, "no room for gin: "},
+		{"a certificate without a key", "-cert main.go", 2, `-cert "main.go" and -key "" cannot be used`},
+		{"a host that is not this machine", "-addr 203.0.113.1:0", 1, "demo: gin: listen "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			cancel() // whatever starts by mistake stops at once
+			cancel() // so that a server that starts by mistake stops at once
 			var stderr strings.Builder
 			if got := run(ctx, strings.Fields(test.args), io.Discard, &stderr); got != test.code {
 				t.Errorf("got exit code %d, want %d", got, test.code)
@@ -63,7 +63,7 @@ func TestPortTaken(t *testing.T) {
 	if got, want := code, 1; got != want {
 		t.Errorf("got exit code %d, want %d", got, want)
 	}
-	if got, want := stderr.String(), "no room for echo: "+l.Addr().String()+" is taken"; !strings.Contains(got, want) {
+	if got, want := stderr.String(), "echo cannot listen on "+l.Addr().String()+": the port is in use"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
 	}
 	if got := stdout.String(); got != "" {
@@ -92,7 +92,7 @@ func TestConsecutivePorts(t *testing.T) {
 		}
 		return
 	}
-	t.Fatal("found no four free ports side by side")
+	t.Fatal("did not find four free consecutive ports")
 }
 
 func TestURL(t *testing.T) {
@@ -117,8 +117,8 @@ func TestURL(t *testing.T) {
 	}
 }
 
-// Streams that are open on all four frameworks end cleanly and soon, each with a
-// time to come back, while nothing else would end them.
+// A stop ends the open streams of all four frameworks, cleanly and soon, each with a
+// reconnection time.
 func TestShutdown(t *testing.T) {
 	ssetest.NoLeaks(t, "fasthttp.updateServerDate", "fasthttp.(*workerPool).Start")
 	r := start(t, "1h")
@@ -163,7 +163,7 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("got exit code %d (%t), want 0", code, ok)
 	}
 	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("it took %v to stop, want at most 2 s", took)
+		t.Errorf("the demo took %v to stop, want at most 2 s", took)
 	}
 	if got, want := <-r.stdout, "Stopping: 32 open streams"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
@@ -183,10 +183,10 @@ func TestShutdownWithIdleConnections(t *testing.T) {
 	begin := time.Now()
 	r.stop()
 	if _, ok := r.wait(); !ok {
-		t.Fatal("the demo does not stop")
+		t.Fatal("the demo did not stop")
 	}
 	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("it took %v to stop, want at most 2 s", took)
+		t.Errorf("the demo took %v to stop, want at most 2 s", took)
 	}
 }
 

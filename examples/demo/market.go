@@ -15,11 +15,10 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// minStep is the shortest time between two prices of a symbol, however short a
-// tick is.
+// minStep is the shortest time between two prices of a symbol, however short a tick is.
 const minStep = 5 * time.Millisecond
 
-// listing has the symbols and where their prices begin, in cents.
+// listing has the symbols and their first prices, in cents.
 var listing = []struct {
 	symbol string
 	open   int
@@ -31,15 +30,15 @@ var listing = []struct {
 type quote struct {
 	Symbol string  `json:"symbol"`
 	Price  float64 `json:"price"`
-	Open   float64 `json:"open"` // where the price began
-	N      int     `json:"n"`    // how many prices there were, so that a client can tell how many it has skipped
+	Open   float64 `json:"open"` // the first price
+	N      int     `json:"n"`    // the price's number, so that a client can count how many it has skipped
 }
 
-// A market has prices that walk at random, in the same way for the same seed.
+// A market has prices that move at random, always in the same way for the same seed.
 type market struct {
 	mu     sync.Mutex
 	random *rand.Rand
-	cents  []int // by the listing
+	cents  []int // in the order of listing
 	n      int
 }
 
@@ -51,29 +50,29 @@ func newMarket(seed uint64) *market {
 	return m
 }
 
-// step moves all prices, and tells each.
+// step moves all prices, and calls tell with each.
 func (m *market) step(tell func(quote)) {
-	m.mu.Lock() // also while it tells, so that the last price is the last that is told
+	m.mu.Lock() // also while it calls tell, so that prices are published in order
 	defer m.mu.Unlock()
 	m.n++
 	for i, l := range listing {
-		// It strays by some hundredths of a percent, and is drawn back a little.
+		// The price moves by a few hundredths of a percent, and back towards its start a little.
 		change := m.random.NormFloat64()*0.0006*float64(m.cents[i]) + 0.0004*float64(l.open-m.cents[i])
 		m.cents[i] = max(1, m.cents[i]+int(math.Round(change)))
 		tell(quote{Symbol: l.symbol, Price: float64(m.cents[i]) / 100, Open: float64(l.open) / 100, N: m.n})
 	}
 }
 
-// trade moves the prices and publishes them. A price stands for all earlier ones
-// of its symbol: who is too slow for each skips to the last.
+// trade moves the prices and publishes them. A price replaces all earlier ones of its
+// symbol, so a slow client skips to the latest.
 func (d *demo) trade() {
 	d.market.step(func(q quote) {
 		d.announce("ticker."+q.Symbol, "", q, hub.WithKey(q.Symbol))
 	})
 }
 
-// ticker gives the prices of some symbols, separated by commas, or of all. It
-// begins with the last ones, and they move as long as somebody looks.
+// ticker streams the prices of some symbols, separated by commas, or of all. It begins
+// with the latest prices. They move only while somebody watches.
 func (d *demo) ticker(ctx context.Context, symbols string) (core.Stream, error) {
 	if symbols == "" {
 		return d.hub.SubscribeFrom(ctx, hub.Oldest, "ticker.*"), nil

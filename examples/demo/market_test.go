@@ -49,14 +49,14 @@ func TestMarket(t *testing.T) {
 			t.Fatalf("price %d: got %+v, want number %d of %s", i, q, i/len(listing)+1, want.symbol)
 		}
 		if q.Price < q.Open/2 || q.Price > 2*q.Open {
-			t.Fatalf("price %d: got %+v, want one that is near its beginning", i, q)
+			t.Fatalf("price %d: got %+v, want a price near the first one", i, q)
 		}
 		if i >= len(listing) && q.Price != first[i-len(listing)].Price {
 			moved++
 		}
 	}
 	if moved < len(first)/2 {
-		t.Errorf("got %d prices of %d that have moved, want most", moved, len(first))
+		t.Errorf("%d of %d prices have moved, want most", moved, len(first))
 	}
 }
 
@@ -91,7 +91,7 @@ func TestTicker(t *testing.T) {
 	})
 }
 
-// serveDemo serves a demo that the test moves on by itself.
+// serveDemo serves a demo without ticks: the test moves the prices.
 func serveDemo(t *testing.T, f framework, network, addr string) (*demo, net.Addr) {
 	t.Helper()
 	streams := new(core.Group)
@@ -107,10 +107,10 @@ func serveDemo(t *testing.T, f framework, network, addr string) (*demo, net.Addr
 	return d, l.Addr()
 }
 
-// A client that does not read, while far more prices are made than fit between
-// it and the server, skips to the last ones and is told of no gap. It has a Unix
-// socket: once a TCP client has been slow, what it reads may wait for the kernel's
-// zero-window probes, whose pauses have become long by then.
+// A client that does not read, while far more prices are made than fit between it and
+// the server, skips to the latest ones and does not get a gap. It uses a Unix socket,
+// because a slow TCP client may have to wait for the kernel's zero-window probes, which
+// become rare.
 func TestTickerSlowClient(t *testing.T) {
 	const steps = 10_000
 	for _, f := range frameworks {
@@ -139,31 +139,31 @@ func TestTickerSlowClient(t *testing.T) {
 				if err != nil {
 					t.Fatalf("after %d events: %v", events, err)
 				}
-				q := quoteOf(t, e) // which a gap is not
+				q := quoteOf(t, e) // fails for a gap
 				if q.N <= at[q.Symbol] {
 					t.Fatalf("%s: got number %d after %d", q.Symbol, q.N, at[q.Symbol])
 				}
 				at[q.Symbol], last[q.Symbol] = q.N, q.Price
-				if events++; q.N == steps && q.Symbol == "OAK" { // the very last
+				if events++; q.N == steps && q.Symbol == "OAK" { // the last price
 					break
 				}
 			}
 			for i, l := range listing {
 				if got, want := at[l.symbol], steps; got != want {
-					t.Errorf("%s: got number %d as the last, want %d", l.symbol, got, want)
+					t.Errorf("%s: got last number %d, want %d", l.symbol, got, want)
 				}
 				if got, want := last[l.symbol], float64(d.market.cents[i])/100; got != want {
-					t.Errorf("%s: got %v as the last price, want %v", l.symbol, got, want)
+					t.Errorf("%s: got last price %v, want %v", l.symbol, got, want)
 				}
 			}
 			if made := steps * len(listing); events > made/2 {
-				t.Errorf("got %d events of %d, want a client that has skipped most", events, made)
+				t.Errorf("got %d of %d events, want a client that skips most of them", events, made)
 			}
 		})
 	}
 }
 
-// Who comes while nothing moves has the last price of each symbol.
+// A client that comes while nothing moves gets the latest price of each symbol.
 func TestTickerBegins(t *testing.T) {
 	for _, f := range frameworks {
 		t.Run(f.name, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestTickerBegins(t *testing.T) {
 	}
 }
 
-// Prices move while somebody looks, and rest while nobody does.
+// Prices move only while somebody watches.
 func TestTickerRests(t *testing.T) {
 	d := newDemo(time.Millisecond, new(core.Group), log.New(io.Discard, "", 0))
 	defer d.crew.end()
@@ -207,12 +207,12 @@ func TestTickerRests(t *testing.T) {
 		select {
 		case <-rests:
 		case <-time.After(patience):
-			t.Fatal("the prices still move")
+			t.Fatal("the prices still move although nobody watches")
 		}
 	}
 }
 
-// News are whole sections, with what was told before.
+// The news has whole sections, with their history.
 func TestNews(t *testing.T) {
 	onAll(t, "1ms", func(t *testing.T, framework, base string) {
 		const n = firstNews + 8
@@ -227,7 +227,7 @@ func TestNews(t *testing.T) {
 			}
 		}
 
-		// Another one has the history, and who comes back what was missed.
+		// A new client gets the history, and one that comes back gets what it missed.
 		ssetest.Equal(t, withoutRetry(t, ssetest.Open(t, base+"/news").Collect(n)), all)
 		back := ssetest.Request{URL: base + "/news", Header: http.Header{"Last-Event-Id": {all[5].ID}}}.Open(t)
 		ssetest.Equal(t, withoutRetry(t, back.Collect(n-6)), all[6:])
@@ -254,6 +254,6 @@ func TestHeadlines(t *testing.T) {
 		seen[h] = true
 	}
 	if got, want := len(headlines)%len(sections), 0; got != want {
-		t.Errorf("got %d headlines that belong to no section, want %d", got, want)
+		t.Errorf("%d headlines do not belong to a section, want %d", got, want)
 	}
 }

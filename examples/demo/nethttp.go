@@ -16,8 +16,8 @@ func newNetHTTP(d *demo) server {
 	ctx := func(r *http.Request) context.Context {
 		return d.drops.context(r.Context(), r.FormValue("session"))
 	}
-	// stream adds to a view what net/http leaves to the handler: how to answer an
-	// error, or that there is nothing.
+	// stream makes a handler of a view. It answers if the view returns an error, or
+	// nothing.
 	stream := func(view func(r *http.Request) (core.Stream, error)) http.Handler {
 		return nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
 			s, err := view(r)
@@ -115,7 +115,7 @@ func httpError(w http.ResponseWriter, err error) {
 	http.Error(w, err.Error(), status)
 }
 
-// allowOrigins lets a page of another port read the answers.
+// allowOrigins lets a page from another port read the answers.
 func allowOrigins(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -128,7 +128,7 @@ func allowOrigins(next http.Handler) http.Handler {
 	})
 }
 
-// httpServer is for the three frameworks that stand on net/http.
+// httpServer returns the server for the three frameworks that use net/http.
 func (d *demo) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           http.MaxBytesHandler(h, maxBody),

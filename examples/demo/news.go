@@ -13,13 +13,12 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// firstNews is how many items there are before anybody has looked.
+// firstNews is how many items there are at the start.
 const firstNews = 4
 
 var sections = []string{"town", "science", "sport", "weather"}
 
-// headlines are told one after the other, over and over, each in the section
-// that is its turn.
+// headlines are published in this order, over and over. Their sections take turns.
 var headlines = []string{
 	"The library's lost umbrellas get a shelf of their own",
 	"A pendulum in the old tower has swung for a year without a push",
@@ -27,7 +26,7 @@ var headlines = []string{
 	"Fog until ten, then a sky like a fresh sheet of paper",
 
 	"The night bus stops at the bakery again",
-	"Moss grows faster beside music, says a patient student",
+	"Moss grows faster to music, says a patient student",
 	"Chess in the park ends in a draw, and in soup for all",
 	"A light wind from the west, good for kites and washing",
 
@@ -49,7 +48,7 @@ type item struct {
 	Time     time.Time `json:"time"`
 }
 
-// A desk knows what is told next.
+// A desk knows which item comes next.
 type desk struct{ told atomic.Uint64 }
 
 func (k *desk) next() item {
@@ -61,13 +60,14 @@ func (k *desk) next() item {
 	}
 }
 
-// report publishes the next item, to those who read its section or all.
+// report publishes the next item to the readers of its section and of all sections.
 func (d *demo) report() {
 	i := d.desk.next()
 	d.announce("news."+i.Section, "", i)
 }
 
-// news gives one section, or all if it is empty, beginning with what is held.
+// news streams one section, or all if section is empty. It begins with the items that the
+// hub holds.
 func (d *demo) news(ctx context.Context, section string) (core.Stream, error) {
 	switch {
 	case section == "":

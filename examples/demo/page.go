@@ -8,20 +8,20 @@ import (
 //go:embed page
 var embedded embed.FS
 
-// page is the folder that the page is in.
-var page, _ = fs.Sub(embedded, "page") // it fails on a bad name only
+// page is the folder of the page's files.
+var page, _ = fs.Sub(embedded, "page") // fails only on a bad name
 
-// pageFiles are the names of the files beside index.html.
+// pageFiles returns the names of the other files than index.html.
 func pageFiles() []string {
 	var names []string
 	for _, pattern := range []string{"*.css", "*.js"} {
-		found, _ := fs.Glob(page, pattern) // it fails on a bad pattern only
+		found, _ := fs.Glob(page, pattern) // fails only on a bad pattern
 		names = append(names, found...)
 	}
 	return names
 }
 
-// A siteInfo says where a framework is served. The page knows the host.
+// A siteInfo says where a framework is served. The host is the page's.
 type siteInfo struct {
 	Name string `json:"name"`
 	Port int    `json:"port"`
@@ -39,13 +39,13 @@ var (
 	newsGo string
 )
 
-// pageInfo is what the page asks for first: who serves it, who else there is, and
-// the views, to show how they are made.
+// pageInfo is what the page requests first: which framework serves it, the other
+// frameworks, and the source code of the views.
 type pageInfo struct {
 	Serving string            `json:"serving"`
 	Sites   []siteInfo        `json:"sites"`
 	Tick    int64             `json:"tick"`    // in milliseconds
-	Sources map[string]string `json:"sources"` // by the files' names
+	Sources map[string]string `json:"sources"` // by file name
 }
 
 func (d *demo) info(serving string) pageInfo {

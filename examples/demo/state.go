@@ -12,7 +12,7 @@ const (
 	maxNotices = 20
 )
 
-// notices are those that the one user, who has the good token, has not read yet.
+// notices are the unread notices of the only user, who has the good token.
 type notices struct {
 	mu     sync.Mutex
 	unread []string
@@ -29,7 +29,7 @@ func (n *notices) add(text string) bool {
 	return true
 }
 
-// take takes the oldest one off the list.
+// take removes and returns the oldest notice.
 func (n *notices) take() (text string, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -52,9 +52,9 @@ type jobs struct {
 	backup, report time.Time
 }
 
-// begin returns when the job began, which took length. One that is over begins
-// anew, unless the client has seen some of it; one that it has seen some of, but
-// which is not known here, began that long ago.
+// begin returns when the job began. A job that has ended, after length, begins again,
+// unless the client has seen some of it. If the client has seen some of a job that is not
+// known here, the job began that long ago.
 func (j *jobs) begin(name string, seen, length time.Duration) (begin time.Time, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -73,16 +73,16 @@ func (j *jobs) begin(name string, seen, length time.Duration) (begin time.Time, 
 	return *job, true
 }
 
-// drops lets the page cut a stream of its own, to show that the browser comes
-// back and that the stream goes on where it was.
-type drops struct{ sessions sync.Map } // of a string to a *context.CancelFunc
+// drops lets the page cut its own streams, to show that the browser reconnects and that
+// the stream continues where it left off.
+type drops struct{ sessions sync.Map } // from a string to a *context.CancelFunc
 
-// context returns one that ends with ctx, or when the session is dropped.
+// context returns a context that ends with ctx, or when the session is dropped.
 func (d *drops) context(ctx context.Context, session string) context.Context {
 	if session == "" {
 		return ctx
 	}
-	session = strings.Clone(session) // fiber takes its strings back
+	session = strings.Clone(session) // fiber reuses the memory of its strings
 	ctx, cancel := context.WithCancel(ctx)
 	d.sessions.Store(session, &cancel)
 	context.AfterFunc(ctx, func() { d.sessions.CompareAndDelete(session, &cancel) })

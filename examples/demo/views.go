@@ -15,29 +15,29 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// A demo is what the four frameworks share: the views and their state. A view
-// takes a context and plain values and returns a stream, or a problem. Neither
-// of them means that there is nothing to stream, which is answered with 204.
+// A demo is what the four frameworks share: the views and their state. A view takes a
+// context and plain values, and returns a stream or a problem. If it returns neither,
+// there is nothing to stream, and the answer is 204.
 type demo struct {
 	tick  time.Duration
 	sites []siteInfo
 	log   *log.Logger
 
-	// options are for every stream: a group that ends them all, and a browser
-	// that comes back after two ticks.
+	// options are for all streams: a group that ends them, and a reconnection time of
+	// two ticks.
 	options []core.Option
 
 	notices notices
 	jobs    jobs
 	drops   drops
 
-	hub    *hub.Hub // of the chat, the prices and the news
+	hub    *hub.Hub // for the chat, the prices and the news
 	crew   crew
 	people people
 	market *market
-	prices feed // of the market
+	prices feed // publishes the market's prices
 	desk   desk
-	items  feed // of the desk
+	items  feed // publishes the desk's news
 }
 
 func newDemo(tick time.Duration, streams *core.Group, logger *log.Logger) *demo {
@@ -53,13 +53,12 @@ func newDemo(tick time.Duration, streams *core.Group, logger *log.Logger) *demo 
 	for range firstNews {
 		d.report()
 	}
-	d.notices.add("Welcome. This notice is unread: reading it takes it off the list.")
+	d.notices.add("Welcome. This notice is unread: reading it removes it from the list.")
 	d.notices.add("Your report is ready.")
 	return d
 }
 
-// A problem is an answer in place of a stream. Each framework gives it in its own
-// way.
+// A problem is an answer instead of a stream. Each framework sends it in its own way.
 type problem struct {
 	status int
 	text   string
@@ -75,7 +74,7 @@ var (
 	errFull   = &problem{http.StatusConflict, "too many unread notices: read them first"}
 )
 
-// decode reads a body that is one JSON value and nothing else.
+// decode reads a body that must be exactly one JSON value.
 func decode(body io.Reader, v any) error {
 	all, err := io.ReadAll(body)
 	if err != nil {
@@ -84,7 +83,7 @@ func decode(body io.Reader, v any) error {
 	return json.Unmarshal(all, v)
 }
 
-// stream goes on after the ID that the client saw last.
+// stream continues after the client's last event ID.
 func (d *demo) stream(ctx context.Context, user string) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		id, _ := lastID(ctx)
@@ -98,8 +97,8 @@ func (d *demo) stream(ctx context.Context, user string) core.Stream {
 	}
 }
 
-// lastID is the number of the last event that the client saw. It is 0 and false
-// if there was none, or something else than a number.
+// lastID returns the client's last event ID. It returns 0 and false if there is none, or
+// if it is not a number.
 func lastID(ctx context.Context) (id uint64, ok bool) {
 	id, err := strconv.ParseUint(core.LastEventID(ctx), 10, 63)
 	if err != nil {
@@ -108,7 +107,7 @@ func lastID(ctx context.Context) (id uint64, ok bool) {
 	return id, true
 }
 
-// time is the shortest view: no ID, no type.
+// time is the shortest view: its events have no ID and no type.
 func (d *demo) time(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		for now := range core.Every(ctx, 3*d.tick) {
@@ -119,8 +118,8 @@ func (d *demo) time(ctx context.Context) core.Stream {
 	}
 }
 
-// notice gives the unread notices and ends. The browser asks again, and stops
-// when there are none.
+// notice sends the unread notices and ends. The browser reconnects, and stops when there
+// are none.
 func (d *demo) notice(token string) (core.Stream, error) {
 	if token != goodToken {
 		return nil, errToken
@@ -131,14 +130,14 @@ func (d *demo) notice(token string) (core.Stream, error) {
 	return func(yield func(core.Event, error) bool) {
 		for text, ok := d.notices.take(); ok; text, ok = d.notices.take() {
 			if !yield(core.Event{Type: "notice", Data: text}, nil) {
-				d.notices.add(text) // it has not been read
+				d.notices.add(text) // it is still unread
 				return
 			}
 		}
 	}, nil
 }
 
-// addNotice is no stream: it makes a notice for the next one.
+// addNotice adds a notice for the next stream.
 func (d *demo) addNotice(token, text string) error {
 	switch {
 	case token != goodToken:
@@ -152,14 +151,14 @@ func (d *demo) addNotice(token, text string) error {
 }
 
 var sentences = []string{
-	"A stream is a generator: it yields one event after the other.",
-	"The connection calls it for the next one, so it never runs ahead for long.",
+	"A stream is a generator: it yields one event after another.",
+	"The connection pulls each event, so the generator never runs far ahead.",
 	"Each event has an ID, which the browser remembers.",
-	"When the connection is lost, the browser asks for what comes after it.",
+	"When the connection is lost, the browser asks for the events after that ID.",
 	"A finite stream says when it is done, and the page closes it.",
 }
 
-// events are few: after the last one there is nothing more to come back for.
+// events is finite: a client that has the last event gets nothing more.
 func (d *demo) events(ctx context.Context) core.Stream {
 	next, _ := lastID(ctx)
 	if next > uint64(len(sentences)) {
@@ -179,7 +178,8 @@ func (d *demo) events(ctx context.Context) core.Stream {
 	}
 }
 
-// pause gives the client back for a while: nobody holds a connection meanwhile.
+// pause tells the client when to come back, so that no connection is open in the
+// meantime.
 func (d *demo) pause(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		const parts = 3
@@ -197,7 +197,7 @@ func (d *demo) pause(ctx context.Context) core.Stream {
 	}
 }
 
-// tokens gives an answer piece by piece, twenty pieces a tick.
+// tokens sends an answer piece by piece, twenty pieces a tick.
 func (d *demo) tokens(ctx context.Context, prompt string) (core.Stream, error) {
 	if prompt == "" {
 		return nil, errPrompt
@@ -215,8 +215,8 @@ func (d *demo) tokens(ctx context.Context, prompt string) (core.Stream, error) {
 	}, nil
 }
 
-// progress tells how far a job is, ten percent a tick. The job goes on while
-// nobody looks; who comes back hears at once what they have missed.
+// progress reports how far a job is, ten percent a tick. The job continues while nobody
+// watches. A client that comes back gets what it missed at once.
 func (d *demo) progress(ctx context.Context, name string) (core.Stream, error) {
 	percent := 0
 	if last, ok := lastID(ctx); ok {
@@ -240,7 +240,7 @@ func (d *demo) progress(ctx context.Context, name string) (core.Stream, error) {
 	}, nil
 }
 
-// wait waits for d, and reports whether ctx lasted.
+// wait waits for d, and reports whether it did so before ctx ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -253,7 +253,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// fail breaks: nobody should take its three events for the whole.
+// fail breaks off, so that nobody takes its three events for the whole stream.
 func (d *demo) fail(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		n := 0

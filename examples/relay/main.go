@@ -1,5 +1,5 @@
-// A browser's stream from another server: the types, the data and the place in the
-// stream pass through. In three terminals:
+// A stream from another server, relayed to a browser: types, data and the position in
+// the stream pass through. In three terminals:
 //
 //	go run ./examples/gin
 //	go run ./examples/relay 'http://127.0.0.1:8080/stream?user_id=ada'
@@ -28,8 +28,8 @@ func main() {
 func router(upstream string) *gin.Engine {
 	r := gin.Default()
 	r.GET("/", ginsse.Handler(func(c *gin.Context) core.Stream {
-		ctx := c.Request.Context()                                                 // ends with the browser's stream, as does the other one
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream, nil) //nolint:gosec // it is the user's own choice
+		ctx := c.Request.Context()                                                 // ends with the browser's stream, and ends the other one
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream, nil) //nolint:gosec // the user chooses the URL
 		if err != nil {
 			_ = c.AbortWithError(http.StatusBadGateway, err)
 			return nil
@@ -40,12 +40,13 @@ func router(upstream string) *gin.Engine {
 	return r
 }
 
-// mark stands in front of the other server's IDs. So an empty ID, with which that
-// server resets the browser's place, is one that can be sent.
+// mark precedes the other server's IDs, so that an empty ID, with which that server
+// resets the browser's position, can be sent too.
 const mark = "~"
 
-// marked gives each event the other server's last event ID, marked. Where that
-// moves without an event, a page that does not listen for "position" sees nothing.
+// marked gives each event the other server's last event ID, with the mark. If that ID
+// changes without an event, there is an event of type "position", which a page ignores
+// unless it listens for it.
 func marked(s core.Stream) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		for e, err := range s {

@@ -15,7 +15,7 @@ import (
 
 func TestRelay(t *testing.T) {
 	ssetest.NoLeaks(t)
-	asked := make(chan string, 1) // the last event ID that the other server was sent
+	asked := make(chan string, 1) // the last event ID that the other server gets
 	gone := make(chan error, 1)   // why its stream ended
 	upstream := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		asked <- core.LastEventID(r.Context())
@@ -29,7 +29,7 @@ func TestRelay(t *testing.T) {
 
 	s := ssetest.Request{URL: relay, Header: http.Header{"Last-Event-Id": {"~6"}}}.Open(t)
 	if got, want := <-asked, "6"; got != want {
-		t.Errorf("the other server was asked for what comes after %q, want %q", got, want)
+		t.Errorf("the other server got last event ID %q, want %q", got, want)
 	}
 	if got, want := s.Next(), (core.Event{ID: "~7", Type: "add", Data: " two\nlines "}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -38,15 +38,15 @@ func TestRelay(t *testing.T) {
 	select {
 	case cause := <-gone:
 		if !errors.Is(cause, core.ErrClientGone) {
-			t.Errorf("the other stream ended with %v, want %v", cause, core.ErrClientGone)
+			t.Errorf("the other stream ended with cause %v, want %v", cause, core.ErrClientGone)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("the browser has left, and the other stream has not ended")
+		t.Error("the other stream did not end after the browser had left")
 	}
 }
 
-// Wherever the browser loses the relay, it resumes the other stream where that
-// stood, also if no event had said so.
+// Whenever the browser loses the relay, it resumes at the other stream's position, even
+// if that changed without an event.
 func TestRelayResumes(t *testing.T) {
 	for name, tt := range map[string]struct {
 		wire   string
@@ -82,10 +82,10 @@ func TestRelayResumes(t *testing.T) {
 			select {
 			case got := <-asked:
 				if got != tt.want {
-					t.Errorf("the other server was asked for what comes after %q, want %q", got, tt.want)
+					t.Errorf("the other server got last event ID %q, want %q", got, tt.want)
 				}
 			case <-time.After(10 * time.Second):
-				t.Fatal("the other server was not asked again")
+				t.Fatal("the other server did not get a second request")
 			}
 		})
 	}
@@ -98,6 +98,6 @@ func TestNoSuchServer(t *testing.T) {
 	}
 	defer res.Body.Close()
 	if got, want := res.StatusCode, http.StatusBadGateway; got != want {
-		t.Errorf("got status %d for an address that is none, want %d", got, want)
+		t.Errorf("got status %d for an invalid address, want %d", got, want)
 	}
 }

@@ -18,7 +18,7 @@ async function read(events) {
   try {
     for await (const { id, event, data } of events) {
       say("event", { id, type: event, data });
-      if (++seen === leave) break; // which cancels the response
+      if (++seen === leave) break; // cancels the response
     }
   } catch {
     return say("broken");

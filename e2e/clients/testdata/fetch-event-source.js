@@ -3,7 +3,7 @@ import { body, leave, say, stay, url } from "./ask.js";
 
 class Stop extends Error {}
 
-// It is made for browsers.
+// The package is made for browsers.
 globalThis.window = globalThis;
 globalThis.document = { removeEventListener() {} };
 const left = new AbortController();
@@ -19,7 +19,7 @@ await fetchEventSource(url, {
     say("open");
   },
   onmessage({ id, event, data }) {
-    if (!id && !event && !data) return; // it takes comments for events
+    if (!id && !event && !data) return; // it mistakes comments for events
     say("event", { id, type: event, data });
     if (++seen === leave) {
       left.abort();

@@ -1,6 +1,6 @@
-// Reads bodies with each client, as the client's users do, who guard against nothing:
-// node forms.js URL NUMBER. What comes of the bodies URL/0, URL/1 and so on is written as
-// a line of JSON for each client: the data of its events.
+// Reads bodies with each client, as its users do, without any precautions:
+// node forms.js URL NUMBER. For each client it writes a line of JSON: the data of the
+// events that the client finds in the bodies URL/0, URL/1 and so on.
 import { fetchEventSource } from "@microsoft/fetch-event-source";
 import { EventSource } from "eventsource";
 import { EventSourceParserStream } from "eventsource-parser/stream";

@@ -1,4 +1,4 @@
-"""Reads bodies as a script would: python3 forms.py URL NUMBER. What is written is as by forms.js."""
+"""Reads bodies as a script would: python3 forms.py URL NUMBER. The output is like that of forms.js."""
 
 import json
 import sys

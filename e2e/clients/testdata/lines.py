@@ -1,7 +1,7 @@
 """Reads a stream as a script would: python3 lines.py LIBRARY CHUNK_SIZE ASK
 
-What the test asks for is JSON; what the client sees goes to the standard output, a
-line of JSON each.
+ASK is the test's request, as JSON. What the client sees goes to standard output, as lines
+of JSON.
 """
 
 import json
@@ -23,7 +23,7 @@ def lines(chunks):
 
 
 def events(lines):
-    """Cuts lines into events, as far as this server goes."""
+    """Makes events of lines, as far as this server needs it."""
     event, data = {"id": "", "type": ""}, []
     for line in lines:
         name, _, value = line.decode().partition(": ")
@@ -68,7 +68,7 @@ try:
         if seen == ask["leave"]:
             close()
             say("left")
-            sys.stdin.read()  # so that the process' end is not what the server notices
+            sys.stdin.read()  # so that the server does not notice the process's end instead
             sys.exit()
     say("end")
 except broken:

@@ -1,4 +1,4 @@
-// To be run with --experimental-eventsource.
+// Run this with --experimental-eventsource.
 import { watch } from "./watch.js";
 
 watch(globalThis.EventSource);

@@ -11,20 +11,20 @@ import (
 	"github.com/coder/websocket/wsjson"
 )
 
-// A bidi is a connection that speaks WebDriver BiDi: commands and their answers.
+// A bidi is a WebDriver BiDi connection: commands and their answers.
 type bidi struct {
 	conn *websocket.Conn
-	done chan struct{} // closed when there is nothing more to read
+	done chan struct{} // closed when the connection has ended
 
 	mu      sync.Mutex
 	last    int
 	waiting map[int]chan<- answer
-	err     error // what the connection ended with
+	err     error // why the connection ended
 
 	consoles sync.Map // from a window's ID to its *console
 }
 
-// An answer is one to the command of this ID. An event has none.
+// An answer is the answer to the command with this ID, or an event, which has no ID.
 type answer struct {
 	ID      int             `json:"id"`
 	Type    string          `json:"type"`
@@ -45,7 +45,7 @@ func dialBidi(ctx context.Context, url string) (*bidi, error) {
 	}
 	conn.SetReadLimit(-1) // screenshots are long
 	b := &bidi{conn: conn, done: make(chan struct{}), waiting: make(map[int]chan<- answer)}
-	go b.read() //nolint:gosec // it lasts longer than the dialling
+	go b.read() //nolint:gosec // it outlives ctx
 	return b, nil
 }
 
@@ -81,7 +81,7 @@ func (b *bidi) consoleOf(window string) *console {
 	return c.(*console) //nolint:forcetypeassert // nothing else is stored
 }
 
-// event notes what a window has written to its console.
+// event records what a window writes to its console.
 func (b *bidi) event(a answer) {
 	var entry struct {
 		Level  string `json:"level"`
@@ -123,11 +123,11 @@ func (b *bidi) call(ctx context.Context, method string, params map[string]any, o
 		}
 		return json.Unmarshal(a.Result, out)
 	case <-ctx.Done():
-		return fmt.Errorf("%s: firefox does not answer: %w", method, context.Cause(ctx))
+		return fmt.Errorf("%s: firefox did not answer: %w", method, context.Cause(ctx))
 	}
 }
 
-// A thrown is what a script threw.
+// A thrown is an exception of a script.
 type thrown struct {
 	Text string `json:"text"`
 }
@@ -156,7 +156,7 @@ func (b *bidi) eval(ctx context.Context, window, script string) (string, error) 
 	return text, nil
 }
 
-// close hangs up, and waits for the reader's end.
+// close closes the connection, and waits for its reader to end.
 func (b *bidi) close() {
 	_ = b.conn.CloseNow()
 	<-b.done

@@ -13,26 +13,26 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// ErrMissing means that the machine has no such browser.
+// ErrMissing means that the browser is not installed.
 var ErrMissing = errors.New("browser: missing")
 
-// A Browser runs without a window that could be seen. It takes every certificate.
-// Whatever it is asked for ends with the context, at the latest.
+// A Browser runs without visible windows. It accepts every certificate. All calls end
+// when their context ends, if not before.
 type Browser interface {
-	// Profile makes a profile, which shares nothing with others: no cookie, no
-	// storage and no connection.
+	// Profile makes a profile, which does not share cookies, storage or connections
+	// with others.
 	Profile(ctx context.Context) (Profile, error)
 
 	// Close ends the browser.
 	Close(ctx context.Context) error
 }
 
-// A Profile is what windows share.
+// A Profile is a set of windows that share cookies, storage and connections.
 type Profile interface {
 	// Open opens a window that shows a URL, and waits until it is loaded.
 	Open(ctx context.Context, url string) (Page, error)
 
-	// Close closes its windows.
+	// Close closes the windows.
 	Close(ctx context.Context) error
 }
 
@@ -41,20 +41,20 @@ type Page interface {
 	// Navigate shows a URL, and waits until it is loaded.
 	Navigate(ctx context.Context, url string) error
 
-	// Eval returns the value of a script, which is a string or the promise of one.
+	// Eval returns the value of a script, which must be a string or a promise of one.
 	Eval(ctx context.Context, script string) (string, error)
 
-	// Click clicks with the mouse, at a point of what can be seen.
+	// Click clicks with the mouse, at a point of the viewport.
 	Click(ctx context.Context, x, y float64) error
 
-	// Resize sets the size of what can be seen.
+	// Resize sets the size of the viewport.
 	Resize(ctx context.Context, width, height int) error
 
 	// Screenshot returns a PNG of a part of the document.
 	Screenshot(ctx context.Context, part Rect) ([]byte, error)
 
-	// Console returns the last lines that the window has written to its console. It
-	// asks the browser for nothing.
+	// Console returns the last lines that the window has written to its console. It does
+	// not call the browser.
 	Console() []string
 
 	// Close closes the window.
@@ -77,10 +77,10 @@ var starts = map[string]struct {
 	"firefox":  {[]string{"firefox", "firefox-esr"}, startFirefox},
 }
 
-// Names are the browsers that Start takes.
+// Names returns the names that Start accepts.
 func Names() []string { return []string{"chromium", "firefox"} }
 
-// Start starts a browser. The error is ErrMissing if it is not installed.
+// Start starts a browser. If it is not installed, the error wraps ErrMissing.
 func Start(ctx context.Context, name string) (Browser, error) {
 	how := starts[name]
 	paths := testenv.Find(how.programs...)

@@ -15,11 +15,11 @@ import (
 // A chromium is a context of chromedp: of the browser, a profile or a window.
 type chromium struct {
 	ctx    context.Context
-	cancel context.CancelFunc // it waits for the browser
+	cancel context.CancelFunc // waits for the browser
 }
 
-// within runs f, whose context is b's own and ends with ctx. It returns when ctx
-// ends, whatever f does then: some of chromedp's waits have no bound.
+// within runs f with a context that is derived from b's and ends with ctx. It returns
+// when ctx ends, even if f does not, because some of chromedp's waits have no bound.
 func within[T any](ctx context.Context, b *chromium, f func(own context.Context) (T, error)) (T, error) {
 	own, cancel := context.WithCancel(b.ctx)
 	type result struct {
@@ -38,11 +38,11 @@ func within[T any](ctx context.Context, b *chromium, f func(own context.Context)
 	case <-ctx.Done():
 		cancel()
 		var none T
-		return none, fmt.Errorf("chromium does not answer: %w", context.Cause(ctx))
+		return none, fmt.Errorf("chromium did not answer: %w", context.Cause(ctx))
 	}
 }
 
-// do is within, for what has no result.
+// do is within for functions without a result.
 func (b *chromium) do(ctx context.Context, f func(own context.Context) error) error {
 	_, err := within(ctx, b, func(own context.Context) (struct{}, error) { return struct{}{}, f(own) })
 	return err
@@ -53,7 +53,7 @@ func (b *chromium) act(ctx context.Context, a chromedp.Action[chromedp.Void]) er
 	return b.do(ctx, func(own context.Context) error { return chromedp.Do(own, a) })
 }
 
-// drop ends b's context, and waits for that.
+// drop ends b's context, and waits until that is done.
 func (b *chromium) drop(ctx context.Context) error {
 	return b.do(ctx, func(context.Context) error {
 		b.cancel()
@@ -68,7 +68,7 @@ func startChromium(ctx context.Context, path string) (Browser, error) {
 	}
 	options := append(slices.Clip(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path),
-		chromedp.NoSandbox, // root has none
+		chromedp.NoSandbox, // root cannot use it
 		chromedp.DisableGPU,
 		chromedp.UserDataDir(dir),
 		chromedp.Flag("disable-quic", true),
@@ -88,8 +88,8 @@ func startChromium(ctx context.Context, path string) (Browser, error) {
 	return b, nil
 }
 
-// begin makes what b's context is for, which lasts as long as that does. So there is
-// no context of its own that could end sooner.
+// begin starts the browser, profile or window of b's context. It uses that context
+// itself, because what it starts ends with the context that it uses.
 func (b *chromium) begin(ctx context.Context) error {
 	err := b.do(ctx, func(context.Context) error { return chromedp.Do(b.ctx, chromedp.Navigate("about:blank")) })
 	if err != nil {
@@ -134,7 +134,7 @@ func (b *chromium) Open(ctx context.Context, url string) (Page, error) {
 	return p, nil
 }
 
-// Close waits for the end of what was started.
+// Close waits until the browser, or the profile, has ended.
 func (b *chromium) Close(ctx context.Context) error {
 	err := b.do(ctx, chromedp.Cancel)
 	if dropped := b.drop(ctx); err == nil {
@@ -183,8 +183,8 @@ func (p *chromiumPage) Screenshot(ctx context.Context, part Rect) ([]byte, error
 	})
 }
 
-// Close waits until Chromium has nothing more to tell of the window. If chromedp
-// stopped listening to it before that, its only reader could wait for it without end.
+// Close waits until Chromium has sent its last message about the window. If chromedp
+// stopped listening before that, its only reader could wait forever.
 func (p *chromiumPage) Close(ctx context.Context) error {
 	err := p.do(ctx, func(own context.Context) error {
 		gone, err := chromedp.Detached(own)

@@ -12,8 +12,8 @@ import (
 	"regexp"
 )
 
-// preferences keep Firefox to the addresses that it is told, and its windows as
-// lively as one in front.
+// preferences keep Firefox from contacting other addresses, and from slowing down the
+// timers of windows in the background.
 const preferences = `
 user_pref("app.normandy.enabled", false);
 user_pref("browser.shell.checkDefaultBrowser", false);
@@ -43,7 +43,7 @@ func startFirefox(ctx context.Context, path string) (Browser, error) {
 	}
 	f := &firefox{dir: dir, exited: make(chan error, 1)}
 	args := []string{"--headless", "--no-remote", "--remote-debugging-port=0", "--profile", dir}
-	f.cmd = exec.Command(path, args...) //nolint:gosec // it is found in the PATH
+	f.cmd = exec.Command(path, args...) //nolint:gosec // from the PATH
 	stderr, err := f.cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func startFirefox(ctx context.Context, path string) (Browser, error) {
 	select {
 	case url, ok := <-listens:
 		if !ok {
-			err = errors.New("it ended without a word")
+			err = errors.New("it ended before it listened")
 			break
 		}
 		if f.bidi, err = dialBidi(ctx, url+"/session"); err == nil {
@@ -83,7 +83,7 @@ func startFirefox(ctx context.Context, path string) (Browser, error) {
 			err = f.call(ctx, "session.subscribe", map[string]any{"events": []string{"log.entryAdded"}}, nil)
 		}
 	case <-ctx.Done():
-		err = fmt.Errorf("it does not listen: %w", context.Cause(ctx))
+		err = fmt.Errorf("it did not listen: %w", context.Cause(ctx))
 	}
 	if err != nil {
 		_ = f.Close(ctx)
@@ -102,7 +102,7 @@ func (f *firefox) Profile(ctx context.Context) (Profile, error) {
 	return &container{f.bidi, made.ID}, nil
 }
 
-// Close ends the browser, or else kills it.
+// Close ends the browser. It kills the browser if ctx ends first.
 func (f *firefox) Close(ctx context.Context) error {
 	defer func() { _ = os.RemoveAll(f.dir) }()
 	if f.bidi != nil {
@@ -116,11 +116,11 @@ func (f *firefox) Close(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		_ = f.cmd.Process.Kill()
-		return fmt.Errorf("browser: firefox does not end: %w", context.Cause(ctx))
+		return fmt.Errorf("browser: firefox did not end: %w", context.Cause(ctx))
 	}
 }
 
-// A container is what Firefox calls a profile within a profile.
+// A container is Firefox's name for a profile within a profile.
 type container struct {
 	*bidi
 	id string

@@ -1,5 +1,5 @@
-// Package browsertest runs tests in real browsers. Each step of one is bounded, and
-// if it fails, the test tells what its page shows.
+// Package browsertest runs tests in real browsers. Each step of a test has a time limit,
+// and a test that fails says what its page shows.
 package browsertest
 
 import (
@@ -19,8 +19,8 @@ import (
 
 const (
 	patience = time.Minute      // for one step
-	slow     = 10 * time.Second // a step that is worth a line
-	reserve  = 20 * time.Second // what a test keeps of its time limit to tell what has failed
+	slow     = 10 * time.Second // a step that takes longer is logged
+	reserve  = 20 * time.Second // of the test's time limit, to report what has failed
 )
 
 // A running browser serves all tests of a package.
@@ -45,7 +45,7 @@ var browsers = func() map[string]*running {
 }()
 
 // Main runs a package's tests, ends the browsers that they have used, and then calls
-// the functions of cleanup.
+// each cleanup.
 func Main(m *testing.M, cleanup ...func()) {
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -66,19 +66,19 @@ func Main(m *testing.M, cleanup ...func()) {
 	os.Exit(code) //nolint:gocritic // the context ends with the process
 }
 
-// limit bounds a step: to patience, and to what is left of the test's own time, so
-// that it ends with a word.
+// limit returns the context of a step: it ends after patience, or in time for the test to
+// report the failure.
 func limit(t *testing.T) (context.Context, context.CancelFunc) {
 	t.Helper()
 	d := patience
 	if end, ok := t.Deadline(); ok {
 		d = max(min(d, time.Until(end)-reserve), time.Second)
 	}
-	return context.WithTimeoutCause(context.Background(), d, fmt.Errorf("not within %v", d.Round(time.Second)))
+	return context.WithTimeoutCause(context.Background(), d, fmt.Errorf("not done within %v", d.Round(time.Second)))
 }
 
-// Run runs a test in each browser, at once. Where there is no browser, it skips; see
-// [testenv.Skip].
+// Run runs a test in all browsers, in parallel. It skips a browser that is not installed;
+// see [testenv.Skip].
 func Run(t *testing.T, test func(t *testing.T, b browser.Profile)) {
 	t.Helper()
 	for _, name := range browser.Names() {
@@ -114,14 +114,14 @@ func newProfile(t *testing.T, name string) browser.Profile {
 	return p
 }
 
-// A Page is a window, as a test looks at it.
+// A Page is a window in a test.
 type Page struct {
 	*testing.T
 	Window browser.Page
 	close  func() // once
 }
 
-// Open opens a window, until the end of the test.
+// Open opens a window. It is closed at the end of the test.
 func Open(t *testing.T, b browser.Profile, url string) *Page {
 	t.Helper()
 	ctx, cancel := limit(t)
@@ -141,7 +141,7 @@ func Open(t *testing.T, b browser.Profile, url string) *Page {
 	return p
 }
 
-// On returns the page as a subtest looks at it.
+// On returns the same page for a subtest.
 func (p *Page) On(t *testing.T) *Page {
 	t.Helper()
 	return &Page{t, p.Window, p.close}
@@ -150,8 +150,8 @@ func (p *Page) On(t *testing.T) *Page {
 // Close closes the window before the end of the test.
 func (p *Page) Close() { p.close() }
 
-// step does one thing in the window. If it fails, so does the test, and tells what
-// the page shows.
+// step does one thing in the window. If it fails, the test fails and says what the page
+// shows.
 func (p *Page) step(what string, f func(ctx context.Context) error) {
 	p.Helper()
 	ctx, cancel := limit(p.T)
@@ -161,12 +161,12 @@ func (p *Page) step(what string, f func(ctx context.Context) error) {
 		p.Fatalf("%s: %v\n%s", what, err, p.Shows())
 	}
 	if took := time.Since(begin); took > slow {
-		p.Logf("%s has taken %v", what, took.Round(time.Second))
+		p.Logf("%s took %v", what, took.Round(time.Second))
 	}
 }
 
-// Shows describes the page: its address, its text, what it reports itself, and its
-// console.
+// Shows describes the page: its address, the result of its window.report, its text and
+// its console.
 func (p *Page) Shows() string {
 	ctx, cancel := context.WithTimeout(context.Background(), reserve/2)
 	defer cancel()
@@ -177,12 +177,12 @@ func (p *Page) Shows() string {
 		(document.body?.innerText ?? "nothing").slice(0, 3000),
 	].join("\n")`)
 	if err != nil {
-		text = fmt.Sprintf("The page does not say what it shows: %v", err)
+		text = fmt.Sprintf("The page's text cannot be read: %v", err)
 	}
 	return text + "\nIts console:\n" + strings.Join(p.Window.Console(), "\n")
 }
 
-// Eval returns the value of an expression, or of the promise of one.
+// Eval returns the value of an expression, or of a promise.
 func Eval[T any](p *Page, js string) T {
 	p.Helper()
 	var v T
@@ -202,7 +202,7 @@ func (p *Page) Do(js string) {
 	Eval[any](p, "(async () => {"+js+"\n})()")
 }
 
-// Text returns the string that an expression has for a value.
+// Text returns the value of an expression, which must be a string.
 func (p *Page) Text(js string) string {
 	p.Helper()
 	return Eval[string](p, js)
@@ -214,7 +214,8 @@ func (p *Page) Wait(js string) {
 	When[bool](p, js, "true")
 }
 
-// When waits until a condition holds, and returns a value as it is at once then.
+// When waits until a condition holds, and returns the value of an expression at that
+// moment.
 func When[T any](p *Page, condition, value string) T {
 	p.Helper()
 	var v T
@@ -238,7 +239,7 @@ func When[T any](p *Page, condition, value string) T {
 	return v
 }
 
-// Click clicks as a person does: on what can be seen.
+// Click clicks as a person does: on an element that is visible.
 func (p *Page) Click(selector string) {
 	p.Helper()
 	at := Eval[*browser.Rect](p, fmt.Sprintf(`(() => {
@@ -250,7 +251,7 @@ func (p *Page) Click(selector string) {
 		return e === top || e.contains(top) ? { x, y } : null;
 	})()`, selector))
 	if at == nil {
-		p.Fatalf("%s cannot be clicked: something else lies there\n%s", selector, p.Shows())
+		p.Fatalf("%s cannot be clicked: another element covers it\n%s", selector, p.Shows())
 	}
 	p.step("click "+selector, func(ctx context.Context) error { return p.Window.Click(ctx, at.X, at.Y) })
 }
@@ -269,7 +270,7 @@ func (p *Page) Visit(url string) {
 	p.step("visit "+url, func(ctx context.Context) error { return p.Window.Navigate(ctx, url) })
 }
 
-// Resize sets the size of what can be seen.
+// Resize sets the size of the viewport.
 func (p *Page) Resize(width, height int) {
 	p.Helper()
 	p.step("resize", func(ctx context.Context) error { return p.Window.Resize(ctx, width, height) })

@@ -1,5 +1,5 @@
-// Package hosts serves the same streams on each framework, for tests that look at
-// them from outside.
+// Package hosts serves the same streams on each framework, for tests that read them from
+// outside.
 package hosts
 
 import (
@@ -15,16 +15,16 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// Heartbeat is the default of a server's sessions.
+// Heartbeat is the default heartbeat of a server's sessions.
 const Heartbeat = 25 * time.Millisecond
 
 // patience bounds each wait.
 const patience = time.Minute
 
-// Frameworks are the names that Serve takes.
+// Frameworks returns the names that Serve accepts.
 func Frameworks() []string { return []string{"gin", "echo", "fiber", "net/http"} }
 
-// mounts say how each of them serves routes on a listener, until the end of the test.
+// mounts serve routes on a listener until the end of the test, by framework.
 var mounts = map[string]func(t testing.TB, ln net.Listener, routes []route){
 	"gin":      serveGin,
 	"echo":     serveEcho,
@@ -32,14 +32,14 @@ var mounts = map[string]func(t testing.TB, ln net.Listener, routes []route){
 	"net/http": serveNetHTTP,
 }
 
-// A request is what all frameworks share of one.
+// A request is the part of a request that views need, on all frameworks.
 type request struct {
 	ctx                 context.Context
 	body, proto, cookie string
 }
 
-// A view is what all frameworks share of a handler. It has no stream to send if it
-// returns nil, and the status is 204 then.
+// A view is the part of a handler that all frameworks share. If it returns nil, the
+// status is 204.
 type view func(r request) core.Stream
 
 type route struct {
@@ -66,18 +66,18 @@ type Arrival struct {
 	Time        time.Time
 	Proto       string
 	LastEventID string
-	Cookie      string // the one of the name user
+	Cookie      string // value of the cookie named user
 }
 
-// Serve serves until the end of the test. The options come behind the server's
-// own, which are a heartbeat every 25 ms and a reconnection time of 50 ms.
+// Serve serves until the end of the test. The options follow the defaults, which are a
+// heartbeat every 25 ms and a reconnection time of 50 ms.
 func Serve(t testing.TB, framework string, opts ...core.Option) *Server {
 	t.Helper()
 	return serve(t, framework, nil, opts)
 }
 
-// ServeTLS is like Serve, but speaks HTTP/1.1 and, except on fiber, HTTP/2 with a
-// certificate that nobody has signed.
+// ServeTLS is like Serve, but uses TLS with a self-signed certificate. It serves HTTP/1.1
+// and, except on fiber, HTTP/2.
 func ServeTLS(t testing.TB, framework string, opts ...core.Option) *Server {
 	t.Helper()
 	cert := httptest.NewUnstartedServer(nil)
@@ -135,41 +135,40 @@ func (s *Server) Arrived(path string) Arrival {
 	case a := <-s.arrived[path]:
 		return a
 	case <-time.After(patience):
-		s.t.Fatalf("no request for %s has come within %v", path, patience)
+		s.t.Fatalf("no request for %s arrived within %v", path, patience)
 		return Arrival{}
 	}
 }
 
-// Waiting is the number of requests to path that have come, but for those that
-// Arrived has returned.
+// Waiting returns the number of requests to path that have arrived and that Arrived has
+// not returned yet.
 func (s *Server) Waiting(path string) int { return len(s.arrived[path]) }
 
 // Cut resets all connections.
 func (s *Server) Cut() { s.listener.cut() }
 
-// CutNext has the next thing that is written break off half way, with its
-// connection reset.
+// CutNext makes the next write break off half way, and closes its connection.
 func (s *Server) CutNext() { s.listener.half.Store(true) }
 
-// GoOn lets a stream of path that waits for it go on. The test ends if none does.
+// GoOn lets a stream of path that waits for it continue. The test fails if no stream
+// waits.
 func (s *Server) GoOn(path string) {
 	s.t.Helper()
 	select {
 	case s.goOn[path] <- struct{}{}:
 	case <-time.After(patience):
-		s.t.Fatalf("no stream of %s has waited for the go-ahead within %v", path, patience)
+		s.t.Fatalf("no stream of %s waited for the go-ahead within %v", path, patience)
 	}
 }
 
-// Ended waits until the next generator of path ends, and says how its session
-// went.
+// Ended waits until the next session of path ends, and returns its summary.
 func (s *Server) Ended(path string) core.Summary {
 	s.t.Helper()
 	select {
 	case end := <-s.ended[path]:
 		return end
 	case <-time.After(patience):
-		s.t.Fatalf("no generator of %s has ended within %v", path, patience)
+		s.t.Fatalf("no session of %s ended within %v", path, patience)
 		return core.Summary{}
 	}
 }

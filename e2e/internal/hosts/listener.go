@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// A listener is one whose connections can be cut, as a bad network would.
+// A listener can cut its connections, as a bad network would.
 type listener struct {
 	net.Listener
 	half atomic.Bool // the next write breaks off
@@ -31,7 +31,7 @@ func (l *listener) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		_ = c.SetLinger(0) // what is on the way is thrown away
+		_ = c.SetLinger(0) // discards what has not been sent
 		_ = c.TCPConn.Close()
 	}
 }
@@ -46,7 +46,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		return c.TCPConn.Write(p)
 	}
 	n, _ := c.TCPConn.Write(p[:len(p)/2])
-	_ = c.TCPConn.Close() // what was written arrives, and then an end that no protocol has announced
+	_ = c.TCPConn.Close() // the first half arrives, and then an unexpected end
 	return n, net.ErrClosed
 }
 

@@ -45,7 +45,7 @@ func serveGin(t testing.TB, ln net.Listener, routes []route) {
 func serveEcho(t testing.TB, ln net.Listener, routes []route) {
 	t.Helper()
 	e := echo.New()
-	e.Logger.SetOutput(io.Discard) // streams that are cut are meant to be
+	e.Logger.SetOutput(io.Discard) // streams are cut on purpose
 	e.Use(echomiddleware.CORSWithConfig(echomiddleware.CORSConfig{
 		AllowOriginFunc:  func(origin string) (bool, error) { return isNear(origin), nil },
 		AllowCredentials: true,
@@ -97,7 +97,7 @@ func serveNetHTTP(t testing.TB, ln net.Listener, routes []route) {
 	serveHTTP(t, ln, cors.New(cors.Options{AllowOriginFunc: isNear, AllowCredentials: true}).Handler(mux))
 }
 
-// page is what /page answers, for a browser to have a page of the server's origin.
+// page is the answer of /page, so that a browser has a page of the server's origin.
 const page = "<!doctype html><title>page</title>"
 
 // isNear reports whether a page may read a stream with the user's cookies.
@@ -108,7 +108,7 @@ func isNear(origin string) bool {
 
 // requestOf reads a request.
 func requestOf(r *http.Request) request {
-	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // there is little
+	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // bodies are small
 	req := request{ctx: r.Context(), body: string(body), proto: r.Proto}
 	if cookie, err := r.Cookie("user"); err == nil {
 		req.cookie = cookie.Value
@@ -116,7 +116,7 @@ func requestOf(r *http.Request) request {
 	return req
 }
 
-// serveHTTP speaks HTTP/2 as well, with TLS if the listener does.
+// serveHTTP serves HTTP/1.1 and HTTP/2, with TLS if the listener has it.
 func serveHTTP(t testing.TB, ln net.Listener, h http.Handler) {
 	t.Helper()
 	protocols := new(http.Protocols)
@@ -130,7 +130,7 @@ func serveHTTP(t testing.TB, ln net.Listener, h http.Handler) {
 		Handler:           mux,
 		Protocols:         protocols,
 		ReadHeaderTimeout: patience,
-		ErrorLog:          log.New(io.Discard, "", 0), // streams that are cut are meant to be
+		ErrorLog:          log.New(io.Discard, "", 0), // streams are cut on purpose
 	}
 	hosttest.Run(t, ln, srv.Serve, srv.Shutdown)
 }

@@ -12,15 +12,15 @@ import (
 
 // routes are a server's streams:
 //
-//	GET  /events  sends Events, in two connections, and then answers 204
-//	GET  /steps   likewise, but is broken off at the go-ahead
+//	GET  /events  sends Events over two connections, and then answers 204
+//	GET  /steps   likewise, but is broken off at a go-ahead
 //	POST /tokens  sends the body's words, each with the space before it
 //	GET  /idle    sends an event, and another one after the go-ahead
 //	GET  /clock   sends 20 events, 10 ms apart, whose data is the time in ns
-//	GET  /count   sends the numbers behind the last event ID, each after a go-ahead
-//	GET  /soon    sends a number and ends, to be asked again in 50 ms
-//	GET  /late    likewise, in Late
-//	GET  /user    sends the cookie of the name user, in two connections; the second stays
+//	GET  /count   sends the numbers after the last event ID, each after a go-ahead
+//	GET  /soon    sends an event and ends; the client comes back after 50 ms
+//	GET  /late    likewise, but the client comes back after Late
+//	GET  /user    sends the cookie named user, over two connections; the second stays open
 func (s *Server) routes() []route {
 	return []route{
 		{method: "GET", path: "/events", view: s.events("/events", quiet)},
@@ -35,7 +35,7 @@ func (s *Server) routes() []route {
 	}
 }
 
-// Events are what /events sends. Each has an ID, which is its number.
+// Events returns what /events sends. Each event's ID is its number.
 func Events() []core.Event {
 	return []core.Event{
 		{ID: "1", Data: "first"},
@@ -49,14 +49,14 @@ func Events() []core.Event {
 	}
 }
 
-// Cut is the number of events after which /events is broken off at first.
+// Cut is the number of events after which the first connection of /events is broken off.
 const Cut = 4
 
 var errCut = errors.New("hosts: cut")
 
-// events sends the first event, waits for the go-ahead and for some heartbeats,
-// sends the others up to Cut, and is broken off some heartbeats later. A client
-// that comes back is sent the rest and a clean end, and one that has all of it 204.
+// events sends the first event, waits for the go-ahead and some heartbeats, sends the
+// events up to Cut, and is broken off after beforeCut. A client that comes back gets the
+// rest and a clean end, and one that has all events gets 204.
 func (s *Server) events(path string, beforeCut func(ctx context.Context)) view {
 	return func(r request) core.Stream { return s.eventsTo(r.ctx, path, beforeCut) }
 }
@@ -80,7 +80,7 @@ func (s *Server) eventsTo(ctx context.Context, path string, beforeCut func(ctx c
 				return
 			}
 			if seen+i+1 == Cut {
-				beforeCut(ctx) // for on HTTP/2 clients forget what comes together with a reset
+				beforeCut(ctx) // on HTTP/2, clients discard data that arrives with a reset
 				yield(core.Event{}, errCut)
 				return
 			}
@@ -96,14 +96,14 @@ func (s *Server) wait(ctx context.Context, path string) bool {
 	return false
 }
 
-// quiet lasts for some heartbeats.
+// quiet waits for a few heartbeats.
 func quiet(ctx context.Context) {
 	for range core.Every(ctx, 4*Heartbeat) {
 		return
 	}
 }
 
-// Tokens are what /tokens makes of text: their data put together is text.
+// Tokens returns the events that /tokens sends for text. Their data, joined, is text.
 func Tokens(text string) []core.Event {
 	var all []core.Event
 	for i, word := range strings.Split(text, " ") {
@@ -125,7 +125,7 @@ func tokens(r request) core.Stream {
 	}
 }
 
-// idle sends one event before the go-ahead and one behind it.
+// idle sends one event before the go-ahead and one after it.
 func (s *Server) idle(r request) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		if yield(core.Event{ID: "1", Data: "before"}, nil) && s.wait(r.ctx, "/idle") {
@@ -146,7 +146,7 @@ func (s *Server) count(r request) core.Stream {
 	}
 }
 
-// Late is when a client of /late is to come back.
+// Late is the reconnection time of /late.
 const Late = 2 * time.Second
 
 // once sends one event, and ends.
@@ -170,7 +170,7 @@ func user(r request) core.Stream {
 // Ticks is the number of events of a Clock.
 const Ticks = 20
 
-// Clock is what /clock sends.
+// Clock returns the stream of /clock.
 func Clock(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		n := 0

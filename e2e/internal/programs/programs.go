@@ -1,4 +1,4 @@
-// Package programs has what tests share that run other programs.
+// Package programs has helpers for tests that run other programs.
 package programs
 
 import (
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// A Transcript is what a program has said until now.
+// A Transcript is what a program has written so far.
 type Transcript struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -39,8 +39,9 @@ func (o *Transcript) String() string {
 	return o.text.String()
 }
 
-// Wait waits until the text pleases, for d at most, and reports whether it did.
-func (o *Transcript) Wait(d time.Duration, pleases func(said string) bool) bool {
+// Wait waits until accept returns true for the text, for at most d. It reports whether
+// accept did.
+func (o *Transcript) Wait(d time.Duration, accept func(said string) bool) bool {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
 	for {
@@ -50,7 +51,7 @@ func (o *Transcript) Wait(d time.Duration, pleases func(said string) bool) bool 
 		}
 		said, more := o.text.String(), o.more
 		o.mu.Unlock()
-		if pleases(said) {
+		if accept(said) {
 			return true
 		}
 		select {
@@ -82,7 +83,7 @@ func WriteCertificate(t testing.TB, dir string) *x509.Certificate {
 	return srv.Certificate()
 }
 
-// Client returns a client that trusts a certificate and speaks these protocols.
+// Client returns a client that trusts a certificate and uses these protocols.
 func Client(t testing.TB, cert *x509.Certificate, protocols ...string) *http.Client {
 	t.Helper()
 	transport := &http.Transport{

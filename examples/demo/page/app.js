@@ -38,33 +38,33 @@ function showProgress(card, percent) {
 const SPECS = [
   {
     id: "chat", title: "A chat room", kind: ChatCard, params: ["name"], types: ["join", "leave", "people", "gap"],
-    verbs: ["Join", "Leave"], live: "You are in the room: what you write is read on all the ports.",
-    about: "One hub for all frameworks: whoever reads on one port hears from all. Drop it: nothing is lost, nothing comes twice.",
+    verbs: ["Join", "Leave"], live: "You are in the room: people on all ports read what you write.",
+    about: "One hub for all frameworks. Drop the connection: nothing is lost, and nothing comes twice.",
   },
   {
     id: "ticker", title: "Prices that move", kind: TickerCard, auto: true,
-    about: "Far more prices than anybody reads. A client that is too slow skips to the last one of each symbol.",
+    about: "Far more prices than anybody can read. A slow client skips to the latest price of each symbol.",
   },
   {
     id: "news", title: "News with a history", kind: NewsCard, auto: true, params: ["section"],
-    about: "A log that begins with what it holds, and goes on as it grows.",
+    about: "It begins with the news so far, and continues with each new item.",
   },
   {
     id: "stream", title: "A stream that resumes", auto: true, params: ["user_id"], types: ["add"],
-    about: "An ID, a type and JSON each tick. Drop the connection: it goes on where it was.",
+    about: "An ID, a type and JSON each tick. Drop the connection: the stream continues where it left off.",
   },
   {
     id: "tokens", title: "An answer, token by token", method: "POST", kind: TokensCard,
-    about: "A POST whose answer streams. Every space, tab and line break arrives as it was sent.",
+    about: "A POST with a streamed answer. Every space, tab and line break arrives as it was sent.",
   },
   {
     id: "time", title: "The server's time", auto: true,
-    about: "The shortest view: data alone, every three ticks.",
+    about: "The shortest view: only data, every three ticks.",
     on: (card, e) => ($(".clock", card.root).textContent = e.data.split(": ").at(-1)),
   },
   {
     id: "progress", title: "A job's progress", auto: true, params: ["job"], types: ["progress"],
-    about: "The job goes on while nobody looks. Drop it, and hear what you have missed.",
+    about: "The job continues while nobody watches. Drop the connection, and get what you missed.",
     on: (card, e) => showProgress(card, Number(e.data)),
   },
   {
@@ -74,20 +74,20 @@ const SPECS = [
   },
   {
     id: "notice", title: "Unread notices", params: ["token"], types: ["notice"],
-    about: "What is unread, then the end. When the browser asks again, 204 stops it. A wrong token gets 403.",
+    about: "The unread notices, then the end. When the browser reconnects, 204 stops it. A wrong token gets 403.",
   },
   {
     id: "pause", title: "Come back later", types: ["pause"],
-    about: "The server names a time. The page hangs up, and calls again then.",
+    about: "The server names a time. The page disconnects, and reconnects then.",
     on: (card, e) => e.type === "pause" && card.rest(Number(e.data)),
   },
   {
     id: "fail", title: "A failure that shows", kind: FetchCard,
-    about: "The generator fails after three events. The client sees a broken response, not a short one.",
+    about: "The generator fails after three events. The client sees a broken response, not a complete one.",
   },
 ];
 
-// choose makes another framework the one that the streams come from.
+// choose switches the streams to another framework.
 function choose(next, serving) {
   const before = page.cards.filter((c) => c.active() && (c.spec.auto || c.spec.id === "chat"));
   for (const card of page.cards) card.close();
@@ -123,12 +123,12 @@ function setUpTheme() {
     const order = ["auto", "light", "dark"];
     const theme = order[(order.indexOf(document.documentElement.dataset.theme) + 1) % order.length];
     show(theme);
-    try { localStorage.theme = theme; } catch { /* it lasts until the page is closed */ }
+    try { localStorage.theme = theme; } catch { /* kept only until the page is closed */ }
   });
 }
 
 function setUpCards() {
-  // Some cards open when they are first seen.
+  // Some cards open when they first come into view.
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const card = page.cards.find((c) => c.root === entry.target);

@@ -21,7 +21,7 @@ const WORDS = {
   queued: "Waiting for a free connection",
 };
 
-// In these states a card has a connection, or the browser will take one for it.
+// In these states a card has a connection, or the browser will open one for it.
 const BUSY = new Set(["connecting", "open", "waiting"]);
 const ACTIVE = new Set([...BUSY, "paused", "queued"]);
 
@@ -29,10 +29,10 @@ export const $ = (selector, root = document) => root.querySelector(selector);
 export const clone = (id) => $(`template#${id}`).content.cloneNode(true);
 export const timeOf = (date) => date.toLocaleTimeString("en-GB");
 
-// page is what the cards share.
+// page holds what the cards share.
 export const page = {
   site: { name: "", port: location.port, origin: location.origin }, // where the streams come from
-  sources: {}, // the views' Go code, by files
+  sources: {}, // the views' Go code, by file name
   cards: [],
 };
 
@@ -54,7 +54,7 @@ export class Card {
     this.toggle = $(".toggle", this.root);
     this.dropper = $(".drop", this.root);
     this.count = 0;
-    this.byItself = false; // the page has opened it, and not a person
+    this.byItself = false; // opened by the page, not by a person
     this.inView = false;
     this.toggle.addEventListener("click", () => {
       this.byItself = false;
@@ -118,13 +118,13 @@ export class Card {
     if (!BUSY.has(state)) queueMicrotask(openNext);
   }
 
-  // room says whether there is a connection for this card. If there is none, the
-  // card opens when another one has closed, in whatever tab. What a person has
-  // opened goes before what the page has.
+  // room reports whether there is a connection for this card. If there is none, the
+  // card opens when another one has closed, in any tab. A stream that a person has
+  // opened takes precedence over one that the page has opened.
   room() {
     if (free() || (!this.byItself && makeRoom())) return true;
     if (this.state !== "queued") {
-      const where = elsewhere(page.site.origin) > 0 ? " in all tabs together" : "";
+      const where = elsewhere(page.site.origin) > 0 ? ", over all tabs" : "";
       this.become("queued", `Five streams are open already${where}. This one opens as soon as another ends.`);
       recount(openNext);
       if (!this.byItself) ask(page.site.origin);
@@ -142,7 +142,7 @@ export class Card {
     $(".count", this.root).textContent = this.count === 0 ? "" : this.count === 1 ? "1 event" : `${this.count} events`;
   }
 
-  // show adds an event to the log, which keeps the latest.
+  // show adds an event to the log, which keeps the latest events.
   show({ id, type, data }) {
     const row = clone("row");
     $(".id", row).textContent = id ? `id ${id}` : "no id";
@@ -159,7 +159,7 @@ export class Card {
   }
 }
 
-// A LiveCard is over the browser's own EventSource, which reconnects by itself.
+// A LiveCard uses the browser's EventSource, which reconnects without any code.
 export class LiveCard extends Card {
   open() {
     this.close();
@@ -167,7 +167,7 @@ export class LiveCard extends Card {
     this.clear();
     this.lastID = "";
     this.opened = 0;
-    this.session = Math.random().toString(36).slice(2); // by which it can be dropped
+    this.session = Math.random().toString(36).slice(2); // names the connection for drop
     this.url = page.site.origin + this.path() + (this.path().includes("?") ? "&" : "?") + `session=${this.session}`;
     this.become("connecting", "Waiting for the server's answer.");
 
@@ -176,13 +176,13 @@ export class LiveCard extends Card {
     es.onopen = () => {
       const again = this.opened++ > 0;
       let why = this.spec.live ?? "Events arrive as they are made.";
-      if (again && this.lastID) why = `Open again: the browser sent Last-Event-ID ${this.lastID}, to go on after it.`;
-      else if (again) why = "Open again, after the browser has reconnected by itself.";
+      if (again && this.lastID) why = `Open again: the browser sent Last-Event-ID ${this.lastID}, to continue after it.`;
+      else if (again) why = "Open again: the browser has reconnected.";
       this.become("open", why);
     };
     es.onerror = () => {
       if (es.readyState === EventSource.CLOSED) this.explain();
-      else this.become("waiting", "The response has ended. The browser asks again by itself, two ticks later.");
+      else this.become("waiting", "The response has ended. The browser reconnects after two ticks.");
     };
     for (const type of ["message", ...(this.spec.types ?? [])]) {
       es.addEventListener(type, (e) => {
@@ -201,13 +201,13 @@ export class LiveCard extends Card {
     if (this.active()) this.become(state, why);
   }
 
-  // drop has the server cut the connection, as a bad network would.
+  // drop makes the server cut the connection, as a bad network would.
   drop() {
     if (this.state === "open") post(`/drop?session=${this.session}`).catch(() => {});
   }
 
-  // explain finds out why the browser has given up, which it tells nobody: it asks
-  // once more and looks at the status.
+  // explain finds out why the browser has given up, which an EventSource does not say: it
+  // sends the request once more and looks at the status.
   async explain() {
     const asking = (this.asking = new AbortController());
     const headers = this.lastID ? { "Last-Event-ID": this.lastID } : {};
@@ -216,7 +216,7 @@ export class LiveCard extends Card {
       const res = await fetch(this.url, { headers, signal: asking.signal });
       if (res.status === 204) {
         state = "stopped";
-        why = "It answered 204: there is nothing more, so the browser does not ask again.";
+        why = "The server answered 204: there is nothing more, so the browser does not reconnect.";
       } else if (!res.ok) {
         state = "refused";
         why = await refusal(res);
@@ -224,7 +224,7 @@ export class LiveCard extends Card {
         why = "The browser has given up. Open it again.";
       }
     } catch {
-      if (this.asking !== asking || asking.signal.aborted) return; // closed meanwhile
+      if (this.asking !== asking || asking.signal.aborted) return; // closed in the meantime
     }
     asking.abort();
     if (this.asking === asking && this.es) this.close(state, why);
@@ -237,15 +237,15 @@ export class LiveCard extends Card {
     const tick = () => {
       const left = until - Date.now();
       if (!(left > 0 && left < LONGEST_PAUSE)) return this.open();
-      $(".why", this.root).textContent = `No connection is held. It comes back at ${timeOf(new Date(until))}, when the server said.`;
+      $(".why", this.root).textContent = `No connection is open. The page reconnects at ${timeOf(new Date(until))}, as the server asked.`;
       this.timer = setTimeout(tick, Math.min(left, 250));
     };
     tick();
   }
 }
 
-// A FetchCard reads its stream with fetch, which knows a broken response from a
-// whole one, and can POST.
+// A FetchCard reads its stream with fetch, which can tell a broken response from a
+// complete one, and can POST.
 export class FetchCard extends Card {
   constructor(spec) {
     super(spec);
@@ -273,10 +273,10 @@ export class FetchCard extends Card {
         if (this.running !== running) return;
         this.show(e);
       }
-      become("ended", "The response has ended cleanly, so this is the whole of it.");
+      become("ended", "The response has ended cleanly, so this is all of it.");
     } catch {
       if (running.signal.aborted) return;
-      if (begun) become("broken", "The response broke off before its end: this is not the whole.");
+      if (begun) become("broken", "The response broke off before its end, so something is missing.");
       else become("closed", "The server cannot be reached.");
     }
   }
@@ -289,14 +289,14 @@ export class FetchCard extends Card {
   }
 }
 
-// refusal puts an answer that is no stream into words.
+// refusal describes an answer that is not a stream.
 export async function refusal(res, wanted = "a stream") {
   let text = (await res.text()).trim();
   try {
     const body = JSON.parse(text);
-    text = body.error ?? body.message; // gin's word and echo's
+    text = body.error ?? body.message; // gin's field and echo's
   } catch { /* net/http and fiber answer in plain text */ }
-  return `It answered ${res.status} instead of ${wanted}: ${String(text).slice(0, 100)}`;
+  return `The server answered ${res.status} instead of ${wanted}: ${String(text).slice(0, 100)}`;
 }
 
 export function post(path, body) {
@@ -312,7 +312,7 @@ const spare = () => page.cards.filter((c) => BUSY.has(c.state) && c.byItself);
 const left = () => MOST_STREAMS - busy() - elsewhere(page.site.origin);
 const free = () => left() > 0;
 
-// showMeter shows how many connections are in use, here and to the other tabs.
+// showMeter shows how many connections are in use, and tells the other tabs.
 export function showMeter() {
   const here = busy(), there = elsewhere(page.site.origin);
   $("#meter").textContent = `${here} of ${CONNECTIONS} connections in use${there > 0 ? `, and ${there} in other tabs` : ""}`;
@@ -323,16 +323,16 @@ export function showMeter() {
   tell(page.site.origin, here, spare().length);
 }
 
-// openNext gives a connection that is free to a card that waits for one.
+// openNext gives a free connection to a card that waits for one.
 export function openNext() {
   if (free()) page.cards.find((c) => c.state === "queued")?.open();
 }
 
-// makeRoom closes a stream that the page has opened by itself, rather one that
-// cannot be seen, and says whether there was one.
+// makeRoom closes a stream that the page, not a person, has opened, if possible one that
+// is out of view. It reports whether there is a free connection now.
 export function makeRoom() {
   const card = leastWanted();
-  card?.close("closed", "Closed to leave its connection to what you have opened. Open it again when you like.");
+  card?.close("closed", "Closed to free its connection for the stream that you opened. You can open it again.");
   return card !== undefined && free();
 }
 
@@ -341,8 +341,8 @@ function leastWanted() {
   return cards.findLast((c) => !c.inView) ?? cards.at(-1);
 }
 
-// share is for when other tabs' counts have changed: it uses a connection that is
-// free, or gives one back that two tabs have taken at once.
+// share is called when other tabs' counts have changed. It uses a free connection, or
+// gives one back that two tabs have taken at the same time.
 export function share() {
   if (left() < 0 && myTurn()) {
     leastWanted()?.close("queued", "Another tab has taken the last connection. This one opens as soon as a stream ends.");
@@ -350,7 +350,7 @@ export function share() {
   openNext();
 }
 
-// showSource shows the Go function that makes a stream.
+// showSource shows the Go function that returns the stream.
 function showSource(name) {
   const found = Object.entries(page.sources).flatMap(([file, text]) => {
     const code = text.match(new RegExp(`(// .*\\n)*func \\(d \\*demo\\) ${name}\\([^]*?\\n}\\n`));

@@ -5,10 +5,10 @@ const MOST_LINES = 300;
 // A tab remembers its name, and whether it was in the room.
 const memory = {
   get: (key) => { try { return sessionStorage.getItem(key) ?? ""; } catch { return ""; } },
-  set: (key, value) => { try { sessionStorage.setItem(key, value); } catch { /* it is forgotten */ } },
+  set: (key, value) => { try { sessionStorage.setItem(key, value); } catch { /* not remembered */ } },
 };
 
-// The ChatCard is a room: what is said, who is there, and a line to write.
+// The ChatCard is a room: the messages, the people, and a field to write in.
 export class ChatCard extends LiveCard {
   constructor(spec) {
     super(spec);
@@ -48,7 +48,7 @@ export class ChatCard extends LiveCard {
   open() {
     if (this.name === "") {
       this.close();
-      this.become("idle", "Choose a name first: the others should know who speaks.");
+      this.become("idle", "Choose a name first, so that the others know who is writing.");
       this.field("name").focus();
       return;
     }
@@ -98,8 +98,8 @@ export class ChatCard extends LiveCard {
         return this.setPeople(body.people);
       case "gap":
         return this.showLine(body.reason === "restarted"
-          ? "Some messages were missed: the server has been started anew."
-          : "Some messages were missed: the server has dropped them, to make room for later ones.", "gap");
+          ? "Some messages are missing: the server has restarted."
+          : "Some messages are missing: the server has dropped them to make room for newer ones.", "gap");
     }
   }
 
@@ -126,8 +126,8 @@ export class ChatCard extends LiveCard {
     this.append(line);
   }
 
-  // append keeps the end in view for those who are there, and counts for others
-  // what is new.
+  // append keeps the end in view for a reader who is there, and counts what is new for
+  // one who has scrolled up.
   append(line, always = false) {
     const stay = always || this.pinned;
     this.talk.append(line);
@@ -164,7 +164,7 @@ export class ChatCard extends LiveCard {
     $(".here", this.root).textContent = this.people.length > 0 ? `Here now: ${this.people.length}` : "Here now";
     $(".people ul", this.root).replaceChildren(...this.people.map((name) => {
       const button = Object.assign(document.createElement("button"), {
-        type: "button", textContent: name === this.name ? `${name} (you)` : name, title: `Write to ${name} alone`,
+        type: "button", textContent: name === this.name ? `${name} (you)` : name, title: `Write only to ${name}`,
       });
       button.addEventListener("click", () => this.address(name));
       const row = document.createElement("li");
@@ -172,7 +172,7 @@ export class ChatCard extends LiveCard {
       return row;
     }));
 
-    // Whoever was chosen stays so: what is for one should never go to all.
+    // The chosen person stays chosen: a private message should never go to everybody.
     const to = this.field("to");
     const chosen = to.value;
     const names = this.people.filter((name) => name !== this.name);
@@ -191,7 +191,7 @@ export class ChatCard extends LiveCard {
     this.field("text").placeholder = this.active() ? text : "Join to write";
   }
 
-  // address chooses whom the next message is for.
+  // address chooses who gets the next message.
   address(name) {
     const to = this.field("to");
     to.value = name === this.name ? "" : name;
@@ -213,7 +213,7 @@ export class ChatCard extends LiveCard {
         field.value = "";
         this.complain("");
       } else {
-        this.complain(`Not sent. ${await refusal(res, "taking it")}`);
+        this.complain(`Not sent. ${await refusal(res, "accepting it")}`);
       }
     } catch {
       this.complain(`Not sent: ${page.site.name || "the server"} cannot be reached.`);

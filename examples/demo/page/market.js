@@ -1,6 +1,6 @@
 import { $, LiveCard, clone } from "./card.js";
 
-const FRAME = 100; // ms between two pictures: prices come faster than anybody reads
+const FRAME = 100; // ms between two frames: prices come faster than anybody can read
 const POINTS = 120; // of a chart
 
 const price = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
@@ -13,7 +13,7 @@ export class TickerCard extends LiveCard {
     super(spec);
     this.log.remove();
     this.table = $("tbody", this.root);
-    this.rows = new Map(); // of a symbol to its row
+    this.rows = new Map(); // from a symbol to its row
     for (const box of this.boxes()) {
       box.addEventListener("change", () => {
         this.layOut();
@@ -39,7 +39,7 @@ export class TickerCard extends LiveCard {
   open() {
     if (this.symbols().length > 0) return super.open();
     this.close();
-    this.become("closed", "No symbol is chosen: choose one, and open it.");
+    this.become("closed", "No symbol is chosen. Choose one, then open the stream.");
   }
 
   clear() {
@@ -48,7 +48,7 @@ export class TickerCard extends LiveCard {
     this.layOut();
   }
 
-  // layOut makes a row for each symbol, without a price.
+  // layOut makes a row without a price for each symbol.
   layOut() {
     this.rows.clear();
     this.table.replaceChildren(...this.symbols().map((symbol) => {
@@ -97,11 +97,11 @@ function drawRow(row) {
   drawChart($("svg", root), points);
 }
 
-// drawChart draws the last prices, between the lowest and the highest.
+// drawChart draws the latest prices, scaled from the lowest to the highest.
 function drawChart(svg, points) {
   const low = Math.min(...points), high = Math.max(...points);
   const y = (p) => (high === low ? 20 : 37 - ((p - low) / (high - low)) * 34).toFixed(1);
-  const from = POINTS - points.length; // what comes last is at the right
+  const from = POINTS - points.length; // the latest price is at the right
   const line = points.map((p, i) => `${from + i},${y(p)}`).join(" ");
   $("polyline", svg).setAttribute("points", line);
   $("polygon", svg).setAttribute("points", `${from},40 ${line} ${POINTS - 1},40`);

@@ -19,7 +19,7 @@ export class NewsCard extends LiveCard {
     $("time", item).textContent = timeOf(new Date(time));
     $(".headline", item).textContent = headline;
 
-    // Whoever has scrolled down stays where they are.
+    // A reader who has scrolled down stays there.
     const { scrollTop, scrollHeight } = this.log;
     this.log.prepend(item);
     if (scrollTop > 0) this.log.scrollTop = scrollTop + this.log.scrollHeight - scrollHeight;

@@ -1,17 +1,17 @@
 // events reads an event stream from the body of a fetch response, as the HTML
 // standard parses one (section 9.2.6), and yields { id, type, data }.
 //
-// It returns at a clean end. A response that breaks off throws: that is what an
-// EventSource, which reconnects after either, cannot tell apart.
+// It returns at a clean end, and throws if the response breaks off. An EventSource,
+// which reconnects after either, does not tell them apart.
 export async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = ""; // a line without its end
+  let rest = ""; // the beginning of an unfinished line
   let afterCR = false;
   let id = "", type = "", data = [];
   try {
     for (;;) {
       let { value, done } = await reader.read();
-      if (done) return; // an event that no blank line has ended is dropped
+      if (done) return; // an unfinished event is dropped
       if (value === "") continue;
       if (afterCR && value[0] === "\n") value = value.slice(1);
       afterCR = value.endsWith("\r");
@@ -34,6 +34,6 @@ export async function* events(body) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // whoever has broken it off knows why
+    reader.cancel().catch(() => {}); // its error is known already
   }
 }

@@ -1,6 +1,6 @@
 import { $, FetchCard } from "./card.js";
 
-// The TokensCard types an answer as it comes.
+// The TokensCard shows an answer as it arrives.
 export class TokensCard extends FetchCard {
   constructor(spec) {
     super(spec);
@@ -15,7 +15,7 @@ export class TokensCard extends FetchCard {
     });
     $(".bad", this.root).addEventListener("click", () => this.ask('{"prompt": '));
     $(".seams", this.root).addEventListener("change", (e) => this.answer.classList.toggle("split", e.target.checked));
-    this.become("idle", "Ask, and the answer types itself.");
+    this.become("idle", "Ask, and the answer appears token by token.");
   }
 
   ask(body) {

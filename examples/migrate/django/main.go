@@ -3,8 +3,8 @@
 //	go run ./examples/migrate/django -framework echo
 //	curl -N 'http://127.0.0.1:8080/stream?user_id=ada'
 //
-// Each view is in streams.go, as a generator that knows no framework. gin.go,
-// echo.go and fiber.go do what urls.py, the decorators and the request do.
+// The generators are in streams.go, and do not depend on a framework. gin.go, echo.go
+// and fiber.go do what urls.py, the decorators and the request do.
 package main
 
 import (

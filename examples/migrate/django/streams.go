@@ -17,7 +17,7 @@ var sentences = []string{
 	"After the last event the response ends.",
 }
 
-// A site is what views.py keeps in its module.
+// A site holds what views.py keeps in its module.
 type site struct {
 	tick    time.Duration
 	notices chan string
@@ -37,7 +37,7 @@ func (s *site) ticks(ctx context.Context, user string) core.Stream {
 	}
 }
 
-// times yields before it waits, and so begins with an event of its own.
+// times yields an event before it waits for the first tick.
 func (s *site) times(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		now := time.Now()
@@ -73,7 +73,7 @@ func (s *site) add(text string) bool {
 	}
 }
 
-// story is the first n sentences, over and over if there are fewer. It is nil if
+// story sends n sentences, and begins again when there are no more. It returns nil if
 // the client has seen them all.
 func story(ctx context.Context, n int) core.Stream {
 	last := number(core.LastEventID(ctx), 0)
@@ -89,7 +89,7 @@ func story(ctx context.Context, n int) core.Stream {
 	}
 }
 
-// number reads what a client has sent, and takes what is no number for absent.
+// number parses text from a client. If text is not a number, it returns absent.
 func number(text string, absent int) int {
 	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return int(n)

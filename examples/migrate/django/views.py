@@ -1,4 +1,4 @@
-"""Four streams, as one writes them with Django."""
+"""Four streams, written the usual way in Django."""
 
 import itertools
 import json

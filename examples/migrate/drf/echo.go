@@ -46,7 +46,7 @@ func newEcho(s *site) http.Handler {
 	return e
 }
 
-// echoHasToken is the permission class: a middleware, which is done before the view.
+// echoHasToken is the permission class, as a middleware that runs before the view.
 func echoHasToken(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.QueryParam("token") != token {

@@ -48,7 +48,7 @@ func newFiber(s *site) *fiber.App {
 	return app
 }
 
-// fiberHasToken is the permission class: a middleware, which is done before the view.
+// fiberHasToken is the permission class, as a middleware that runs before the view.
 func fiberHasToken(c *fiber.Ctx) error {
 	if c.Query("token") != token {
 		return c.Status(fiber.StatusForbidden).JSON(fiber.Map{"detail": "wrong token"})

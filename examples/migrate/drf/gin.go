@@ -45,7 +45,7 @@ func newGin(s *site) http.Handler {
 	return r
 }
 
-// ginHasToken is the permission class: a middleware, which is done before the view.
+// ginHasToken is the permission class, as a middleware that runs before the view.
 func ginHasToken(c *gin.Context) {
 	if c.Query("token") != token {
 		c.AbortWithStatusJSON(http.StatusForbidden, gin.H{"detail": "wrong token"})

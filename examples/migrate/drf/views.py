@@ -1,4 +1,4 @@
-"""Four streams, as one writes them with Django REST framework."""
+"""Four streams, written the usual way in Django REST framework."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ notices = queue.Queue()
 
 
 class EventStreamRenderer(renderers.BaseRenderer):
-    """Without it, Accept: text/event-stream is answered with 406."""
+    """Without this, a request with Accept: text/event-stream gets 406."""
 
     media_type = "text/event-stream"
     format = "event-stream"

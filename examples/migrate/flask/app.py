@@ -1,4 +1,4 @@
-"""Four streams, as one writes them with Flask."""
+"""Four streams, written the usual way in Flask."""
 
 import itertools
 import json

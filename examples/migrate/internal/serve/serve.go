@@ -1,4 +1,4 @@
-// Package serve runs a port of a Python app on the framework of one's choice.
+// Package serve runs a port of a Python app on gin, echo or fiber.
 package serve
 
 import (
@@ -18,17 +18,17 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// An App is the port on each framework.
+// An App is a port, on each framework.
 type App struct {
 	Gin, Echo http.Handler
 	Fiber     *fiber.App
 }
 
-// Main serves what build makes until the process is told to stop. The tick is how
-// long its streams wait between events.
+// Main serves the app that build returns until the process is told to stop. The tick is
+// how long the app's streams wait between events.
 func Main(build func(tick time.Duration) App) {
 	framework := flag.String("framework", "gin", "`name`: gin, echo or fiber")
-	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 is any that is free")
+	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 means any free port")
 	tick := flag.Duration("tick", time.Second, "`time` between events")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -49,12 +49,12 @@ func run(ctx context.Context, app App, framework, addr string, stdout io.Writer)
 	}
 	fmt.Fprintf(stdout, "%s on http://%s\n", framework, ln.Addr())
 
-	// To stop needs no more than this: the streams end with the server.
+	// The streams end with the server.
 	if framework == "fiber" {
 		stopped := make(chan error, 1)
 		context.AfterFunc(ctx, func() {
 			err := app.Fiber.Shutdown()
-			_ = ln.Close() // of which Shutdown knows nothing if it comes before Listener
+			_ = ln.Close() // Shutdown does not close it if called before Listener
 			stopped <- err
 		})
 		return errors.Join(app.Fiber.Listener(ln), ended(ctx, stopped))

@@ -10,7 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// A server that is told to stop before it has begun to serve ends.
+// A server ends even if it is told to stop before it serves.
 func TestStopsFirst(t *testing.T) {
 	app := App{
 		Gin: http.NotFoundHandler(), Echo: http.NotFoundHandler(),
@@ -27,7 +27,7 @@ func TestStopsFirst(t *testing.T) {
 				t.Errorf("%s: %v", framework, err)
 			}
 		case <-time.After(time.Minute):
-			t.Errorf("%s: it has not ended after a minute", framework)
+			t.Errorf("%s: run did not return within a minute", framework)
 		}
 	}
 }
