@@ -46,3 +46,7 @@ tidy: ## tidy the go.mod of each module
 .PHONY: ci
 ci: ## run what CI runs for each change
 	.ci/run
+
+.PHONY: release
+release: ## commit and tag the release VERSION (v0.1.0), without a push
+	.ci/release "$(VERSION)"
