@@ -82,6 +82,7 @@ func TestConformanceFails(t *testing.T) {
 		{"ends properly for half a client", sample{noAbort: true}, checkHalfClose, long, "HTTP/1.1, after 1 events: a client that closes its half of the connection sees the end <nil>"},
 		{"hides failures", sample{quiet: true}, checkFailure, short, "the host's log says boom"},
 		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the body is broken"},
+		{"answers a failure as a refusal", sample{answerFailed: true}, checkErrorEvent, long, `boom: a refusal\n" after the opening`},
 		{"breaks the response at the maximum duration", sample{breakAll: true}, checkMaxDuration, long, "the stream is broken"},
 		{"never ends by itself", sample{deaf: true, noGroup: true}, checkShutdown, short, "the host's shutdown: context deadline exceeded"},
 		{"breaks off at a shutdown", sample{breakAll: true}, checkShutdown, long, "the stream is broken"},
@@ -118,7 +119,7 @@ type sample struct {
 
 	chatter, deadline, deaf, deafToBody, logAll, keep, noAbort, quiet, breakAll, noGroup, viewFirst, noRetryAfter bool
 
-	waitForBody, wantBody, properEnd, noRefused, greet bool
+	waitForBody, wantBody, properEnd, noRefused, answerFailed, greet bool
 
 	leak   <-chan struct{} // where a goroutine of each stream waits
 	serial *sync.Mutex     // held over each write
@@ -265,14 +266,23 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	served = true
 	c.resetOnClose(r)
 	defer c.reset()
-	if err := s.Serve(c, stream); err != nil && !f.quiet {
-		logger.Print(err)
+	if err := s.Serve(c, stream); err != nil {
+		f.failed(w, err, logger)
 	}
 	if f.logAll && context.Cause(s.Context()) != nil {
 		logger.Print(context.Cause(s.Context()))
 	}
 	if f.breakAll {
 		c.Abort()
+	}
+}
+
+func (f *sample) failed(w http.ResponseWriter, err error, logger *log.Logger) {
+	if !f.quiet {
+		logger.Print(err)
+	}
+	if f.answerFailed {
+		f.refuse(w, err)
 	}
 }
 
