@@ -439,6 +439,33 @@ func testFail(p *page, _ *demo, _ string) {
 	}
 }
 
+// Without a click, and without being scrolled, the page is alive: prices move, news come and
+// a stream counts, in a small window as in a large one.
+func TestOpening(t *testing.T) { browsertest.Run(t, testOpening) }
+
+func testOpening(t *testing.T, b browser.Profile) {
+	t.Helper()
+	d := startDemo(t, "40ms", "HTTP/1.1")
+	p := open(t, b, d.urls["gin"])
+	for _, size := range [][2]int{{1280, 900}, {375, 812}} {
+		p.Resize(size[0], size[1])
+		p.Visit(d.urls["gin"])
+		p.watch()
+		for _, id := range []string{"ticker", "news", "stream"} {
+			p.state(id, "open")
+		}
+		const price = `document.querySelector("#ticker tbody tr .price")?.textContent`
+		p.Wait(price + ` !== undefined`)
+		before := p.Text(price)
+		p.Wait(fmt.Sprintf(`%s !== %q`, price, before))
+		p.Wait(`document.querySelectorAll("#news .log li").length >= 6`)
+		p.rows("stream", 3)
+		if got := eval[float64](p, `scrollY`); got != 0 {
+			t.Errorf("the page is scrolled by %v px, want none", got)
+		}
+	}
+}
+
 // A page of one framework reads the streams of the others.
 func TestSwitch(t *testing.T) { browsertest.Run(t, testSwitch) }
 

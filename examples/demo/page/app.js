@@ -42,15 +42,15 @@ const SPECS = [
     about: "One hub for all frameworks. Drop the connection: nothing is lost, and nothing comes twice.",
   },
   {
-    id: "ticker", title: "Prices that move", kind: TickerCard, auto: true,
+    id: "ticker", title: "Prices that move", kind: TickerCard, auto: "now",
     about: "Far more prices than anybody can read. A slow client skips to the latest price of each symbol.",
   },
   {
-    id: "news", title: "News with a history", kind: NewsCard, auto: true, params: ["section"],
+    id: "news", title: "News with a history", kind: NewsCard, auto: "now", params: ["section"],
     about: "It begins with the news so far, and continues with each new item.",
   },
   {
-    id: "stream", title: "A stream that resumes", auto: true, params: ["user_id"], types: ["add"],
+    id: "stream", title: "A stream that resumes", auto: "now", params: ["user_id"], types: ["add"],
     about: "An ID, a type and JSON each tick. Drop the connection: the stream continues where it left off.",
   },
   {
@@ -58,12 +58,12 @@ const SPECS = [
     about: "A POST with a streamed answer. Every space, tab and line break arrives as it was sent.",
   },
   {
-    id: "time", title: "The server's time", auto: true,
+    id: "time", title: "The server's time", auto: "seen",
     about: "The shortest view: only data, every three ticks.",
     on: (card, e) => ($(".clock", card.root).textContent = e.data.split(": ").at(-1)),
   },
   {
-    id: "progress", title: "A job's progress", auto: true, params: ["job"], types: ["progress"],
+    id: "progress", title: "A job's progress", auto: "seen", params: ["job"], types: ["progress"],
     about: "The job continues while nobody watches. Drop the connection, and get what you missed.",
     on: (card, e) => showProgress(card, Number(e.data)),
   },
@@ -128,21 +128,10 @@ function setUpTheme() {
 }
 
 function setUpCards() {
-  // Some cards open when they first come into view.
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      const card = page.cards.find((c) => c.root === entry.target);
-      card.inView = entry.isIntersecting;
-      if (!card.inView || card.state !== "idle") continue;
-      card.byItself = true;
-      card.open();
-    }
-  });
   for (const spec of SPECS) {
     const card = new (spec.kind ?? LiveCard)(spec);
     page.cards.push(card);
     $("#cards").append(card.root);
-    if (spec.auto) seen.observe(card.root);
     for (const name of spec.params ?? []) {
       if (card instanceof LiveCard) card.field(name).addEventListener("change", () => card.active() && card.open());
     }
@@ -151,9 +140,30 @@ function setUpCards() {
   $(".send", notice.root).addEventListener("click", () => sendNotice(notice));
 }
 
+// openByItself opens some cards at once, and others when they first come into view.
+function openByItself() {
+  const open = (card) => {
+    if (card.state !== "idle") return;
+    card.byItself = true;
+    card.open();
+  };
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const card = page.cards.find((c) => c.root === entry.target);
+      card.inView = entry.isIntersecting;
+      if (card.inView) open(card);
+    }
+  });
+  for (const card of page.cards.filter((c) => c.spec.auto)) {
+    if (card.spec.auto === "now") open(card);
+    seen.observe(card.root);
+  }
+}
+
 setUpTheme();
 setUpCards();
 listen(() => { showMeter(); share(); }, (origin) => origin === page.site.origin && makeRoom());
+setTimeout(openByItself, 200); // when other tabs have said how many connections they hold
 try {
   const info = await (await fetch("info")).json();
   page.sources = info.sources;
