@@ -213,7 +213,7 @@ func TestStream(t *testing.T) {
 			{"from the start", "", "1 2 3"},
 			{"after an ID", "41", "42 43 44"},
 			{"after the largest number", "9223372036854775807", "9223372036854775808 9223372036854775809 9223372036854775810"},
-			{"after what is no number", "abc", "1 2 3"},
+			{"after an ID that is not a number", "abc", "1 2 3"},
 			{"after what is less than none", "-7", "1 2 3"},
 		} {
 			got, err := events(t, base, request{path: "/stream?user_id=%E7%94%A8%E6%88%B7+%26+%3CAda%3E", lastID: test.lastID}, 3)
@@ -438,8 +438,8 @@ func TestProgressResumesAtOnce(t *testing.T) {
 	if again, _ := d.jobs.begin("backup", 0, 100*time.Hour); !again.Equal(begin) {
 		t.Errorf("got a job that began at %v, want %v as for the first client", again, begin)
 	}
-	if anew, _ := d.jobs.begin("backup", 0, 20*time.Hour); time.Since(anew) > time.Hour {
-		t.Errorf("got a job that began %v ago, want a new one after the old one has ended", time.Since(anew))
+	if fresh, _ := d.jobs.begin("backup", 0, 20*time.Hour); time.Since(fresh) > time.Hour {
+		t.Errorf("got a job that began %v ago, want a new one after the old one has ended", time.Since(fresh))
 	}
 }
 
