@@ -241,18 +241,19 @@ func (w *world) connection(wrap bool) (client, server net.Conn, err error) {
 	}
 	w.dialing.Lock()
 	defer w.dialing.Unlock()
-	accepted := make(chan error, 1)
-	go func() {
-		var err error
-		server, err = w.listener.Accept()
-		accepted <- err
-	}()
-	client, err1 := (&net.Dialer{Timeout: patience}).Dial("tcp", w.listener.Addr().String())
-	if err1 != nil {
-		return nil, nil, err1
-	}
-	if err := <-accepted; err != nil {
+	client, err = (&net.Dialer{Timeout: patience}).Dial("tcp", w.listener.Addr().String())
+	if err != nil {
 		return nil, nil, err
 	}
-	return client, server, nil
+	for {
+		server, err = w.listener.Accept()
+		if err != nil {
+			_ = client.Close()
+			return nil, nil, err
+		}
+		if server.RemoteAddr().String() == client.LocalAddr().String() {
+			return client, server, nil
+		}
+		_ = server.Close() // a stranger's, who has mistaken the port
+	}
 }

@@ -21,7 +21,7 @@ func TestHub(t *testing.T) {
 	hubtest.Run(t, hubtest.Backend{Start: func(t testing.TB) hubtest.Server {
 		p := spawn(t)
 		return hubtest.Server{
-			Addr: strings.TrimPrefix(p.url, "nats://"),
+			Addr: p.addr,
 			Open: func(t testing.TB, addr string) (hub.Log, func()) {
 				js := connect(t, "nats://"+addr, nats.RetryOnFailedConnect(true))
 				return natslog.New(js, "events"), js.Conn().Close

@@ -5,9 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +22,7 @@ import (
 )
 
 // The test binary is also a server, in a process that can be killed, if this is set
-// to a directory and a port.
+// to an address and a directory.
 const envServer = "NATSLOG_TEST_SERVER"
 
 func TestMain(m *testing.M) {
@@ -43,7 +43,7 @@ func (m withServer) Run() int {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	s, err := start(server.Options{Port: -1, JetStream: true, StoreDir: dir})
+	s, err := start("127.0.0.1:0", server.Options{JetStream: true, StoreDir: dir})
 	if err != nil {
 		panic(err)
 	}
@@ -57,12 +57,8 @@ func (m withServer) Run() int {
 
 // serve runs a server until its standard input ends.
 func serve(value string) {
-	port, dir, _ := strings.Cut(value, " ")
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		panic(err)
-	}
-	s, err := start(server.Options{Port: number, JetStream: true, StoreDir: dir, SyncAlways: true})
+	addr, dir, _ := strings.Cut(value, " ")
+	s, err := start(addr, server.Options{JetStream: true, StoreDir: dir, SyncAlways: true})
 	if err != nil {
 		panic(err)
 	}
@@ -70,15 +66,23 @@ func serve(value string) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-func start(o server.Options) (*server.Server, error) {
-	o.Host, o.NoLog, o.NoSigs = "127.0.0.1", true, true
+// start starts a server. Port 0 stands for any free one.
+func start(addr string, o server.Options) (*server.Server, error) {
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	o.Host, o.Port, o.NoLog, o.NoSigs = at.Addr().String(), int(at.Port()), true, true
+	if o.Port == 0 {
+		o.Port = server.RANDOM_PORT
+	}
 	s, err := server.NewServer(&o)
 	if err != nil {
 		return nil, err
 	}
 	s.Start()
-	if !s.ReadyForConnections(20 * time.Second) {
-		return nil, fmt.Errorf("the server is not ready")
+	if !s.ReadyForConnections(2 * patience) {
+		return nil, fmt.Errorf("the server is not ready: somebody else may listen at %s", addr)
 	}
 	return s, nil
 }
@@ -86,13 +90,10 @@ func start(o server.Options) (*server.Server, error) {
 // run runs a server in this process until the end of the test.
 func run(t testing.TB, o server.Options) *server.Server {
 	t.Helper()
-	if o.Port == 0 {
-		o.Port = -1
-	}
 	if o.StoreDir == "" {
 		o.StoreDir = t.TempDir()
 	}
-	s, err := start(o)
+	s, err := start(testenv.Addr(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func run(t testing.TB, o server.Options) *server.Server {
 type process struct {
 	t    testing.TB
 	dir  string
-	port string
+	addr string
 	url  string
 	cmd  *exec.Cmd
 	end  io.Closer
@@ -115,7 +116,7 @@ type process struct {
 
 func spawn(t testing.TB) *process {
 	t.Helper()
-	p := &process{t: t, dir: t.TempDir(), port: "-1"}
+	p := &process{t: t, dir: t.TempDir(), addr: testenv.Addr(t)}
 	p.start()
 	t.Cleanup(func() { p.kill() })
 	return p
@@ -124,7 +125,7 @@ func spawn(t testing.TB) *process {
 func (p *process) start() {
 	p.t.Helper()
 	p.cmd = exec.Command(os.Args[0]) //nolint:gosec,noctx // itself, until it is killed
-	p.cmd.Env = append(os.Environ(), envServer+"="+p.port+" "+p.dir)
+	p.cmd.Env = append(os.Environ(), envServer+"="+p.addr+" "+p.dir)
 	p.cmd.Stderr = os.Stderr
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
@@ -143,7 +144,6 @@ func (p *process) start() {
 		p.t.Fatalf("the server does not start: %v", err)
 	}
 	p.url = strings.TrimSpace(line)
-	p.port = p.url[strings.LastIndexByte(p.url, ':')+1:]
 }
 
 // kill kills the server with SIGKILL.

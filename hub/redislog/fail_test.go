@@ -18,6 +18,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 	"github.com/yieldsse/yieldsse/hub/redislog"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // All methods say in time what is wrong with the server.
@@ -130,14 +131,7 @@ func TestFailures(t *testing.T) {
 		},
 		{
 			name: "no server", says: "connection refused",
-			open: func(t *testing.T) *redislog.Log {
-				l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // on loopback
-				if err != nil {
-					t.Fatal(err)
-				}
-				_ = l.Close()
-				return open(t, l.Addr().String())
-			},
+			open: func(t *testing.T) *redislog.Log { return open(t, testenv.Addr(t)) },
 		},
 		{
 			name: "a server that does not answer", says: "",

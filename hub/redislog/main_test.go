@@ -151,14 +151,8 @@ func (s *server) serve() *server {
 			s.kill()
 		}
 	})
-	for range 10 {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.addr = l.Addr().String()
-		_ = l.Close()
-		if s.start() {
+	for range 10 { // a cluster's server listens at a second port, which may be taken
+		if s.addr = testenv.Addr(t); s.start() {
 			return s
 		}
 	}
@@ -171,7 +165,7 @@ func (s *server) log() string {
 	return string(text)
 }
 
-// start starts the server at its address, unless somebody else is there.
+// start starts the server at its address. It reports whether it has started.
 func (s *server) start() bool {
 	s.t.Helper()
 	_, port, _ := net.SplitHostPort(s.addr)
@@ -230,13 +224,9 @@ func (s *server) answers() bool {
 // restart starts a server that was killed.
 func (s *server) restart() {
 	s.t.Helper()
-	for range 100 { // while somebody else has its port
-		if s.start() {
-			return
-		}
-		<-time.After(50 * time.Millisecond)
+	if !s.start() {
+		s.t.Fatalf("redis-server does not start again; its log:\n%s", s.log())
 	}
-	s.t.Fatalf("redis-server does not start again; its log:\n%s", s.log())
 }
 
 func (s *server) restartEmpty() {
