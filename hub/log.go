@@ -17,9 +17,10 @@ import (
 // their context ends, with an error that says what has failed and where.
 type Log interface {
 	// Append adds an entry and returns its ID. Then the log keeps it, as durably as it
-	// keeps anything. After an error it may or may not have the entry. An entry whose
-	// IdempotencyKey the log has seen lately is not added again; the ID of the first is
-	// returned.
+	// keeps anything. After an error it may or may not have the entry, or get it later,
+	// but only once. An entry whose IdempotencyKey the log has seen lately is not added
+	// again; the ID of the first is returned. A log may forget the keys of entries that
+	// it has dropped.
 	Append(ctx context.Context, e Entry) (id string, err error)
 
 	// Last returns the ID of the last entry, or of the log's beginning if it has

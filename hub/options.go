@@ -141,7 +141,8 @@ func WithKey(key string) PublishOption {
 // WithIdempotencyKey makes it safe to publish an event again when it is not known
 // whether the first attempt has succeeded: a topic gets only one event with the same
 // key, and both attempts return the same ID. The hub remembers a key for as long as
-// it holds the event; a [Log] decides for itself how long it remembers one.
+// it holds the event; a [Log] decides for itself how long it remembers one, and may
+// forget the key of an event that it has dropped.
 func WithIdempotencyKey(key string) PublishOption {
 	return func(p *publication) { p.idempotency = key }
 }

@@ -20,6 +20,7 @@ type truth struct {
 
 	mu       sync.Mutex
 	n        int                  // how many events were numbered
+	forgets  bool                 // the log may have forgotten the idempotency keys of events it dropped
 	messages map[core.Event]*fact // by the event as a client gets it, without the ID
 	known    map[string]*fact     // by ID
 	epochs   []string             // an ID of each, oldest first
@@ -29,8 +30,9 @@ type truth struct {
 type fact struct {
 	topic, key string
 	keyed      bool
+	again      bool // it was published again, with its idempotency key
 	event      core.Event
-	ids        []string // its known IDs, at most one of each epoch
+	ids        []string // its known IDs, at most one of each epoch unless a key was forgotten
 }
 
 // roundTrip returns an event as a client gets it.
@@ -109,7 +111,7 @@ func (t *truth) learn(m *fact, id string) error {
 		return fmt.Errorf("%.60v has %q, which is not an ID", m.event, id)
 	}
 	for _, other := range m.ids {
-		if t.epoch(other) == epoch {
+		if t.epoch(other) == epoch && !(t.forgets && m.again) {
 			return fmt.Errorf("%.60v was added twice, as %s and as %s", m.event, other, id)
 		}
 	}

@@ -249,6 +249,9 @@ func (w *world) revive() {
 	if w.down {
 		w.server.Restart()
 		w.down = false
+		w.truth.mu.Lock()
+		w.truth.forgets = w.truth.forgets || w.lossy
+		w.truth.mu.Unlock()
 	}
 }
 
@@ -289,7 +292,10 @@ func (w *world) publishOne(h *hub.Hub, rng *rand.Rand) {
 	}
 	event := m.event
 	w.truth.expect(m)
-	for range attempts {
+	for attempt := range attempts {
+		w.truth.mu.Lock()
+		m.again = attempt > 0
+		w.truth.mu.Unlock()
 		troubles := w.troubles.Load()
 		limit := w.limit
 		if troubles > 0 {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
 	"github.com/yieldsse/yieldsse/hub/natslog"
 )
 
@@ -632,5 +633,72 @@ func TestNoDirectAccess(t *testing.T) {
 	_, err := l.Range(within(t, patience), "", 1)
 	if err == nil || !strings.Contains(err.Error(), "allow_direct") {
 		t.Errorf("the error is %v, want one about allow_direct", err)
+	}
+}
+
+// The answer is lost with the connection: the error says so, and the event is there
+// once. With its key it can be published again.
+func TestSentOnce(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"", "key"} {
+		t.Run(fmt.Sprintf("key %q", key), func(t *testing.T) {
+			s := run(t, server.Options{JetStream: true})
+			p := hubtest.NewProxy(t, strings.TrimPrefix(s.ClientURL(), "nats://"))
+			js := connect(t, "nats://"+p.Addr)
+			l, direct := natslog.New(js, "events"), natslog.New(connect(t, s.ClientURL()), "events")
+			before := publish(t, l, 1, 1)
+			p.Stall(false, true)
+			e := hub.Entry{Topic: "t", Event: core.Event{Data: "2"}, IdempotencyKey: key}
+			ctx, giveUp := context.WithCancel(within(t, patience))
+			ended := make(chan error, 1)
+			go func() {
+				_, err := l.Append(ctx, e)
+				ended <- err
+			}()
+			until(t, "the server has the event", func() bool { return last(t, direct) != before[0] })
+			p.Cut()
+			p.Resume()
+			until(t, "it is connected again", func() bool {
+				return js.Conn().Stats().Reconnects > 0 && js.Conn().FlushWithContext(ctx) == nil
+			})
+			giveUp()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want that it has given up", err)
+			}
+			sent := last(t, direct)
+			if key != "" {
+				if id, err := l.Append(within(t, patience), e); err != nil || id != sent {
+					t.Errorf("the second time it is %q, %v, want %q", id, err, sent)
+				}
+			}
+			publish(t, l, 3, 3)
+			wantRange(t, direct, before[0], 10, "2 3")
+		})
+	}
+}
+
+// A server that was started again knows the keys of the events that it still has, and
+// no others.
+func TestIdempotencyRestarted(t *testing.T) {
+	t.Parallel()
+	for name, held := range map[string]bool{"held": true, "dropped": false} {
+		t.Run(name, func(t *testing.T) {
+			p := spawn(t)
+			l := natslog.New(connect(t, p.url), "events")
+			e := hub.Entry{Topic: "t", Event: core.Event{Data: "once"}, IdempotencyKey: "key"}
+			first, err := l.Append(within(t, patience), e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !held {
+				change(t, p, func(ctx context.Context, s jetstream.Stream) error { return s.Purge(ctx) })
+			}
+			p.kill()
+			p.start()
+			again, err := l.Append(within(t, patience), e)
+			if err != nil || (again == first) != held {
+				t.Errorf("first %q, then %q, %v; want the same: %v", first, again, err, held)
+			}
+		})
 	}
 }

@@ -47,7 +47,8 @@ func WithMaxAge(d time.Duration) Option {
 }
 
 // WithIdempotencyWindow sets how long an event's idempotency key is remembered. The
-// default is 2 minutes.
+// default is 2 minutes. When a server starts, it knows only the keys of the events that
+// are still in the stream.
 func WithIdempotencyWindow(d time.Duration) Option {
 	return func(c *config) { c.stream.Duplicates = d }
 }
