@@ -18,7 +18,8 @@ import (
 type client struct {
 	f       *fixture
 	names   []string
-	decoded bool // its events come through a generator that ranges over the hub's stream
+	decoded bool            // its events come through a generator that ranges over the hub's stream
+	gone    <-chan struct{} // ends take; nil if nothing does
 
 	cursor string       // its last event ID
 	seen   []core.Event // what it was sent
@@ -137,10 +138,15 @@ func (c *client) take(limit <-chan time.Time) (core.Event, error) {
 		return core.Event{}, io.EOF
 	case <-limit:
 		return core.Event{}, errLate
+	case <-c.gone:
+		return core.Event{}, errGone
 	}
 }
 
-var errLate = errors.New("no event has come in time")
+var (
+	errLate = errors.New("no event has come in time")
+	errGone = errors.New("the test has ended")
+)
 
 // event returns the next event, or fails the test.
 func (c *client) event() core.Event {

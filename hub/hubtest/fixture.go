@@ -172,17 +172,12 @@ func (f *fixture) caughtUp(id string, hubs ...*hub.Hub) {
 // eventually waits until done returns true.
 func (f *fixture) eventually(what string, done func() bool) {
 	f.Helper()
-	f.within(patience, what, done)
-}
-
-func (f *fixture) within(limit time.Duration, what string, done func() bool) {
-	f.Helper()
-	deadline := time.After(limit)
+	deadline := time.After(patience)
 	for pause := time.Millisecond; !done(); pause = min(2*pause, 50*time.Millisecond) {
 		select {
 		case <-time.After(pause):
 		case <-deadline:
-			f.Fatalf("not within %v: %s", limit, what)
+			f.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }

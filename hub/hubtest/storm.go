@@ -28,6 +28,7 @@ type storm struct {
 	busy     sync.WaitGroup // publishers
 	watching sync.WaitGroup // clients
 	last     atomic.Value   // the ID of the last event, a string, when it is known
+	gone     chan struct{}  // closed when the test ends, perhaps in the middle of it
 
 	failed, retried atomic.Int64
 }
@@ -46,13 +47,13 @@ const publishTimeout = time.Second
 // brew begins a storm.
 func (f *fixture) brew(hubs []*hub.Hub, faults bool, movers int) *storm {
 	f.Helper()
-	s := &storm{f: f, hubs: hubs, faults: faults}
+	s := &storm{f: f, hubs: hubs, faults: faults, gone: make(chan struct{})}
 	s.calm, s.end = context.WithCancel(context.Background())
-	f.Cleanup(s.end)
 	s.begin = hubs[0].LastID()
 	for i, h := range hubs {
 		for j, names := range [][]string{{">"}, {"a", "b.*", "end"}} {
 			c := f.client(names...)
+			c.gone = s.gone
 			c.decoded = (i+j)%2 == 1
 			c.connect(h, hub.After(s.begin))
 			s.clients = append(s.clients, c)
@@ -61,6 +62,7 @@ func (f *fixture) brew(hubs []*hub.Hub, faults bool, movers int) *storm {
 	}
 	for i := range movers {
 		c := f.client([]string{"*", ">", "a.*", "b", "p.>"}[i%5], "a", "end")
+		c.gone = s.gone
 		c.decoded = i%3 == 0
 		s.clients = append(s.clients, c)
 		s.watching.Go(func() { s.move(c, random(i)) })
@@ -68,7 +70,26 @@ func (f *fixture) brew(hubs []*hub.Hub, faults bool, movers int) *storm {
 	for i := range 6 {
 		s.busy.Go(func() { s.publish(hubs[i%len(hubs)], i, random(100+i)) })
 	}
+	f.Cleanup(s.abandon) // before the clients leave
 	return s
+}
+
+// abandon ends a storm whose test has failed: what the test has opened is about to be
+// closed.
+func (s *storm) abandon() {
+	s.end()
+	close(s.gone)
+	s.busy.Wait()
+	s.watching.Wait()
+}
+
+func (s *storm) isGone() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // publish publishes until the storm is over.
@@ -104,6 +125,9 @@ func (s *storm) send(h *hub.Hub, m message, again bool, opts []hub.PublishOption
 		limit = publishTimeout
 	}
 	for begin := time.Now(); time.Since(begin) < 2*patience; {
+		if s.isGone() {
+			return false
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		sent := time.Now()
 		id, err := h.Publish(ctx, m.topic, core.Event{Data: m.data}, opts...)
@@ -117,7 +141,7 @@ func (s *storm) send(h *hub.Hub, m message, again bool, opts []hub.PublishOption
 		case !s.faults:
 			s.f.Errorf("publish: %v", err)
 			return false
-		case took > limit+2*time.Second:
+		case took > limit+patience:
 			s.f.Errorf("publish took %v, with a context of %v: %v", took, limit, err)
 		}
 		s.failed.Add(1)
@@ -140,7 +164,9 @@ func (s *storm) done(c *client) bool {
 // watch is a client that stays.
 func (s *storm) watch(c *client) {
 	for !s.done(c) {
-		if _, err := c.take(time.After(2 * patience)); err != nil {
+		if _, err := c.take(time.After(2 * patience)); errors.Is(err, errGone) {
+			return
+		} else if err != nil {
 			s.f.Errorf("client of %v, after %d events, the last one %s: %v", c.names, len(c.seen), c.cursor, err)
 			return
 		}
@@ -162,6 +188,9 @@ func (s *storm) move(c *client, rng *rand.Rand) {
 		}
 		for range 1 + rng.IntN(300) {
 			_, err := c.take(limit)
+			if errors.Is(err, errGone) {
+				return
+			}
 			if errors.Is(err, errLate) || s.done(c) {
 				break
 			}

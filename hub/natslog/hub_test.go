@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -56,7 +55,7 @@ func change(t testing.TB, p *process, f func(ctx context.Context, s jetstream.St
 	t.Helper()
 	js := connect(t, p.url)
 	defer js.Conn().Close()
-	ctx := within(t, 10*time.Second)
+	ctx := within(t, patience)
 	s, err := js.Stream(ctx, "events")
 	if err == nil {
 		err = f(ctx, s)

@@ -212,13 +212,15 @@ func TestShutdownAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, cluster := range map[string]bool{"one server": false, "a cluster": true} {
 		t.Run(name, func(t *testing.T) {
-			var l *redislog.Log
+			var s *server
 			if cluster {
-				l = openCluster(t, serveCluster(t), "events")
+				s = serveCluster(t)
 			} else {
-				l = serve(t).open()
+				s = serve(t)
 			}
-			for range 3 { // at three times of the beat
+			slow := 0
+			for range 5 { // at five times of the beat
+				l := openWith(t, &redis.UniversalOptions{Addrs: []string{s.addr}, IsClusterMode: cluster})
 				h := hub.New(hub.WithLog(l))
 				for deadline := time.Now().Add(patience); h.LastID() == ""; {
 					if time.Now().After(deadline) {
@@ -230,17 +232,17 @@ func TestShutdownAtOnce(t *testing.T) {
 				if err := h.Shutdown(soon(t)); err != nil {
 					t.Fatal(err)
 				}
+				closeLog(t, l)
 				if took := time.Since(began); took > 300*time.Millisecond {
-					t.Errorf("the shutdown took %v", took)
+					t.Logf("the shutdown and the close took %v", took)
+					slow++
+				}
+				if _, err := l.Last(soon(t)); !errors.Is(err, redis.ErrClosed) {
+					t.Errorf("after the close: got %v, want ErrClosed", err)
 				}
 			}
-			began := time.Now()
-			closeLog(t, l)
-			if took := time.Since(began); took > 300*time.Millisecond {
-				t.Errorf("the close took %v", took)
-			}
-			if _, err := l.Last(soon(t)); !errors.Is(err, redis.ErrClosed) {
-				t.Errorf("after the close: got %v, want ErrClosed", err)
+			if slow > 2 { // if the machine stalls, that makes one or two
+				t.Errorf("%d of 5 have waited", slow)
 			}
 		})
 	}
