@@ -3,8 +3,10 @@ package natslog_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -166,6 +168,13 @@ func connect(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream 
 	closed := make(chan struct{})
 	opts = append(opts, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	nc, err := nats.Connect(url, opts...)
+	var late net.Error
+	for range 10 { // the machine may have stalled
+		if !errors.As(err, &late) || !late.Timeout() {
+			break
+		}
+		nc, err = nats.Connect(url, opts...)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

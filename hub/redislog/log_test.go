@@ -254,8 +254,19 @@ func TestIdempotencyEpoch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.client().Del(soon(t), test.key).Err(); err != nil {
+			c := s.client()
+			if err := c.Del(soon(t), test.key).Err(); err != nil {
 				t.Fatal(err)
+			}
+			began, _, _ := strings.Cut(place(first), "-")
+			for ctx := soon(t); ; { // an ID of the same millisecond would be the same place
+				now, err := c.Time(ctx).Result()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strconv.FormatInt(now.UnixMilli(), 10) > began {
+					break
+				}
 			}
 			again, err := l.Append(soon(t), entry)
 			if err != nil {
