@@ -7,4 +7,6 @@ require (
 	github.com/yieldsse/yieldsse v0.0.0
 )
 
+require golang.org/x/time v0.15.0 // indirect
+
 replace github.com/yieldsse/yieldsse => ../
