@@ -163,7 +163,7 @@ func TestHTTP2(t *testing.T) {
 	read := make(chan struct{}, 1)
 	srv := httptest.NewUnstartedServer(streams(read))
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	if err := http2.ConfigureServer(srv.Config, new(http2.Server)); err != nil {
+	if err := http2.ConfigureServer(srv.Config, new(http2.Server)); err != nil { //nolint:staticcheck // deprecated, and in use
 		t.Fatal(err)
 	}
 	srv.TLS = srv.Config.TLSConfig
@@ -171,7 +171,7 @@ func TestHTTP2(t *testing.T) {
 	defer srv.Close()
 	_, config := certified(t)
 	config.NextProtos = []string{"h2"}
-	transport := &http2.Transport{TLSClientConfig: config}
+	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
 	wantTruth(t, &http.Client{Transport: transport}, read, srv.URL)
 }

@@ -120,7 +120,7 @@ var fiberRows = []row{
 		note: "the stream ends at its deadline, and is not detached"},
 	{name: "gofiber/contrib/otelfiber", use: otelfiber.Middleware()},
 	{name: "gofiber/contrib/fiberzap", use: fiberzap.New(fiberzap.Config{Logger: zap.NewNop()})},
-	{name: "gofiber/contrib/fiberzerolog", use: fiberzerolog.New(fiberzerolog.Config{Logger: ptr(zerolog.Nop())})},
+	{name: "gofiber/contrib/fiberzerolog", use: fiberzerolog.New(fiberzerolog.Config{Logger: new(zerolog.Nop())})},
 	{name: "getsentry/sentry-go/fiber", use: sentryfiber.New(sentryfiber.Options{Repanic: true})},
 	{name: "samber/slog-fiber", use: slogfiber.New(quietSlog)},
 	{name: "samber/slog-fiber, with bodies", use: slogfiber.NewWithConfig(quietSlog, slogfiber.Config{WithResponseBody: true})},
@@ -132,8 +132,6 @@ var fiberRows = []row{
 }
 
 var fiberSessions = session.New()
-
-func ptr[T any](v T) *T { return &v }
 
 func envvarAt(path string) fiber.Handler {
 	h := envvar.New()
