@@ -34,11 +34,13 @@ func unreadBody(server http.ResponseWriter) (unread, ok bool) {
 		return false, false
 	}
 	body := v.FieldByName("reqBody")
-	if body.Kind() != reflect.Interface || body.IsNil() {
-		return false, false
-	}
-	if body = body.Elem(); body.Type() == reflect.TypeOf(http.NoBody) {
+	switch {
+	case body.Kind() == reflect.Pointer && body.IsNil():
 		return false, true
+	case body.Kind() == reflect.Interface && !body.IsNil(): // before Go 1.27
+		if body = body.Elem(); body.Type() == reflect.TypeOf(http.NoBody) {
+			return false, true
+		}
 	}
 	if body = reflect.Indirect(body); body.Kind() != reflect.Struct {
 		return false, false
