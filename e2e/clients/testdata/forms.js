@@ -1,10 +1,11 @@
 // Reads bodies with each client, as its users do, without any precautions:
 // node forms.js URL NUMBER. For each client it writes a line of JSON: the data of the
 // events that the client finds in the bodies URL/0, URL/1 and so on.
+import { Stream as AnthropicStream } from "@anthropic-ai/sdk/streaming";
 import { fetchEventSource } from "@microsoft/fetch-event-source";
 import { EventSource } from "eventsource";
 import { EventSourceParserStream } from "eventsource-parser/stream";
-import { Stream } from "openai/streaming";
+import { Stream as OpenAIStream } from "openai/streaming";
 
 const [url, number] = process.argv.slice(2);
 
@@ -18,7 +19,13 @@ async function withParser(url, got) {
 }
 
 async function withOpenAI(url, got) {
-  for await (const data of Stream.fromSSEResponse(await fetch(url), new AbortController())) got.push(JSON.stringify(data));
+  for await (const data of OpenAIStream.fromSSEResponse(await fetch(url), new AbortController())) got.push(JSON.stringify(data));
+}
+
+// It takes events of its own types only.
+async function withAnthropic(url, got) {
+  const res = await fetch(`${url}?each=event:completion%0A`);
+  for await (const data of AnthropicStream.fromSSEResponse(res, new AbortController())) got.push(JSON.stringify(data));
 }
 
 function withEventSource(url, got) {
@@ -41,6 +48,7 @@ const clients = {
   eventsource: withEventSource,
   "eventsource-parser": withParser,
   "openai (npm)": withOpenAI,
+  "@anthropic-ai/sdk": withAnthropic,
 };
 for (const [client, read] of Object.entries(clients)) {
   const all = [];
