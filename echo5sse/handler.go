@@ -75,15 +75,14 @@ func serve(c *echo.Context, view View, opts []core.Option) error {
 	}, opts...)
 }
 
-// past returns the writer below those of echo's own, such as Gzip and BodyDump. Another
-// one may have announced already what it is going to do with the body, or do so when
-// the response begins.
+// past returns the writer below those of echo's own, such as Gzip and BodyDump, that are
+// above the first [echo.Response]. Another writer may do more than wait for the body: set
+// a cookie when the response begins, say.
 func past(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		_, committer := w.(*echo.Response)
 		next, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok || committer || w.Header().Get(echo.HeaderContentEncoding) != "" ||
-			!strings.HasPrefix(reflect.Indirect(reflect.ValueOf(w)).Type().PkgPath(), "github.com/labstack/echo/v5") {
+		if !ok || committer || !strings.HasPrefix(reflect.Indirect(reflect.ValueOf(w)).Type().PkgPath(), "github.com/labstack/echo/v5") {
 			return w
 		}
 		w = next.Unwrap()
