@@ -15,6 +15,7 @@ require (
 	github.com/felixge/httpsnoop v1.1.0
 	github.com/getsentry/sentry-go v0.50.0
 	github.com/getsentry/sentry-go/echo v0.42.0
+	github.com/getsentry/sentry-go/echov5 v0.46.2
 	github.com/getsentry/sentry-go/fiber v0.35.1
 	github.com/getsentry/sentry-go/gin v0.46.2
 	github.com/gin-contrib/cache v1.4.0
@@ -44,7 +45,10 @@ require (
 	github.com/justinas/nosurf v1.2.0
 	github.com/klauspost/compress v1.20.4
 	github.com/labstack/echo-contrib v0.50.1
+	github.com/labstack/echo-contrib/v5 v5.0.0
+	github.com/labstack/echo-opentelemetry v0.0.1
 	github.com/labstack/echo/v4 v4.16.4
+	github.com/labstack/echo/v5 v5.4.5
 	github.com/newrelic/go-agent/v3 v3.45.0
 	github.com/newrelic/go-agent/v3/integrations/nrecho-v4 v1.1.5
 	github.com/newrelic/go-agent/v3/integrations/nrgin v1.4.2
@@ -53,6 +57,7 @@ require (
 	github.com/rs/cors v1.11.1
 	github.com/rs/zerolog v1.35.1
 	github.com/samber/slog-echo v1.16.1
+	github.com/samber/slog-echov5 v1.22.0
 	github.com/samber/slog-fiber v1.18.0
 	github.com/samber/slog-gin v1.21.0
 	github.com/samber/slog-http v1.12.1
@@ -62,6 +67,7 @@ require (
 	github.com/unrolled/secure v1.18.0
 	github.com/urfave/negroni/v3 v3.1.2
 	github.com/yieldsse/yieldsse v0.0.0
+	github.com/yieldsse/yieldsse/echo5sse v0.0.0
 	github.com/ziflex/lecho/v3 v3.5.0
 	github.com/zsais/go-gin-prometheus v0.1.0
 	go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin v0.65.0
@@ -119,7 +125,7 @@ require (
 	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/robfig/go-cache v0.0.0-20130306151617-9fc39e0dbf62 // indirect
 	github.com/rs/xid v1.6.0 // indirect
-	github.com/samber/lo v1.49.1 // indirect
+	github.com/samber/lo v1.53.0 // indirect
 	github.com/sirupsen/logrus v1.9.3 // indirect
 	github.com/tinylib/msgp v1.2.5 // indirect
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
@@ -147,4 +153,14 @@ require (
 	google.golang.org/protobuf v1.36.11 // indirect
 )
 
-replace github.com/yieldsse/yieldsse => ../../
+replace (
+	github.com/yieldsse/yieldsse => ../../
+	github.com/yieldsse/yieldsse/echo5sse => ../../echo5sse
+)
+
+// These are for echo v4 and, since a later minor version, for echo v5. A second name has
+// the later version beside the earlier one.
+replace (
+	github.com/getsentry/sentry-go/echov5 => github.com/getsentry/sentry-go/echo v0.46.2
+	github.com/samber/slog-echov5 => github.com/samber/slog-echo v1.22.0
+)
