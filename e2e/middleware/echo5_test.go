@@ -32,7 +32,9 @@ type echo5Chain []echo.MiddlewareFunc
 
 func wrapped5(m func(http.Handler) http.Handler) echo.MiddlewareFunc { return echo.WrapMiddleware(m) }
 
-func dump5() echo.MiddlewareFunc { return middleware.BodyDump(func(*echo.Context, []byte, []byte, error) {}) }
+func dump5() echo.MiddlewareFunc {
+	return middleware.BodyDump(func(*echo.Context, []byte, []byte, error) {})
+}
 
 var echo5Rows = []row{
 	{name: "echo v5: nothing"},
