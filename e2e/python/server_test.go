@@ -24,7 +24,7 @@ import (
 // The Python apps in examples/migrate, and the frameworks that each was ported to.
 var (
 	originals = []string{"flask", "django", "drf"}
-	ports     = []string{"gin", "echo", "fiber"}
+	ports     = []string{"gin", "echo", "echo5", "fiber"}
 )
 
 // findPython returns an interpreter with the packages that the originals import. It skips
@@ -81,8 +81,8 @@ func startOriginal(tb testing.TB, python, app string, threads int, tick time.Dur
 func buildPort(tb testing.TB, app string) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), app)
-	build := exec.Command("go", "build", "-o", path, "./examples/migrate/"+app)
-	build.Dir = "../.."
+	build := exec.Command("go", "build", "-o", path, "./"+app)
+	build.Dir = "../../examples/migrate"
 	if out, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("go build: %v\n%s", err, out)
 	}

@@ -1,4 +1,4 @@
-// Package serve runs a port of a Python app on gin, echo or fiber.
+// Package serve runs a port of a Python app on gin, echo, echo5 or fiber.
 package serve
 
 import (
@@ -20,14 +20,14 @@ import (
 
 // An App is a port, on each framework.
 type App struct {
-	Gin, Echo http.Handler
-	Fiber     *fiber.App
+	Gin, Echo, Echo5 http.Handler
+	Fiber            *fiber.App
 }
 
 // Main serves the app that build returns until the process is told to stop. The tick is
 // how long the app's streams wait between events.
 func Main(build func(tick time.Duration) App) {
-	framework := flag.String("framework", "gin", "`name`: gin, echo or fiber")
+	framework := flag.String("framework", "gin", "`name`: gin, echo, echo5 or fiber")
 	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on; port 0 means any free port")
 	tick := flag.Duration("tick", time.Second, "`time` between events")
 	flag.Parse()
@@ -39,9 +39,9 @@ func Main(build func(tick time.Duration) App) {
 }
 
 func run(ctx context.Context, app App, framework, addr string, stdout io.Writer) error {
-	handlers := map[string]http.Handler{"gin": app.Gin, "echo": app.Echo}
+	handlers := map[string]http.Handler{"gin": app.Gin, "echo": app.Echo, "echo5": app.Echo5}
 	if handlers[framework] == nil && framework != "fiber" {
-		return fmt.Errorf("-framework %q is unknown: want gin, echo or fiber", framework)
+		return fmt.Errorf("-framework %q is unknown: want gin, echo, echo5 or fiber", framework)
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {

@@ -13,12 +13,12 @@ import (
 // A server ends even if it is told to stop before it serves.
 func TestStopsFirst(t *testing.T) {
 	app := App{
-		Gin: http.NotFoundHandler(), Echo: http.NotFoundHandler(),
+		Gin: http.NotFoundHandler(), Echo: http.NotFoundHandler(), Echo5: http.NotFoundHandler(),
 		Fiber: fiber.New(fiber.Config{DisableStartupMessage: true}),
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, framework := range []string{"gin", "echo", "fiber"} {
+	for _, framework := range []string{"gin", "echo", "echo5", "fiber"} {
 		ended := make(chan error, 1)
 		go func() { ended <- run(ctx, app, framework, "127.0.0.1:0", io.Discard) }()
 		select {
