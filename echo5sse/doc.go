@@ -8,7 +8,7 @@
 //
 // The response starts at once, each event reaches the client before the next
 // one is made, and c.Request().Context() ends when the client leaves or the
-// server shuts down: [echo.StartConfig] needs no other code.
+// server shuts down. [echo.StartConfig] needs no other code.
 //
-// For echo v4 there is the package echosse. The two are used in the same way.
+// The package echosse does the same for echo v4.
 package echo5sse

@@ -13,21 +13,21 @@ import (
 )
 
 // A View is an ordinary echo handler that returns the stream to send. It returns
-// nil when it has answered by itself, with c.JSON or c.Redirect, say; an error
-// before the stream is echo's to answer.
+// nil if it has already answered the request, for example with c.JSON or c.Redirect.
+// Echo answers if it returns an error.
 //
 // c.Request().Context() is the session's: it ends with the stream, and
-// [core.LastEventID] reads from it where the client wants to go on. The
-// generator should take what it needs of c as values.
+// [core.LastEventID] reads from it where the client wants to resume. The
+// generator should take what it needs from c as values.
 type View func(c *echo.Context) (core.Stream, error)
 
-// Handler runs view and streams what it returns. The stream goes past echo's own Gzip
-// and BodyDump, so it is not compressed and not kept, if they are the last
-// middlewares that have wrapped the response. It goes through the writers of others.
+// Handler runs view and streams what it returns. The stream bypasses echo's own Gzip
+// and BodyDump, so it is neither compressed nor kept, if they are the last middlewares
+// that have wrapped the response. It passes through the writers of other middlewares.
 //
-// If the stream fails, the error goes to c.Logger() and to [core.WithObserver]:
-// the response is committed, so that echo's error handler has nothing to answer.
-// A request that is refused is an [echo.HTTPError].
+// If the stream fails, the error goes to c.Logger() and to [core.WithObserver], not to
+// echo's error handler, because the response is committed. If a request is refused, the
+// handler returns an [echo.HTTPError].
 //
 // It panics if view is nil.
 func Handler(view View, opts ...core.Option) echo.HandlerFunc {
@@ -68,16 +68,16 @@ func serve(c *echo.Context, view View, opts []core.Option) error {
 			return nil, err
 		}
 		if w.written {
-			return nil, errors.New("echo5sse: the view has answered, and returned a stream as well")
+			return nil, errors.New("echo5sse: the view has written a response and also returned a stream: return nil after an answer")
 		}
 		w.ResponseWriter = past(res)
 		return stream, nil
 	}, opts...)
 }
 
-// past returns the writer below those of echo's own, such as Gzip and BodyDump, that are
-// above the first [echo.Response]. Another writer may do more than wait for the body: set
-// a cookie when the response begins, say.
+// past returns the writer below those of echo's own middlewares, such as Gzip and BodyDump,
+// that are above the first [echo.Response]. The writer of another middleware may do more
+// than wait for the body: for example, it may set a cookie when the response begins.
 func past(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		_, committer := w.(*echo.Response)
@@ -89,8 +89,8 @@ func past(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// A writer is c.Response() while the view runs and the stream is sent. It tells
-// whether the view has answered: a middleware may hold the answer back.
+// A writer is c.Response() while the view runs and the stream is sent. It
+// remembers whether the view has answered, because a middleware may hold the answer back.
 type writer struct {
 	http.ResponseWriter
 
@@ -107,7 +107,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p) //nolint:wrapcheck // a writer's own
 }
 
-// Flush is for views that answer by themselves.
+// Flush is for views that write the response themselves.
 func (w *writer) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
 // Unwrap implements what [echo.UnwrapResponse] and [http.ResponseController] look for.

@@ -28,7 +28,7 @@ func failing(err error) echo5sse.View {
 	return func(*echo.Context) (core.Stream, error) { return hosttest.Fail(err), nil }
 }
 
-// quiet returns echo with middlewares and without its log.
+// quiet returns echo with middlewares, without its log.
 func quiet(middlewares ...echo.MiddlewareFunc) *echo.Echo {
 	e := echo.New()
 	e.Logger = slog.New(slog.DiscardHandler)
@@ -73,7 +73,7 @@ func TestMiddleware(t *testing.T) {
 	}
 }
 
-// What the view answers by itself goes through the middlewares as ever.
+// A view's own answer passes through the middlewares as usual.
 func TestAnswerIsCompressed(t *testing.T) {
 	e := quiet(middleware.Gzip())
 	long := strings.Repeat("long ", 1000)
@@ -90,7 +90,7 @@ func TestAnswerIsCompressed(t *testing.T) {
 	}
 }
 
-// What a middleware of net/http answers for itself has the refusal in it.
+// The answer of a net/http middleware contains the refusal.
 func TestWrappedTimeoutHandlerIsRefused(t *testing.T) {
 	e := quiet(echo.WrapMiddleware(func(h http.Handler) http.Handler {
 		return http.TimeoutHandler(h, time.Minute, "too late")
@@ -102,7 +102,7 @@ func TestWrappedTimeoutHandlerIsRefused(t *testing.T) {
 	}
 }
 
-// An early compressor says what it does to the body before anything is written.
+// An early compressor sets its Content-Encoding before anything is written.
 type early struct {
 	http.ResponseWriter
 	zip *gzip.Writer
@@ -116,7 +116,7 @@ func (e early) Flush() {
 	_ = http.NewResponseController(e.ResponseWriter).Flush()
 }
 
-// A cookied sets a cookie when the response begins, as managers of sessions do.
+// A cookied sets a cookie when the response begins, as session managers do.
 type cookied struct{ http.ResponseWriter }
 
 func (c cookied) Unwrap() http.ResponseWriter { return c.ResponseWriter }
@@ -126,7 +126,7 @@ func (c cookied) WriteHeader(status int) {
 	c.ResponseWriter.WriteHeader(status)
 }
 
-// The stream goes past writers of echo's own only.
+// The stream bypasses only echo's own writers.
 func TestOtherWritersAreNotLeftOut(t *testing.T) {
 	compress := func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -307,14 +307,14 @@ func TestAnswerAndStream(t *testing.T) {
 				t.Errorf("got %q, which has the stream", got.Body)
 			}
 			if err := <-errs; err == nil || !strings.Contains(err.Error(), "a stream as well") {
-				t.Errorf("got error %v, want one that tells of both", err)
+				t.Errorf("got error %v, want one that names both", err)
 			}
 		})
 	}
 }
 
-// A router that answers HEAD by itself gives the length of what the handler has
-// written, which is not that of the stream.
+// A router that answers HEAD requests sends the length of what the handler has written,
+// which is not the length of the stream.
 func TestAutomaticHead(t *testing.T) {
 	e := echo.NewWithConfig(echo.Config{Router: echo.NewRouter(echo.RouterConfig{AutoHandleHEAD: true})})
 	e.GET("/", echo5sse.Handler(view))
@@ -328,7 +328,7 @@ func TestAutomaticHead(t *testing.T) {
 	}
 }
 
-// A refusal is an error of echo's, for the error handler that the application has.
+// A refusal is an echo.HTTPError, which the application's error handler answers.
 func TestRefusalIsAnError(t *testing.T) {
 	var group core.Group
 	if err := group.Shutdown(t.Context()); err != nil {
@@ -355,7 +355,7 @@ func TestRefusalIsAnError(t *testing.T) {
 	}
 }
 
-// wantProblem wants an answer as in RFC 9457.
+// wantProblem checks an answer in the form of RFC 9457.
 func wantProblem(t *testing.T, got hosttest.Answer, status int, detail string) {
 	t.Helper()
 	var problem echo.ProblemError

@@ -12,7 +12,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
-// Who comes when the hub was shut down is refused, as one is who comes to a group.
+// A request that comes after the hub's shutdown is refused, as it is after a group's.
 func TestHubRefusesAfterShutdown(t *testing.T) {
 	var h hub.Hub
 	if err := h.Shutdown(t.Context()); err != nil {
