@@ -130,10 +130,10 @@ func ExampleWithPositions() {
 		}
 		position = e.ID // when the event has been handled
 	}
-	fmt.Println("go on after", position)
+	fmt.Println("continue after", position)
 	// Output:
 	// for you
-	// go on after 9
+	// continue after 9
 }
 
 func ExampleResponseError() {

@@ -42,7 +42,7 @@ func TestWire(t *testing.T) {
 			[]core.Event{{ID: "1\uFFFD", Type: "t\uFFFD", Data: "a\uFFFDb\uFFFD\n\u00E9\uFFFD\uFFFD"}, {ID: "1\uFFFD", Data: "\u6642"}}, "1\uFFFD", 0,
 		},
 		{"retry", "retry: 007\n", nil, "-", 7 * time.Millisecond},
-		{"retry that is no number", "retry: 7\nretry: 8s\nretry: -1\n", nil, "-", 7 * time.Millisecond},
+		{"retry that is not a number", "retry: 7\nretry: 8s\nretry: -1\n", nil, "-", 7 * time.Millisecond},
 		{"an event that nothing ended", "data: a\n\ndata: b\n", []core.Event{{Data: "a"}}, "-", 0},
 		{"a line that nothing ended", "data: a\n\ndata: b", []core.Event{{Data: "a"}}, "-", 0},
 	}

@@ -24,7 +24,7 @@ var allSorts = []core.Event{
 	{},
 	{Type: "typed", Data: "a"},
 	{Data: "lines\nof\r\ntext\rthat end\n"},
-	{Data: " leading", Comment: "beside"},
+	{Data: " leading", Comment: "with it"},
 	{Comment: "two\nlines"},
 	{Retry: 1500 * time.Millisecond},
 	{Type: "all", Data: "d", Comment: " c", Retry: time.Second},

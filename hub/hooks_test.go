@@ -182,13 +182,13 @@ func TestGapEvent(t *testing.T) {
 		got = g
 		_ = h.Len("a")
 		publish(t, h, "other", "from the function")
-		return core.Event{ID: "mine", Type: "reload", Data: "all", Comment: "beside"}
+		return core.Event{ID: "mine", Type: "reload", Data: "all", Comment: "with it"}
 	}))
 	begin := h.LastID()
 	publishAll(t, h, "a", "1 2")
 	want := hub.Gap{Reason: hub.GapDropped, After: begin, Through: idOf(h, 1), Topics: []string{"a"}}
 	e := read(t, h.SubscribeFrom(soon(t), hub.After(begin), "b", "a")).event()
-	if wantEvent := (core.Event{ID: want.Through, Type: "reload", Data: "all", Comment: "beside"}); e != wantEvent {
+	if wantEvent := (core.Event{ID: want.Through, Type: "reload", Data: "all", Comment: "with it"}); e != wantEvent {
 		t.Errorf("got %+v, want %+v", e, wantEvent)
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {

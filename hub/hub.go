@@ -479,8 +479,8 @@ func (h *Hub) expire() {
 	}
 }
 
-// retire has a topic forgotten that is no longer used, now or later. As long as it is
-// remembered, a client that resumes from an old ID is told of a gap only if there is one.
+// retire forgets a topic that is no longer used, now or later. As long as it is remembered,
+// a client that resumes from an old ID is told of a gap only if there is one.
 func (h *Hub) retire(t *topic) {
 	switch {
 	case t.idle || !t.unused():

@@ -58,7 +58,7 @@ func TestPatterns(t *testing.T) {
 			publish(t, &h, "the.last.one.of.all", "END")
 			check("live", live)
 			again := read(t, h.SubscribeFrom(ctx, hub.After(begin), tt.pattern, "the.last.one.of.all"))
-			check("resumed, beside another", again)
+			check("resumed, next to another", again)
 			live.stop()
 			again.stop()
 			if got := h.Len(tt.pattern); got != 0 {

@@ -12,8 +12,8 @@ import (
 	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
-// A Position is where the subscription of a client begins that sends no last event
-// ID. It is [Now], [Oldest], or [After] an event.
+// A Position is where a subscription begins if its client sends no last event ID.
+// It is [Now], [Oldest], or [After] an event.
 type Position struct {
 	after  string
 	oldest bool

@@ -276,7 +276,7 @@ func TestDetachedContext(t *testing.T) {
 	close(goAhead)
 	st.All()
 	if err := hosttest.Receive(t, ends, "the end of the stream"); err != nil {
-		t.Errorf("got cause %v, want none: the handler's return is no end", err)
+		t.Errorf("got cause %v, want none: the return of the handler does not end the stream", err)
 	}
 	for _, at := range []string{"Opened", "Closed"} {
 		if got := hosttest.Receive(t, values, at); got != 42 {

@@ -14,7 +14,7 @@
 //		}
 //	}
 //
-// Every wait is bounded: the test fails after 10 s in vain.
+// Every wait is bounded: the test fails if it takes longer than 10 s.
 //
 // The package ssetest/adaptertest is for authors of adapters.
 package ssetest

@@ -69,7 +69,7 @@ func (r Request) Open(t testing.TB) *Stream {
 }
 
 // A Stream is an open response. Its methods are for the test's own goroutine.
-// A method that waits in vain ends the test with [testing.TB.Fatal], and shows what has
+// A method that waits too long ends the test with [testing.TB.Fatal], and shows what has
 // arrived so far.
 type Stream struct {
 	Status int         // the response's, 200 for a stream

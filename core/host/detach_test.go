@@ -260,7 +260,7 @@ func TestHandover(t *testing.T) {
 	}{
 		{"to its end", pump{next: list(io.EOF, "1", "2", "3")}, nil, "1 2 3", true, nil},
 		{
-			"frames beside the end",
+			"frames next to the end",
 			pump{next: func(frames *[][]byte) (bool, error) {
 				*frames = append(*frames, frame("1"), frame("2"))
 				return true, io.EOF

@@ -18,11 +18,11 @@ func TestLinger(t *testing.T) {
 		ends bool // by closing
 		want time.Duration
 	}{
-		"says nothing":              {"", false, 500 * time.Millisecond},
-		"talks":                     {"words", false, 500 * time.Millisecond},
-		"talks and leaves":          {"words", true, 0},
-		"talks more than is read":   {strings.Repeat("x", host.MaxBody), false, 500 * time.Millisecond},
-		"talks for ever and leaves": {strings.Repeat("x", host.MaxBody+1), true, 500 * time.Millisecond},
+		"says nothing":             {"", false, 500 * time.Millisecond},
+		"talks":                    {"words", false, 500 * time.Millisecond},
+		"talks and leaves":         {"words", true, 0},
+		"talks more than is read":  {strings.Repeat("x", host.MaxBody), false, 500 * time.Millisecond},
+		"talks forever and leaves": {strings.Repeat("x", host.MaxBody+1), true, 500 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

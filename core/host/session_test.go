@@ -296,7 +296,7 @@ func TestSessionTimeline(t *testing.T) {
 			},
 		},
 		{
-			"nor do they that come bit by bit",
+			"nor do those that come bit by bit",
 			[]core.Option{window},
 			play(time.Second, at{0, "a"}, at{time.Millisecond, half}, at{2 * time.Millisecond, half}),
 			[]string{
@@ -328,7 +328,7 @@ func TestSessionTimeline(t *testing.T) {
 			[]string{open, `0s "data: a\n\n"`, "1s " + heartbeat, `1.005s "data: b\n\n"`, "1.5s End"},
 		},
 		{
-			"less than zero is no maximum duration and no write timeout",
+			"less than zero sets neither a maximum duration nor a write timeout",
 			[]core.Option{core.WithMaxDuration(-time.Second), core.WithWriteTimeout(-time.Second), noHeartbeat, nil},
 			play(time.Hour), []string{open, "1h0m0s End"},
 		},

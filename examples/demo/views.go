@@ -253,7 +253,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// fail breaks off, so that nobody takes its three events for the whole stream.
+// fail breaks off, so that nobody mistakes its three events for the whole stream.
 func (d *demo) fail(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		n := 0

@@ -376,16 +376,16 @@ func TestRecreated(t *testing.T) {
 	if err := js.DeleteStream(within(t, patience), "events"); err != nil {
 		t.Fatal(err)
 	}
-	anew := publish(t, l, 6, 7)
-	if epoch(anew[0]) == epoch(ids[0]) {
-		t.Errorf("%q and %q are of one epoch", anew[0], ids[0])
+	later := publish(t, l, 6, 7)
+	if epoch(later[0]) == epoch(ids[0]) {
+		t.Errorf("%q and %q are of one epoch", later[0], ids[0])
 	}
 	if err := f.fails(); err == nil {
 		t.Error("Follow ended without an error")
 	}
 	follow(t, l, ids[4]).want("gap 6 7")
 	wantRange(t, l, ids[0], 10, "gap 6 7")
-	if _, err := l.Compare(ids[0], anew[0]); err != hub.ErrOtherEpoch {
+	if _, err := l.Compare(ids[0], later[0]); err != hub.ErrOtherEpoch {
 		t.Errorf("the error is %v, want ErrOtherEpoch", err)
 	}
 }
@@ -462,11 +462,11 @@ func TestLostEndAppend(t *testing.T) {
 	l := natslog.New(connect(t, p.url), "events")
 	ids := publish(t, l, 1, 5)
 	rewind(t, p, func() { ids = append(ids, publish(t, l, 6, 8)...) })
-	anew := publish(t, l, 100, 101)
-	if epoch(anew[0]) == epoch(ids[0]) {
-		t.Errorf("%q has the ID %q, but is not that event", "100", anew[0])
+	later := publish(t, l, 100, 101)
+	if epoch(later[0]) == epoch(ids[0]) {
+		t.Errorf("%q has the ID %q, but is not that event", "100", later[0])
 	}
-	wantRange(t, l, anew[0], 10, "101")
+	wantRange(t, l, later[0], 10, "101")
 	wantRange(t, l, ids[6], 10, "gap 1 2 3 4 5 100 101")
 }
 

@@ -211,10 +211,10 @@ func TestOtherEpochWhileFollowed(t *testing.T) {
 	if id := last(t, l); epoch(id) == epoch(ids[0]) {
 		t.Fatalf("%q is of the earlier epoch", id)
 	}
-	anew := publish(t, l, 4, 4)
+	later := publish(t, l, 4, 4)
 	entries := f.take(2)
-	if brief(entries) != "gap 4" || entries[1].ID != anew[0] {
-		t.Errorf("followed %+v, want a gap and %q", entries, anew[0])
+	if brief(entries) != "gap 4" || entries[1].ID != later[0] {
+		t.Errorf("followed %+v, want a gap and %q", entries, later[0])
 	}
 	if order, err := l.Compare(entries[0].ID, entries[1].ID); order >= 0 || err != nil {
 		t.Errorf("the gap is through %q, and the event is %q: %v", entries[0].ID, entries[1].ID, err)
@@ -309,7 +309,7 @@ func TestPublishToAnotherStream(t *testing.T) {
 	p.kill()
 	p.dir = t.TempDir()
 	p.start()
-	anew := publish(t, natslog.New(connect(t, p.url), "events"), 4, 8)
+	later := publish(t, natslog.New(connect(t, p.url), "events"), 4, 8)
 	var id string
 	until(t, "the publisher is back", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -318,8 +318,8 @@ func TestPublishToAnotherStream(t *testing.T) {
 		id, err = l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: "9"}})
 		return err == nil
 	})
-	if epoch(id) != epoch(anew[0]) || epoch(id) == epoch(before[0]) {
-		t.Errorf("got the ID %q, want one of the epoch of %q, and not of %q", id, anew[0], before[0])
+	if epoch(id) != epoch(later[0]) || epoch(id) == epoch(before[0]) {
+		t.Errorf("got the ID %q, want one of the epoch of %q, and not of %q", id, later[0], before[0])
 	}
 }
 

@@ -58,7 +58,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	}
 	keys := []string{l.stream, l.epochs}
 	if e.IdempotencyKey != "" {
-		keys = append(keys, beside(l.stream, "once:"+e.IdempotencyKey))
+		keys = append(keys, sibling(l.stream, "once:"+e.IdempotencyKey))
 	}
 	id, err := wait(ctx, l, "append", start(ctx, l, func(ctx context.Context, client redis.UniversalClient) (string, error) {
 		return appendScript.Run(ctx, client, keys, args...).Text()

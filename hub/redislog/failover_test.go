@@ -123,7 +123,7 @@ func TestDemotedPrimary(t *testing.T) {
 			want: []string{"2"}, others: []string{"GAP"},
 		},
 		{
-			name: "and others go on with the new one",
+			name: "and others continue with the new one",
 			then: func(*testing.T, *pair) {}, goOn: true,
 			want: []string{"2"}, others: []string{"GAP"},
 		},

@@ -62,7 +62,7 @@ func New(options *redis.UniversalOptions, key string, opts ...Option) *Log {
 		config:  newConfig(opts),
 		options: *options,
 		stream:  key,
-		epochs:  beside(key, "epoch"),
+		epochs:  sibling(key, "epoch"),
 		old:     make(map[*link]bool),
 	}
 	o := &l.options
@@ -116,9 +116,9 @@ func (l *Log) renew() {
 	l.connect()
 }
 
-// beside returns a key in the same slot as another, if possible: it is not for a key with
-// a } and no hash tag.
-func beside(key, name string) string {
+// sibling returns a key in the same slot as another key, unless that has a } and no hash
+// tag.
+func sibling(key, name string) string {
 	if _, tag, ok := strings.Cut(key, "{"); ok && strings.IndexByte(tag, '}') > 0 {
 		return key + ":" + name
 	}

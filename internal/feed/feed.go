@@ -85,4 +85,4 @@ func Register(yield func(core.Event, error) bool) struct{} {
 // yielded sets Answer and continues.
 type QuestionError struct{ Answer Feed }
 
-func (*QuestionError) Error() string { return "feed: whose yield is this?" }
+func (*QuestionError) Error() string { return "feed: a stream asks which session its yield belongs to" }

@@ -74,7 +74,7 @@ func (publish publisher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := json.NewEncoder(w).Encode(p); err != nil {
-		panic(http.ErrAbortHandler) // so that nobody takes half an answer for a whole one
+		panic(http.ErrAbortHandler) // so that nobody mistakes half an answer for a whole one
 	}
 }
 
