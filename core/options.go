@@ -71,7 +71,7 @@ func WithWriteTimeout(d time.Duration) Option {
 }
 
 // WithFlushWindow lets a burst of events share flushes: the first event after a quiet
-// spell is sent at once, and those that follow within d of a flush wait for the end of
+// period is sent at once, and those that follow within d of a flush wait for the end of
 // that window, or until there are 32 KiB. The default is 1 ms. With zero or less, each
 // event is flushed separately.
 func WithFlushWindow(d time.Duration) Option {
