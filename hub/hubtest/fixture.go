@@ -14,6 +14,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // patience is how long a check waits for something that should come soon.
@@ -172,14 +173,7 @@ func (f *fixture) caughtUp(id string, hubs ...*hub.Hub) {
 // eventually waits until done returns true.
 func (f *fixture) eventually(what string, done func() bool) {
 	f.Helper()
-	deadline := time.After(patience)
-	for pause := time.Millisecond; !done(); pause = min(2*pause, 50*time.Millisecond) {
-		select {
-		case <-time.After(pause):
-		case <-deadline:
-			f.Fatalf("not within %v: %s", patience, what)
-		}
-	}
+	hosttest.EventuallyWithin(f, patience, what, done)
 }
 
 // pass lets time pass while others work.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // kick ends the subscriptions that have named name.
@@ -248,14 +249,7 @@ func (w *world) read(last string) bool {
 // eventually waits until done returns true.
 func (w *world) eventually(what string, done func() bool) {
 	w.t.Helper()
-	deadline := time.After(w.limit)
-	for pause := time.Millisecond; !done(); pause = min(2*pause, 50*time.Millisecond) {
-		select {
-		case <-time.After(pause):
-		case <-deadline:
-			w.t.Fatalf("not within %v: %s", w.limit, what)
-		}
-	}
+	hosttest.EventuallyWithin(w.t, w.limit, what, done)
 }
 
 // brief describes what a client was sent, in a few words.

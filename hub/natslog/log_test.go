@@ -20,6 +20,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 	"github.com/yieldsse/yieldsse/hub/natslog"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 const patience = time.Minute
@@ -655,10 +656,10 @@ func TestSentOnce(t *testing.T) {
 				_, err := l.Append(ctx, e)
 				ended <- err
 			}()
-			until(t, "the server has the event", func() bool { return last(t, direct) != before[0] })
+			hosttest.Eventually(t, "the server has the event", func() bool { return last(t, direct) != before[0] })
 			p.Cut()
 			p.Resume()
-			until(t, "it is connected again", func() bool {
+			hosttest.Eventually(t, "it is connected again", func() bool {
 				return js.Conn().Stats().Reconnects > 0 && js.Conn().FlushWithContext(ctx) == nil
 			})
 			giveUp()

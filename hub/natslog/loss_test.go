@@ -22,6 +22,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/natslog"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // A sieve is a Dialer of a client that some messages do not reach.
@@ -234,7 +235,7 @@ func TestLostEndWhilePaging(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	until(t, "the hub is ready", func() bool { return h.Healthy() == nil })
+	hosttest.Eventually(t, "the hub is ready", func() bool { return h.Healthy() == nil })
 	begin := h.LastID()
 	publish(t, l, 1, n)
 	ctx := within(t, 2*patience)
@@ -255,15 +256,15 @@ func TestLostEndWhilePaging(t *testing.T) {
 			}
 		}
 	}()
-	until(t, "it is in the middle", func() bool { return len(events) == 300 })
+	hosttest.Eventually(t, "it is in the middle", func() bool { return len(events) == 300 })
 	rewind(t, p, func() {
-		until(t, "the hub has what will be lost", func() bool {
+		hosttest.Eventually(t, "the hub has what will be lost", func() bool {
 			id, err := l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: "lost"}})
 			return err == nil && h.LastID() == id
 		})
 	})
 	close(goOn)
-	until(t, "it can be published again", func() bool {
+	hosttest.Eventually(t, "it can be published again", func() bool {
 		_, err := l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: "-1"}})
 		return err == nil
 	})
@@ -286,19 +287,6 @@ func TestLostEndWhilePaging(t *testing.T) {
 	}
 }
 
-// until waits until done returns true.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	limit := time.After(patience)
-	for !done() {
-		select {
-		case <-limit:
-			t.Fatalf("not in time: %s", what)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 // A server that comes back without its data has another stream, whose numbers a publisher
 // that was only disconnected has not seen. No ID is given twice.
 func TestPublishToAnotherStream(t *testing.T) {
@@ -311,7 +299,7 @@ func TestPublishToAnotherStream(t *testing.T) {
 	p.start()
 	later := publish(t, natslog.New(connect(t, p.url), "events"), 4, 8)
 	var id string
-	until(t, "the publisher is back", func() bool {
+	hosttest.Eventually(t, "the publisher is back", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var err error

@@ -17,6 +17,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 	"github.com/yieldsse/yieldsse/hub/redislog"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // A pair is a primary and its replica, behind one address.
@@ -32,21 +33,10 @@ func servePair(t *testing.T) *pair {
 	host, port, _ := net.SplitHostPort(p.a.addr)
 	p.b = serve(t, "--replicaof", host+" "+port)
 	p.address = hubtest.NewProxy(t, p.a.addr)
-	until(t, "the replica to be there", func() bool {
+	hosttest.Eventually(t, "the replica to be there", func() bool {
 		return strings.Contains(p.a.client().Info(soon(t), "replication").Val(), "state=online")
 	})
 	return p
-}
-
-// until waits until is returns true.
-func until(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !is(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
 }
 
 // promote makes the replica a primary, to which new connections go. The old primary
@@ -68,7 +58,7 @@ func (p *pair) cutIdle() {
 	p.t.Helper()
 	c := p.a.client()
 	var idle []string
-	until(p.t, "a follower to wait", func() (waits bool) {
+	hosttest.Eventually(p.t, "a follower to wait", func() (waits bool) {
 		idle = nil
 		for line := range strings.Lines(c.ClientList(soon(p.t)).Val()) {
 			fields := make(map[string]string)
@@ -260,7 +250,7 @@ func TestAddsElsewhere(t *testing.T) {
 // publish publishes to the topic a, and tries again while the connection is broken.
 func publish(t *testing.T, h *hub.Hub, data string) {
 	t.Helper()
-	until(t, "the connection to be known as broken", func() bool {
+	hosttest.Eventually(t, "the connection to be known as broken", func() bool {
 		_, err := h.Publish(soon(t), "a", core.Event{Data: data})
 		return err == nil
 	})
@@ -286,7 +276,7 @@ type hearing chan string
 // hear subscribes, and shuts the hub down at the end.
 func hear(t *testing.T, h *hub.Hub) hearing {
 	t.Helper()
-	until(t, "the hub to be well", func() bool { return h.Healthy() == nil })
+	hosttest.Eventually(t, "the hub to be well", func() bool { return h.Healthy() == nil })
 	events := make(hearing, 10_000)
 	ctx, cancel := context.WithCancel(context.Background())
 	stream := h.Subscribe(ctx, "a")

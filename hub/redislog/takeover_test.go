@@ -14,6 +14,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // serveShards starts a cluster of three primaries, with a replica of the one that has the
@@ -52,7 +53,7 @@ func serveShards(t *testing.T) (primary, replica *server) {
 		return strings.Contains(info, "cluster_known_nodes:4") && strings.Contains(info, "cluster_state:ok")
 	}
 	for _, s := range servers {
-		until(t, "the cluster to begin", func() bool { return known(s) })
+		hosttest.Eventually(t, "the cluster to begin", func() bool { return known(s) })
 	}
 	id := first.Do(soon(t), "CLUSTER", "MYID").String()
 	id = id[strings.LastIndexByte(id, ' ')+1:]
@@ -67,7 +68,7 @@ func serveShards(t *testing.T) (primary, replica *server) {
 func online(t *testing.T, primary *server, n int) {
 	t.Helper()
 	c := primary.client()
-	until(t, "the replicas to be there", func() bool {
+	hosttest.Eventually(t, "the replicas to be there", func() bool {
 		return strings.Count(c.Info(soon(t), "replication").Val(), "state=online") == n
 	})
 }
@@ -96,7 +97,7 @@ func watchedBySentinel(t *testing.T, primary *server, addr string) (sentinel str
 	}
 	s := (&server{t: t, dir: t.TempDir(), args: []string{"--sentinel"}, config: config}).serve()
 	c := s.client()
-	until(t, "the sentinel to know the replicas", func() bool {
+	hosttest.Eventually(t, "the sentinel to know the replicas", func() bool {
 		return strings.Contains(c.Info(soon(t), "sentinel").Val(), "slaves=2")
 	})
 	return s.addr
@@ -136,13 +137,13 @@ func TestFailover(t *testing.T) {
 			}
 			primary.kill()
 			began := time.Now()
-			until(t, "the replica to take over", func() bool { n++; return attempt(n) })
+			hosttest.Eventually(t, "the replica to take over", func() bool { n++; return attempt(n) })
 			t.Logf("no event could be published for %v", time.Since(began))
 			for range 100 {
 				n++
 				attempt(n)
 			}
-			until(t, "the hub to be well", func() bool { return h.Healthy() == nil })
+			hosttest.Eventually(t, "the hub to be well", func() bool { return h.Healthy() == nil })
 			for _, events := range []hearing{own, others} {
 				events.wantAll(t, acknowledged)
 			}
@@ -182,7 +183,7 @@ func TestSplitBrain(t *testing.T) {
 	cut(true)
 	acknowledged := 0
 	var err error
-	until(t, "the server to refuse events", func() bool {
+	hosttest.Eventually(t, "the server to refuse events", func() bool {
 		_, err = h.Publish(soon(t), "a", core.Event{Data: "lost"})
 		if err == nil {
 			acknowledged++

@@ -14,13 +14,19 @@ const Patience = time.Minute
 // Patience.
 func Receive[T any](t testing.TB, ch <-chan T, what string) T {
 	t.Helper()
-	timer := time.NewTimer(Patience)
+	return ReceiveWithin(t, Patience, ch, what)
+}
+
+// ReceiveWithin is like Receive, with d for Patience.
+func ReceiveWithin[T any](t testing.TB, d time.Duration, ch <-chan T, what string) T {
+	t.Helper()
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case v := <-ch:
 		return v
 	case <-timer.C:
-		t.Fatalf("%s did not come within %v", what, Patience)
+		t.Fatalf("%s did not come within %v", what, d)
 		panic("unreachable")
 	}
 }
@@ -29,13 +35,19 @@ func Receive[T any](t testing.TB, ch <-chan T, what string) T {
 // Patience.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(Patience)
+	EventuallyWithin(t, Patience, what, ok)
+}
+
+// EventuallyWithin is like Eventually, with d for Patience.
+func EventuallyWithin(t testing.TB, d time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(d)
 	defer deadline.Stop()
 	for pause := time.Millisecond; !ok(); pause = min(2*pause, 50*time.Millisecond) {
 		select {
 		case <-time.After(pause):
 		case <-deadline.C:
-			t.Fatalf("%s: not within %v", what, Patience)
+			t.Fatalf("%s: not within %v", what, d)
 		}
 	}
 }

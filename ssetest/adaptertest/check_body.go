@@ -18,6 +18,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // A requestBody is the way in which a client sends a body.
@@ -168,7 +169,7 @@ func checkUnreadBodies(t testing.TB, h mounted) {
 			t.Errorf("a body that is %s: %v", b.name, errs[i])
 		}
 	}
-	eventually(t, h.timeout, "sessions whose body does not come end", func() bool { return group.Len() == 0 })
+	hosttest.EventuallyWithin(t, h.timeout, "sessions whose body does not come end", func() bool { return group.Len() == 0 })
 	s.stop()
 }
 
@@ -196,7 +197,7 @@ func checkShutdownWithBodies(t testing.TB, h mounted) {
 			all.Go(func() { errs[i] = b.try(s) })
 		}
 		for range stalled {
-			receive(t, viewed, h.timeout, "the view")
+			hosttest.ReceiveWithin(t, h.timeout, viewed, "the view")
 		}
 		if of == "group" {
 			ctx, cancel := context.WithTimeout(context.Background(), h.timeout)

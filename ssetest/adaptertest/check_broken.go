@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // closeWrite closes one half of a connection.
@@ -50,7 +51,7 @@ func checkHalfClose(t testing.TB, h mounted) {
 			if !brokenOff(err) {
 				t.Errorf("%s: a client that closes its half of the connection sees the end %v, want a broken response", name, err)
 			}
-			wantCause(t, receive(t, causes, h.timeout, name+": the end of the context"), core.ErrClientGone)
+			wantCause(t, hosttest.ReceiveWithin(t, h.timeout, causes, name+": the end of the context"), core.ErrClientGone)
 			wantCause(t, s.end().Cause, core.ErrClientGone)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -63,9 +64,9 @@ func checkLeaving(t testing.TB, h mounted) {
 			r.Header = http.Header{"Last-Event-Id": {test.id}}
 		}
 		st := openStream(t, r)
-		receive(t, running, h.timeout, test.name+": the generator's start")
+		hosttest.ReceiveWithin(t, h.timeout, running, test.name+": the generator's start")
 		st.Close()
-		cause := receive(t, causes, time.Second, test.name+": the end of the context after the client had left")
+		cause := hosttest.ReceiveWithin(t, h.timeout, causes, test.name+": the end of the context after the client had left")
 		wantCause(t, cause, core.ErrClientGone)
 		end := s.end()
 		wantCause(t, end.Cause, core.ErrClientGone)
@@ -95,7 +96,7 @@ func checkLeavingBusy(t testing.TB, h mounted) {
 		st := s.open("/")
 		st.Collect(100)
 		st.Close()
-		wantCause(t, receive(t, causes, h.timeout, "the end of the context"), core.ErrClientGone)
+		wantCause(t, hosttest.ReceiveWithin(t, h.timeout, causes, "the end of the context"), core.ErrClientGone)
 		wantCause(t, s.end().Cause, core.ErrClientGone)
 	}
 }
@@ -139,7 +140,7 @@ func sparesOthers(t testing.TB, h mounted, patience time.Duration) bool {
 
 	before := int64(0)
 	since := time.Now()
-	eventually(t, h.timeout, "the server is stuck with a client that does not read", func() bool {
+	hosttest.EventuallyWithin(t, h.timeout, "the server is stuck with a client that does not read", func() bool {
 		if now := taken.Load(); now != before || now == 0 {
 			before, since = now, time.Now()
 		}
@@ -148,7 +149,7 @@ func sparesOthers(t testing.TB, h mounted, patience time.Duration) bool {
 	s.follow(other, goAhead, 1, 10)
 	spared := len(causes) == 0
 
-	cause := receive(t, causes, h.timeout, "the end of the session of a client that does not read")
+	cause := hosttest.ReceiveWithin(t, h.timeout, causes, "the end of the session of a client that does not read")
 	wantCause(t, cause, core.ErrSlowClient)
 	wantCause(t, s.end().Cause, core.ErrSlowClient)
 	if err := rest(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
@@ -282,7 +283,7 @@ func checkErrorEvent(t testing.TB, h mounted) {
 		if want := "id: 1\ndata: \n\nid: 2\ndata: \n\nid: 3\ndata: \n\nevent: error\ndata: sorry\n\n"; got != want {
 			t.Errorf("%s: got %q after the opening, want %q", f.name, got, want)
 		}
-		if err := receive(t, told, h.timeout, "the call for an error event"); !f.is(err) {
+		if err := hosttest.ReceiveWithin(t, h.timeout, told, "the call for an error event"); !f.is(err) {
 			t.Errorf("%s: the error event's function got %v", f.name, err)
 		}
 		if end := s.end(); !f.is(end.Err) {
@@ -297,7 +298,7 @@ func checkMaxDuration(t testing.TB, h mounted) {
 	causes := make(chan error, 1)
 	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxDuration(100*time.Millisecond))
 	ssetest.Equal(t, s.open("/").All(), nil)
-	wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrMaxDuration)
+	wantCause(t, hosttest.ReceiveWithin(t, h.timeout, causes, "the cause"), core.ErrMaxDuration)
 	wantCause(t, s.end().Cause, core.ErrMaxDuration)
 }
 
@@ -321,7 +322,7 @@ func checkShutdown(t testing.TB, h mounted) {
 	}
 	for _, st := range streams {
 		wantFarewell(t, st)
-		wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrShutdown)
+		wantCause(t, hosttest.ReceiveWithin(t, h.timeout, causes, "the cause"), core.ErrShutdown)
 		wantCause(t, s.end().Cause, core.ErrShutdown)
 	}
 }
@@ -371,7 +372,7 @@ func checkGroupLimit(t testing.TB, h mounted) {
 		t.Errorf("got %d sessions in the group, want 2", got)
 	}
 	first.Close()
-	eventually(t, h.timeout, "the group has a place again", func() bool { return group.Len() == 1 })
+	hosttest.EventuallyWithin(t, h.timeout, "the group has a place again", func() bool { return group.Len() == 1 })
 	s.open("/")
 	s.wantRefusal("/")
 	second.Close()
@@ -400,7 +401,7 @@ func checkRefusals(t testing.TB, h mounted) {
 	if got := runs.Load(); got != 0 {
 		t.Errorf("the generator of a stream that was refused ran %d times", got)
 	}
-	eventually(t, h.timeout, "the group is empty", func() bool { return group.Len() == 0 })
+	hosttest.EventuallyWithin(t, h.timeout, "the group is empty", func() bool { return group.Len() == 0 })
 }
 
 func checkGroupShutdown(t testing.TB, h mounted) {
@@ -423,7 +424,7 @@ func checkGroupShutdown(t testing.TB, h mounted) {
 	var retries []time.Duration
 	for _, st := range streams {
 		retries = append(retries, wantFarewell(t, st))
-		wantCause(t, receive(t, causes, h.timeout, "the cause"), core.ErrShutdown)
+		wantCause(t, hosttest.ReceiveWithin(t, h.timeout, causes, "the cause"), core.ErrShutdown)
 	}
 	slices.Sort(retries)
 	if len(slices.Compact(slices.Clone(retries))) < size/2 || retries[size-1]-retries[0] < 2*time.Second {

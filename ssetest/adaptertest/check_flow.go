@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -115,7 +116,7 @@ func checkNoHeartbeat(t testing.TB, h mounted) {
 				comments++
 			}
 		}
-		longest := receive(t, gap, h.timeout, "the generator's end")
+		longest := hosttest.ReceiveWithin(t, h.timeout, gap, "the generator's end")
 		if comments == 0 {
 			return
 		}

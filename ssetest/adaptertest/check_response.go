@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -183,7 +184,7 @@ func checkAnswers(t testing.TB, h mounted) {
 
 // The mistake must show when the program starts, and not at the first request.
 func checkNilView(t testing.TB, h mounted) {
-	site := &Site{Views: map[string]View{"/": nil}, Listener: listen(t), Log: new(logbook), protocol: h.protocol}
+	site := &Site{Views: map[string]View{"/": nil}, Listener: listen(t), Log: new(hosttest.Logbook), protocol: h.protocol}
 	var shutdown func(context.Context) error
 	defer func() {
 		if recover() != nil {

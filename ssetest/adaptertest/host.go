@@ -16,6 +16,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -34,7 +35,7 @@ type server struct {
 	url      string
 	client   *http.Client // follows no redirect
 	shutdown func(context.Context) error
-	log      *logbook
+	log      *hosttest.Logbook
 	ended    chan core.Summary // of each session
 }
 
@@ -61,7 +62,7 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		log:   new(logbook),
+		log:   new(hosttest.Logbook),
 		ended: make(chan core.Summary, 1<<10),
 	}
 	site.protocol, site.Log, site.Listener = h.protocol, s.log, tcp
@@ -173,7 +174,7 @@ func (s *server) stop() {
 // end waits for the end of a session.
 func (s *server) end() core.Summary {
 	s.t.Helper()
-	return receive(s.t, s.ended, s.host.timeout, "the end of a session")
+	return hosttest.ReceiveWithin(s.t, s.host.timeout, s.ended, "the end of a session")
 }
 
 // works checks that the server still works.
@@ -235,58 +236,10 @@ func numbered(first, last int) []core.Event {
 	return events
 }
 
-// receive takes the next value of ch, within d.
-func receive[T any](t testing.TB, ch <-chan T, d time.Duration, what string) T {
-	t.Helper()
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case v := <-ch:
-		return v
-	case <-timer.C:
-		t.Fatalf("%s did not come within %v", what, d)
-		panic("unreachable")
-	}
-}
-
-// eventually waits until ok returns true.
-func eventually(t testing.TB, d time.Duration, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(d)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("%s: not within %v", what, d)
-		}
-	}
-}
-
-// A logbook keeps what was written to it.
-type logbook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p) //nolint:wrapcheck // never fails
-}
-
-func (l *logbook) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // says waits until the log holds text.
 func (s *server) says(text string) {
 	s.t.Helper()
-	eventually(s.t, s.host.timeout, "the host's log says "+text, func() bool { return strings.Contains(s.log.String(), text) })
+	hosttest.EventuallyWithin(s.t, s.host.timeout, "the host's log says "+text, func() bool { return strings.Contains(s.log.String(), text) })
 }
 
 // A listener can break the connections that it has accepted. They are the net package's
