@@ -239,7 +239,8 @@ func numbered(first, last int) []core.Event {
 // says waits until the log holds text.
 func (s *server) says(text string) {
 	s.t.Helper()
-	hosttest.EventuallyWithin(s.t, s.host.timeout, "the host's log says "+text, func() bool { return strings.Contains(s.log.String(), text) })
+	isThere := func() bool { return strings.Contains(s.log.String(), text) }
+	hosttest.EventuallyWithin(s.t, s.host.timeout, "the host's log says "+text, isThere)
 }
 
 // A listener can break the connections that it has accepted. They are the net package's
