@@ -306,7 +306,7 @@ func TestAnswerAndStream(t *testing.T) {
 			if strings.Contains(got.Body, "never") {
 				t.Errorf("got %q, which has the stream", got.Body)
 			}
-			if err := <-errs; err == nil || !strings.Contains(err.Error(), "a stream as well") {
+			if err := <-errs; err == nil || !strings.Contains(err.Error(), "also returned a stream") {
 				t.Errorf("got error %v, want one that names both", err)
 			}
 		})
