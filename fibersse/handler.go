@@ -2,14 +2,13 @@ package fibersse
 
 import (
 	"errors"
-	"slices"
 	"strconv"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/utils"
+	"github.com/gofiber/fiber/v2/log"
 
 	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
 
 // A View is an ordinary fiber handler that returns the stream to send. It returns
@@ -48,7 +47,7 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(refused.RetryAfter.Seconds())))
 		}
 		if c.Request().BodyStream() != nil {
-			leaveBody(c)
+			fasthost.LeaveBody(c.Context())
 		}
 		// The body is for a middleware that drops the error, as timeout.New does.
 		_ = c.Status(refused.Status).SendString(refused.Error())
@@ -57,50 +56,24 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 }
 
 func serve(c *fiber.Ctx, view View, opts []core.Option) error {
-	if done := c.Context().Done(); done != nil {
-		group, release := groupOf(done)
-		defer release()
-		opts = append(slices.Clip(opts), core.WithGroup(group))
+	above := middlewaresAbove()
+	request := fasthost.Request{
+		Adapter:    "fibersse",
+		Ctx:        c.Context(),
+		Context:    c.UserContext,
+		SetContext: c.SetUserContext,
+		View: func() (core.Stream, error) {
+			stream, err := view(c)
+			if err != nil || stream == nil {
+				return nil, err
+			}
+			return stream, checkMiddleware(c, above)
+		},
+		Name:   func() string { return c.Method() + " " + c.Path() },
+		Errorf: log.Errorf,
 	}
-	before := c.UserContext()
-	s, err := host.NewSession(before, utils.CopyString(c.Get("Last-Event-ID")), opts...)
-	if err != nil {
-		return err
-	}
-	s.Query(func(name string) string { return utils.CopyString(c.Query(name)) })
-	served := false
-	defer func() {
-		c.SetUserContext(before)
-		if !served {
-			s.Close()
-		}
-	}()
-
-	c.SetUserContext(s.Context())
-	body, above := guardBody(c), middlewaresAbove()
-	stream, err := prepare(c, view, above)
-	if err != nil || stream == nil {
-		return err
-	}
-	all, err := body.drain(s)
-	if refused := s.Refused(); refused != nil {
-		return refused
-	}
-	if err != nil {
-		return err
-	}
-	host.SetHeaders(func(name string) string { return c.GetRespHeader(name) }, c.Set)
-	c.Status(fiber.StatusOK)
-	if c.Method() == fiber.MethodHead {
-		return nil
-	}
-	s.Direct(c.Method())
-	conn := takeOver(c)
-	if served = all && s.Detaches() && conn.allowDetach(c, s, stream); !served {
-		served = true
-		err = conn.serve(c, s, stream)
-	}
-	if err == nil && above.cache {
+	streamed, err := request.Serve(opts)
+	if streamed && err == nil && above.cache {
 		return errNotKept
 	}
 	return err
@@ -110,17 +83,3 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 // The middleware calls its Next only after the handler, so the handler cannot know
 // whether the response would be cached.
 var errNotKept = fiber.NewError(fiber.StatusOK, "fibersse: a stream cannot be cached: register the route before the cache middleware")
-
-// prepare runs the view and checks that its stream can be sent. The stream is nil if
-// there is none to send. It is a function of its own so that its stack space is free
-// while the stream lasts.
-func prepare(c *fiber.Ctx, view View, above middlewares) (core.Stream, error) {
-	stream, err := view(c)
-	if err != nil || stream == nil {
-		return nil, err
-	}
-	if err := checkMiddleware(c, above); err != nil {
-		return nil, err
-	}
-	return stream, checkConn(c)
-}

@@ -2,17 +2,18 @@ package fibersse
 
 import (
 	"fmt"
-	"reflect"
-	"runtime"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
 
+const middleware = "github.com/gofiber/fiber/v2/middleware/"
+
 // middlewares are fiber's own that do harm when they find an empty response after a
-// stream. Their only trace is their frames on the stack.
+// stream.
 type middlewares struct {
 	timeout, idempotency, cache bool
 
@@ -21,41 +22,20 @@ type middlewares struct {
 
 // middlewaresAbove returns those that are above the handler on the stack.
 func middlewaresAbove() (above middlewares) {
-	const middleware = "github.com/gofiber/fiber/v2/middleware/"
-	pcs, n := make([]uintptr, 50), 0
-	for n == 0 || n == len(pcs) { // if it is full there may be more
-		pcs = make([]uintptr, 2*len(pcs))
-		n = runtime.Callers(1, pcs)
-	}
-	frames := runtime.CallersFrames(pcs[:n])
-	for more := true; more; {
-		var frame runtime.Frame
-		frame, more = frames.Next()
-		name, ok := strings.CutPrefix(frame.Function, middleware)
+	const first = 20 // the lines of a middleware's function that decide whether to skip the request
+	for name, frame := range fasthost.Above(middleware) {
 		switch {
-		case !ok:
 		case strings.HasPrefix(name, "timeout.New.func"):
 			above.timeout = true
 		case strings.HasPrefix(name, "encryptcookie.New.func"):
 			above.encryptcookie++
 		case strings.HasPrefix(name, "idempotency.New.func"):
-			above.idempotency = above.idempotency || !skips(frame)
+			above.idempotency = above.idempotency || !fasthost.Skips(frame, first)
 		case strings.HasPrefix(name, "cache.New.func"):
-			above.cache = above.cache || !skips(frame)
+			above.cache = above.cache || !fasthost.Skips(frame, first)
 		}
 	}
 	return above
-}
-
-// skips reports whether a middleware has passed the request on unchanged. Its code does
-// so before anything else.
-func skips(frame runtime.Frame) bool {
-	const first = 20 // lines of the middleware's function
-	if frame.Func == nil {
-		return false
-	}
-	_, begin := frame.Func.FileLine(frame.Func.Entry())
-	return frame.Line < begin+first
 }
 
 // checkMiddleware refuses a stream under a middleware that would do harm.
@@ -73,8 +53,7 @@ func checkMiddleware(c *fiber.Ctx, above middlewares) error {
 // encryptCookies does what encryptcookie would do when the handler has returned, which
 // is too late. It runs the same middlewares on another response with the same cookies.
 func encryptCookies(c *fiber.Ctx, middlewares int) error {
-	var cookies []string
-	c.Response().Header.VisitAllCookie(func(_, cookie []byte) { cookies = append(cookies, string(cookie)) })
+	cookies := fasthost.Cookies(c.Context())
 	if middlewares == 0 || len(cookies) == 0 {
 		return nil
 	}
@@ -93,20 +72,9 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 		}
 		return nil
 	})
-	ctx := newLike(c.Context())
-	c.Request().Header.CopyTo(&ctx.Request.Header)
-	ctx.Request.Header.DelAllCookies() // they have already been decrypted
-	c.Context().VisitUserValuesAll(ctx.SetUserValue)
-	app.Handler()(ctx)
-
-	c.Response().Header.DelAllCookies()
-	ctx.Response.Header.VisitAllCookie(func(_, cookie []byte) {
-		c.Response().Header.Add(fiber.HeaderSetCookie, string(cookie))
-	})
+	fasthost.ReplaceCookies(c.Context(), app.Handler())
 	return nil
 }
-
-func newLike[T any](*T) *T { return new(T) }
 
 // encrypters returns the handlers of encryptcookie that the app has for the request's
 // method and path.
@@ -117,8 +85,7 @@ func encrypters(c *fiber.Ctx) (all []fiber.Handler) {
 				continue
 			}
 			for _, h := range route.Handlers {
-				name := runtime.FuncForPC(reflect.ValueOf(h).Pointer()).Name()
-				if strings.HasPrefix(name, "github.com/gofiber/fiber/v2/middleware/encryptcookie.New.func") {
+				if fasthost.IsFunc(h, middleware+"encryptcookie.New.func") {
 					all = append(all, h)
 				}
 			}

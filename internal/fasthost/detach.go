@@ -1,4 +1,4 @@
-package fibersse
+package fasthost
 
 import (
 	"context"
@@ -9,9 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
-	"github.com/gofiber/fiber/v2/log"
-	"github.com/gofiber/fiber/v2/utils"
+	"github.com/valyala/fasthttp"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
@@ -21,15 +19,15 @@ import (
 // allowDetach makes fasthttp start the session when the handler has returned, or reports
 // that the session has to stay in the handler. By then fasthttp has sent the answers to
 // earlier requests that it may still hold (RFC 9112, section 9.3.2).
-func (s *conn) allowDetach(c *fiber.Ctx, session *host.Session, stream core.Stream) bool {
-	if !s.chunked || ends(c) {
+func (s *conn) allowDetach(r *Request, session *host.Session, stream core.Stream) bool {
+	if !s.chunked || r.ends() {
 		return false
 	}
 	own, ok := netpoll.Duplicate(s.Conn)
 	if !ok {
 		return false
 	}
-	s.own, s.report = own, reporter(c)
+	s.own, s.report = own, r.reporter()
 	session.Outlive()
 	// A session that ends before fasthttp has started it is closed here, so that a
 	// shutdown does not have to wait for fasthttp. Only stop says which came first.
@@ -42,7 +40,7 @@ func (s *conn) allowDetach(c *fiber.Ctx, session *host.Session, stream core.Stre
 		defer close(s.watched)
 		s.listen(math.MaxInt, session.ClientGone)
 	}()
-	c.Context().Hijack(func(net.Conn) {
+	r.Ctx.Hijack(func(net.Conn) {
 		begins := stop()
 		_ = s.SetReadDeadline(time.Unix(1, 0))
 		<-s.watched
@@ -63,17 +61,17 @@ func (s *conn) refuseLate(why error) {
 	}
 	_ = s.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 %d %s\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-		refused.Status, utils.StatusMessage(refused.Status), int(refused.RetryAfter.Seconds()))
+		refused.Status, fasthttp.StatusMessage(refused.Status), int(refused.RetryAfter.Seconds()))
 	host.Linger(s.Conn)
 }
 
-// ends reports whether the request's context derives from c.Context(), whose values
+// ends reports whether the request's context derives from fasthttp's, whose values
 // fasthttp reuses when the handler has returned.
-func ends(c *fiber.Ctx) bool {
+func (r *Request) ends() bool {
 	type key struct{}
-	c.Context().SetUserValue(key{}, true)
-	defer c.Context().RemoveUserValue(key{})
-	return c.UserContext().Value(key{}) != nil
+	r.Ctx.SetUserValue(key{}, true)
+	defer r.Ctx.RemoveUserValue(key{})
+	return r.Context().Value(key{}) != nil
 }
 
 // begin serves the session, which takes the connection on the way.
@@ -108,13 +106,13 @@ func (s *conn) Detach() (own net.Conn, report func(error), ok bool) {
 // reporter returns the function that writes a stream's failure to fiber's log, because
 // the error handler can no longer be called. It adds the stack of a panic, because no
 // recovery middleware will.
-func reporter(c *fiber.Ctx) func(error) {
-	request := c.Method() + " " + c.Path() // a copy; the client has chosen it, so it is quoted
+func (r *Request) reporter() func(error) {
+	adapter, request, errorf := r.Adapter, r.Name(), r.Errorf // the client has chosen the name, so it is quoted
 	return func(err error) {
 		if p, ok := errors.AsType[*core.PanicError](err); ok {
-			log.Errorf("fibersse: stream of %q: %v\n%s", request, err, p.Stack)
+			errorf("%s: stream of %q: %v\n%s", adapter, request, err, p.Stack)
 			return
 		}
-		log.Errorf("fibersse: stream of %q: %v", request, err)
+		errorf("%s: stream of %q: %v", adapter, request, err)
 	}
 }

@@ -1,4 +1,4 @@
-package fibersse
+package fasthost
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package fibersse
+package fasthost
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
@@ -33,15 +33,15 @@ type conn struct {
 }
 
 // checkConn refuses a request without a connection to the client.
-func checkConn(c *fiber.Ctx) error {
+func (r *Request) checkConn() error {
 	const instead = "serve this view with nethttpsse, on a server of net/http"
-	ctx := c.Context()
+	ctx := r.Ctx
 	if state := ctx.TLSConnectionState(); strings.HasPrefix(string(ctx.Request.Header.Protocol()), "HTTP/2") ||
 		state != nil && state.NegotiatedProtocol == "h2" {
-		return refuse("a stream over HTTP/2 shares its connection, and fibersse needs one for itself: " + instead)
+		return r.refuse("a stream over HTTP/2 shares its connection, and " + r.Adapter + " needs one for itself: " + instead)
 	}
 	if err := lift(ctx.Conn()); err != nil {
-		return refuse(fmt.Sprintf("this request has no connection to stream to (%v), as with fiber's adaptor or on "+
+		return r.refuse(fmt.Sprintf("this request has no connection to stream to (%v), as with fiber's adaptor or on "+
 			"AWS Lambda: %s", err, instead))
 	}
 	return nil
@@ -64,18 +64,18 @@ func lift(c net.Conn) (err error) {
 
 // takeOver takes the response over from fasthttp, which closes the connection
 // when the handler has returned.
-func takeOver(c *fiber.Ctx) *conn {
-	ctx := c.Context()
+func (r *Request) takeOver() *conn {
+	ctx := r.Ctx
 	h := &ctx.Response.Header
 	chunked := ctx.Request.Header.IsHTTP11()
 	if chunked {
 		h.SetContentLength(-1)
 	} else {
 		h.SetContentLength(-2) // until the connection closes
-		h.Del(fiber.HeaderTransferEncoding)
+		h.Del(fasthttp.HeaderTransferEncoding)
 		_ = host.ResetOnClose(ctx.Conn(), true)
 	}
-	h.Del(fiber.HeaderConnection) // in case the view has set one
+	h.Del(fasthttp.HeaderConnection) // in case the view has set one
 	h.SetConnectionClose()
 	s := &conn{Conn: ctx.Conn(), head: h.AppendBytes(make([]byte, 0, 512)), chunked: chunked}
 	ctx.HijackSetNoResponse(true)
@@ -83,20 +83,20 @@ func takeOver(c *fiber.Ctx) *conn {
 
 	// fasthttp's own response is not sent, but a middleware may keep it and answer another
 	// request with it. It must not look like a whole stream without events.
-	h.SetContentType(fiber.MIMETextPlainCharsetUTF8)
-	h.Set(fiber.HeaderCacheControl, "no-store")
-	ctx.Response.SetBodyString(notKept)
+	h.SetContentType("text/plain; charset=utf-8")
+	h.Set(fasthttp.HeaderCacheControl, "no-store")
+	ctx.Response.SetBodyString(r.Adapter + notKept)
 	return s
 }
 
-const notKept = "fibersse: this was the response to another request, an event stream, which cannot be kept: " +
+const notKept = ": this was the response to another request, an event stream, which cannot be kept: " +
 	"take the route out of the middleware that kept it\n"
 
 // serve serves the session and returns its failure. The stream runs in another
 // goroutine, because runtime.Goexit would end one of fasthttp's workers for good and
 // leave the connection open. Meanwhile the handler's goroutine listens to the client. If
 // the stream panics, so does the handler, and the stack goes to fiber's log.
-func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) error {
+func (s *conn) serve(r *Request, session *host.Session, stream core.Stream) error {
 	var (
 		ended    = make(chan struct{})
 		err      error
@@ -119,7 +119,7 @@ func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) er
 	if panicked == nil {
 		return err
 	}
-	reporter(c)(panicked)
+	r.reporter()(panicked)
 	if panicked.Value != nil {
 		panic(panicked.Value)
 	}
@@ -127,7 +127,7 @@ func (s *conn) serve(c *fiber.Ctx, session *host.Session, stream core.Stream) er
 }
 
 // hasPeer reports whether the connection has another end that can close it. In
-// [fiber.App.Test] it is a buffer, which is at its end before the handler begins.
+// fiber's App.Test it is a buffer, which is at its end before the handler begins.
 func hasPeer(c net.Conn) bool {
 	addr, ok := c.RemoteAddr().(*net.TCPAddr)
 	return !ok || addr.Port != 0

@@ -1,4 +1,4 @@
-package fibersse
+package fasthost
 
 import (
 	"bufio"
@@ -8,7 +8,7 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/yieldsse/yieldsse/core/host"
 )
@@ -19,14 +19,14 @@ import (
 type body struct {
 	io.Reader // fasthttp's
 
-	c     *fiber.Ctx
+	ctx   *fasthttp.RequestCtx
 	ended bool
 }
 
 // guardBody is called before the view runs. It returns nil if no body comes as a
 // stream.
-func guardBody(c *fiber.Ctx) *body {
-	b := &body{Reader: c.Request().BodyStream(), c: c}
+func guardBody(ctx *fasthttp.RequestCtx) *body {
+	b := &body{Reader: ctx.Request.BodyStream(), ctx: ctx}
 	if b.Reader == nil {
 		return nil
 	}
@@ -35,12 +35,12 @@ func guardBody(c *fiber.Ctx) *body {
 		own := reflect.New(v.Type().Elem())
 		own.Elem().Set(v.Elem())
 		b.Reader, _ = reflect.TypeAssert[io.Reader](own)
-		c.Request().SetBodyStream(b, -1)
+		ctx.Request.SetBodyStream(b, -1)
 	}
 	return b
 }
 
-func (b *body) length() int { return b.c.Request().Header.ContentLength() } // negative if the body comes in chunks
+func (b *body) length() int { return b.ctx.Request.Header.ContentLength() } // negative if the body comes in chunks
 
 func (b *body) Read(p []byte) (int, error) {
 	if b.ended {
@@ -72,8 +72,8 @@ func (b *body) drain(s *host.Session) (all bool, err error) {
 	switch {
 	case b == nil:
 		return true, nil
-	case b.c.Request().BodyStream() != nil:
-		conn := b.c.Context().Conn()
+	case b.ctx.Request.BodyStream() != nil:
+		conn := b.ctx.Conn()
 		if err := host.DrainBody(s.Context(), b, conn.SetReadDeadline); err != nil {
 			return false, err
 		}
@@ -81,16 +81,15 @@ func (b *body) drain(s *host.Session) (all bool, err error) {
 	case b.length() < 0:
 		return b.ended, nil
 	default:
-		return len(b.c.Request().Body()) >= b.length(), nil
+		return len(b.ctx.Request.Body()) >= b.length(), nil
 	}
 }
 
-// leaveBody closes the connection after a refusal, because the request's body may not
+// LeaveBody closes the connection after a refusal, because the request's body may not
 // have been read to its end. fasthttp would close it at once. The kernel resets a
 // connection that is closed with unread input, so the client might not get the answer.
 // So the answer is sent here, and the client gets a moment to read it.
-func leaveBody(c *fiber.Ctx) {
-	ctx := c.Context()
+func LeaveBody(ctx *fasthttp.RequestCtx) {
 	if ctx.Conn() == nil || !hasPeer(ctx.Conn()) {
 		ctx.SetConnectionClose()
 		return

@@ -1,0 +1,99 @@
+// Package fasthost serves streams on the connections of fasthttp. It is what the
+// adapters of fiber v2 and v3 have in common.
+package fasthost
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
+)
+
+// A Request is a request whose handler is running, as the framework knows it.
+type Request struct {
+	Adapter string // the name of the adapter's package, for messages
+	Ctx     *fasthttp.RequestCtx
+
+	// The context that the framework keeps for its users.
+	Context    func() context.Context
+	SetContext func(context.Context)
+
+	// View runs the view. The stream is nil if there is none to send.
+	View func() (core.Stream, error)
+
+	// Name returns a copy of the request's method and path, for the log.
+	Name func() string
+
+	// Errorf writes to the framework's log.
+	Errorf func(format string, args ...any)
+}
+
+// Serve runs the view and serves its stream. It returns true if it has taken the
+// response over from fasthttp, to send a stream. The error is a [core.RefusedError] if
+// the request has been refused, and a [core.StreamError] if the stream has failed.
+func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
+	if done := r.Ctx.Done(); done != nil {
+		group, release := groupOf(done)
+		defer release()
+		opts = append(slices.Clip(opts), core.WithGroup(group))
+	}
+	before := r.Context()
+	s, err := host.NewSession(before, string(r.Ctx.Request.Header.Peek("Last-Event-ID")), opts...)
+	if err != nil {
+		return false, err
+	}
+	s.Query(func(name string) string { return string(r.Ctx.QueryArgs().Peek(name)) })
+	served := false
+	defer func() {
+		r.SetContext(before)
+		if !served {
+			s.Close()
+		}
+	}()
+
+	r.SetContext(s.Context())
+	body := guardBody(r.Ctx)
+	stream, err := r.prepare()
+	if err != nil || stream == nil {
+		return false, err
+	}
+	all, err := body.drain(s)
+	if refused := s.Refused(); refused != nil {
+		return false, refused
+	}
+	if err != nil {
+		return false, err
+	}
+	h := &r.Ctx.Response.Header
+	host.SetHeaders(func(name string) string { return string(h.Peek(name)) }, h.Set)
+	r.Ctx.SetStatusCode(fasthttp.StatusOK)
+	if r.Ctx.IsHead() {
+		return false, nil
+	}
+	s.Direct(string(r.Ctx.Method()))
+	conn := r.takeOver()
+	if served = all && s.Detaches() && conn.allowDetach(r, s, stream); served {
+		return true, nil
+	}
+	served = true
+	return true, conn.serve(r, s, stream)
+}
+
+// prepare runs the view and checks that its stream can be sent. The stream is nil if
+// there is none to send. It is a function of its own so that its stack space is free
+// while the stream lasts.
+func (r *Request) prepare() (core.Stream, error) {
+	stream, err := r.View()
+	if err != nil || stream == nil {
+		return nil, err
+	}
+	return stream, r.checkConn()
+}
+
+func (r *Request) refuse(why string) error {
+	return &core.RefusedError{Status: fasthttp.StatusInternalServerError, Err: fmt.Errorf("%s: %s", r.Adapter, why)}
+}
