@@ -10,6 +10,7 @@
 //   - [github.com/yieldsse/yieldsse/echosse]: for echo v4
 //   - [github.com/yieldsse/yieldsse/echo5sse]: for echo v5; a separate module
 //   - [github.com/yieldsse/yieldsse/fibersse]: for fiber v2
+//   - [github.com/yieldsse/yieldsse/fiber3sse]: for fiber v3; a separate module
 //   - [github.com/yieldsse/yieldsse/nethttpsse]: for net/http, and for frameworks that
 //     build on it
 //

@@ -10,7 +10,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
 
-const middleware = "github.com/gofiber/fiber/v2/middleware/"
+const module = "github.com/gofiber/fiber/v2"
 
 // middlewares are fiber's own that do harm when they find an empty response after a
 // stream.
@@ -23,16 +23,16 @@ type middlewares struct {
 // middlewaresAbove returns those that are above the handler on the stack.
 func middlewaresAbove() (above middlewares) {
 	const first = 20 // the lines of a middleware's function that decide whether to skip the request
-	for name, frame := range fasthost.Above(middleware) {
-		switch {
-		case strings.HasPrefix(name, "timeout.New.func"):
-			above.timeout = true
-		case strings.HasPrefix(name, "encryptcookie.New.func"):
+	for m := range fasthost.Above(module) {
+		switch m.Name {
+		case "timeout":
+			above.timeout = above.timeout || m.Own // timeout.New, unlike NewWithContext
+		case "encryptcookie":
 			above.encryptcookie++
-		case strings.HasPrefix(name, "idempotency.New.func"):
-			above.idempotency = above.idempotency || !fasthost.Skips(frame, first)
-		case strings.HasPrefix(name, "cache.New.func"):
-			above.cache = above.cache || !fasthost.Skips(frame, first)
+		case "idempotency":
+			above.idempotency = above.idempotency || !m.Skips(first)
+		case "cache":
+			above.cache = above.cache || !m.Skips(first)
 		}
 	}
 	return above
@@ -85,7 +85,7 @@ func encrypters(c *fiber.Ctx) (all []fiber.Handler) {
 				continue
 			}
 			for _, h := range route.Handlers {
-				if fasthost.IsFunc(h, middleware+"encryptcookie.New.func") {
+				if fasthost.Is(h, module, "encryptcookie") {
 					all = append(all, h)
 				}
 			}

@@ -3,6 +3,7 @@ package fasthost
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime/debug"
@@ -48,8 +49,8 @@ func (r *Request) checkConn() error {
 }
 
 // lift clears the server's own deadlines, which count from the request's start. It
-// returns an error if c is not a connection: adaptors have nil, or a value whose methods
-// panic.
+// returns an error if c is not a connection: adaptors have nil, a value whose methods
+// panic, or one that drops what is written to it and is at its end.
 func lift(c net.Conn) (err error) {
 	if c == nil {
 		return errors.New("it is nil")
@@ -59,6 +60,14 @@ func lift(c net.Conn) (err error) {
 			err = fmt.Errorf("%T is not a connection", c)
 		}
 	}()
+	if hasPeer(c) {
+		if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			return err
+		}
+		if _, err := c.Read(nil); errors.Is(err, io.EOF) { // a read of nothing takes nothing from a connection
+			return fmt.Errorf("%T is at its end", c)
+		}
+	}
 	return c.SetDeadline(time.Time{})
 }
 

@@ -9,41 +9,74 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Above returns the functions that are above the caller on the stack and whose names
-// begin with prefix, each without the prefix. It is how an adapter finds middlewares
-// that do harm when they find an empty response after a stream: their only trace is
+// A Middleware is one of the framework's own that is above the handler on the stack.
+// Some do harm when they find an empty response after a stream, and their only trace is
 // their frames.
-func Above(prefix string) iter.Seq2[string, runtime.Frame] {
-	return func(yield func(string, runtime.Frame) bool) {
+type Middleware struct {
+	Name string // of its package, such as cache
+
+	// Own is whether it runs the handler in a goroutine of its own.
+	Own bool
+
+	frame runtime.Frame
+}
+
+// Above returns the middlewares that are above the caller on the stack, and that are
+// part of the module.
+func Above(module string) iter.Seq[Middleware] {
+	return func(yield func(Middleware) bool) {
 		pcs, n := make([]uintptr, 50), 0
 		for n == 0 || n == len(pcs) { // if it is full there may be more
 			pcs = make([]uintptr, 2*len(pcs))
 			n = runtime.Callers(1, pcs)
 		}
 		frames := runtime.CallersFrames(pcs[:n])
-		for more := true; more; {
-			var frame runtime.Frame
-			frame, more = frames.Next()
-			if name, ok := strings.CutPrefix(frame.Function, prefix); ok && !yield(name, frame) {
-				return
+		frame, more := frames.Next()
+		for more {
+			var above runtime.Frame
+			above, more = frames.Next()
+			if name := middlewareOf(module, frame.Function, frame.File); name != "" {
+				if !yield(Middleware{Name: name, Own: above.Function == "runtime.goexit", frame: frame}) {
+					return
+				}
 			}
+			frame = above
 		}
 	}
 }
 
-// Skips reports whether a middleware has passed the request on unchanged. Its code does
-// so in its first lines.
-func Skips(frame runtime.Frame, lines int) bool {
-	if frame.Func == nil {
+// Skips reports whether the middleware has passed the request on unchanged. Its code
+// does so in the first lines of its function.
+func (m Middleware) Skips(lines int) bool {
+	if m.frame.Func == nil {
 		return false
 	}
-	_, begin := frame.Func.FileLine(frame.Func.Entry())
-	return frame.Line < begin+lines
+	_, begin := m.frame.Func.FileLine(m.frame.Func.Entry())
+	return m.frame.Line < begin+lines
 }
 
-// IsFunc reports whether the name of the function f begins with prefix.
-func IsFunc(f any, prefix string) bool {
-	return strings.HasPrefix(runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name(), prefix)
+// Is reports whether a handler is that of a middleware of the module.
+func Is(handler any, module, name string) bool {
+	f := runtime.FuncForPC(reflect.ValueOf(handler).Pointer())
+	file, _ := f.FileLine(f.Entry())
+	return middlewareOf(module, f.Name(), file) == name
+}
+
+// middlewareOf returns the name of the middleware that a function is part of, if it is
+// part of one of the module's. The compiler names a closure after the function that it
+// has inlined the one around it into, so the file counts as well as the name.
+func middlewareOf(module, function, file string) string {
+	if rest, ok := strings.CutPrefix(function, module+"/middleware/"); ok {
+		name, _, _ := strings.Cut(rest, ".")
+		return name
+	}
+	_, rest, _ := strings.Cut(file, module)
+	version, path, ok := strings.Cut(rest, "/middleware/")
+	if !ok || strings.Contains(version, "/") {
+		return ""
+	}
+	name, _, _ := strings.Cut(path, "/")
+	return name
 }
 
 // Cookies returns the lines of the response's cookies.

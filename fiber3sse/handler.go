@@ -1,0 +1,76 @@
+package fiber3sse
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/log"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/fasthost"
+)
+
+// A View is an ordinary fiber handler that returns the stream to send. It returns
+// nil if it has already answered the request, for example with c.JSON or c.Redirect.
+// Fiber answers if it returns an error.
+//
+// c.Context() is the session's: it ends with the stream, and
+// [core.LastEventID] reads from it where the client wants to resume. The
+// generator should take what it needs from c as values. c is a context too, which never ends: pass
+// c.Context() down instead.
+type View func(c fiber.Ctx) (core.Stream, error)
+
+// Handler runs view and streams what it returns.
+//
+// If the stream fails, the error goes to [core.WithObserver] and to the app's error
+// handler, whose answer is not sent, or to fiber's log with [core.WithDetach]. If a
+// request is refused, the handler returns a [fiber.Error].
+//
+// It panics if view is nil.
+func Handler(view View, opts ...core.Option) fiber.Handler {
+	if view == nil {
+		panic("fiber3sse: Handler: the view is nil")
+	}
+	return func(c fiber.Ctx) error {
+		err := serve(c, view, opts)
+		if err == nil {
+			return nil
+		}
+		var (
+			failed  *core.StreamError
+			refused *core.RefusedError
+		)
+		if errors.As(err, &failed) || !errors.As(err, &refused) {
+			return err
+		}
+		if refused.RetryAfter > 0 {
+			c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(refused.RetryAfter.Seconds())))
+		}
+		if c.Request().BodyStream() != nil {
+			fasthost.LeaveBody(c.RequestCtx())
+		}
+		return fiber.NewError(refused.Status, refused.Error())
+	}
+}
+
+func serve(c fiber.Ctx, view View, opts []core.Option) error {
+	above := middlewaresAbove()
+	request := fasthost.Request{
+		Adapter:    "fiber3sse",
+		Ctx:        c.RequestCtx(),
+		Context:    c.Context,
+		SetContext: c.SetContext,
+		View: func() (core.Stream, error) {
+			stream, err := view(c)
+			if err != nil || stream == nil {
+				return nil, err
+			}
+			return stream, checkMiddleware(c, above)
+		},
+		Name:   func() string { return c.Method() + " " + c.Path() },
+		Errorf: log.Errorf,
+	}
+	_, err := request.Serve(opts)
+	return err
+}

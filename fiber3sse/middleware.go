@@ -1,0 +1,104 @@
+package fiber3sse
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gofiber/fiber/v3"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/fasthost"
+)
+
+const module = "github.com/gofiber/fiber/v3"
+
+// middlewares are fiber's own that do harm when they find an empty response after a
+// stream.
+type middlewares struct {
+	timeout, idempotency bool
+
+	encryptcookie int // how many
+}
+
+// middlewaresAbove returns those that are above the handler on the stack.
+func middlewaresAbove() (above middlewares) {
+	const first = 20 // the lines of a middleware's function that decide whether to skip the request
+	for m := range fasthost.Above(module) {
+		switch m.Name {
+		case "timeout":
+			above.timeout = above.timeout || m.Own // unless it skips the request
+		case "encryptcookie":
+			above.encryptcookie++
+		case "idempotency":
+			above.idempotency = above.idempotency || !m.Skips(first)
+		}
+	}
+	return above
+}
+
+// checkMiddleware refuses a stream under a middleware that would do harm.
+func checkMiddleware(c fiber.Ctx, above middlewares) error {
+	switch {
+	case above.timeout:
+		return refuse("timeout.New answers the request while the stream still runs: let its Next skip the route, " +
+			"and bound the stream with core.WithMaxDuration")
+	case above.idempotency:
+		return refuse("idempotency would answer the next request with an empty response: let its Next skip the route")
+	default:
+		return encryptCookies(c, above.encryptcookie)
+	}
+}
+
+// encryptCookies does what encryptcookie would do when the handler has returned, which
+// is too late. It runs the same middlewares on another response with the same cookies.
+func encryptCookies(c fiber.Ctx, middlewares int) error {
+	cookies := fasthost.Cookies(c.RequestCtx())
+	if middlewares == 0 || len(cookies) == 0 {
+		return nil
+	}
+	handlers := encrypters(c)
+	if len(handlers) != middlewares {
+		return refuse("encryptcookie comes too late to encrypt a cookie of this response, and is not among the app's " +
+			"handlers: set the cookie in another response")
+	}
+	app := fiber.New()
+	for _, h := range handlers {
+		app.Use(h)
+	}
+	app.Use(func(same fiber.Ctx) error {
+		for _, cookie := range cookies {
+			same.Response().Header.Add(fiber.HeaderSetCookie, cookie)
+		}
+		return nil
+	})
+	fasthost.ReplaceCookies(c.RequestCtx(), app.Handler())
+	return nil
+}
+
+// encrypters returns the handlers of encryptcookie that the app has for the request's
+// method and path.
+func encrypters(c fiber.Ctx) (all []fiber.Handler) {
+	for _, routes := range c.App().Stack() {
+		for _, route := range routes {
+			if route.Method != c.Method() || !leadsTo(route, c.Path()) {
+				continue
+			}
+			for _, h := range route.Handlers {
+				if fasthost.Is(h, module, "encryptcookie") {
+					all = append(all, h)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// leadsTo reports whether a route's path, or one below it, matches path.
+func leadsTo(route *fiber.Route, path string) bool {
+	below := strings.TrimSuffix(route.Path, "/") + "/*"
+	return fiber.RoutePatternMatch(path, route.Path) || fiber.RoutePatternMatch(path, below)
+}
+
+func refuse(why string) error {
+	return &core.RefusedError{Status: fiber.StatusInternalServerError, Err: fmt.Errorf("fiber3sse: %s", why)}
+}
