@@ -19,7 +19,12 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{Serve: serveSite, WholeBodies: true, Ignore: longLived})
+	adaptertest.Conformance(t, adaptertest.Mount{
+		Serve:       serveSite,
+		Protocols:   []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
+		WholeBodies: true,
+		Ignore:      longLived,
+	})
 }
 
 // The adapter reads a body that comes as a stream.
@@ -135,6 +140,7 @@ func TestConformanceDetached(t *testing.T) {
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)
 		},
+		Protocols:   []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
 		WholeBodies: true,
 		Ignore:      longLived,
 	})

@@ -16,7 +16,12 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{Serve: serveSite, WholeBodies: true, Ignore: longLived})
+	adaptertest.Conformance(t, adaptertest.Mount{
+		Serve:       serveSite,
+		Protocols:   []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
+		WholeBodies: true,
+		Ignore:      longLived,
+	})
 }
 
 // The adapter reads a body that comes as a stream.

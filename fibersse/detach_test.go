@@ -67,6 +67,7 @@ func TestConformanceDetached(t *testing.T) {
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)
 		},
+		Protocols:   []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
 		WholeBodies: true,
 		Ignore:      longLived,
 	})
