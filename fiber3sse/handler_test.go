@@ -352,6 +352,7 @@ func TestNoConnection(t *testing.T) {
 	app.Get("/json", fiber3sse.Handler(func(c fiber.Ctx) (core.Stream, error) { return nil, c.JSON(fiber.Map{"answer": 42}) }))
 	hosts := map[string]http.Handler{
 		"adaptor.FiberApp":     adaptor.FiberApp(app),
+		"a Unix socket":        adaptor.FiberApp(app),
 		"adaptor.FiberHandler": adaptor.FiberHandler(fiber3sse.Handler(view)),
 		"no connection at all": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			var ctx fasthttp.RequestCtx
@@ -378,7 +379,11 @@ func TestNoConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, path := range []string{"/", "/detached"} {
 				w := httptest.NewRecorder()
-				host.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+				if name == "a Unix socket" {
+					r.RemoteAddr = "@"
+				}
+				host.ServeHTTP(w, r)
 				if got := w.Body.String(); w.Code != 500 || !strings.Contains(got, "fiber3sse: ") || !strings.Contains(got, "nethttpsse") {
 					t.Errorf("%s: got %d %q, want 500 and what to do", path, w.Code, got)
 				}

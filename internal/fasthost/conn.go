@@ -60,13 +60,11 @@ func lift(c net.Conn) (err error) {
 			err = fmt.Errorf("%T is not a connection", c)
 		}
 	}()
-	if hasPeer(c) {
-		if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
-			return err
-		}
-		if _, err := c.Read(nil); errors.Is(err, io.EOF) { // a read of nothing takes nothing from a connection
-			return fmt.Errorf("%T is at its end", c)
-		}
+	if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return err
+	}
+	if _, err := c.Read(nil); errors.Is(err, io.EOF) { // a read of nothing takes nothing from a connection
+		return fmt.Errorf("%T is at its end", c)
 	}
 	return c.SetDeadline(time.Time{})
 }
