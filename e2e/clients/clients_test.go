@@ -1,12 +1,10 @@
 package clients_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
@@ -28,7 +26,7 @@ type client struct {
 // clients returns all of them, ready to start.
 func clients(t *testing.T) []client {
 	t.Helper()
-	scripts := npm(t)
+	scripts := testenv.NPM(t, os.DirFS("testdata"))
 	node := func(args ...string) func(*testing.T, ask) *process {
 		return func(t *testing.T, a ask) *process {
 			t.Helper()
@@ -72,26 +70,6 @@ func clients(t *testing.T) []client {
 		{name: "curl, HTTP 1.1", start: curls(18, "--http1.1"), speaks: "HTTP/1.1", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
 		{name: "curl, HTTP 2", start: curls(92, "--http2-prior-knowledge"), speaks: "HTTP/2.0", posts: true, killed: true, atCut: "broken"},
 	}
-}
-
-// npm installs the packages of package-lock.json in a copy of testdata, and returns the
-// copy's path.
-func npm(t *testing.T) (dir string) {
-	t.Helper()
-	path := testenv.Program(t, "npm")
-	dir = t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata")); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	cmd.Dir = dir
-	cmd.WaitDelay = time.Second
-	if out, err := cmd.CombinedOutput(); err != nil {
-		testenv.Skip(t, "npm ci: "+err.Error()+"\n"+string(out))
-	}
-	return dir
 }
 
 // withEventSource starts a client if node has an EventSource, and skips t if not.

@@ -327,6 +327,8 @@ func TestFrames(t *testing.T) {
 			check(t, all.Client, made)
 		}
 	}
-	t.Run("npm", func(t *testing.T) { run(t, npm(t), testenv.Program(t, "node"), "forms.js") })
+	t.Run("npm", func(t *testing.T) {
+		run(t, testenv.NPM(t, os.DirFS("testdata")), testenv.Program(t, "node"), "forms.js")
+	})
 	t.Run("Python", func(t *testing.T) { run(t, "testdata", withRequests(t), "forms.py") })
 }
