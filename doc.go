@@ -37,5 +37,9 @@
 //     out what is wrong with it, and measures it
 //   - [github.com/yieldsse/yieldsse/ssetest]: a kit for testing your streams
 //
+// To describe streams:
+//
+//   - [github.com/yieldsse/yieldsse/openapisse]: for OpenAPI 3.2; a separate module
+//
 // The README and the pages in docs describe all of this by subject.
 package yieldsse
