@@ -3,5 +3,5 @@
 // Chromium and Firefox), demo (the demo's page in both), clients (curl, Node, Python),
 // proxies (nginx, HAProxy, Apache httpd, Caddy), python (the Python apps that the
 // examples were ported from) and frameworks (servers and frameworks without an adapter).
-// Package middleware is a separate module.
+// Packages middleware and openapi are separate modules.
 package e2e
