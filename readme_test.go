@@ -65,7 +65,9 @@ var imports = map[string]string{
 	"unix":  "golang.org/x/sys/unix",
 	"utils": "github.com/gofiber/fiber/v2/utils",
 
+	"huma":       "github.com/danielgtaylor/huma/v2",
 	"jsonschema": "github.com/google/jsonschema-go/jsonschema",
+	"openapi3":   "github.com/getkin/kin-openapi/openapi3",
 
 	"jetstream": "github.com/nats-io/nats.go/jetstream",
 	"nats":      "github.com/nats-io/nats.go",
