@@ -1,6 +1,6 @@
-# Each module has its own go.mod; go.work joins them, except e2e/middleware, which
-# takes minutes to compile.
-modules = $(shell go list -m -f '{{.Dir}}') $(CURDIR)/e2e/middleware
+# Each module has its own go.mod; go.work joins them, except e2e/frameworks and
+# e2e/middleware, which take minutes to compile.
+modules = $(shell go list -m -f '{{.Dir}}') $(CURDIR)/e2e/frameworks $(CURDIR)/e2e/middleware
 
 # The tools, which .ci/run installs in the versions that it names.
 export PATH := $(PATH):$(shell go env GOPATH)/bin
@@ -17,6 +17,7 @@ help: ## list the targets
 test: ## run all tests of all modules, with the race detector
 	go test -race -shuffle=on work
 	cd e2e/middleware && go test -race -shuffle=on .
+	cd e2e/frameworks && go test -race -shuffle=on .
 
 .PHONY: lint
 lint: ## run go vet and golangci-lint in each module

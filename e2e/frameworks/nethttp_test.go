@@ -19,8 +19,6 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
 	"github.com/quic-go/quic-go/http3"
-	"github.com/zeromicro/go-zero/core/logx"
-	zero "github.com/zeromicro/go-zero/rest/handler"
 	"golang.org/x/net/http2"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -194,16 +192,4 @@ func TestFiberAdaptor(t *testing.T) {
 	go func() { defer close(served); _ = app.Listener(ln) }()
 	defer func() { _ = app.ShutdownWithTimeout(patience); <-served }()
 	wantRefusals(t, http.DefaultClient, "http://"+ln.Addr().String(), "nethttpsse: a *fasthttpadaptor.")
-}
-
-// go-zero's TimeoutHandler buffers the response, unless the request accepts an event
-// stream.
-func TestGoZero(t *testing.T) {
-	logx.Disable()
-	read := make(chan struct{}, 1)
-	handler := zero.RecoverHandler(zero.TimeoutHandler(patience)(streams(read)))
-	srv := httptest.NewServer(handler)
-	defer srv.Close()
-	wantRefusals(t, http.DefaultClient, srv.URL, "nethttpsse: a *handler.timeoutWriter holds the headers back")
-	wantTruth(t, http.DefaultClient, read, srv.URL, "Accept", "text/event-stream")
 }
