@@ -37,7 +37,10 @@ const background = 0.1
 
 // adapters returns this project's servers of single streams.
 func adapters() []string {
-	return []string{server.NetHTTPSSE, server.GinSSE, server.EchoSSE, server.FiberSSE, server.Detached, server.FiberDetached}
+	return []string{
+		server.NetHTTPSSE, server.GinSSE, server.EchoSSE, server.Echo5SSE, server.FiberSSE, server.Fiber3SSE,
+		server.Detached, server.FiberDetached, server.Fiber3Detached,
+	}
 }
 
 // hubs returns this project's servers that publish to many clients.

@@ -2,6 +2,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -42,7 +43,9 @@ type Result struct {
 	Base    string    `json:"base"`    // the side that the others are compared with
 	Command string    `json:"command"` // the command that measured it
 	Rounds  int       `json:"rounds"`
-	Chart   bool      `json:"chart,omitempty"` // it is worth a picture
+	Chart   bool      `json:"chart,omitempty"`  // it is worth a picture
+	Group   string    `json:"group,omitempty"`  // the name of a table that several results share
+	Column  string    `json:"column,omitempty"` // this result's heading there
 	Sides   []*Side   `json:"sides"`
 }
 
@@ -57,7 +60,8 @@ type Metric struct {
 type Side struct {
 	Name    string   `json:"name"`
 	Ours    bool     `json:"ours,omitempty"`
-	Most    float64  `json:"most,omitempty"` // the highest ratio that is accepted
+	Most    float64  `json:"most,omitempty"`  // the highest ratio that is accepted
+	Elder   string   `json:"elder,omitempty"` // the side that the limit compares this one with, instead of the base
 	Samples []Sample `json:"samples"`
 	Err     string   `json:"error,omitempty"`
 }
@@ -81,10 +85,19 @@ func (s *Side) Of(m Metric) stats.Summary { return stats.Of(s.values(m.Key)) }
 
 // Ratio compares a side with the base, by the first metric. All its values are NaN if
 // there is nothing to compare.
-func (r *Result) Ratio(s *Side) stats.Summary {
-	for _, base := range r.Sides {
-		if base.Name == r.Base {
-			return stats.Ratio(s.values(r.Metrics[0].Key), base.values(r.Metrics[0].Key))
+func (r *Result) Ratio(s *Side) stats.Summary { return r.ratioTo(s, r.Base) }
+
+// limited returns the ratio that a side's limit is for, and the name of the side that it
+// is to.
+func (r *Result) limited(s *Side) (ratio stats.Summary, to string) {
+	to = cmp.Or(s.Elder, r.Base)
+	return r.ratioTo(s, to), to
+}
+
+func (r *Result) ratioTo(s *Side, name string) stats.Summary {
+	for _, other := range r.Sides {
+		if other.Name == name {
+			return stats.Ratio(s.values(r.Metrics[0].Key), other.values(r.Metrics[0].Key))
 		}
 	}
 	return stats.Of(nil)
@@ -103,8 +116,8 @@ func (r *Result) Missed() (failed, slow []string) {
 		if lost := s.Of(Lost).Max; lost > 0 {
 			failed = append(failed, fmt.Sprintf("%s: %s: lost %s", r.Name, s.Name, Lost.Unit.Format(lost)))
 		}
-		if got := r.Ratio(s).Median; s.Most > 0 && got > s.Most {
-			slow = append(slow, fmt.Sprintf("%s: %s: %.2f times %s, want at most %.2f", r.Name, s.Name, got, r.Base, s.Most))
+		if got, to := r.limited(s); s.Most > 0 && got.Median > s.Most {
+			slow = append(slow, fmt.Sprintf("%s: %s: %.2f times %s, want at most %.2f", r.Name, s.Name, got.Median, to, s.Most))
 		}
 	}
 	return failed, slow

@@ -31,10 +31,10 @@ func example() *report.Report {
 	broken := side("broken", false, 0)
 	broken.Err = "it fell over"
 	return &report.Report{
-		Time:    time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC),
+		Time:    time.Date(2025, 1, 3, 3, 4, 5, 0, time.UTC),
 		Command: "go run ./bench",
 		Results: []*report.Result{{
-			Name: "work", Command: "go run ./bench -rounds=3", Title: "A work", About: "What it is.", Base: "by hand", Rounds: 3, Chart: true,
+			Name: "work", Time: time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC), Command: "go run ./bench -rounds=3", Title: "A work", About: "What it is.", Base: "by hand", Rounds: 3, Chart: true,
 			Metrics: []report.Metric{{Key: "cpu", Name: "CPU", Unit: report.Nanoseconds}, report.Lost},
 			Sides: []*report.Side{
 				side("by hand", false, 0, 1000, 2000, 1500),
@@ -139,6 +139,51 @@ func TestSplice(t *testing.T) {
 	}
 	if err := example().Splice(file); err == nil {
 		t.Error("a table without an end: got no error, want one")
+	}
+}
+
+// Results of a group share a table, with a column for each and a row for each comparison with
+// an elder.
+func TestGroup(t *testing.T) {
+	r := example()
+	first := r.Results[0]
+	first.Group, first.Column = "all", "one"
+	first.Sides[2].Elder, first.Sides[2].Most = "fast", 3
+	second := example().Results[0]
+	second.Name, second.Group, second.Column = "second", "all", "two"
+	second.Sides[2].Elder = "fast"
+	second.Sides[2].Samples = second.Sides[1].Samples
+	r.Results = append(r.Results, second)
+
+	file := filepath.Join(t.TempDir(), "doc.md")
+	if err := os.WriteFile(file, []byte("<!-- table all -->\n<!-- end -->\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Splice(file); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "<!-- table all -->\n\n" +
+		"|  | one | two |\n" +
+		"| --- | ---:| ---:|\n" +
+		"| by hand | 1.50\u00a0\u00b5s | 1.50\u00a0\u00b5s |\n" +
+		"| fast | 0.25 (0.25 to 0.25) | 0.25 (0.25 to 0.25) |\n" +
+		"| slow | 1.00 (1.00 to 1.00) | 0.25 (0.25 to 0.25) |\n" +
+		"| broken | - | - |\n" +
+		"| slow, times fast | 4.00 (4.00 to 4.00) | 1.00 (1.00 to 1.00) |\n" +
+		"\n<!-- end -->\n"
+	if string(got) != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+
+	if _, slow := first.Missed(); len(slow) != 1 || !strings.Contains(slow[0], "slow: 4.00 times fast, want at most 3.00") {
+		t.Errorf("slow: got %q, want the side that is above the limit to its elder", slow)
+	}
+	if text, want := first.Text(), "slow: 4.000 times fast, at most 3.00: MISSED"; !strings.Contains(text, want) {
+		t.Errorf("%q is not in\n%s", want, text)
 	}
 }
 

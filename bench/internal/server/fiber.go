@@ -7,18 +7,19 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 func newFiber() *fiber.App { return fiber.New(fiber.Config{DisableStartupMessage: true}) }
 
-func query(c *fiber.Ctx) string { return string(c.Request().URI().QueryString()) }
+func query(r *fasthttp.Request) string { return string(r.URI().QueryString()) }
 
 func serveFiber(ln net.Listener) error {
 	app := newFiber()
 	app.Get("/each", func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderContentType, "text/event-stream")
 		c.Set(fiber.HeaderCacheControl, "no-cache")
-		n := number(query(c))
+		n := number(query(c.Request()))
 		c.Context().SetBodyStreamWriter(func(w *bufio.Writer) {
 			for id := firstID; id < firstID+n; id++ {
 				if _, err := fmt.Fprintf(w, format, id, eventType, data); err != nil {

@@ -33,14 +33,21 @@ import (
 
 // The servers of this project.
 const (
-	NetHTTPSSE    = "nethttpsse"
-	Detached      = "nethttpsse-detached"
-	GinSSE        = "ginsse"
-	EchoSSE       = "echosse"
-	FiberSSE      = "fibersse"
-	FiberDetached = "fibersse-detached"
-	Hub           = "hub"
-	HubDetached   = "hub-detached"
+	NetHTTPSSE  = "nethttpsse"
+	Detached    = "nethttpsse-detached"
+	GinSSE      = "ginsse"
+	EchoSSE     = "echosse"
+	Echo5SSE    = "echo5sse"
+	FiberSSE    = "fibersse"
+	Fiber3SSE   = "fiber3sse"
+	Hub         = "hub"
+	HubDetached = "hub-detached"
+
+	GinDetached    = "ginsse-detached"
+	EchoDetached   = "echosse-detached"
+	Echo5Detached  = "echo5sse-detached"
+	FiberDetached  = "fibersse-detached"
+	Fiber3Detached = "fiber3sse-detached"
 
 	HubReplay         = "hub-replay" // its log has room for Held events
 	HubReplayDetached = "hub-replay-detached"
@@ -75,14 +82,21 @@ const overTLS = "-tls"
 const Crowd = "crowd"
 
 var servers = map[string]func(net.Listener) error{
-	NetHTTPSSE:    serveNetHTTPSSE(nil),
-	Detached:      serveNetHTTPSSE(detach),
-	GinSSE:        serveGinSSE,
-	EchoSSE:       serveEchoSSE,
-	FiberSSE:      serveFiberSSE(nil),
-	FiberDetached: serveFiberSSE(detach),
-	Hub:           serveHub(nil),
-	HubDetached:   serveHub(detach),
+	NetHTTPSSE:  serveNetHTTPSSE(nil),
+	Detached:    serveNetHTTPSSE(detach),
+	GinSSE:      serveGinSSE(nil),
+	EchoSSE:     serveEchoSSE(nil),
+	Echo5SSE:    serveEcho5SSE(nil),
+	FiberSSE:    serveFiberSSE(nil),
+	Fiber3SSE:   serveFiber3SSE(nil),
+	Hub:         serveHub(nil),
+	HubDetached: serveHub(detach),
+
+	GinDetached:    serveGinSSE(detach),
+	EchoDetached:   serveEchoSSE(detach),
+	Echo5Detached:  serveEcho5SSE(detach),
+	FiberDetached:  serveFiberSSE(detach),
+	Fiber3Detached: serveFiber3SSE(detach),
 
 	HubReplay:         serveHub(nil, keepAll...),
 	HubReplayDetached: serveHub(detach, keepAll...),

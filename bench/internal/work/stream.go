@@ -38,10 +38,14 @@ func stream(s size) Work {
 		Cost:    25 * time.Second,
 		chart:   true,
 		place:   together,
-		open: func(s Side) (runner, error) {
-			p, err := process.Start(s.server)
-			return &streamRunner{p, s.ask(events), events}, err
-		},
+		open:    openStream(events),
+	}
+}
+
+func openStream(events int) func(Side) (runner, error) {
+	return func(s Side) (runner, error) {
+		p, err := process.Start(s.server)
+		return &streamRunner{p, s.ask(events), events}, err
 	}
 }
 

@@ -27,9 +27,10 @@ type Work struct {
 	// open prepares what a side needs for all its rounds.
 	open func(Side) (runner, error)
 
-	chart bool
-	cold  bool // each round starts a new server, so the first one needs no warm-up
-	place place
+	column string // this work's column in the table of the frameworks
+	chart  bool
+	cold   bool // each round starts a new server, so the first one needs no warm-up
+	place  place
 }
 
 // QuickRounds is how many rounds are enough to see that everything works.
@@ -55,6 +56,7 @@ type Side struct {
 	Ours bool
 	Most float64 // the highest ratio to the base that is accepted, or 0
 
+	elder  string // the side that Most compares it with, instead of the base
 	server string
 	target string           // if the sides' targets differ
 	ask    func(int) string // likewise
@@ -84,7 +86,7 @@ func All(quick bool) []Work {
 		}
 	}
 	all = append(all, idle(s), idleTLS(s), multitude(s), heartbeat(s), replay(s), parse(s), churn(s), stalled(s))
-	return all
+	return append(all, frameworks(s)...)
 }
 
 // A size chooses between a full and a quick measurement. It is true for quick.
@@ -105,8 +107,11 @@ func (w Work) Run(rounds int, progress func(step, steps int, what string)) (*rep
 		Name: w.Name, Title: w.Title, About: w.About,
 		Time: time.Now(), Metrics: w.Metrics, Base: w.Base, Rounds: rounds, Chart: w.chart,
 	}
+	if w.column != "" {
+		result.Group, result.Column = "frameworks", w.column
+	}
 	for _, s := range w.Sides {
-		result.Sides = append(result.Sides, &report.Side{Name: s.Name, Ours: s.Ours, Most: s.Most})
+		result.Sides = append(result.Sides, &report.Side{Name: s.Name, Ours: s.Ours, Most: s.Most, Elder: s.elder})
 	}
 	runners := make([]runner, len(w.Sides))
 	defer func() {
