@@ -62,8 +62,8 @@ func frameworks(s size) []Work {
 			Base:    baseFramework,
 			Sides:   adapters(plain, nil),
 			Metrics: perUnit("a client"),
-			Rounds:  31,
-			Cost:    60 * time.Second,
+			Rounds:  101, // other programs disturb it most
+			Cost:    100 * time.Second,
 			column:  "connecting and leaving",
 			place:   together,
 			open: func(s Side) (runner, error) {
