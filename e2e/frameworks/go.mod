@@ -10,7 +10,7 @@ require (
 	github.com/gin-gonic/gin v1.12.0
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/gofiber/fiber/v2 v2.52.15
-	github.com/quic-go/quic-go v0.59.0
+	github.com/quic-go/quic-go v0.65.0
 	github.com/yieldsse/yieldsse v0.0.0
 	github.com/yieldsse/yieldsse/openapisse v0.0.0
 	github.com/zeromicro/go-zero v1.10.3
