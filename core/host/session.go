@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +92,9 @@ type Session struct {
 // ends when the client leaves; lastEventID is the value of its Last-Event-ID
 // header. An ID that has a control character or is larger than 1 KiB is ignored.
 //
+// If ctx ends with the cause [context.Canceled] or [net.ErrClosed], the client has left.
+// Any other cause is the session's own, and the response ends cleanly.
+//
 // The error is a *[core.RefusedError]: a group is full or shutting down, or the event of
 // [core.WithHeartbeatEvent] is not valid.
 func NewSession(ctx context.Context, lastEventID string, opts ...core.Option) (*Session, error) {
@@ -114,7 +118,7 @@ func NewSession(ctx context.Context, lastEventID string, opts ...core.Option) (*
 	if ctx.Done() != nil {
 		s.stopParent = context.AfterFunc(ctx, func() {
 			cause := context.Cause(ctx)
-			if errors.Is(cause, context.Canceled) {
+			if errors.Is(cause, context.Canceled) || errors.Is(cause, net.ErrClosed) { // of the connection, as with QUIC
 				cause = s.whyGone()
 			}
 			s.end(cause)

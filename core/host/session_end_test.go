@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 	"slices"
@@ -34,6 +35,13 @@ func TestEndFromOutside(t *testing.T) {
 			"the request's context is cancelled",
 			func(_ *host.Session, _ *core.Group, cancel context.CancelCauseFunc) { cancel(nil) },
 			[]string{`5s "data: b\n\n"`, "5s Abort"}, core.ErrClientGone, // it is not known whether the client has left
+		},
+		{
+			"its connection is closed",
+			func(_ *host.Session, _ *core.Group, cancel context.CancelCauseFunc) {
+				cancel(fmt.Errorf("no recent activity: %w", net.ErrClosed))
+			},
+			[]string{`5s "data: b\n\n"`, "5s Abort"}, core.ErrClientGone,
 		},
 		{
 			"for a reason of the host's",
