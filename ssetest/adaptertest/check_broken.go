@@ -107,7 +107,7 @@ func checkEndsHTTP10(t testing.TB, h mounted) {
 	if h.protocol != HTTP1 && h.protocol != HTTP1TLS {
 		t.Skip("for HTTP/1 only")
 	}
-	s := h.serve(t, failing())
+	s := h.serve(t, failing(nil))
 	const proto = "HTTP/1.0"
 	for _, f := range failures {
 		got, err := s.readRaw("/"+f.name, proto, never)

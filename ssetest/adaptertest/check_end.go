@@ -238,15 +238,22 @@ var (
 	errRefusal = errors.New("boom: a refusal")
 )
 
-// failing returns a view for each of failures, which makes three events first.
-func failing() map[string]View {
+// failing returns a view for each of failures, which makes three events first. If read is
+// not nil, it fails when it gets a go-ahead.
+func failing(read <-chan struct{}) map[string]View {
 	views := map[string]View{"/works": works}
 	for _, f := range failures {
-		views["/"+f.name] = func(context.Context, Exchange) core.Stream {
+		views["/"+f.name] = func(ctx context.Context, _ Exchange) core.Stream {
 			return func(yield func(core.Event, error) bool) {
 				for _, e := range numbered(1, 3) {
 					if !yield(e, nil) {
 						return
+					}
+				}
+				if read != nil {
+					select {
+					case <-read:
+					case <-ctx.Done():
 					}
 				}
 				f.fail(yield)
@@ -257,10 +264,20 @@ func failing() map[string]View {
 }
 
 func checkFailure(t testing.TB, h mounted) {
-	s := h.serve(t, failing())
+	var read chan struct{}
+	if h.protocol.overtakes() {
+		read = make(chan struct{})
+	}
+	s := h.serve(t, failing(read))
 	for _, f := range failures {
-		got, err := s.open("/" + f.name).Rest()
-		ssetest.Equal(t, got, numbered(1, 3))
+		st := s.open("/" + f.name)
+		var got []core.Event
+		if read != nil {
+			got = st.Collect(3)
+			s.pass(read)
+		}
+		rest, err := st.Rest()
+		ssetest.Equal(t, append(got, rest...), numbered(1, 3))
 		if err == nil {
 			t.Errorf("%s: the response ended cleanly, want a broken one", f.name)
 		}
@@ -274,7 +291,7 @@ func checkFailure(t testing.TB, h mounted) {
 
 func checkErrorEvent(t testing.TB, h mounted) {
 	told := make(chan error, 1)
-	s := h.serve(t, failing(), core.WithErrorEvent(func(err error) core.Event {
+	s := h.serve(t, failing(nil), core.WithErrorEvent(func(err error) core.Event {
 		told <- err
 		return core.Event{Type: "error", Data: "sorry"}
 	}))
@@ -313,12 +330,20 @@ func checkShutdown(t testing.TB, h mounted) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
 	defer cancel()
-	begin := time.Now()
-	if err := s.shutdown(ctx); err != nil {
-		t.Errorf("the host's shutdown: %v", err)
-	}
-	if d := time.Since(begin); d > 2*time.Second {
-		t.Errorf("the host's shutdown took %v, want less than 2 s", d)
+	begin, stopped := time.Now(), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		if err := s.shutdown(ctx); err != nil {
+			t.Errorf("the host's shutdown: %v", err)
+		}
+		if d := time.Since(begin); d > 2*time.Second {
+			t.Errorf("the host's shutdown took %v, want less than 2 s", d)
+		}
+	}()
+	if h.protocol == HTTP3 { // its server waits for the clients
+		defer func() { <-stopped }()
+	} else {
+		<-stopped
 	}
 	for _, st := range streams {
 		wantFarewell(t, st)

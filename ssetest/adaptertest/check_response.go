@@ -61,7 +61,7 @@ func checkHeaders(t testing.TB, h mounted) {
 	}
 	for _, name := range []string{"Connection", "Keep-Alive", "Transfer-Encoding"} {
 		if values := st.Header[name]; values != nil {
-			t.Errorf("got %s %q on HTTP/2, want none", name, values)
+			t.Errorf("got %s %q on %s, want none", name, values, h.protocol)
 		}
 	}
 	// A Connection header would end the connection for all its streams.
@@ -79,7 +79,7 @@ func checkHeaders(t testing.TB, h mounted) {
 	}
 	_ = resp.Body.Close()
 	if !reused {
-		t.Error("the connection was not reused after a stream on HTTP/2")
+		t.Errorf("the connection was not reused after a stream on %s", h.protocol)
 	}
 }
 
@@ -131,6 +131,9 @@ func checkHead(t testing.TB, h mounted) {
 		t.Errorf("got status %d, want 200", st.Status)
 	}
 	wantHeaders(t, st.Header, streamHeaders)
+	if values := st.Header["Content-Length"]; values != nil {
+		t.Errorf("got Content-Length %q, want none, as with GET", values)
+	}
 	if got := st.Body(); got != "" {
 		t.Errorf("got body %q, want none", got)
 	}

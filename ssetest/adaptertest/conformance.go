@@ -47,12 +47,13 @@ type Mount struct {
 // A Protocol is a version of HTTP, and how it is spoken.
 type Protocol string
 
-// The protocols that Conformance knows.
+// The protocols that the suites know.
 const (
 	HTTP1    Protocol = "HTTP1"    // HTTP/1.1 and, where the suite says so, HTTP/1.0
 	HTTP1TLS Protocol = "HTTP1TLS" // HTTP/1.1 over TLS
 	HTTP2    Protocol = "HTTP2"    // over TLS
 	H2C      Protocol = "H2C"      // HTTP/2 without TLS
+	HTTP3    Protocol = "HTTP3"    // HTTP/3, with [Site.Transport]
 )
 
 // A Site is what a Mount serves: with the adapter, each of Views with Options, and each
@@ -65,6 +66,15 @@ type Site struct {
 
 	// Listener is the listener to serve on. It does TLS itself, if there is any.
 	Listener net.Listener
+
+	// Transport carries the requests of the suite's clients. Serve sets it for HTTP3,
+	// which net/http does not speak: Serve listens where it likes, and Transport sends
+	// each request there, although its URL has the address of Listener. Close ends the
+	// connections, also while they are in use. It may be called more than once.
+	Transport interface {
+		http.RoundTripper
+		io.Closer
+	}
 
 	// Log gets the text of all errors that reach the host's error path and recovery.
 	Log io.Writer
@@ -125,8 +135,12 @@ func (p Protocol) set(protocols *http.Protocols) {
 		protocols.SetHTTP2(true)
 	case H2C:
 		protocols.SetUnencryptedHTTP2(true)
+	case HTTP3: // not one of net/http's
 	}
 }
+
+// overtakes reports whether a break may reach a client before what was sent earlier.
+func (p Protocol) overtakes() bool { return p == HTTP3 }
 
 // Conformance tests that an adapter keeps this project's promises, over each protocol of
 // the mount. A test that calls it must not run in parallel with others.

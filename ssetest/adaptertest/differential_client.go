@@ -17,7 +17,13 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A wireEnd is the client's end of its connection.
+// A clientEnd is the client's end of its connection.
+type clientEnd interface {
+	leave(how string)
+	drop()
+}
+
+// A wireEnd is a client that reads and writes its protocol itself.
 type wireEnd struct {
 	net.Conn // with TLS, if there is any
 
@@ -84,21 +90,14 @@ func (r *trial) dial() (*wireEnd, error) {
 // client sends the request and reads the response.
 func (r *trial) client() {
 	defer r.update(func() { r.done = true })
-	c, err := r.dial()
-	if err != nil {
-		r.problemf("the client cannot connect: %v", err)
+	var err error
+	if r.site.Transport != nil {
+		err = r.talkTransport()
+	} else if err = r.talk(); errors.Is(err, errNoConn) {
+		r.problemf("the client: %v", err)
 		return
 	}
-	r.update(func() { r.conn = c })
-	if r.http2() {
-		err = r.talkHTTP2(c)
-	} else {
-		err = r.talkHTTP1(c)
-	}
 	r.update(func() {
-		if err == nil && r.HTTP10 && c.hurt.Load() {
-			err = errors.New("a write was reset")
-		}
 		switch {
 		case r.left && r.Client.Leaves != leavesHalf:
 			r.end = gone
@@ -112,6 +111,26 @@ func (r *trial) client() {
 			r.problems = append(r.problems, "the client: "+err.Error())
 		}
 	})
+}
+
+var errNoConn = errors.New("cannot connect")
+
+// talk sends the request over a new connection. It returns nil if the response ends as
+// it should.
+func (r *trial) talk() error {
+	c, err := r.dial()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNoConn, err)
+	}
+	r.update(func() { r.conn = c })
+	if r.http2() {
+		return r.talkHTTP2(c)
+	}
+	err = r.talkHTTP1(c)
+	if err == nil && r.HTTP10 && c.hurt.Load() {
+		err = errors.New("a write was reset")
+	}
+	return err
 }
 
 // A faultError is about something that a response must never have.
@@ -364,8 +383,8 @@ func readLength(in *bufio.Reader, header http.Header) error {
 	return err
 }
 
-// readRest reads until the connection ends.
-func (r *trial) readRest(in *bufio.Reader) error {
+// readRest reads until in ends.
+func (r *trial) readRest(in io.Reader) error {
 	var buf [4 << 10]byte
 	for {
 		n, err := in.Read(buf[:])

@@ -42,7 +42,8 @@ func (r *trial) judge() {
 // begun checks how the response begins, and reports whether there is a stream.
 func (r *trial) begun(wrong func(string, ...any)) bool {
 	switch {
-	case r.status == 0 && r.end == broken && !r.left && !(r.quick() && !r.stalls()) && !r.mayReset():
+	case r.status == 0 && r.end == broken && !r.left && !(r.quick() && !r.stalls()) && !r.mayReset() &&
+		!(r.Protocol.overtakes() && r.opened > 0):
 		wrong("got no response: %v", r.how)
 	case r.Refuse != "":
 		r.checkRefusal(wrong)
@@ -74,7 +75,7 @@ func (r *trial) begun(wrong func(string, ...any)) bool {
 // answers reports whether a request that the plan does not refuse may be answered with
 // status.
 func (r *trial) answers(status int) bool {
-	unread := !r.Client.ViewRead && !r.http2()
+	unread := !r.Client.ViewRead && !r.multiplexed()
 	hurries := 0 < r.Deadline && r.Deadline < time.Second
 	switch status {
 	case 0:
@@ -82,7 +83,7 @@ func (r *trial) answers(status int) bool {
 	case 200:
 		return !r.stalls()
 	case 408:
-		return r.stalls() || hurries && r.Client.Body != bodyNone && !r.http2()
+		return r.stalls() || hurries && r.Client.Body != bodyNone && !r.multiplexed()
 	case 400: // the client has left in the middle of its body
 		return r.Client.Body != bodyNone && unread && r.left && r.opened == 0
 	case 413:
@@ -382,8 +383,8 @@ func (r *trial) whole(end core.Summary, want ending) bool {
 		return false
 	case want.kind == clean:
 		return true
-	default: // after a failure a client of HTTP/1.0 loses what it has not read with the reset
-		return end.Cause == nil && !r.HTTP10 && !r.Client.wordy() && !r.maySlow()
+	default: // after a failure a client of HTTP/1.0 or HTTP/3 loses what it has not read with the reset
+		return end.Cause == nil && !r.HTTP10 && !r.Protocol.overtakes() && !r.Client.wordy() && !r.maySlow()
 	}
 }
 

@@ -113,7 +113,7 @@ const (
 	leavesClose = "close"
 	leavesReset = "reset"
 	leavesHalf  = "half" // it closes only its side
-	leavesRST   = "rst"  // RST_STREAM
+	leavesRST   = "rst"  // it resets the stream
 
 	bodyNone  = ""
 	bodyWhole = "whole" // with the headers
@@ -216,7 +216,7 @@ func (p *plan) surround(r *rand.Rand) {
 func (p *plan) hurriedAtEnd() bool { return 0 < p.ServerTimeout && p.ServerTimeout < time.Second }
 
 // stalls reports whether the response waits for a body that stops.
-func (p *plan) stalls() bool { return p.Client.Body == bodyStalls && !p.http2() }
+func (p *plan) stalls() bool { return p.Client.Body == bodyStalls && !p.multiplexed() }
 
 // chunked reports whether the request's body is in chunks.
 func (p *plan) chunked() bool { return p.Client.Chunked && !p.HTTP10 }
@@ -269,13 +269,18 @@ func newClient(r *rand.Rand, protocol Protocol) client {
 	}
 	if r.IntN(4) == 0 {
 		c.Leaves = oneOf(r, leavesClose, leavesReset, leavesHalf)
-		if http2 {
+		switch {
+		case http2:
 			c.Leaves = oneOf(r, leavesClose, leavesReset, leavesRST, leavesRST)
+		case protocol == HTTP3:
+			c.Leaves = oneOf(r, leavesClose, leavesRST)
 		}
 		c.After = oneOf(r, -1, -1, 0, 1, r.IntN(100), r.IntN(100_000))
 	}
 	if http2 {
 		c.Window = oneOf(r, 1, 7, 100, 65535, 65535, 1<<20)
+	}
+	if http2 || protocol == HTTP3 {
 		return c
 	}
 	switch r.IntN(10) {
@@ -334,7 +339,10 @@ func newStep(r *rand.Rand, source string, most int) step {
 	return s
 }
 
-// http2 reports whether the protocol has streams.
+// multiplexed reports whether a connection carries many requests at a time. Then no
+// response waits for a request's body.
+func (p *plan) multiplexed() bool { return p.http2() || p.Protocol == HTTP3 }
+
 func (p *plan) http2() bool { return p.Protocol == HTTP2 || p.Protocol == H2C }
 
 // wordy reports whether the client sends more than its request.

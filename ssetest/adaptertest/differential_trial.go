@@ -42,6 +42,7 @@ type trial struct {
 	mount    Mount
 	limit    time.Duration // for each wait
 	addr     string
+	site     *Site
 	group    core.Group
 	hub      *hub.Hub
 	shutdown func(context.Context) error
@@ -68,7 +69,7 @@ type trial struct {
 	ended    []core.Summary
 
 	// The client.
-	conn   *wireEnd
+	conn   clientEnd
 	left   bool
 	done   bool
 	strip  stripper
@@ -151,7 +152,7 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 		tcp.sendBuffer = 16 << 10
 	}
 	r.addr = tcp.Addr().String()
-	site := &Site{
+	r.site = &Site{
 		Views:    map[string]View{"/stream": r.view, "/works": works},
 		Options:  r.options(),
 		Listener: tcp,
@@ -162,12 +163,12 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 		writeTimeout: p.ServerTimeout,
 	}
 	if p.Protocol == HTTP2 || p.Protocol == HTTP1TLS {
-		site.Listener = tls.NewListener(tcp, certificates().server)
+		r.site.Listener = tls.NewListener(tcp, certificates().server)
 	}
 	q := *p
 	q.Deadline, q.Wrapped, q.ServerTimeout = 0, false, 0
 	r.plan = &q // unless the host is based on net/http
-	r.shutdown = mount.Serve(t, site)
+	r.shutdown = mount.Serve(t, r.site)
 	release := r.crowd()
 
 	r.spawn(r.client)

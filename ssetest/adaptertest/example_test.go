@@ -24,6 +24,13 @@ var mount = adaptertest.Mount{
 
 // serve is what an adapter's test writes: a server of the host's with the site's views.
 func serve(_ testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
+	server := site.Server(handler(site))
+	go server.Serve(site.Listener)
+	return server.Shutdown
+}
+
+// handler has what the site asks for.
+func handler(site *adaptertest.Site) http.Handler {
 	mux := http.NewServeMux()
 	for path, view := range site.Views {
 		mux.Handle(path, nethttpsse.Handler(adapt(view), site.Options...))
@@ -35,9 +42,7 @@ func serve(_ testing.TB, site *adaptertest.Site) (shutdown func(context.Context)
 			return nil
 		}, site.Options...))
 	}
-	server := site.Server(recovery(log.New(site.Log, "", 0), mux))
-	go server.Serve(site.Listener)
-	return server.Shutdown
+	return recovery(log.New(site.Log, "", 0), mux)
 }
 
 // adapt makes the host's kind of view.

@@ -66,10 +66,13 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 		ended: make(chan core.Summary, 1<<10),
 	}
 	site.protocol, site.Log, site.Listener = h.protocol, s.log, tcp
-	if h.protocol == HTTP2 || h.protocol == HTTP1TLS {
+	switch h.protocol {
+	case HTTP2, HTTP1TLS:
 		s.url = "https://" + s.addr
 		site.Listener = tls.NewListener(tcp, certificates().server)
 		transport.TLSClientConfig = certificates().client.Clone()
+	case HTTP3:
+		s.url = "https://" + s.addr
 	}
 	site.Options = append([]core.Option{
 		core.WithHeartbeat(unheard),
@@ -77,10 +80,16 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 	}, site.Options...)
 
 	s.shutdown = h.Serve(t, site)
+	if site.Transport != nil {
+		s.client.Transport = site.Transport
+	}
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		if h.protocol != HTTP1 {
 			tcp.breakConns() // otherwise the two sides wait for each other for a second
+		}
+		if site.Transport != nil {
+			_ = site.Transport.Close()
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
 		defer cancel()
