@@ -58,6 +58,7 @@ var imports = map[string]string{
 	"synctest": "testing/synctest",
 	"testing":  "testing",
 	"time":     "time",
+	"tls":      "crypto/tls",
 
 	"echo":  "github.com/labstack/echo/v4",
 	"fiber": "github.com/gofiber/fiber/v2",
@@ -65,9 +66,11 @@ var imports = map[string]string{
 	"unix":  "golang.org/x/sys/unix",
 	"utils": "github.com/gofiber/fiber/v2/utils",
 
+	"http3":      "github.com/quic-go/quic-go/http3", // in the workspace
 	"huma":       "github.com/danielgtaylor/huma/v2",
 	"jsonschema": "github.com/google/jsonschema-go/jsonschema",
 	"openapi3":   "github.com/getkin/kin-openapi/openapi3",
+	"quic":       "github.com/quic-go/quic-go",
 
 	"jetstream": "github.com/nats-io/nats.go/jetstream",
 	"nats":      "github.com/nats-io/nats.go",

@@ -149,7 +149,7 @@ func WithQueryID() Option {
 //   - The connection is closed after the stream.
 //
 // The session stays in the handler if the connection is not available or is needed
-// there: on HTTP/2 and HTTP/1.0, on fiber with TLS, with a listener that wraps its
+// there: on HTTP/3, HTTP/2 and HTTP/1.0, on fiber with TLS, with a listener that wraps its
 // connections or outside Linux, if a middleware compresses the response, if the request's
 // context has a deadline or, on fiber, is derived from c.Context(), or if a body has not
 // been read to its end.

@@ -3,5 +3,5 @@
 // Chromium and Firefox), demo (the demo's page in both), clients (curl, Node, Python),
 // proxies (nginx, HAProxy, Apache httpd, Caddy) and python (the Python apps that the
 // examples were ported from). Packages frameworks (servers and frameworks without an
-// adapter), middleware and openapi are separate modules.
+// adapter), http3, middleware and openapi are separate modules.
 package e2e

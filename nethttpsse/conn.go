@@ -37,6 +37,7 @@ type conn struct {
 	breaks   breaking
 	broken   atomic.Bool // the client must see a broken response
 	answered atomic.Bool // the client has got an answer instead of the stream
+	exited   bool        // the handler does not return to quic-go
 	held     error       // a middleware holds the response back
 	netConn  net.Conn    // the connection of HTTP/1.0, if it is known
 	http1    bool
@@ -264,7 +265,7 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 		if c.leftBody {
 			_ = c.server.SetReadDeadline(time.Unix(1, 0)) // nothing more is read from the connection
 		}
-		if !c.broken.Load() {
+		if !c.broken.Load() && !c.exited {
 			if c.leftBody || c.hijacker != nil { // the response has Connection: close
 				closeSlowly(last(c.chain))
 			}
@@ -280,11 +281,33 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 		c.netConn = connOf(last(c.chain))
 		_ = host.ResetOnClose(c.netConn, true)
 	}
+	if c.breaks == byReset {
+		stream = c.watch(stream)
+	}
 	err = s.Serve(c, stream)
 	if c.held != nil {
 		err = &core.StreamError{Err: c.held}
 	}
 	return err
+}
+
+// watch notices when the stream ends the handler's goroutine with runtime.Goexit, because
+// quic-go then neither ends the response nor breaks it.
+func (c *conn) watch(stream core.Stream) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		returned := false
+		defer func() {
+			if returned {
+				return
+			}
+			if v := recover(); v != nil {
+				panic(v)
+			}
+			c.exited = true
+		}()
+		stream(yield)
+		returned = true
+	}
 }
 
 // reset breaks a response of HTTP/1.0, which ends when its connection does.

@@ -1,5 +1,5 @@
-// Package nethttpsse streams events from net/http handlers, on HTTP/1.1 and
-// HTTP/2.
+// Package nethttpsse streams events from net/http handlers, on HTTP/1.1, HTTP/2 and,
+// with quic-go's http3.Server, HTTP/3.
 //
 // A view is an ordinary handler that returns a stream:
 //
@@ -10,7 +10,17 @@
 // The response starts at once, each event reaches the client before the next
 // one is made, and the request's context ends when the client leaves or the
 // server shuts down. [http.Server.Shutdown] needs no other code, except for streams
-// that were detached from their handlers (see [core.WithDetach]).
+// that were detached from their handlers (see [core.WithDetach]) and for HTTP/3.
+//
+// The Shutdown of http3.Server tells nobody that it has begun. So give its requests the
+// [http.Server] that serves the same handler, or any other, with ConnContext. Then the
+// Shutdown of that server ends their streams: call it before that of http3.Server.
+//
+//	h3.ConnContext = func(ctx context.Context, _ *quic.Conn) context.Context {
+//		return context.WithValue(ctx, http.ServerContextKey, srv)
+//	}
+//
+// A [core.Group] does it as well.
 //
 // The part of the request's body that the view has not read is read before the
 // response begins: see [host.DrainBody]. A view that reads the body itself may wait

@@ -161,6 +161,9 @@ func serve(
 	h.Del("Content-Length")
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)
+		if c.breaks == byReset {
+			_ = c.flush() // or quic-go adds Content-Length: 0
+		}
 		return nil
 	}
 	if drained && s.Detaches() {

@@ -1,0 +1,30 @@
+package http3_test
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
+)
+
+func TestConformance(t *testing.T) {
+	for host := range hosts {
+		t.Run(host, func(t *testing.T) { adaptertest.Conformance(t, mount(host)) })
+	}
+}
+
+// There is no connection to take, so the session stays in its handler.
+func TestConformanceDetached(t *testing.T) {
+	adaptertest.Conformance(t, mount("nethttp", core.WithDetach()))
+}
+
+// The programs are fewer than for other protocols, because each has a handshake of its own.
+func TestDifferential(t *testing.T) {
+	if runs := flag.Lookup("adaptertest.runs"); runs.Value.String() == "0" {
+		_ = runs.Value.Set("300")
+	}
+	for host := range hosts {
+		t.Run(host, func(t *testing.T) { adaptertest.Differential(t, mount(host)) })
+	}
+}

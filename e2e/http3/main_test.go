@@ -1,0 +1,16 @@
+package http3_test
+
+import (
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yieldsse/yieldsse/internal/testenv"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+func TestMain(m *testing.M) {
+	testenv.Parallel()
+	gin.SetMode(gin.ReleaseMode)
+	ssetest.Main(m)
+}
