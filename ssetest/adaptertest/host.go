@@ -73,6 +73,7 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 		transport.TLSClientConfig = certificates().client.Clone()
 	case HTTP3:
 		s.url = "https://" + s.addr
+	case HTTP1, H2C: // without TLS
 	}
 	site.Options = append([]core.Option{
 		core.WithHeartbeat(unheard),

@@ -26,7 +26,7 @@ func TestTransport(t *testing.T) {
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			server := site.Server(handler(site))
 			server.Protocols.SetHTTP2(true)
-			go server.Serve(tls.NewListener(site.Listener, certified.TLS))
+			go func() { _ = server.Serve(tls.NewListener(site.Listener, certified.TLS)) }()
 			tr := &transport{used: &used}
 			tr.TLSClientConfig = certified.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 			tr.ForceAttemptHTTP2, tr.DialContext = true, tr.dial
