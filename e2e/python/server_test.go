@@ -24,7 +24,7 @@ import (
 // The Python apps in examples/migrate, and the frameworks that each was ported to.
 var (
 	originals = []string{"flask", "django", "drf"}
-	ports     = []string{"gin", "echo", "echo5", "fiber"}
+	ports     = []string{"gin", "echo", "echo5", "fiber", "fiber3"}
 )
 
 // findPython returns an interpreter with the packages that the originals import. It skips

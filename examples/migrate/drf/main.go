@@ -1,10 +1,10 @@
-// Drf is views.py on gin, echo v4 and v5, and fiber:
+// Drf is views.py on gin, echo v4 and v5, and fiber v2 and v3:
 //
 //	go run ./examples/migrate/drf -framework echo
 //	curl -N 'http://127.0.0.1:8080/stream?user_id=ada'
 //
 // The generators are in streams.go, and do not depend on a framework. gin.go, echo.go,
-// echo5.go and fiber.go do what urls.py and the classes of the views do.
+// echo5.go, fiber.go and fiber3.go do what urls.py and the classes of the views do.
 package main
 
 import (
@@ -16,6 +16,6 @@ import (
 func main() {
 	serve.Main(func(tick time.Duration) serve.App {
 		s := &site{tick: tick, notices: make(chan string, 1000)}
-		return serve.App{Gin: newGin(s), Echo: newEcho(s), Echo5: newEcho5(s), Fiber: newFiber(s)}
+		return serve.App{Gin: newGin(s), Echo: newEcho(s), Echo5: newEcho5(s), Fiber: newFiber(s), Fiber3: newFiber3(s)}
 	})
 }
