@@ -25,7 +25,9 @@
 // Those that change the response after the handler come too late: headers that they set
 // then are not sent, and compress and etag do nothing. A cookie under encryptcookie is
 // still encrypted if the middleware is among the app's handlers, and otherwise the
-// request is refused. The cache middleware does not keep a stream. A stream is refused
+// request is refused. A session of the session middleware is saved when the stream
+// begins, so its cookie is sent, and a long stream does not undo what other requests
+// change in the session. The generator cannot use it: give it values. The cache middleware does not keep a stream. A stream is refused
 // under idempotency, which would answer the next request with a response that is not
 // the stream, and under timeout.New, which answers the request while the stream still
 // runs: use [core.WithMaxDuration] instead.

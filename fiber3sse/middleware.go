@@ -2,9 +2,11 @@ package fiber3sse
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/session"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/fasthost"
@@ -15,9 +17,10 @@ const module = "github.com/gofiber/fiber/v3"
 // middlewares are fiber's own that do harm when they find an empty response after a
 // stream.
 type middlewares struct {
-	timeout, idempotency bool
+	timeout, idempotency, session bool
 
 	encryptcookie int // how many
+	inside        int // how many of these run inside of session
 }
 
 // middlewaresAbove returns those that are above the handler on the stack.
@@ -31,13 +34,17 @@ func middlewaresAbove() (above middlewares) {
 			above.encryptcookie++
 		case "idempotency":
 			above.idempotency = above.idempotency || !m.Skips(first)
+		case "session":
+			if !above.session && !m.Skips(5) {
+				above.session, above.inside = true, above.encryptcookie
+			}
 		}
 	}
 	return above
 }
 
 // checkMiddleware refuses a stream under a middleware that would do harm.
-func checkMiddleware(c fiber.Ctx, above middlewares) error {
+func checkMiddleware(above middlewares) error {
 	switch {
 	case above.timeout:
 		return refuse("timeout.New answers the request while the stream still runs: let its Next skip the route, " +
@@ -45,21 +52,33 @@ func checkMiddleware(c fiber.Ctx, above middlewares) error {
 	case above.idempotency:
 		return refuse("idempotency would answer the next request with an empty response: let its Next skip the route")
 	default:
-		return encryptCookies(c, above.encryptcookie)
+		return nil
 	}
 }
 
-// encryptCookies does what encryptcookie would do when the handler has returned, which
-// is too late. It runs the same middlewares on another response with the same cookies.
-func encryptCookies(c fiber.Ctx, middlewares int) error {
-	cookies := fasthost.Cookies(c.RequestCtx())
-	if middlewares == 0 || len(cookies) == 0 {
-		return nil
+// finish does what session and encryptcookie would do when the handler has returned, which
+// is too late, in the same order.
+func finish(c fiber.Ctx, above middlewares) error {
+	if above.encryptcookie == 0 || !above.session && len(fasthost.Cookies(c.RequestCtx())) == 0 {
+		return saveSession(c)
 	}
 	handlers := encrypters(c)
-	if len(handlers) != middlewares {
+	if len(handlers) != above.encryptcookie {
 		return refuse("encryptcookie comes too late to encrypt a cookie of this response, and is not among the app's " +
 			"handlers: set the cookie in another response")
+	}
+	outside := above.encryptcookie - above.inside
+	encryptCookies(c, handlers[outside:])
+	err := saveSession(c)
+	encryptCookies(c, handlers[:outside])
+	return err
+}
+
+// encryptCookies runs the handlers on another response with the same cookies.
+func encryptCookies(c fiber.Ctx, handlers []fiber.Handler) {
+	cookies := fasthost.Cookies(c.RequestCtx())
+	if len(handlers) == 0 || len(cookies) == 0 {
+		return
 	}
 	app := fiber.New()
 	for _, h := range handlers {
@@ -72,7 +91,6 @@ func encryptCookies(c fiber.Ctx, middlewares int) error {
 		return nil
 	})
 	fasthost.ReplaceCookies(c.RequestCtx(), app.Handler())
-	return nil
 }
 
 // encrypters returns the handlers of encryptcookie that the app has for the request's
@@ -97,6 +115,32 @@ func encrypters(c fiber.Ctx) (all []fiber.Handler) {
 func leadsTo(route *fiber.Route, path string) bool {
 	below := strings.TrimSuffix(route.Path, "/") + "/*"
 	return fiber.RoutePatternMatch(path, route.Path) || fiber.RoutePatternMatch(path, below)
+}
+
+// saveSession saves the session of the middleware session now. At the end of the stream
+// its cookie would not be sent any more, and what other requests have changed in the
+// meantime would be overwritten: a user who has logged out would be logged in again.
+func saveSession(c fiber.Ctx) error {
+	m := session.FromContext(c)
+	if m == nil || m.Session == nil {
+		return nil
+	}
+	s := m.Session
+	m.Session = new(session.Session) // with nothing to save
+	if destroyed(m) {
+		return nil
+	}
+	if err := s.Save(); err != nil {
+		return fmt.Errorf("fiber3sse: save the session: %w", err)
+	}
+	return nil
+}
+
+// destroyed reports whether the view has destroyed the session, which the middleware
+// then does not save.
+func destroyed(m *session.Middleware) bool {
+	f := reflect.ValueOf(m).Elem().FieldByName("isDestroyed")
+	return f.IsValid() && f.Bool()
 }
 
 func refuse(why string) error {

@@ -67,8 +67,9 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 			if err != nil || stream == nil {
 				return nil, err
 			}
-			return stream, checkMiddleware(c, above)
+			return stream, checkMiddleware(above)
 		},
+		Finish: func() error { return encryptCookies(c, above.encryptcookie) },
 		Name:   func() string { return c.Method() + " " + c.Path() },
 		Errorf: log.Errorf,
 	}

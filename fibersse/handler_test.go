@@ -191,6 +191,15 @@ func TestEncryptCookie(t *testing.T) {
 	if got, want := hosttest.Get(t, url+"?plain=1").Header.Values("Set-Cookie")[1], "secret=hidden"; !strings.HasPrefix(got, want) {
 		t.Errorf("got cookie %q of a route that is skipped, want %q", got, want)
 	}
+
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, _, _ = strings.Cut(hosttest.Do(t, req).Header.Values("Set-Cookie")[1], ";")
+	if got, want := hosttest.Get(t, url+"/decrypt", "Cookie", value).Body, "hidden-"; got != want {
+		t.Errorf("HEAD: got %q decrypted, want %q", got, want)
+	}
 }
 
 // Each group's encryptcookie encrypts the group's own cookies, and no others.

@@ -39,14 +39,14 @@ func middlewaresAbove() (above middlewares) {
 }
 
 // checkMiddleware refuses a stream under a middleware that would do harm.
-func checkMiddleware(c *fiber.Ctx, above middlewares) error {
+func checkMiddleware(above middlewares) error {
 	switch {
 	case above.timeout:
 		return refuse("timeout.New uses the request while the stream runs: use timeout.NewWithContext")
 	case above.idempotency:
 		return refuse("idempotency would answer the next request with an empty response: let its Next skip the route")
 	default:
-		return encryptCookies(c, above.encryptcookie)
+		return nil
 	}
 }
 

@@ -25,6 +25,11 @@ type Request struct {
 	// View runs the view. The stream is nil if there is none to send.
 	View func() (core.Stream, error)
 
+	// Finish does to the response what the framework's middlewares would do when the
+	// handler has returned, which is too late. It is called when a stream is about to
+	// begin, and an error refuses the stream.
+	Finish func() error
+
 	// Name returns a copy of the request's method and path, for the log.
 	Name func() string
 
@@ -67,6 +72,11 @@ func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
 	}
 	if err != nil {
 		return false, err
+	}
+	if !r.Ctx.IsHead() {
+		if err := r.Finish(); err != nil {
+			return false, err
+		}
 	}
 	h := &r.Ctx.Response.Header
 	host.SetHeaders(func(name string) string { return string(h.Peek(name)) }, h.Set)
