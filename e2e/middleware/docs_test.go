@@ -42,7 +42,8 @@ func TestDocs(t *testing.T) {
 		title string
 		rows  []row
 	}{
-		{"net/http", netHTTP}, {"gin", ginRows}, {"echo v4", echoRows}, {"echo v5", echo5Rows}, {"fiber", fiberRows}, {"Listeners", listeners},
+		{"net/http", netHTTP}, {"gin", ginRows}, {"echo v4", echoRows}, {"echo v5", echo5Rows}, {"fiber v2", fiberRows}, {"fiber v3", fiber3Rows},
+		{"Listeners", listeners},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n| with | what happens | |\n| --- | --- | --- |\n", table.title)
 		for _, r := range table.rows {

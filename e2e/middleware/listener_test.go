@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
+	fiber3 "github.com/gofiber/fiber/v3"
 	"github.com/pires/go-proxyproto"
 	"github.com/soheilhy/cmux"
 	"golang.org/x/net/netutil"
@@ -61,5 +62,17 @@ func TestListenersOfFiber(t *testing.T) {
 		app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
 		go func() { _ = app.Listener(listen(t, ln, r)) }()
 		return app.ShutdownWithContext
+	}, modes[:2]...)
+}
+
+func TestListenersOfFiber3(t *testing.T) {
+	t.Parallel()
+	rows := slices.Clone(listeners)
+	for i := range rows {
+		rows[i].stays = true // as on fiber v2
+	}
+	run(t, rows, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
+		t.Helper()
+		return serveFiber3(t, listen(t, ln, r), s, row{}, fiber3.Config{})
 	}, modes[:2]...)
 }
