@@ -15,21 +15,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
-	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
 
 	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/ginsse"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
 const patience = time.Minute
 
 // streams has a complete stream at "/whole", and some that fail. Each ends only when the
-// client has read its event, because a reset on HTTP/3 may overtake the event.
+// client has read its event, so that no reset can overtake the event.
 func streams(read <-chan struct{}) http.Handler {
 	fail := errors.New("no more")
 	mux := http.NewServeMux()
@@ -122,38 +119,6 @@ func certified(t *testing.T) (server, client *tls.Config) {
 	srv.StartTLS()
 	defer srv.Close()
 	return srv.TLS.Clone(), srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-}
-
-func TestHTTP3(t *testing.T) {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	server, client := certified(t)
-	read := make(chan struct{}, 1)
-	g := gin.New()
-	g.Use(gin.RecoveryWithWriter(io.Discard)) // does not pass panics on
-	g.NoRoute(gin.WrapH(streams(read)))
-	g.GET("/gin", ginsse.Handler(func(*gin.Context) core.Stream {
-		return func(yield func(core.Event, error) bool) {
-			if yield(core.Event{Data: "before"}, nil) {
-				<-read
-				yield(core.Event{}, errors.New("no more"))
-			}
-		}
-	}))
-	srv := &http3.Server{Handler: g, TLSConfig: http3.ConfigureTLSConfig(server)}
-	served := make(chan struct{})
-	go func() { defer close(served); _ = srv.Serve(conn) }()
-	defer func() { _ = srv.Close(); <-served }()
-	transport := &http3.Transport{TLSClientConfig: client}
-	defer func() { _ = transport.Close() }()
-	c, url := &http.Client{Transport: transport}, "https://"+conn.LocalAddr().String()
-	wantTruth(t, c, read, url)
-	if status, body, err := get(t, c, read, url+"/gin"); status != http.StatusOK || body != before || err == nil {
-		t.Errorf("gin: got status %d, %q and the end %v, want a break", status, body, err)
-	}
 }
 
 // TestHTTP2 uses the HTTP/2 server of golang.org/x/net.
