@@ -37,7 +37,7 @@ bench: ## compare this library with its peers
 	go run ./bench
 
 .PHONY: demo
-demo: ## serve the demo on 127.0.0.1:8080 and the next three ports
+demo: ## serve the demo on 127.0.0.1:8080 and the next five ports
 	go run ./examples/demo
 
 .PHONY: tidy

@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-var addressLine = regexp.MustCompile(`^ +(gin|echo|fiber|net/http) +(http://\S+)$`)
+var addressLine = regexp.MustCompile(`^ +(\S.*?) +(http://\S+)$`)
 
 // startDemo starts the demo as a process until the test ends, and returns the address
 // of each framework.
 func startDemo(t *testing.T) map[string]string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "demo.exe")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", name, "../../examples/demo")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", name, ".")
+	build.Dir = "../../examples/demo"
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -36,7 +37,7 @@ func startDemo(t *testing.T) map[string]string {
 	t.Cleanup(func() { _ = demo.Wait() })
 
 	urls := make(map[string]string)
-	for lines := bufio.NewScanner(stdout); len(urls) < 4; {
+	for lines := bufio.NewScanner(stdout); len(urls) < 6; {
 		if !lines.Scan() {
 			t.Fatalf("the demo has ended after the addresses %v", urls)
 		}

@@ -124,7 +124,7 @@ func TestEventSource(t *testing.T) {
 				for _, secure := range []bool{false, true} {
 					proto, name, serve := "HTTP/1.1", "HTTP 1.1", hosts.Serve
 					switch {
-					case secure && framework == "fiber":
+					case secure && !hosts.HTTP2(framework):
 						name, serve = "HTTP 1.1 over TLS", hosts.ServeTLS
 					case secure:
 						proto, name, serve = "HTTP/2.0", "HTTP 2", hosts.ServeTLS

@@ -101,7 +101,7 @@ func TestClients(t *testing.T) {
 	all := clients(t)
 	for _, framework := range hosts.Frameworks() {
 		for _, c := range all {
-			if framework == "fiber" {
+			if !hosts.HTTP2(framework) {
 				if c.atCut = c.onFiber; c.atCut == "" {
 					continue
 				}

@@ -66,12 +66,12 @@ func TestChat(t *testing.T) { inProtocols(t, testChat) }
 func testChat(t *testing.T, b browser.Profile, protocol string) {
 	t.Helper()
 	d := startDemo(t, "40ms", protocol)
-	ada, bob, eve := open(t, b, d.urls["gin"]), open(t, b, d.urls["fiber"]), open(t, b, d.urls["net/http"])
+	ada, bob, eve := open(t, b, d.urls["echo v5"]), open(t, b, d.urls["fiber v3"]), open(t, b, d.urls["net/http"])
 	ada.join("Ada")
 	bob.join("Bob <b>")
 	eve.join("Eve")
-	ada.spoke("gin", protocol)
-	bob.spoke("fiber", protocol)
+	ada.spoke("echo v5", protocol)
+	bob.spoke("fiber v3", protocol)
 	ada.hears("Eve has joined.")
 	bob.hears("Eve has joined.")
 
@@ -88,8 +88,7 @@ func testChat(t *testing.T, b browser.Profile, protocol string) {
 	eve.wantLines("You: hi", "Ada has joined.", "Bob <b> has joined.", "You have joined.", "Ada: Hello, 世界 & <i>all</i>")
 
 	// A window that is reloaded keeps its name and gets the history.
-	bob.Visit(d.urls["fiber"])
-	bob.watch()
+	bob.visit(d.urls["fiber v3"])
 	bob.state("chat", "open")
 	bob.hears("Eve: hi")
 	bob.Wait(`document.querySelector("#chat .here").textContent === "Here now: 3"`)
@@ -121,11 +120,11 @@ func TestChatResumes(t *testing.T) { inProtocols(t, testChatResumes) }
 func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 	t.Helper()
 	d := startDemo(t, "40ms", protocol)
-	ada, bob := open(t, b, d.urls["echo"]), open(t, b, d.urls["net/http"])
+	ada, bob := open(t, b, d.urls["echo v4"]), open(t, b, d.urls["net/http"])
 	ada.join("Ada")
 	bob.join("Bob")
 	ada.hears("Bob has joined.")
-	ada.spoke("echo", protocol)
+	ada.spoke("echo v4", protocol)
 	var want []string
 	n := 0
 	for range 3 {
@@ -152,7 +151,7 @@ func TestChatScroll(t *testing.T) { browsertest.Run(t, testChatScroll) }
 func testChatScroll(t *testing.T, b browser.Profile) {
 	t.Helper()
 	d := startDemo(t, "40ms", "HTTP/1.1")
-	ada, bob := open(t, b, d.urls["gin"]), open(t, b, d.urls["echo"])
+	ada, bob := open(t, b, d.urls["gin"]), open(t, b, d.urls["echo v4"])
 	ada.join("Ada")
 	bob.join("Bob")
 	const atEnd = `(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight < 2)(document.querySelector("#chat .talk"))`

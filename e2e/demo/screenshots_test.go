@@ -23,7 +23,7 @@ func testScreenshots(t *testing.T, b browser.Profile) {
 	t.Helper()
 	d := startDemo(t, "40ms", "HTTP/1.1")
 	p := open(t, b, d.urls["gin"])
-	p.use(open(t, b, d.urls["echo"]))
+	p.use(open(t, b, d.urls["echo v5"]))
 	sections := append([]string{".top", ".intro", ".bar"},
 		eval[[]string](p, `[...document.querySelectorAll(".card")].map((c) => "#" + c.id)`)...)
 	for _, theme := range []string{"light", "dark"} {

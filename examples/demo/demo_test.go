@@ -62,7 +62,7 @@ func start(t *testing.T, tick string, args ...string) *running {
 		exited <- code
 	}()
 	lines := bufio.NewScanner(pipe)
-	served := regexp.MustCompile(`^ +(\S+) +(http://\S+)$`)
+	served := regexp.MustCompile(`^ +(\S.*?) +(http://\S+)$`)
 	for lines.Scan() && !strings.Contains(lines.Text(), "Ctrl-C") {
 		if m := served.FindStringSubmatch(lines.Text()); m != nil {
 			r.urls[m[1]] = m[2]
@@ -298,7 +298,7 @@ func wantError(t *testing.T, framework, contentType, body, text string) {
 	switch framework {
 	case "gin":
 		got, want = field(body, "error"), text
-	case "echo":
+	case "echo v4", "echo v5":
 		got, want = field(body, "message"), text
 	case "net/http":
 		got, want = body, text+"\n"

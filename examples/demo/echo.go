@@ -98,7 +98,7 @@ func newEcho(d *demo) server {
 		d.drops.drop(c.QueryParam("session"))
 		return c.NoContent(http.StatusNoContent)
 	})
-	e.GET("/info", func(c echo.Context) error { return c.JSON(http.StatusOK, d.info("echo")) })
+	e.GET("/info", func(c echo.Context) error { return c.JSON(http.StatusOK, d.info("echo v4")) })
 	e.StaticFS("/", page)
 	return d.httpServer(e)
 }

@@ -14,7 +14,7 @@ import (
 // maxHeld is how many events the hub holds, of all topics together.
 const maxHeld = 2000
 
-// newHub makes the hub that all four frameworks share.
+// newHub makes the hub that all six frameworks share.
 func (d *demo) newHub() *hub.Hub {
 	return hub.New(hub.WithMaxEvents(maxHeld), hub.WithJoin(d.joined), hub.WithLeave(d.left))
 }

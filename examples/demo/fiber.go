@@ -109,7 +109,7 @@ func newFiber(d *demo) server {
 		c.Status(fiber.StatusNoContent)
 		return nil
 	})
-	app.Get("/info", func(c *fiber.Ctx) error { return c.JSON(d.info("fiber")) })
+	app.Get("/info", func(c *fiber.Ctx) error { return c.JSON(d.info("fiber v2")) })
 	app.Use("/", filesystem.New(filesystem.Config{Root: http.FS(page)}))
 	return fiberServer{app}
 }
@@ -126,7 +126,7 @@ func fiberError(err error) error {
 // the failure of a stream.
 func (d *demo) fiberErrors(c *fiber.Ctx, err error) error {
 	if _, ok := errors.AsType[*fiber.Error](err); !ok {
-		d.log.Printf("fiber: %q: %v", c.Method()+" "+c.Path(), err)
+		d.log.Printf("fiber v2: %q: %v", c.Method()+" "+c.Path(), err)
 	}
 	return fiber.DefaultErrorHandler(c, err)
 }

@@ -19,7 +19,7 @@ type server interface {
 	Shutdown(ctx context.Context) error
 }
 
-// A framework is one of the four.
+// A framework is one of the six.
 type framework struct {
 	name  string
 	build func(d *demo) server
@@ -29,8 +29,10 @@ type framework struct {
 // frameworks are in the order of their ports.
 var frameworks = []framework{
 	{"gin", newGin, true},
-	{"echo", newEcho, true},
-	{"fiber", newFiber, false},
+	{"echo v4", newEcho, true},
+	{"echo v5", newEcho5, true},
+	{"fiber v2", newFiber, false},
+	{"fiber v3", newFiber3, false},
 	{"net/http", newNetHTTP, true},
 }
 
@@ -45,7 +47,7 @@ type config struct {
 
 const usage = `Usage: demo [flags]
 
-One page and its streams, served by gin, echo, fiber and net/http at once.
+One page and its streams, served by gin, echo v4, echo v5, fiber v2, fiber v3 and net/http at once.
 
 `
 
@@ -55,7 +57,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` of the first framework; the others have the next ports, in the\n"+
-		"order gin, echo, fiber, net/http; port 0 gives each of them a free one")
+		"order gin, echo v4, echo v5, fiber v2, fiber v3, net/http; port 0 gives each of them a free one")
 	name := flags.String("framework", "", "`name` of a framework to serve alone, on -addr: "+choice())
 	tick := flags.Duration("tick", time.Second, "length of a tick; all delays are measured in ticks")
 	cert := flags.String("cert", "", "`file` of a certificate, to serve with TLS and, except on fiber, with HTTP/2")
@@ -107,13 +109,15 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	return cfg, nil
 }
 
-// spell returns the same for net/http and nethttp.
-func spell(name string) string { return strings.ReplaceAll(strings.ToLower(name), "/", "") }
+// spell returns a framework's name for -framework: nethttp for net/http, echo5 for echo v5.
+func spell(name string) string { return shorten.Replace(strings.ToLower(name)) }
+
+var shorten = strings.NewReplacer("/", "", " v", "")
 
 func choice() string {
 	names := make([]string, len(frameworks))
 	for i, f := range frameworks {
-		names[i] = f.name
+		names[i] = spell(f.name)
 	}
 	last := len(names) - 1
 	return strings.Join(names[:last], ", ") + " or " + names[last]

@@ -1,11 +1,12 @@
-// Demo serves one page and its streams on gin, echo, fiber and net/http at once:
+// Demo serves one page and its streams on gin, echo v4, echo v5, fiber v2, fiber v3 and
+// net/http at once:
 //
 //	go run ./examples/demo
 //
 // Then open one of the addresses that it prints. The streams are generators in views.go,
 // which do not depend on a framework, and subscriptions in chat.go, market.go and
-// news.go, to a hub that all four frameworks share. gin.go, echo.go, fiber.go and
-// nethttp.go only route to them.
+// news.go, to a hub that all six frameworks share. gin.go, echo.go, echo5.go, fiber.go,
+// fiber3.go and nethttp.go only route to them.
 package main
 
 import (

@@ -24,11 +24,11 @@ func TestFlags(t *testing.T) {
 		{"an unknown flag", "-ticks 1s", 2, "-ticks"},
 		{"an argument", "gin", 2, `unexpected argument "gin"`},
 		{"an address without a port", "-addr 127.0.0.1", 2, `-addr "127.0.0.1"`},
-		{"a port that is not a number", "-addr 127.0.0.1:http", 2, "want a port from 0 to 65532"},
-		{"a port that is too high", "-addr 127.0.0.1:65536", 2, "want a port from 0 to 65532"},
-		{"no room for four ports", "-addr 127.0.0.1:65533", 2, "want a port from 0 to 65532"},
+		{"a port that is not a number", "-addr 127.0.0.1:http", 2, "want a port from 0 to 65530"},
+		{"a port that is too high", "-addr 127.0.0.1:65536", 2, "want a port from 0 to 65530"},
+		{"no room for six ports", "-addr 127.0.0.1:65531", 2, "want a port from 0 to 65530"},
 		{"a port below zero", "-addr 127.0.0.1:-1", 2, "want a port from"},
-		{"an unknown framework", "-framework chi", 2, `-framework "chi" is unknown: want gin, echo, fiber or net/http`},
+		{"an unknown framework", "-framework chi", 2, `-framework "chi" is unknown: want gin, echo4, echo5, fiber2, fiber3 or nethttp`},
 		{"a tick that is not a duration", "-tick 1", 2, "-tick"},
 		{"a tick of zero", "-tick 0s", 2, "-tick 0s is out of range"},
 		{"a negative tick", "-tick -1s", 2, "-tick -1s is out of range"},
@@ -59,11 +59,11 @@ func TestPortTaken(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var stdout, stderr strings.Builder
-	code := run(ctx, []string{"-framework", "echo", "-addr", l.Addr().String()}, &stdout, &stderr)
+	code := run(ctx, []string{"-framework", "echo5", "-addr", l.Addr().String()}, &stdout, &stderr)
 	if got, want := code, 1; got != want {
 		t.Errorf("got exit code %d, want %d", got, want)
 	}
-	if got, want := stderr.String(), "echo cannot listen on "+l.Addr().String()+": the port is in use"; !strings.Contains(got, want) {
+	if got, want := stderr.String(), "echo v5 cannot listen on "+l.Addr().String()+": the port is in use"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
 	}
 	if got := stdout.String(); got != "" {
@@ -80,19 +80,19 @@ func TestConsecutivePorts(t *testing.T) {
 		}
 		port := l.Addr().(*net.TCPAddr).Port
 		_ = l.Close()
-		sites, err := listen(config{host: "127.0.0.1", port: min(port, 65532), frameworks: frameworks})
+		sites, err := listen(config{host: "127.0.0.1", port: min(port, 65530), frameworks: frameworks})
 		if err != nil {
 			continue
 		}
 		for i, s := range sites {
-			if got, want := s.url("127.0.0.1"), "http://127.0.0.1:"+strconv.Itoa(min(port, 65532)+i); got != want {
+			if got, want := s.url("127.0.0.1"), "http://127.0.0.1:"+strconv.Itoa(min(port, 65530)+i); got != want {
 				t.Errorf("%s: got %s, want %s", s.name, got, want)
 			}
 			_ = s.listener.Close()
 		}
 		return
 	}
-	t.Fatal("did not find four free consecutive ports")
+	t.Fatal("did not find six free consecutive ports")
 }
 
 func TestURL(t *testing.T) {
@@ -117,12 +117,12 @@ func TestURL(t *testing.T) {
 	}
 }
 
-// A stop ends the open streams of all four frameworks, cleanly and soon, each with a
+// A stop ends the open streams of all six frameworks, cleanly and soon, each with a
 // reconnection time.
 func TestShutdown(t *testing.T) {
 	ssetest.NoLeaks(t, "fasthttp.updateServerDate", "fasthttp.(*workerPool).Start")
 	r := start(t, "1h")
-	if got, want := len(r.urls), 4; got != want {
+	if got, want := len(r.urls), 6; got != want {
 		t.Fatalf("got %d addresses, want %d", got, want)
 	}
 	const perFramework = 8
@@ -165,7 +165,7 @@ func TestShutdown(t *testing.T) {
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("the demo took %v to stop, want at most 2 s", took)
 	}
-	if got, want := <-r.stdout, "Stopping: 32 open streams"; !strings.Contains(got, want) {
+	if got, want := <-r.stdout, "Stopping: 48 open streams"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
 	}
 }
@@ -198,7 +198,8 @@ func TestShutdownSays(t *testing.T) {
 		t.Errorf("got exit code %d, want 0: %s", code, &stderr)
 	}
 	for _, want := range []string{
-		"gin       http://127.0.0.1:", "echo      http://127.0.0.1:", "fiber     http://127.0.0.1:", "net/http  http://127.0.0.1:",
+		"gin       http://127.0.0.1:", "echo v4   http://127.0.0.1:", "echo v5   http://127.0.0.1:",
+		"fiber v2  http://127.0.0.1:", "fiber v3  http://127.0.0.1:", "net/http  http://127.0.0.1:",
 		"Stopping: 0 open streams", "All streams have ended and the servers have stopped",
 	} {
 		if got := stdout.String(); !strings.Contains(got, want) {

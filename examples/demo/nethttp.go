@@ -128,7 +128,7 @@ func allowOrigins(next http.Handler) http.Handler {
 	})
 }
 
-// httpServer returns the server for the three frameworks that use net/http.
+// httpServer returns the server for the four frameworks that use net/http.
 func (d *demo) httpServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           http.MaxBytesHandler(h, maxBody),

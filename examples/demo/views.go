@@ -15,7 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 )
 
-// A demo is what the four frameworks share: the views and their state. A view takes a
+// A demo is what the six frameworks share: the views and their state. A view takes a
 // context and plain values, and returns a stream or a problem. If it returns neither,
 // there is nothing to stream, and the answer is 204.
 type demo struct {

@@ -22,13 +22,20 @@ const Heartbeat = 25 * time.Millisecond
 const patience = time.Minute
 
 // Frameworks returns the names that Serve accepts.
-func Frameworks() []string { return []string{"gin", "echo", "fiber", "net/http"} }
+func Frameworks() []string {
+	return []string{"gin", "echo v4", "echo v5", "fiber v2", "fiber v3", "net/http"}
+}
+
+// HTTP2 reports whether a framework serves HTTP/2.
+func HTTP2(framework string) bool { return !strings.HasPrefix(framework, "fiber") }
 
 // mounts serve routes on a listener until the end of the test, by framework.
 var mounts = map[string]func(t testing.TB, ln net.Listener, routes []route){
 	"gin":      serveGin,
-	"echo":     serveEcho,
-	"fiber":    serveFiber,
+	"echo v4":  serveEcho,
+	"echo v5":  serveEcho5,
+	"fiber v2": serveFiber,
+	"fiber v3": serveFiber3,
 	"net/http": serveNetHTTP,
 }
 
@@ -84,7 +91,7 @@ func ServeTLS(t testing.TB, framework string, opts ...core.Option) *Server {
 	cert.StartTLS()
 	defer cert.Close()
 	protocols := []string{"h2", "http/1.1"}
-	if framework == "fiber" {
+	if !HTTP2(framework) {
 		protocols = protocols[1:]
 	}
 	return serve(t, framework, &tls.Config{

@@ -3,6 +3,7 @@ package hosts
 import (
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,12 +14,18 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
 	fibercors "github.com/gofiber/fiber/v2/middleware/cors"
+	fiber3 "github.com/gofiber/fiber/v3"
+	fiber3cors "github.com/gofiber/fiber/v3/middleware/cors"
 	"github.com/labstack/echo/v4"
 	echomiddleware "github.com/labstack/echo/v4/middleware"
+	echo5 "github.com/labstack/echo/v5"
+	echo5middleware "github.com/labstack/echo/v5/middleware"
 	"github.com/rs/cors"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/echo5sse"
 	"github.com/yieldsse/yieldsse/echosse"
+	"github.com/yieldsse/yieldsse/fiber3sse"
 	"github.com/yieldsse/yieldsse/fibersse"
 	"github.com/yieldsse/yieldsse/ginsse"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
@@ -62,6 +69,26 @@ func serveEcho(t testing.TB, ln net.Listener, routes []route) {
 	serveHTTP(t, ln, e)
 }
 
+func serveEcho5(t testing.TB, ln net.Listener, routes []route) {
+	t.Helper()
+	e := echo5.New()
+	e.Logger = slog.New(slog.DiscardHandler) // streams are cut on purpose
+	e.Use(echo5middleware.CORSWithConfig(echo5middleware.CORSConfig{
+		UnsafeAllowOriginFunc: func(_ *echo5.Context, origin string) (string, bool, error) { return origin, isNear(origin), nil },
+		AllowCredentials:      true,
+	}))
+	for _, route := range routes {
+		e.Add(route.method, route.path, echo5sse.Handler(func(c *echo5.Context) (core.Stream, error) {
+			stream := route.view(requestOf(c.Request()))
+			if stream == nil {
+				return nil, c.NoContent(http.StatusNoContent)
+			}
+			return stream, nil
+		}, route.opts...))
+	}
+	serveHTTP(t, ln, e)
+}
+
 func serveFiber(t testing.TB, ln net.Listener, routes []route) {
 	t.Helper()
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
@@ -80,6 +107,29 @@ func serveFiber(t testing.TB, ln net.Listener, routes []route) {
 		}, route.opts...))
 	}
 	hosttest.Run(t, ln, app.Listener, app.ShutdownWithContext)
+}
+
+func serveFiber3(t testing.TB, ln net.Listener, routes []route) {
+	t.Helper()
+	app := fiber3.New()
+	app.Get("/page", func(c fiber3.Ctx) error { return c.Type("html").SendString(page) })
+	app.Use(fiber3cors.New(fiber3cors.Config{AllowOriginsFunc: isNear, AllowCredentials: true}))
+	for _, route := range routes {
+		app.Add([]string{route.method}, route.path, fiber3sse.Handler(func(c fiber3.Ctx) (core.Stream, error) {
+			stream := route.view(request{
+				ctx: c.Context(), body: string(c.Body()),
+				proto: string(c.Request().Header.Protocol()), cookie: strings.Clone(c.Cookies("user")),
+			})
+			if stream == nil {
+				c.Status(fiber3.StatusNoContent)
+			}
+			return stream, nil
+		}, route.opts...))
+	}
+	serve := func(ln net.Listener) error {
+		return app.Listener(ln, fiber3.ListenConfig{DisableStartupMessage: true})
+	}
+	hosttest.Run(t, ln, serve, app.ShutdownWithContext)
 }
 
 func serveNetHTTP(t testing.TB, ln net.Listener, routes []route) {
