@@ -477,8 +477,6 @@ func TestViewRefuses(t *testing.T) {
 	}
 }
 
-// fasthttp's own context belongs to another request when the handler has returned, so
-
 // A stream stays in its handler if its context derives from what fiber gives to another
 // request when the handler has returned.
 func TestDetachContextOfTheRequest(t *testing.T) {

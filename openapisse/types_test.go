@@ -72,7 +72,7 @@ type (
 		second // E is neither of them
 	}
 	third struct {
-		Other string `json:"F"`
+		Other string `json:"F"` //nolint:tagliatelle // as the other, but for its case
 	}
 	preferred struct {
 		first
