@@ -1,8 +1,8 @@
 // Package core has everything that a view needs, in any framework: events and their wire
 // format, streams, and the options of the handlers that send them.
 //
-// A stream is a generator. A view returns one, and an adapter (ginsse, echosse,
-// fibersse, nethttpsse) runs it:
+// A stream is a generator. A view returns one, and an adapter (ginsse, echosse, echo5sse,
+// fibersse, fiber3sse, nethttpsse) runs it:
 //
 //	func ticks(ctx context.Context) core.Stream {
 //		return func(yield func(core.Event, error) bool) {

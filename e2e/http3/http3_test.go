@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -155,28 +156,37 @@ func TestShutdown(t *testing.T) {
 
 // A stream that fails is reset below all middlewares, with the code of a server's failure.
 func TestReset(t *testing.T) {
-	read := make(chan struct{})
-	h3 := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { _ = recover() }()
-		nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
-			ctx := r.Context()
-			return func(yield func(core.Event, error) bool) {
-				yield(core.Event{Data: "before"}, nil)
-				select {
-				case <-read:
-				case <-ctx.Done():
-				}
-				panic(http.ErrAbortHandler)
+	ends := map[string]func(yield func(core.Event, error) bool){
+		"error":  func(yield func(core.Event, error) bool) { yield(core.Event{}, errors.New("no more")) },
+		"panic":  func(func(core.Event, error) bool) { panic(http.ErrAbortHandler) },
+		"Goexit": func(func(core.Event, error) bool) { runtime.Goexit() },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			read := make(chan struct{})
+			h3 := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() { _ = recover() }()
+				nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+					ctx := r.Context()
+					return func(yield func(core.Event, error) bool) {
+						yield(core.Event{Data: "before"}, nil)
+						select {
+						case <-read:
+							end(yield)
+						case <-ctx.Done():
+						}
+					}
+				}).ServeHTTP(w, r)
+			})}
+			addr := run(t, h3)
+			st := open(t, addr, dialed(t, addr))
+			close(read)
+			rest, err := st.Rest()
+			var reset *http3.Error
+			if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != http3.ErrCodeInternalError || len(rest) > 0 {
+				t.Errorf("got %+v and the end %v, want a reset with %v", rest, err, http3.ErrCodeInternalError)
 			}
-		}).ServeHTTP(w, r)
-	})}
-	addr := run(t, h3)
-	st := open(t, addr, dialed(t, addr))
-	close(read)
-	rest, err := st.Rest()
-	var reset *http3.Error
-	if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != http3.ErrCodeInternalError || len(rest) > 0 {
-		t.Errorf("got %+v and the end %v, want a reset with %v", rest, err, http3.ErrCodeInternalError)
+		})
 	}
 }
 

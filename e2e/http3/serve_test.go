@@ -40,5 +40,7 @@ func serve(ctx context.Context, ln net.Listener, udp net.PacketConn, config *tls
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(err, srv.Shutdown(ctx), h3.Shutdown(ctx))
+	stopped := make(chan error, 1)
+	go func() { stopped <- h3.Shutdown(ctx) }() // at the same time, so that no request begins meanwhile
+	return errors.Join(err, srv.Shutdown(ctx), <-stopped)
 }
