@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -92,6 +93,16 @@ func Start(ctx context.Context, name string) (Browser, error) {
 		return nil, fmt.Errorf("browser: %s: %w", paths[0], err)
 	}
 	return b, nil
+}
+
+// giveWay has a browser's command run with a low priority, if the machine has nice. A
+// browser has many threads, and tests of other packages that run at the same time have
+// time limits.
+func giveWay(cmd *exec.Cmd) {
+	if nice, err := exec.LookPath("nice"); err == nil {
+		cmd.Args = append([]string{nice, "-n", "10", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = nice
+	}
 }
 
 // A console keeps the last lines of a window's console.

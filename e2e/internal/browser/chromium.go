@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -68,6 +69,10 @@ func startChromium(ctx context.Context, path string) (Browser, error) {
 	}
 	options := append(slices.Clip(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path),
+		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
+			dies(cmd)
+			giveWay(cmd)
+		}),
 		chromedp.NoSandbox, // root cannot use it
 		chromedp.DisableGPU,
 		chromedp.UserDataDir(dir),
