@@ -8,7 +8,6 @@ import (
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/session"
 
-	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
 
@@ -59,7 +58,7 @@ func checkMiddleware(above middlewares) error {
 // finish does what session and encryptcookie would do when the handler has returned, which
 // is too late, in the same order.
 func finish(c fiber.Ctx, above middlewares) error {
-	if above.encryptcookie == 0 || !above.session && len(fasthost.Cookies(c.RequestCtx())) == 0 {
+	if above.encryptcookie == 0 || !above.session && !fasthost.HasCookies(c.RequestCtx()) {
 		return saveSession(c)
 	}
 	handlers := encrypters(c)
@@ -76,20 +75,14 @@ func finish(c fiber.Ctx, above middlewares) error {
 
 // encryptCookies runs the handlers on another response with the same cookies.
 func encryptCookies(c fiber.Ctx, handlers []fiber.Handler) {
-	cookies := fasthost.Cookies(c.RequestCtx())
-	if len(handlers) == 0 || len(cookies) == 0 {
+	if len(handlers) == 0 || !fasthost.HasCookies(c.RequestCtx()) {
 		return
 	}
 	app := fiber.New()
 	for _, h := range handlers {
 		app.Use(h)
 	}
-	app.Use(func(same fiber.Ctx) error {
-		for _, cookie := range cookies {
-			same.Response().Header.Add(fiber.HeaderSetCookie, cookie)
-		}
-		return nil
-	})
+	app.Use(func(fiber.Ctx) error { return nil })
 	fasthost.ReplaceCookies(c.RequestCtx(), app.Handler())
 }
 
@@ -143,6 +136,4 @@ func destroyed(m *session.Middleware) bool {
 	return f.IsValid() && f.Bool()
 }
 
-func refuse(why string) error {
-	return &core.RefusedError{Status: fiber.StatusInternalServerError, Err: fmt.Errorf("fiber3sse: %s", why)}
-}
+func refuse(why string) error { return fasthost.Refuse("fiber3sse", why) }

@@ -1,12 +1,10 @@
 package fibersse
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
 
@@ -53,8 +51,7 @@ func checkMiddleware(above middlewares) error {
 // encryptCookies does what encryptcookie would do when the handler has returned, which
 // is too late. It runs the same middlewares on another response with the same cookies.
 func encryptCookies(c *fiber.Ctx, middlewares int) error {
-	cookies := fasthost.Cookies(c.Context())
-	if middlewares == 0 || len(cookies) == 0 {
+	if middlewares == 0 || !fasthost.HasCookies(c.Context()) {
 		return nil
 	}
 	handlers := encrypters(c)
@@ -66,12 +63,7 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 	for _, h := range handlers {
 		app.Use(h)
 	}
-	app.Use(func(same *fiber.Ctx) error {
-		for _, cookie := range cookies {
-			same.Response().Header.Add(fiber.HeaderSetCookie, cookie)
-		}
-		return nil
-	})
+	app.Use(func(*fiber.Ctx) error { return nil })
 	fasthost.ReplaceCookies(c.Context(), app.Handler())
 	return nil
 }
@@ -100,6 +92,4 @@ func leadsTo(route *fiber.Route, path string) bool {
 	return fiber.RoutePatternMatch(path, route.Path) || fiber.RoutePatternMatch(path, below)
 }
 
-func refuse(why string) error {
-	return &core.RefusedError{Status: fiber.StatusInternalServerError, Err: fmt.Errorf("fibersse: %s", why)}
-}
+func refuse(why string) error { return fasthost.Refuse("fibersse", why) }

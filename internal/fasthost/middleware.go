@@ -79,24 +79,25 @@ func middlewareOf(module, function, file string) string {
 	return name
 }
 
-// Cookies returns the lines of the response's cookies.
-func Cookies(ctx *fasthttp.RequestCtx) (lines []string) {
-	ctx.Response.Header.VisitAllCookie(func(_, line []byte) { lines = append(lines, string(line)) })
-	return lines
+// HasCookies reports whether the response sets a cookie.
+func HasCookies(ctx *fasthttp.RequestCtx) bool {
+	return len(ctx.Response.Header.Peek(fasthttp.HeaderSetCookie)) > 0
 }
 
-// ReplaceCookies replaces the cookies of the response by those that an application sets
-// in answer to the same request, which has no cookies. The request's user values are the
-// same.
+// ReplaceCookies replaces the cookies of the response by what an application makes of
+// them: it answers the same request, which has no cookies, and finds those of the response
+// in its own. The request's user values are the same.
 func ReplaceCookies(ctx *fasthttp.RequestCtx, application fasthttp.RequestHandler) {
 	var other fasthttp.RequestCtx
 	ctx.Request.Header.CopyTo(&other.Request.Header)
 	other.Request.Header.DelAllCookies()
 	ctx.VisitUserValuesAll(other.SetUserValue)
+	addCookies(&other, ctx)
 	application(&other)
-
 	ctx.Response.Header.DelAllCookies()
-	for _, line := range Cookies(&other) {
-		ctx.Response.Header.Add(fasthttp.HeaderSetCookie, line)
-	}
+	addCookies(ctx, &other)
+}
+
+func addCookies(to, from *fasthttp.RequestCtx) {
+	from.Response.Header.VisitAllCookie(func(_, line []byte) { to.Response.Header.Add(fasthttp.HeaderSetCookie, string(line)) })
 }

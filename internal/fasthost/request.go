@@ -104,6 +104,9 @@ func (r *Request) prepare() (core.Stream, error) {
 	return stream, r.checkConn()
 }
 
-func (r *Request) refuse(why string) error {
-	return &core.RefusedError{Status: fasthttp.StatusInternalServerError, Err: fmt.Errorf("%s: %s", r.Adapter, why)}
+func (r *Request) refuse(why string) error { return Refuse(r.Adapter, why) }
+
+// Refuse returns the error with which an adapter refuses a stream that it cannot send.
+func Refuse(adapter, why string) error {
+	return &core.RefusedError{Status: fasthttp.StatusInternalServerError, Err: fmt.Errorf("%s: %s", adapter, why)}
 }
