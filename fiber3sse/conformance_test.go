@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/gofiber/fiber/v3"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/fiber3sse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
@@ -106,24 +106,6 @@ func bodyOf(c fiber.Ctx) io.Reader {
 	return bytes.NewReader(c.Body())
 }
 
-// logs writes the output of fiber's log, of which there is only one, to all of them.
-type logs struct {
-	mu      sync.Mutex
-	writers []io.Writer
-}
-
-func (l *logs) add(w io.Writer) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.writers = append(l.writers, w)
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return io.MultiWriter(l.writers...).Write(p)
-}
-
 // logTo writes fiber's log to w until the test ends.
 func logTo(t *testing.T, w io.Writer) {
 	t.Helper()
@@ -132,11 +114,11 @@ func logTo(t *testing.T, w io.Writer) {
 }
 
 func TestConformanceDetached(t *testing.T) {
-	all := new(logs)
+	all := new(hosttest.Writers) // there is only one log
 	logTo(t, all)
 	adaptertest.Conformance(t, adaptertest.Mount{
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			all.add(site.Log)
+			all.Add(site.Log)
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)
 		},

@@ -15,7 +15,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,24 +32,6 @@ import (
 
 const patience = time.Minute
 
-// logs writes the output of fiber's log, of which there is only one, to all of them.
-type logs struct {
-	mu      sync.Mutex
-	writers []io.Writer
-}
-
-func (l *logs) add(w io.Writer) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.writers = append(l.writers, w)
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return io.MultiWriter(l.writers...).Write(p)
-}
-
 // logTo writes fiber's log to w until the test ends.
 func logTo(t *testing.T, w io.Writer) {
 	t.Helper()
@@ -59,11 +40,11 @@ func logTo(t *testing.T, w io.Writer) {
 }
 
 func TestConformanceDetached(t *testing.T) {
-	all := new(logs)
+	all := new(hosttest.Writers) // there is only one log
 	logTo(t, all)
 	adaptertest.Conformance(t, adaptertest.Mount{
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			all.add(site.Log)
+			all.Add(site.Log)
 			site.Options = append(site.Options, core.WithDetach())
 			return serveSite(t, site)
 		},

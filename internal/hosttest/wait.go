@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -68,4 +69,23 @@ func (l *Logbook) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// Writers writes to each of its writers. Any goroutine may use it.
+type Writers struct {
+	mu  sync.Mutex
+	all []io.Writer
+}
+
+// Add adds a writer, which gets what is written from now on.
+func (w *Writers) Add(writer io.Writer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = append(w.all, writer)
+}
+
+func (w *Writers) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return io.MultiWriter(w.all...).Write(p)
 }
