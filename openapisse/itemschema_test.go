@@ -15,7 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/openapisse"
 )
 
-var update = flag.Bool("update", false, "write testdata/market.json anew")
+var update = flag.Bool("update", false, "write testdata/market.json again")
 
 // What a market sends.
 type (
@@ -87,9 +87,9 @@ func TestItemSchemaMatches(t *testing.T) {
 		{"an unknown type", map[string]any{"event": "Trade", "data": "{}"}, false},
 		{"an empty type", map[string]any{"event": "", "data": "{}"}, false}, // the parser leaves it out
 		{"no data", map[string]any{"event": "trade"}, false},
-		{"data that is no string", map[string]any{"event": "trade", "data": map[string]any{}}, false},
-		{"an ID that is no string", map[string]any{"event": "trade", "data": "", "id": 1.}, false},
-		{"a time that is no integer", map[string]any{"event": "trade", "data": "", "retry": 1.5}, false},
+		{"data that is not a string", map[string]any{"event": "trade", "data": map[string]any{}}, false},
+		{"an ID that is not a string", map[string]any{"event": "trade", "data": "", "id": 1.}, false},
+		{"a time that is not an integer", map[string]any{"event": "trade", "data": "", "retry": 1.5}, false},
 		{"a time below zero", map[string]any{"event": "trade", "data": "", "retry": -1.}, false},
 	}
 	for _, tt := range tests {
@@ -154,7 +154,7 @@ func TestItemSchemaCopies(t *testing.T) {
 		t.Errorf("what Type was given: got description %q, want none", given.Description)
 	}
 	if _, err := first.Resolve(nil); err != nil {
-		t.Errorf("the schema is no tree: %v", err)
+		t.Errorf("the schema is not a tree: %v", err)
 	}
 }
 
