@@ -27,10 +27,11 @@
 // still encrypted if the middleware is among the app's handlers, and otherwise the
 // request is refused. A session of the session middleware is saved when the stream
 // begins, so its cookie is sent, and a long stream does not undo what other requests
-// change in the session. The generator cannot use it: give it values. The cache middleware does not keep a stream. A stream is refused
-// under idempotency, which would answer the next request with a response that is not
-// the stream, and under timeout.New, which answers the request while the stream still
-// runs: use [core.WithMaxDuration] instead.
+// change in the session. The generator cannot use it: give it values. The cache
+// middleware does not keep a stream. A stream is refused under idempotency, which would
+// answer the next request with a response that is not the stream, and under timeout.New,
+// which answers the request while the stream still runs: use [core.WithMaxDuration]
+// instead.
 //
 // # Detached streams
 //

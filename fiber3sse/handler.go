@@ -17,8 +17,8 @@ import (
 //
 // c.Context() is the session's: it ends with the stream, and
 // [core.LastEventID] reads from it where the client wants to resume. The
-// generator should take what it needs from c as values. c is a context too, which never ends: pass
-// c.Context() down instead.
+// generator should take what it needs from c as values. c is a context too, which never
+// ends: pass c.Context() down instead.
 type View func(c fiber.Ctx) (core.Stream, error)
 
 // Handler runs view and streams what it returns.
