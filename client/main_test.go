@@ -15,6 +15,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/client"
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -25,7 +26,10 @@ var longLived = []string{
 	"utils.StartTimeStampUpdater",
 }
 
-func TestMain(m *testing.M) { ssetest.Main(m, longLived...) }
+func TestMain(m *testing.M) {
+	testenv.ShareCPUs()
+	ssetest.Main(m, longLived...)
+}
 
 const (
 	ok      = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" // until the connection ends

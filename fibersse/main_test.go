@@ -15,6 +15,7 @@ var longLived = []string{
 }
 
 func TestMain(m *testing.M) {
+	testenv.ShareCPUs()
 	testenv.Parallel()
 	ssetest.Main(m, longLived...)
 }

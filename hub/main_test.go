@@ -14,11 +14,15 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-func TestMain(m *testing.M) { ssetest.Main(m) }
+func TestMain(m *testing.M) {
+	testenv.ShareCPUs()
+	ssetest.Main(m)
+}
 
 // patience is how long a test waits for something that should come at once.
 const patience = time.Minute

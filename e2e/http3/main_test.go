@@ -10,6 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	testenv.ShareCPUs()
 	testenv.Parallel()
 	gin.SetMode(gin.ReleaseMode)
 	ssetest.Main(m)

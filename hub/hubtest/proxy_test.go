@@ -10,10 +10,14 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-func TestMain(m *testing.M) { ssetest.Main(m) }
+func TestMain(m *testing.M) {
+	testenv.ShareCPUs()
+	ssetest.Main(m)
+}
 
 // echo starts a server that sends back what it gets, and reports what that was.
 func echo(t *testing.T) (addr string, got <-chan string) {

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 		serve(value)
 		return
 	}
+	testenv.ShareCPUs()
 	testenv.Parallel()
 	ssetest.Main(withServer{m})
 }

@@ -26,6 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logged)
+	testenv.ShareCPUs()
 	testenv.Parallel()
 	ssetest.Main(withServer{m})
 }

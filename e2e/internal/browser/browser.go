@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -81,6 +80,9 @@ var starts = map[string]struct {
 // Names returns the names that Start accepts.
 func Names() []string { return []string{"chromium", "firefox"} }
 
+// Installed tells whether a browser can be started.
+func Installed(name string) bool { return len(testenv.Find(starts[name].programs...)) > 0 }
+
 // Start starts a browser. If it is not installed, the error wraps ErrMissing.
 func Start(ctx context.Context, name string) (Browser, error) {
 	how := starts[name]
@@ -93,16 +95,6 @@ func Start(ctx context.Context, name string) (Browser, error) {
 		return nil, fmt.Errorf("browser: %s: %w", paths[0], err)
 	}
 	return b, nil
-}
-
-// giveWay has a browser's command run with a low priority, if the machine has nice. A
-// browser has many threads, and tests of other packages that run at the same time have
-// time limits.
-func giveWay(cmd *exec.Cmd) {
-	if nice, err := exec.LookPath("nice"); err == nil {
-		cmd.Args = append([]string{nice, "-n", "10", cmd.Path}, cmd.Args[1:]...)
-		cmd.Path = nice
-	}
 }
 
 // A console keeps the last lines of a window's console.

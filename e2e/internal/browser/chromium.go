@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -69,10 +68,6 @@ func startChromium(ctx context.Context, path string) (Browser, error) {
 	}
 	options := append(slices.Clip(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path),
-		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
-			dies(cmd)
-			giveWay(cmd)
-		}),
 		chromedp.NoSandbox, // root cannot use it
 		chromedp.DisableGPU,
 		chromedp.UserDataDir(dir),

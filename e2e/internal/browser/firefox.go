@@ -44,7 +44,6 @@ func startFirefox(ctx context.Context, path string) (Browser, error) {
 	f := &firefox{dir: dir, exited: make(chan error, 1)}
 	args := []string{"--headless", "--no-remote", "--remote-debugging-port=0", "--profile", dir}
 	f.cmd = exec.Command(path, args...) //nolint:gosec // from the PATH
-	giveWay(f.cmd)
 	stderr, err := f.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

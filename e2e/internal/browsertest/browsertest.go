@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,9 +45,12 @@ var browsers = func() map[string]*running {
 	return all
 }()
 
-// Main runs a package's tests, ends the browsers that they have used, and then calls
-// each cleanup.
+// Main runs a package's tests while no others run, ends the browsers that they have used,
+// and then calls each cleanup.
 func Main(m *testing.M, cleanup ...func()) {
+	if slices.ContainsFunc(browser.Names(), browser.Installed) {
+		testenv.TakeCPUs()
+	}
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

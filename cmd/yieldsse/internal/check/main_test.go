@@ -15,13 +15,17 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/check"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 // longLived are goroutines of fasthttp and fiber that outlive a server.
 var longLived = []string{"fasthttp.updateServerDate", "fasthttp.(*workerPool).Start", "utils.StartTimeStampUpdater"}
 
-func TestMain(m *testing.M) { ssetest.Main(m, longLived...) }
+func TestMain(m *testing.M) {
+	testenv.ShareCPUs()
+	ssetest.Main(m, longLived...)
+}
 
 // A network connects clients to a server in memory, so that they use the bubble's clock.
 type network struct {

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package browser
-
-import "os/exec"
-
-func dies(*exec.Cmd) {}
