@@ -23,14 +23,27 @@ const (
 // TakeCPUs waits until no package that has called [ShareCPUs] or TakeCPUs runs. Others wait
 // from then on, until this process ends. Call it in TestMain. Where the system has no flock
 // it does nothing.
-func TakeCPUs() { held = append(held, wait(os.TempDir(), true, maxWait)) }
+func TakeCPUs() { useCPUs(true) }
 
 // ShareCPUs waits while a package runs that has called [TakeCPUs], or one waits that has.
 // From then on such packages wait until this process ends. Call it in TestMain.
-func ShareCPUs() { held = append(held, wait(os.TempDir(), false, maxWait)) }
+func ShareCPUs() { useCPUs(false) }
 
-// held are locks that are held until the process ends.
-var held []io.Closer
+// lockOfProcess is held until the process ends.
+var lockOfProcess io.Closer
+
+// A process that a test starts does not wait for the test.
+const envHeld = "YIELDSSE_TEST_CPUS"
+
+func useCPUs(alone bool) {
+	if os.Getenv(envHeld) != "" {
+		return
+	}
+	lockOfProcess = wait(os.TempDir(), alone, maxWait)
+	if err := os.Setenv(envHeld, "held"); err != nil {
+		panic(err)
+	}
+}
 
 // wait locks the CPUs by files in dir, alone or with others.
 func wait(dir string, alone bool, atMost time.Duration) io.Closer {

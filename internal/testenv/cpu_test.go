@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -57,6 +58,21 @@ func TestCPUs(t *testing.T) {
 	mustWait(t, late)
 	_ = l.Close()
 	_ = mustGet(t, late).Close()
+}
+
+// A test that starts its own program again does not wait for itself.
+func TestCPUsOfChild(t *testing.T) {
+	t.Setenv(envHeld, "")
+	ShareCPUs()
+	_ = lockOfProcess.Close()
+	if os.Getenv(envHeld) == "" {
+		t.Error("a child would wait")
+	}
+	lockOfProcess = nil
+	ShareCPUs()
+	if lockOfProcess != nil {
+		t.Error("a child waits")
+	}
 }
 
 // Tests run in the end, whoever holds the CPUs.
