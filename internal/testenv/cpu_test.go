@@ -62,6 +62,7 @@ func TestCPUs(t *testing.T) {
 
 // A test that starts its own program again does not wait for itself.
 func TestCPUsOfChild(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
 	t.Setenv(envHeld, "")
 	ShareCPUs()
 	_ = lockOfProcess.Close()
