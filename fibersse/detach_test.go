@@ -98,7 +98,7 @@ func TestDetach(t *testing.T) {
 	withTLS := func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
 		t.Helper()
 		ln, _ := plain(t)
-		return tls.NewListener(ln, hosttest.TLS()), func() (net.Conn, error) {
+		return tls.NewListener(ln, hosttest.ServerTLS()), func() (net.Conn, error) {
 			return tls.Dial("tcp", ln.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec,noctx // on loopback, to our own
 		}
 	}

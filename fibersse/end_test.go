@@ -62,7 +62,7 @@ var transports = []transport{
 	},
 	{
 		"TLS",
-		func(ln net.Listener) net.Listener { return tls.NewListener(ln, hosttest.TLS()) },
+		func(ln net.Listener) net.Listener { return tls.NewListener(ln, hosttest.ServerTLS()) },
 		func(addr string) (net.Conn, error) {
 			return tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // our own
 		},

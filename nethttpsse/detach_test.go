@@ -54,7 +54,7 @@ func newSiteTLS(t *testing.T, handler http.Handler) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serveOn(t, tls.NewListener(ln, hosttest.TLS()), handler)
+	s := serveOn(t, tls.NewListener(ln, hosttest.ServerTLS()), handler)
 	s.tls = true
 	return s
 }

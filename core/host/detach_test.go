@@ -116,7 +116,7 @@ func wrapped(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 
 func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 	t.Helper()
-	s, c := tls.Server(server, hosttest.TLS()), tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // on loopback, to our own
+	s, c := tls.Server(server, hosttest.ServerTLS()), tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // on loopback, to our own
 	greeted := make(chan error, 1)
 	go func() { greeted <- c.HandshakeContext(t.Context()) }()
 	if err := s.HandshakeContext(t.Context()); err != nil {

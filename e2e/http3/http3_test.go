@@ -52,7 +52,7 @@ func open(t *testing.T, addr net.Addr, transport http.RoundTripper) *ssetest.Str
 // run serves handler over HTTP/3, without a server of net/http, until the test ends.
 func run(t *testing.T, h3 *http3.Server) net.Addr {
 	t.Helper()
-	h3.TLSConfig, _ = certificates()
+	h3.TLSConfig = hosttest.ServerTLS()
 	udp, serve := listen(t, h3)
 	served := make(chan struct{})
 	go func() { defer close(served); serve() }()
@@ -67,8 +67,7 @@ func run(t *testing.T, h3 *http3.Server) net.Addr {
 // dialed returns a transport to addr, which is closed when the test ends.
 func dialed(t *testing.T, addr net.Addr) *http3.Transport {
 	t.Helper()
-	_, client := certificates()
-	tr := transportTo(addr, client)
+	tr := transportTo(addr)
 	t.Cleanup(func() { _ = tr.Close() })
 	return tr
 }
@@ -76,7 +75,6 @@ func dialed(t *testing.T, addr net.Addr) *http3.Transport {
 // The way to serve that the documentation shows: a response over TCP tells of HTTP/3, and
 // one shutdown ends all streams.
 func TestServe(t *testing.T) {
-	server, client := certificates()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -89,9 +87,9 @@ func TestServe(t *testing.T) {
 	causes, served := make(chan error, 2), make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	go func() { served <- serve(ctx, ln, udp, server, idle(causes)) }()
+	go func() { served <- serve(ctx, ln, udp, hosttest.ServerTLS(), idle(causes)) }()
 
-	tcp := &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true}
+	tcp := &http.Transport{TLSClientConfig: hosttest.ClientTLS(), ForceAttemptHTTP2: true}
 	defer tcp.CloseIdleConnections()
 	streams := []*ssetest.Stream{open(t, ln.Addr(), tcp), open(t, udp.LocalAddr(), dialed(t, udp.LocalAddr()))}
 	_, port, _ := net.SplitHostPort(udp.LocalAddr().String())

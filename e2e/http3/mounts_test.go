@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"sync"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -25,6 +23,7 @@ import (
 	"github.com/yieldsse/yieldsse/echo5sse"
 	"github.com/yieldsse/yieldsse/echosse"
 	"github.com/yieldsse/yieldsse/ginsse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
@@ -50,18 +49,17 @@ func mount(host string, opts ...core.Option) adaptertest.Mount {
 // serveSite serves a site over HTTP/3.
 func serveSite(t testing.TB, site *adaptertest.Site, handler http.Handler) (shutdown func(context.Context) error) {
 	t.Helper()
-	server, client := certificates()
 	srv := site.Server(handler)
 	h3 := &http3.Server{
 		Handler:     srv.Handler,
-		TLSConfig:   server,
+		TLSConfig:   hosttest.ServerTLS(),
 		IdleTimeout: site.Timeout,
 		Logger:      slog.New(slog.NewTextHandler(site.Log, &slog.HandlerOptions{Level: slog.LevelError})),
 		ConnContext: contextOf(srv),
 	}
 	udp, serve := listen(t, h3)
 	go serve()
-	site.Transport = transportTo(udp.LocalAddr(), client)
+	site.Transport = transportTo(udp.LocalAddr())
 	return func(ctx context.Context) error {
 		defer func() { _ = udp.Close() }()
 		return errors.Join(srv.Shutdown(ctx), h3.Shutdown(ctx))
@@ -76,9 +74,9 @@ func contextOf(srv *http.Server) func(context.Context, *quic.Conn) context.Conte
 }
 
 // transportTo returns a transport that sends all requests to addr.
-func transportTo(addr net.Addr, config *tls.Config) *http3.Transport {
+func transportTo(addr net.Addr) *http3.Transport {
 	return &http3.Transport{
-		TLSClientConfig: config,
+		TLSClientConfig: hosttest.ClientTLS(),
 		Dial: func(ctx context.Context, _ string, config *tls.Config, quicConfig *quic.Config) (*quic.Conn, error) {
 			return quic.DialAddrEarly(ctx, addr.String(), config, quicConfig)
 		},
@@ -93,19 +91,6 @@ func listen(t testing.TB, h3 *http3.Server) (udp net.PacketConn, serve func()) {
 	}
 	return udp, func() { _ = h3.Serve(udp) }
 }
-
-// certificates returns both sides of TLS with httptest's certificate.
-func certificates() (server, client *tls.Config) {
-	s, c := certified()
-	return s.Clone(), c.Clone()
-}
-
-var certified = sync.OnceValues(func() (server, client *tls.Config) {
-	srv := httptest.NewUnstartedServer(nil)
-	srv.StartTLS()
-	defer srv.Close()
-	return srv.TLS, srv.Client().Transport.(*http.Transport).TLSClientConfig
-})
 
 func netHTTP(site *adaptertest.Site) http.Handler {
 	mux := http.NewServeMux()

@@ -113,6 +113,22 @@ func TestConformanceFails(t *testing.T) {
 	}
 }
 
+// A host cannot speak HTTP/3 to the suites without a transport.
+func TestNoTransport(t *testing.T) {
+	mount := Mount{Serve: new(sample).serve, Protocols: []Protocol{HTTP3}, timeout: defaultTimeout}
+	for name, suite := range map[string]func(t testing.TB){
+		"Conformance":  func(t testing.TB) { checkHeaders(t, mounted{mount, HTTP3}) },
+		"Differential": func(t testing.TB) { (&differential{t: t, mount: mount}).run() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const want = "adaptertest: Mount.Protocols has HTTP3, but Serve has not set Site.Transport: set it to"
+			if got := hosttest.Failed(t, suite); !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
+				t.Errorf("got %q, want only %q", got, want)
+			}
+		})
+	}
+}
+
 // A sample is a small adapter for net/http with a fault.
 type sample struct {
 	noHeaders, length, ownCaching, gather, flushOnce, head, eatBody, early, answerNil, takeNil, noID, noOptions bool

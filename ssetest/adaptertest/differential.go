@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 var (
@@ -45,7 +47,7 @@ func Differential(t *testing.T, mount Mount) {
 	if mount.Protocols == nil {
 		mount.Protocols = []Protocol{HTTP1}
 	}
-	certificates()
+	hosttest.ServerTLS() // makes the certificate now, not in a goroutine that has a program's label
 	d := &differential{t: t, mount: mount}
 	d.run()
 }
@@ -71,6 +73,9 @@ type differential struct {
 }
 
 func (d *differential) run() {
+	if slices.Contains(d.mount.Protocols, HTTP3) {
+		mounted{d.mount, HTTP3}.serve(d.t, nil) // fails if there is no transport
+	}
 	next, more := d.seeds()
 	d.failed = map[uint64][]string{}
 	begin := time.Now()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // A clientEnd is the client's end of its connection.
@@ -72,7 +73,7 @@ func (r *trial) dial() (*wireEnd, error) {
 	c := &wireEnd{Conn: raw, tcp: raw.(*net.TCPConn)}  //nolint:forcetypeassert // it was dialed so
 	_ = c.tcp.SetDeadline(time.Now().Add(4 * r.limit)) // reached only if something hangs
 	if r.Protocol == HTTP2 || r.Protocol == HTTP1TLS {
-		config := certificates().client.Clone()
+		config := hosttest.ClientTLS()
 		config.ServerName = "example.com" // httptest's
 		if config.NextProtos = []string{"http/1.1"}; r.Protocol == HTTP2 {
 			config.NextProtos = []string{"h2"}

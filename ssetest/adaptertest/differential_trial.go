@@ -15,6 +15,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // failings are the errors of generators. None of them may be mistaken for something
@@ -163,7 +164,7 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 		writeTimeout: p.ServerTimeout,
 	}
 	if p.Protocol == HTTP2 || p.Protocol == HTTP1TLS {
-		r.site.Listener = tls.NewListener(tcp, certificates().server)
+		r.site.Listener = tls.NewListener(tcp, hosttest.ServerTLS())
 	}
 	q := *p
 	q.Deadline, q.Wrapped, q.ServerTimeout = 0, false, 0

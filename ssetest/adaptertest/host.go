@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,8 +68,8 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 	switch h.protocol {
 	case HTTP2, HTTP1TLS:
 		s.url = "https://" + s.addr
-		site.Listener = tls.NewListener(tcp, certificates().server)
-		transport.TLSClientConfig = certificates().client.Clone()
+		site.Listener = tls.NewListener(tcp, hosttest.ServerTLS())
+		transport.TLSClientConfig = hosttest.ClientTLS()
 	case HTTP3:
 		s.url = "https://" + s.addr
 	case HTTP1, H2C: // without TLS
@@ -100,6 +99,10 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 		_ = tcp.Close()
 		tcp.breakConns()
 	})
+	if h.protocol == HTTP3 && site.Transport == nil {
+		t.Fatal("adaptertest: Mount.Protocols has HTTP3, but Serve has not set Site.Transport: " +
+			"set it to a client of HTTP/3 that sends all requests to the server")
+	}
 	return s
 }
 
@@ -164,7 +167,7 @@ func (s *server) tryDial() (net.Conn, error) {
 	}
 	_ = conn.SetDeadline(time.Now().Add(host.BodyTimeout + s.host.timeout))
 	if s.host.protocol == HTTP1TLS {
-		config := certificates().client.Clone()
+		config := hosttest.ClientTLS()
 		config.ServerName, _, _ = net.SplitHostPort(s.addr)
 		conn = tls.Client(conn, config)
 	}
@@ -312,14 +315,3 @@ func listen(t testing.TB) net.Listener {
 	}
 	return ln
 }
-
-// certificates returns both sides of TLS with httptest's certificate.
-var certificates = sync.OnceValue(func() (c struct{ server, client *tls.Config }) {
-	srv := httptest.NewUnstartedServer(nil)
-	srv.EnableHTTP2 = true
-	srv.StartTLS()
-	defer srv.Close()
-	c.server = srv.TLS.Clone()
-	c.client = srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone() //nolint:forcetypeassert // httptest's
-	return c
-})

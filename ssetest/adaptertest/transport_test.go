@@ -6,29 +6,25 @@ import (
 	"flag"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 // The suites use the transport of a mount, here one for HTTP/2.
 func TestTransport(t *testing.T) {
-	certified := httptest.NewUnstartedServer(nil)
-	certified.EnableHTTP2 = true
-	certified.StartTLS()
-	defer certified.Close()
 	var used atomic.Int64
 	mount := adaptertest.Mount{
 		Protocols: []adaptertest.Protocol{adaptertest.HTTP3},
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			server := site.Server(handler(site))
 			server.Protocols.SetHTTP2(true)
-			go func() { _ = server.Serve(tls.NewListener(site.Listener, certified.TLS)) }()
+			go func() { _ = server.Serve(tls.NewListener(site.Listener, hosttest.ServerTLS())) }()
 			tr := &transport{used: &used}
-			tr.TLSClientConfig = certified.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+			tr.TLSClientConfig = hosttest.ClientTLS()
 			tr.ForceAttemptHTTP2, tr.DialContext = true, tr.dial
 			site.Transport = tr
 			return server.Shutdown
