@@ -2,8 +2,10 @@ package frameworks_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -126,8 +128,119 @@ func TestGoZeroMaxConns(t *testing.T) {
 	}
 }
 
-// serveGoZero serves routes on loopback until stop is called or the test ends.
-func serveGoZero(t *testing.T, config string, routes func(*rest.Server)) (url string, stop func()) {
+// Shedding takes open streams for requests that overload the server, and refuses requests
+// of other routes, unless the streams are detached.
+func TestGoZeroShedding(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("go-zero measures the CPU only on Linux")
+	}
+	const streams = 20
+	serve := func(opts ...core.Option) (quick visitor, returned chan struct{}) {
+		chat, returned := newChat(), make(chan struct{}, streams)
+		chat.began, chat.causes = make(chan struct{}, streams), make(chan error, streams)
+		url, _ := serveGoZero(t, "CpuThreshold: 1\n", func(server *rest.Server) { // of 1000, so the CPU counts as overloaded
+			view := func(_ http.ResponseWriter, r *http.Request) core.Stream { return chat.messages(r.Context(), "idle") }
+			server.AddRoutes([]rest.Route{
+				{Method: http.MethodGet, Path: "/rooms/idle", Handler: nethttpsse.Handler(view, opts...).ServeHTTP},
+				{Method: http.MethodGet, Path: "/quick", Handler: func(http.ResponseWriter, *http.Request) {}},
+			})
+		}, func(srv *http.Server) {
+			routes := srv.Handler
+			srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				routes.ServeHTTP(w, r)
+				if r.URL.Path == "/rooms/idle" {
+					returned <- struct{}{}
+				}
+			})
+		})
+		v := visitor{chat: chat, url: url, client: client(t, false)}
+		for range streams {
+			t.Cleanup(v.open(t, "idle").Close)
+			hosttest.Receive(t, chat.began, "a stream")
+		}
+		return v, returned
+	}
+	inHandler, _ := serve()
+	detached, returned := serve(core.WithDetach())
+	for range streams {
+		hosttest.Receive(t, returned, "the return of a stream's handler")
+	}
+	status := func(v visitor) int { return hosttest.Get(t, v.url+"/quick").Status }
+	hosttest.Eventually(t, "a refusal because of the streams", func() bool {
+		if got, want := status(detached), http.StatusOK; got != want {
+			t.Fatalf("with detached streams: got %d, want %d", got, want)
+		}
+		return status(inHandler) == http.StatusServiceUnavailable
+	})
+}
+
+// A listener for go-zero's shutdown waits for detached streams, which its server does not.
+func TestGoZeroShutdownListener(t *testing.T) {
+	for name, listens := range map[string]bool{"with a listener": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			group := new(core.Group)
+			began, ending, end := make(chan struct{}), make(chan error, 1), make(chan struct{})
+			release := sync.OnceFunc(func() { close(end) })
+			view := func(_ http.ResponseWriter, r *http.Request) core.Stream {
+				ctx := r.Context()
+				return func(func(core.Event, error) bool) {
+					close(began)
+					<-ctx.Done()
+					ending <- context.Cause(ctx)
+					<-end
+				}
+			}
+			returned := make(chan struct{})
+			url, stop := serveGoZero(t, "", func(server *rest.Server) {
+				handler := nethttpsse.Handler(view, core.WithGroup(group), core.WithDetach())
+				server.AddRoute(rest.Route{Method: http.MethodGet, Path: "/rooms/idle", Handler: handler.ServeHTTP})
+			}, func(srv *http.Server) {
+				routes := srv.Handler
+				srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					defer close(returned)
+					routes.ServeHTTP(w, r)
+				})
+			})
+			t.Cleanup(release)
+			if listens {
+				proc.AddShutdownListener(func() {
+					ctx, cancel := context.WithTimeout(context.Background(), hosttest.Patience)
+					defer cancel()
+					if err := group.Shutdown(ctx); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			s := visitor{url: url, client: client(t, false)}.open(t, "idle")
+			hosttest.Receive(t, began, "the stream")
+			hosttest.Receive(t, returned, "the handler's return")
+
+			stopped := make(chan struct{})
+			go func() { defer close(stopped); stop() }()
+			if got := hosttest.Receive(t, ending, "the end of the stream's context"); !errors.Is(got, core.ErrShutdown) {
+				t.Errorf("got cause %v, want %v", got, core.ErrShutdown)
+			}
+			if listens {
+				select {
+				case <-stopped:
+					t.Error("the shutdown has not waited for the stream")
+				case <-time.After(100 * time.Millisecond): // time for it to return too early
+				}
+			} else {
+				hosttest.Receive(t, stopped, "the end of the shutdown, before that of the stream")
+			}
+			release()
+			if rest := s.All(); len(rest) > 0 {
+				t.Errorf("at the shutdown: got %+v", rest)
+			}
+			hosttest.Receive(t, stopped, "the end of the shutdown")
+		})
+	}
+}
+
+// serveGoZero serves routes on loopback until stop is called or the test ends. The
+// functions with are called with the server before it starts.
+func serveGoZero(t *testing.T, config string, routes func(*rest.Server), with ...func(*http.Server)) (url string, stop func()) {
 	t.Helper()
 	var c rest.RestConf
 	if err := conf.LoadFromYamlBytes([]byte("Name: chat\nHost: 127.0.0.1\nPort: 0\nDevServer:\n  Enabled: false\n"+config), &c); err != nil {
@@ -145,6 +258,9 @@ func serveGoZero(t *testing.T, config string, routes func(*rest.Server)) (url st
 		server.StartWithOpts(func(srv *http.Server) {
 			if srv.WriteTimeout != goZeroTimeout {
 				t.Errorf("the server's WriteTimeout: got %v, want %v", srv.WriteTimeout, goZeroTimeout)
+			}
+			for _, set := range with {
+				set(srv)
 			}
 			srv.ErrorLog = quiet
 			srv.BaseContext = func(ln net.Listener) context.Context {

@@ -1,9 +1,7 @@
 package frameworks_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"log"
@@ -25,9 +23,8 @@ import (
 
 const patience = time.Minute
 
-// streams has a complete stream at "/whole", and some that fail. Each ends only when the
-// client has read its event, so that no reset can overtake the event.
-func streams(read <-chan struct{}) http.Handler {
+// streams has a complete stream at "/whole", and some that fail.
+func streams() http.Handler {
 	fail := errors.New("no more")
 	mux := http.NewServeMux()
 	for path, end := range map[string]func(yield func(core.Event, error) bool){
@@ -36,15 +33,10 @@ func streams(read <-chan struct{}) http.Handler {
 		"/panic": func(func(core.Event, error) bool) { panic(fail) },
 		"/leave": func(func(core.Event, error) bool) { runtime.Goexit() },
 	} {
-		mux.Handle(path, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
-			ctx := r.Context()
+		mux.Handle(path, nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
 			return func(yield func(core.Event, error) bool) {
-				if !yield(core.Event{Data: "before"}, nil) {
-					return
-				}
-				for range core.Receive(ctx, read) {
+				if yield(core.Event{Data: "before"}, nil) {
 					end(yield)
-					return
 				}
 			}
 		}))
@@ -52,11 +44,8 @@ func streams(read <-chan struct{}) http.Handler {
 	return mux
 }
 
-const before = ": open\n\ndata: before\n\n"
-
-// get requests url and returns the response and its end. It sends to read when it has
-// read the first event.
-func get(t *testing.T, client *http.Client, read chan<- struct{}, url string, header ...string) (status int, body string, end error) {
+// get requests url and returns the response and its end.
+func get(t *testing.T, client *http.Client, url string) (status int, body string, end error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -64,37 +53,26 @@ func get(t *testing.T, client *http.Client, read chan<- struct{}, url string, he
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
 	res, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var b bytes.Buffer
-	_, err = io.CopyN(&b, res.Body, int64(len(before)))
-	if err == nil && res.StatusCode == http.StatusOK {
-		read <- struct{}{}
-	}
-	if err == nil {
-		_, err = b.ReadFrom(res.Body)
-	} else if errors.Is(err, io.EOF) {
-		err = nil
-	}
+	text, err := io.ReadAll(res.Body)
 	if errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("%s: no end within %v", url, patience)
 	}
-	return res.StatusCode, b.String(), err
+	return res.StatusCode, string(text), err
 }
 
 // wantTruth requests the streams and wants those that fail, and only those, to be
 // broken off.
-func wantTruth(t *testing.T, client *http.Client, read chan<- struct{}, url string, header ...string) {
+func wantTruth(t *testing.T, client *http.Client, url string) {
 	t.Helper()
+	const want = ": open\n\ndata: before\n\n"
 	for _, path := range []string{"/whole", "/error", "/panic", "/leave", "/whole"} {
-		status, body, err := get(t, client, read, url+path, header...)
-		if status != http.StatusOK || body != before || (err == nil) != (path == "/whole") {
+		status, body, err := get(t, client, url+path)
+		if status != http.StatusOK || body != want || (err == nil) != (path == "/whole") {
 			t.Errorf("%s: got status %d, %q and the end %v", path, status, body, err)
 		}
 	}
@@ -105,46 +83,31 @@ func wantTruth(t *testing.T, client *http.Client, read chan<- struct{}, url stri
 func wantRefusals(t *testing.T, client *http.Client, url, text string) {
 	t.Helper()
 	for _, path := range []string{"/whole", "/error", "/panic"} {
-		status, body, err := get(t, client, nil, url+path)
+		status, body, err := get(t, client, url+path)
 		if status != http.StatusInternalServerError || !strings.Contains(body, text) || err != nil {
 			t.Errorf("%s: got status %d, %q and the end %v, want 500 and %q", path, status, body, err, text)
 		}
 	}
 }
 
-// certified returns TLS configurations for a server and its client.
-func certified(t *testing.T) (server, client *tls.Config) {
-	t.Helper()
-	srv := httptest.NewUnstartedServer(nil)
-	srv.StartTLS()
-	defer srv.Close()
-	return srv.TLS.Clone(), srv.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-}
-
 // TestHTTP2 uses the HTTP/2 server of golang.org/x/net.
 func TestHTTP2(t *testing.T) {
-	read := make(chan struct{}, 1)
-	srv := httptest.NewUnstartedServer(streams(read))
+	srv := httptest.NewUnstartedServer(streams())
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if err := http2.ConfigureServer(srv.Config, new(http2.Server)); err != nil { //nolint:staticcheck // deprecated, and in use
 		t.Fatal(err)
 	}
 	srv.TLS = srv.Config.TLSConfig
+	srv.EnableHTTP2 = true // in its client
 	srv.StartTLS()
 	defer srv.Close()
-	_, config := certified(t)
-	config.NextProtos = []string{"h2"}
-	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
-	defer transport.CloseIdleConnections()
-	wantTruth(t, &http.Client{Transport: transport}, read, srv.URL)
+	wantTruth(t, srv.Client(), srv.URL)
 }
 
 // An http.Handler under fiber's adaptor has a writer that keeps the whole response.
 func TestFiberAdaptor(t *testing.T) {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
-	never := make(chan struct{})
-	close(never) // a stream that begins nevertheless ends at once
-	handler := streams(never)
+	handler := streams()
 	app.Use(adaptor.HTTPHandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// fasthttp reuses its contexts while others still use them.
 		handler.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
