@@ -7,6 +7,7 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/session"
+	"github.com/valyala/fasthttp"
 
 	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
@@ -67,23 +68,33 @@ func finish(c fiber.Ctx, above middlewares) error {
 			"handlers: set the cookie in another response")
 	}
 	outside := above.encryptcookie - above.inside
-	encryptCookies(c, handlers[outside:])
-	err := saveSession(c)
-	encryptCookies(c, handlers[:outside])
-	return err
+	if err := encryptCookies(c, handlers[outside:]); err != nil {
+		return err
+	}
+	if err := saveSession(c); err != nil {
+		return err
+	}
+	return encryptCookies(c, handlers[:outside])
 }
 
 // encryptCookies runs the handlers on another response with the same cookies.
-func encryptCookies(c fiber.Ctx, handlers []fiber.Handler) {
+func encryptCookies(c fiber.Ctx, handlers []fiber.Handler) error {
 	if len(handlers) == 0 || !fasthost.HasCookies(c.RequestCtx()) {
-		return
+		return nil
 	}
-	app := fiber.New()
+	var failed error
+	app := fiber.New(fiber.Config{ErrorHandler: func(_ fiber.Ctx, err error) error {
+		failed = err
+		return nil
+	}})
 	for _, h := range handlers {
 		app.Use(h)
 	}
 	app.Use(func(fiber.Ctx) error { return nil })
-	fasthost.ReplaceCookies(c.RequestCtx(), app.Handler())
+	return fasthost.ReplaceCookies(c.RequestCtx(), func(other *fasthttp.RequestCtx) error {
+		app.Handler()(other)
+		return failed
+	})
 }
 
 // encrypters returns the handlers of encryptcookie that the app has for the request's

@@ -128,3 +128,17 @@ func TestSessionDestroyed(t *testing.T) {
 		t.Errorf("got the cookie %q again, want it to be deleted", got)
 	}
 }
+
+// A session that cannot be saved is an error, and its cookie is not sent.
+func TestSessionCannotBeSaved(t *testing.T) {
+	encrypt := encryptcookie.New(encryptcookie.Config{Key: encryptcookie.GenerateKey(32)})
+	app := newApp()
+	app.Get("/", encrypt, session.New(), fiber3sse.Handler(func(c fiber.Ctx) (core.Stream, error) {
+		session.FromContext(c).Set("user", make(chan int)) // which gob does not encode
+		return view(c)
+	}))
+	got := hosttest.Get(t, "http://"+serve(t, app))
+	if cookies := got.Header.Values("Set-Cookie"); got.Status != 500 || !strings.HasPrefix(got.Body, "fiber3sse: save the session: ") || len(cookies) > 0 {
+		t.Errorf("got %d %q and cookies %q, want 500, the error, and none", got.Status, got.Body, cookies)
+	}
+}

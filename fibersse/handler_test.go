@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,6 +204,48 @@ func TestEncryptCookie(t *testing.T) {
 	}
 }
 
+// If a cookie cannot be encrypted, the answer is that of any other response: an error, and
+// no cookie. A response's cookies are encrypted once, however long its stream lasts.
+func TestEncryptorFails(t *testing.T) {
+	var full, failing atomic.Int64
+	encryptor := func(calls *atomic.Int64, most int64) fiber.Handler {
+		return encryptcookie.New(encryptcookie.Config{Key: encryptcookie.GenerateKey(), Encryptor: func(value, _ string) (string, error) {
+			if calls.Add(1) > most {
+				return "", errors.New("out of ink")
+			}
+			return "encrypted-" + value, nil
+		}})
+	}
+	stream := fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+		c.Cookie(&fiber.Cookie{Name: "secret", Value: "hidden"})
+		return view(c)
+	})
+	app := newApp()
+	app.Get("/fails", encryptor(&failing, 0), stream)
+	app.Get("/outer-fails", encryptor(&failing, 0), encryptor(&full, math.MaxInt64), stream)
+	var calls atomic.Int64
+	returned := make(chan struct{})
+	app.Get("/once", func(c *fiber.Ctx) error {
+		defer close(returned)
+		return c.Next()
+	}, encryptor(&calls, 1), stream)
+	url := "http://" + serve(t, app)
+	for _, path := range []string{"/fails", "/outer-fails"} {
+		got := hosttest.Get(t, url+path)
+		if cookies := got.Header.Values("Set-Cookie"); got.Status != 500 || got.Body != "out of ink" || len(cookies) > 0 {
+			t.Errorf("%s: got %d %q and cookies %q, want 500, the error, and none", path, got.Status, got.Body, cookies)
+		}
+	}
+	got := hosttest.Get(t, url+"/once")
+	if cookie := got.Header.Get("Set-Cookie"); got.Body != twoEvents || got.Broken || !strings.HasPrefix(cookie, "secret=encrypted-hidden;") {
+		t.Errorf("/once: got %+v, want a stream and the cookie", got)
+	}
+	hosttest.Receive(t, returned, "the return of the middlewares")
+	if got := calls.Load(); got != 1 {
+		t.Errorf("the stream's cookie was encrypted %d times, want once", got)
+	}
+}
+
 // Each group's encryptcookie encrypts the group's own cookies, and no others.
 func TestEncryptCookieOfGroups(t *testing.T) {
 	app := newApp()
@@ -253,15 +297,18 @@ func TestKeptByTheApplication(t *testing.T) {
 				kept <- r
 				return err
 			})
-			app.Get("/", fibersse.Handler(view, opts...))
+			app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
+				c.Cookie(&fiber.Cookie{Name: "user", Value: "anna"})
+				return view(c)
+			}, opts...))
 			url := "http://" + serve(t, app)
-			if got := hosttest.Get(t, url); got.Body != twoEvents || got.Header.Get("Cache-Control") != "no-cache" {
-				t.Errorf("got %+v, want the stream", got)
+			if got := hosttest.Get(t, url); got.Body != twoEvents || got.Header.Get("Cache-Control") != "no-cache" || got.Header.Get("Set-Cookie") == "" {
+				t.Errorf("got %+v, want the stream and its cookie", got)
 			}
 			got := hosttest.Get(t, url, "Again", "yes")
 			if got.Header.Get("Content-Type") != fiber.MIMETextPlainCharsetUTF8 || got.Header.Get("Cache-Control") != "no-store" ||
-				!strings.Contains(got.Body, "cannot be kept") {
-				t.Errorf("got %+v, want a text that says why it is not a stream", got)
+				!strings.Contains(got.Body, "cannot be kept") || got.Header.Get("Set-Cookie") != "" {
+				t.Errorf("got %+v, want a text that says why it is not a stream, and no cookie", got)
 			}
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/recover"
+	"github.com/valyala/fasthttp"
 
 	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
@@ -59,13 +61,20 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 		return refuse("encryptcookie comes too late to encrypt a cookie of this response, and is not among the app's " +
 			"handlers: set the cookie in another response")
 	}
-	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	var failed error
+	app := fiber.New(fiber.Config{DisableStartupMessage: true, ErrorHandler: func(_ *fiber.Ctx, err error) error {
+		failed = err
+		return nil
+	}})
+	app.Use(recover.New()) // encryptcookie panics if it cannot encrypt
 	for _, h := range handlers {
 		app.Use(h)
 	}
 	app.Use(func(*fiber.Ctx) error { return nil })
-	fasthost.ReplaceCookies(c.Context(), app.Handler())
-	return nil
+	return fasthost.ReplaceCookies(c.Context(), func(other *fasthttp.RequestCtx) error {
+		app.Handler()(other)
+		return failed
+	})
 }
 
 // encrypters returns the handlers of encryptcookie that the app has for the request's

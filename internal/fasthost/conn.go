@@ -89,7 +89,9 @@ func (r *Request) takeOver() *conn {
 	ctx.Hijack(func(net.Conn) { s.hangUp() })
 
 	// fasthttp's own response is not sent, but a middleware may keep it and answer another
-	// request with it. It must not look like a whole stream without events.
+	// request with it. It must not look like a whole stream without events, and it has no
+	// cookies, which have been sent and which belong to one client.
+	h.DelAllCookies()
 	h.SetContentType("text/plain; charset=utf-8")
 	h.Set(fasthttp.HeaderCacheControl, "no-store")
 	ctx.Response.SetBodyString(r.Adapter + notKept)

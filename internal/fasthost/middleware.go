@@ -86,16 +86,20 @@ func HasCookies(ctx *fasthttp.RequestCtx) bool {
 
 // ReplaceCookies replaces the cookies of the response by what an application makes of
 // them: it answers the same request, which has no cookies, and finds those of the response
-// in its own. The request's user values are the same.
-func ReplaceCookies(ctx *fasthttp.RequestCtx, application fasthttp.RequestHandler) {
+// in its own. The request's user values are the same. If the application fails, the
+// response keeps its cookies.
+func ReplaceCookies(ctx *fasthttp.RequestCtx, application func(*fasthttp.RequestCtx) error) error {
 	var other fasthttp.RequestCtx
 	ctx.Request.Header.CopyTo(&other.Request.Header)
 	other.Request.Header.DelAllCookies()
 	ctx.VisitUserValuesAll(other.SetUserValue)
 	addCookies(&other, ctx)
-	application(&other)
+	if err := application(&other); err != nil {
+		return err
+	}
 	ctx.Response.Header.DelAllCookies()
 	addCookies(ctx, &other)
+	return nil
 }
 
 func addCookies(to, from *fasthttp.RequestCtx) {

@@ -27,7 +27,7 @@ type Request struct {
 
 	// Finish does to the response what the framework's middlewares would do when the
 	// handler has returned, which is too late. It is called when a stream is about to
-	// begin, and an error refuses the stream.
+	// begin. The answer to its error has no cookies.
 	Finish func() error
 
 	// Name returns a copy of the request's method and path, for the log.
@@ -75,6 +75,7 @@ func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
 	}
 	if !r.Ctx.IsHead() {
 		if err := r.Finish(); err != nil {
+			r.Ctx.Response.Header.DelAllCookies() // the middlewares would encrypt them once more
 			return false, err
 		}
 	}
