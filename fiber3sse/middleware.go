@@ -3,7 +3,7 @@ package fiber3sse
 import (
 	"fmt"
 	"reflect"
-	"strings"
+	"slices"
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/session"
@@ -83,10 +83,12 @@ func encryptCookies(c fiber.Ctx, handlers []fiber.Handler) error {
 		return nil
 	}
 	var failed error
-	app := fiber.New(fiber.Config{ErrorHandler: func(_ fiber.Ctx, err error) error {
+	config := routing(c)
+	config.ErrorHandler = func(_ fiber.Ctx, err error) error {
 		failed = err
 		return nil
-	}})
+	}
+	app := fiber.New(config)
 	for _, h := range handlers {
 		app.Use(h)
 	}
@@ -97,28 +99,49 @@ func encryptCookies(c fiber.Ctx, handlers []fiber.Handler) error {
 	})
 }
 
-// encrypters returns the handlers of encryptcookie that the app has for the request's
-// method and path.
+// encrypters returns the handlers of encryptcookie that the request has come through, from
+// the outside in. Another app finds them, with the routes that they have in this one.
 func encrypters(c fiber.Ctx) (all []fiber.Handler) {
-	for _, routes := range c.App().Stack() {
-		for _, route := range routes {
-			if route.Method != c.Method() || !leadsTo(route, c.Path()) {
-				continue
-			}
-			for _, h := range route.Handlers {
-				if fasthost.Is(h, module, "encryptcookie") {
-					all = append(all, h)
-				}
-			}
+	app := fiber.New(routing(c))
+	endpoints := c.App().GetRoutes(true) // all but those of Use
+	for _, route := range slices.Concat(c.App().Stack()...) {
+		if route.Method != c.Method() {
+			continue
+		}
+		own := fasthost.Only(route.Handlers, module, "encryptcookie")
+		collect := func(c fiber.Ctx) error {
+			all = append(all, own...)
+			return c.Next()
+		}
+		switch {
+		case len(own) == 0:
+		case slices.ContainsFunc(endpoints, func(r fiber.Route) bool { return same(r, *route) }):
+			app.All(route.Path, collect)
+		default:
+			app.Use(route.Path, collect)
+		}
+		if route == c.Route() { // those that follow have not run
+			break
 		}
 	}
+	app.Handler()(fasthost.Again(c.RequestCtx()))
 	return all
 }
 
-// leadsTo reports whether a route's path, or one below it, matches path.
-func leadsTo(route *fiber.Route, path string) bool {
-	below := strings.TrimSuffix(route.Path, "/") + "/*"
-	return fiber.RoutePatternMatch(path, route.Path) || fiber.RoutePatternMatch(path, below)
+func same(a, b fiber.Route) bool {
+	return a.Method == b.Method && a.Path == b.Path && reflect.ValueOf(a.Handlers).Pointer() == reflect.ValueOf(b.Handlers).Pointer()
+}
+
+// routing returns the settings with which another app routes a request as c's app does.
+func routing(c fiber.Ctx) fiber.Config {
+	config := c.App().Config()
+	return fiber.Config{
+		CaseSensitive:  config.CaseSensitive,
+		RegexHandler:   config.RegexHandler,
+		RequestMethods: config.RequestMethods,
+		StrictRouting:  config.StrictRouting,
+		UnescapePath:   config.UnescapePath,
+	}
 }
 
 // saveSession saves the session of the middleware session now. At the end of the stream

@@ -248,7 +248,7 @@ func TestEncryptorFails(t *testing.T) {
 
 // Each group's encryptcookie encrypts the group's own cookies, and no others.
 func TestEncryptCookieOfGroups(t *testing.T) {
-	app := newApp()
+	app := newApp(fiber.Config{CaseSensitive: true, UnescapePath: true})
 	encrypt := func() fiber.Handler { return encryptcookie.New(encryptcookie.Config{Key: encryptcookie.GenerateKey()}) }
 	wrapped := encrypt()
 	stream := fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
@@ -256,23 +256,30 @@ func TestEncryptCookieOfGroups(t *testing.T) {
 		return view(c)
 	})
 	read := func(c *fiber.Ctx) error { return c.SendString(c.Cookies("secret")) }
-	for _, path := range []string{"/a", "/b/:id"} {
+	for _, path := range []string{"/", "/a", "/a/str", "/C"} { // not on the way to a stream
+		app.Get(path, encrypt(), func(c *fiber.Ctx) error { return c.SendString("a page") })
+	}
+	for _, path := range []string{"/a", "/b/:id", "/e f"} {
 		group := app.Group(path, encrypt())
 		group.Get("/stream", stream)
 		group.Get("/read", read)
 	}
+	app.Get("/abc", stream) // below /a for fiber v2
 	app.Get("/c", encrypt(), stream)
 	app.Get("/d", func(c *fiber.Ctx) error { return wrapped(c) }, stream)
+	app.Use(encrypt()) // after the streams
 	url := "http://" + serve(t, app)
-	for _, path := range []string{"/a", "/b/1"} {
+	for _, path := range []string{"/a", "/b/1", "/e%20f"} {
 		got := hosttest.Get(t, url+path+"/stream")
 		value, _, _ := strings.Cut(got.Header.Get("Set-Cookie"), ";")
 		if text := hosttest.Get(t, url+path+"/read", "Cookie", value).Body; got.Body != twoEvents || strings.Contains(value, "hidden") || text != "hidden" {
 			t.Errorf("%s: got %d %q, and %q of the cookie %q, want a stream and %q", path, got.Status, got.Body, text, value, "hidden")
 		}
 	}
-	if got := hosttest.Get(t, url+"/c"); got.Body != twoEvents || strings.Contains(got.Header.Get("Set-Cookie"), "hidden") {
-		t.Errorf("a route's own: got %+v, want a stream and an encrypted cookie", got)
+	for _, path := range []string{"/abc", "/c"} {
+		if got := hosttest.Get(t, url+path); got.Body != twoEvents || strings.Contains(got.Header.Get("Set-Cookie"), "hidden") {
+			t.Errorf("%s: got %+v, want a stream and an encrypted cookie", path, got)
+		}
 	}
 	if got := hosttest.Get(t, url+"/d"); got.Status != 500 || !strings.Contains(got.Body, "encryptcookie comes too late") {
 		t.Errorf("one that cannot be found: got %+v, want 500", got)

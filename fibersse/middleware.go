@@ -1,7 +1,8 @@
 package fibersse
 
 import (
-	"strings"
+	"reflect"
+	"slices"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/recover"
@@ -62,10 +63,12 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 			"handlers: set the cookie in another response")
 	}
 	var failed error
-	app := fiber.New(fiber.Config{DisableStartupMessage: true, ErrorHandler: func(_ *fiber.Ctx, err error) error {
+	config := routing(c)
+	config.ErrorHandler = func(_ *fiber.Ctx, err error) error {
 		failed = err
 		return nil
-	}})
+	}
+	app := fiber.New(config)
 	app.Use(recover.New()) // encryptcookie panics if it cannot encrypt
 	for _, h := range handlers {
 		app.Use(h)
@@ -77,28 +80,49 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 	})
 }
 
-// encrypters returns the handlers of encryptcookie that the app has for the request's
-// method and path.
+// encrypters returns the handlers of encryptcookie that the request has come through, from
+// the outside in. Another app finds them, with the routes that they have in this one.
 func encrypters(c *fiber.Ctx) (all []fiber.Handler) {
-	for _, routes := range c.App().Stack() {
-		for _, route := range routes {
-			if route.Method != c.Method() || !leadsTo(route, c.Path()) {
-				continue
-			}
-			for _, h := range route.Handlers {
-				if fasthost.Is(h, module, "encryptcookie") {
-					all = append(all, h)
-				}
-			}
+	app := fiber.New(routing(c))
+	endpoints := c.App().GetRoutes(true) // all but those of Use
+	for _, route := range slices.Concat(c.App().Stack()...) {
+		if route.Method != c.Method() {
+			continue
+		}
+		own := fasthost.Only(route.Handlers, module, "encryptcookie")
+		collect := func(c *fiber.Ctx) error {
+			all = append(all, own...)
+			return c.Next()
+		}
+		switch {
+		case len(own) == 0:
+		case slices.ContainsFunc(endpoints, func(r fiber.Route) bool { return same(r, *route) }):
+			app.All(route.Path, collect)
+		default:
+			app.Use(route.Path, collect)
+		}
+		if route == c.Route() { // those that follow have not run
+			break
 		}
 	}
+	app.Handler()(fasthost.Again(c.Context()))
 	return all
 }
 
-// leadsTo reports whether a route's path, or one below it, matches path.
-func leadsTo(route *fiber.Route, path string) bool {
-	below := strings.TrimSuffix(route.Path, "/") + "/*"
-	return fiber.RoutePatternMatch(path, route.Path) || fiber.RoutePatternMatch(path, below)
+func same(a, b fiber.Route) bool {
+	return a.Method == b.Method && a.Path == b.Path && reflect.ValueOf(a.Handlers).Pointer() == reflect.ValueOf(b.Handlers).Pointer()
+}
+
+// routing returns the settings with which another app routes a request as c's app does.
+func routing(c *fiber.Ctx) fiber.Config {
+	config := c.App().Config()
+	return fiber.Config{
+		DisableStartupMessage: true,
+		CaseSensitive:         config.CaseSensitive,
+		RequestMethods:        config.RequestMethods,
+		StrictRouting:         config.StrictRouting,
+		UnescapePath:          config.UnescapePath,
+	}
 }
 
 func refuse(why string) error { return fasthost.Refuse("fibersse", why) }

@@ -55,11 +55,15 @@ func (m Middleware) Skips(lines int) bool {
 	return m.frame.Line < begin+lines
 }
 
-// Is reports whether a handler is that of a middleware of the module.
-func Is(handler any, module, name string) bool {
-	f := runtime.FuncForPC(reflect.ValueOf(handler).Pointer())
-	file, _ := f.FileLine(f.Entry())
-	return middlewareOf(module, f.Name(), file) == name
+// Only returns those of the handlers that belong to a middleware of the module.
+func Only[H any](handlers []H, module, name string) (all []H) {
+	for _, h := range handlers {
+		f := runtime.FuncForPC(reflect.ValueOf(h).Pointer())
+		if file, _ := f.FileLine(f.Entry()); middlewareOf(module, f.Name(), file) == name {
+			all = append(all, h)
+		}
+	}
+	return all
 }
 
 // middlewareOf returns the name of the middleware that a function is part of, if it is
@@ -85,21 +89,28 @@ func HasCookies(ctx *fasthttp.RequestCtx) bool {
 }
 
 // ReplaceCookies replaces the cookies of the response by what an application makes of
-// them: it answers the same request, which has no cookies, and finds those of the response
-// in its own. The request's user values are the same. If the application fails, the
-// response keeps its cookies.
+// them: it finds those of the response in its own. If the application fails, the response
+// keeps its cookies.
 func ReplaceCookies(ctx *fasthttp.RequestCtx, application func(*fasthttp.RequestCtx) error) error {
-	var other fasthttp.RequestCtx
-	ctx.Request.Header.CopyTo(&other.Request.Header)
-	other.Request.Header.DelAllCookies()
-	ctx.VisitUserValuesAll(other.SetUserValue)
-	addCookies(&other, ctx)
-	if err := application(&other); err != nil {
+	other := Again(ctx)
+	addCookies(other, ctx)
+	if err := application(other); err != nil {
 		return err
 	}
 	ctx.Response.Header.DelAllCookies()
-	addCookies(ctx, &other)
+	addCookies(ctx, other)
 	return nil
+}
+
+// Again returns the same request for another application, with the same user values and
+// without its cookies and its body.
+func Again(ctx *fasthttp.RequestCtx) *fasthttp.RequestCtx {
+	other := new(fasthttp.RequestCtx)
+	ctx.Request.Header.CopyTo(&other.Request.Header)
+	ctx.URI().CopyTo(other.URI()) // whose path a middleware may have changed
+	other.Request.Header.DelAllCookies()
+	ctx.VisitUserValuesAll(other.SetUserValue)
+	return other
 }
 
 func addCookies(to, from *fasthttp.RequestCtx) {
