@@ -28,7 +28,8 @@
 // request is refused. A session of the session middleware is saved when the stream
 // begins, so its cookie is sent, and a long stream does not undo what other requests
 // change in the session. The generator cannot use it: give it values. The cache
-// middleware does not keep a stream. A stream is refused under idempotency, which would
+// middleware does not keep a stream. A stream is refused under a second session
+// middleware, whose session could not be saved in time, under idempotency, which would
 // answer the next request with a response that is not the stream, and under timeout.New,
 // which answers the request while the stream still runs: use [core.WithMaxDuration]
 // instead.

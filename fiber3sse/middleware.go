@@ -7,7 +7,6 @@ import (
 
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/session"
-	"github.com/valyala/fasthttp"
 
 	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
@@ -17,10 +16,10 @@ const module = "github.com/gofiber/fiber/v3"
 // middlewares are fiber's own that do harm when they find an empty response after a
 // stream.
 type middlewares struct {
-	timeout, idempotency, session bool
+	timeout, idempotency bool
 
-	encryptcookie int // how many
-	inside        int // how many of these run inside of session
+	encryptcookie, session int // how many
+	inside                 int // how many of encryptcookie run inside of session
 }
 
 // middlewaresAbove returns those that are above the handler on the stack.
@@ -35,8 +34,9 @@ func middlewaresAbove() (above middlewares) {
 		case "idempotency":
 			above.idempotency = above.idempotency || !m.Skips(first)
 		case "session":
-			if !above.session && !m.Skips(5) {
-				above.session, above.inside = true, above.encryptcookie
+			if !m.Skips(5) {
+				above.session++
+				above.inside = above.encryptcookie
 			}
 		}
 	}
@@ -51,6 +51,9 @@ func checkMiddleware(above middlewares) error {
 			"and bound the stream with core.WithMaxDuration")
 	case above.idempotency:
 		return refuse("idempotency would answer the next request with an empty response: let its Next skip the route")
+	case above.session > 1:
+		return refuse("of two session middlewares only the inner one's session could be saved when the stream begins: " +
+			"let the Next of all but one skip the route")
 	default:
 		return nil
 	}
@@ -59,7 +62,7 @@ func checkMiddleware(above middlewares) error {
 // finish does what session and encryptcookie would do when the handler has returned, which
 // is too late, in the same order.
 func finish(c fiber.Ctx, above middlewares) error {
-	if above.encryptcookie == 0 || !above.session && !fasthost.HasCookies(c.RequestCtx()) {
+	if above.encryptcookie == 0 || above.session == 0 && !fasthost.HasCookies(c.RequestCtx()) {
 		return saveSession(c)
 	}
 	handlers := encrypters(c)
@@ -93,10 +96,12 @@ func encryptCookies(c fiber.Ctx, handlers []fiber.Handler) error {
 		app.Use(h)
 	}
 	app.Use(func(fiber.Ctx) error { return nil })
-	return fasthost.ReplaceCookies(c.RequestCtx(), func(other *fasthttp.RequestCtx) error {
-		app.Handler()(other)
-		return failed
-	})
+	other := fasthost.Again(c.RequestCtx())
+	app.Handler()(other)
+	if failed == nil {
+		fasthost.ReplaceCookies(c.RequestCtx(), other)
+	}
+	return failed
 }
 
 // encrypters returns the handlers of encryptcookie that the request has come through, from
@@ -152,9 +157,13 @@ func saveSession(c fiber.Ctx) error {
 	if m == nil || m.Session == nil {
 		return nil
 	}
+	ended, err := destroyed(m)
+	if err != nil {
+		return err
+	}
 	s := m.Session
 	m.Session = new(session.Session) // with nothing to save
-	if destroyed(m) {
+	if ended {
 		return nil
 	}
 	if err := s.Save(); err != nil {
@@ -163,11 +172,14 @@ func saveSession(c fiber.Ctx) error {
 	return nil
 }
 
-// destroyed reports whether the view has destroyed the session, which the middleware
-// then does not save.
-func destroyed(m *session.Middleware) bool {
-	f := reflect.ValueOf(m).Elem().FieldByName("isDestroyed")
-	return f.IsValid() && f.Bool()
+// destroyed reports whether the view has destroyed the session of a session.Middleware,
+// which the middleware then does not save. Only a private field tells.
+func destroyed(m any) (bool, error) {
+	if f := reflect.Indirect(reflect.ValueOf(m)).FieldByName("isDestroyed"); f.Kind() == reflect.Bool {
+		return f.Bool(), nil
+	}
+	return false, refuse("this version of fiber's session middleware does not tell whether a session has been destroyed: " +
+		"let its Next skip the route, or use the version in fiber3sse's go.mod")
 }
 
 func refuse(why string) error { return fasthost.Refuse("fiber3sse", why) }

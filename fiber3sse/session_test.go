@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/extractors"
 	"github.com/gofiber/fiber/v3/middleware/encryptcookie"
 	"github.com/gofiber/fiber/v3/middleware/session"
 
@@ -140,5 +141,14 @@ func TestSessionCannotBeSaved(t *testing.T) {
 	got := hosttest.Get(t, "http://"+serve(t, app))
 	if cookies := got.Header.Values("Set-Cookie"); got.Status != 500 || !strings.HasPrefix(got.Body, "fiber3sse: save the session: ") || len(cookies) > 0 {
 		t.Errorf("got %d %q and cookies %q, want 500, the error, and none", got.Status, got.Body, cookies)
+	}
+}
+
+// Only the innermost session can be found, so the others could not be saved in time.
+func TestTwoSessions(t *testing.T) {
+	other := session.New(session.Config{Extractor: extractors.FromCookie("other")})
+	got := hosttest.Get(t, "http://"+serve(t, sessionApp(nil, other, session.New()))+"/stream")
+	if want := "two session middlewares"; got.Status != 500 || !strings.Contains(got.Body, want) {
+		t.Errorf("got %d %q, want 500 and %q", got.Status, got.Body, want)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/recover"
-	"github.com/valyala/fasthttp"
 
 	"github.com/yieldsse/yieldsse/internal/fasthost"
 )
@@ -74,10 +73,12 @@ func encryptCookies(c *fiber.Ctx, middlewares int) error {
 		app.Use(h)
 	}
 	app.Use(func(*fiber.Ctx) error { return nil })
-	return fasthost.ReplaceCookies(c.Context(), func(other *fasthttp.RequestCtx) error {
-		app.Handler()(other)
-		return failed
-	})
+	other := fasthost.Again(c.Context())
+	app.Handler()(other)
+	if failed == nil {
+		fasthost.ReplaceCookies(c.Context(), other)
+	}
+	return failed
 }
 
 // encrypters returns the handlers of encryptcookie that the request has come through, from

@@ -88,31 +88,20 @@ func HasCookies(ctx *fasthttp.RequestCtx) bool {
 	return len(ctx.Response.Header.Peek(fasthttp.HeaderSetCookie)) > 0
 }
 
-// ReplaceCookies replaces the cookies of the response by what an application makes of
-// them: it finds those of the response in its own. If the application fails, the response
-// keeps its cookies.
-func ReplaceCookies(ctx *fasthttp.RequestCtx, application func(*fasthttp.RequestCtx) error) error {
-	other := Again(ctx)
-	addCookies(other, ctx)
-	if err := application(other); err != nil {
-		return err
-	}
-	ctx.Response.Header.DelAllCookies()
-	addCookies(ctx, other)
-	return nil
-}
-
-// Again returns the same request for another application, with the same user values and
-// without its cookies and its body.
+// Again returns the same request for another application, with the same user values. It
+// has no cookies and no body. Its response has the cookies of ctx.
 func Again(ctx *fasthttp.RequestCtx) *fasthttp.RequestCtx {
 	other := new(fasthttp.RequestCtx)
 	ctx.Request.Header.CopyTo(&other.Request.Header)
 	ctx.URI().CopyTo(other.URI()) // whose path a middleware may have changed
 	other.Request.Header.DelAllCookies()
 	ctx.VisitUserValuesAll(other.SetUserValue)
+	ReplaceCookies(other, ctx)
 	return other
 }
 
-func addCookies(to, from *fasthttp.RequestCtx) {
-	from.Response.Header.VisitAllCookie(func(_, line []byte) { to.Response.Header.Add(fasthttp.HeaderSetCookie, string(line)) })
+// ReplaceCookies replaces the cookies of a response by those of another one.
+func ReplaceCookies(ctx, other *fasthttp.RequestCtx) {
+	ctx.Response.Header.DelAllCookies()
+	other.Response.Header.VisitAllCookie(func(_, line []byte) { ctx.Response.Header.Add(fasthttp.HeaderSetCookie, string(line)) })
 }
