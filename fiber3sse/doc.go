@@ -11,8 +11,9 @@
 // the client before the next one is made, c stays valid, the recover middleware gets a
 // panic, and the logger logs how long the stream really lasted. c.Context() ends when
 // the client leaves, even while the stream is idle, or when the app shuts down. No other
-// code is needed for [fiber.App.Shutdown], or for GracefulContext in
-// [fiber.ListenConfig].
+// code is needed for [fiber.App.Shutdown]. The end of GracefulContext in
+// [fiber.ListenConfig] ends streams as well, but Listen returns before they have ended:
+// wait for the app's hook OnPostShutdown before the program exits.
 //
 // c itself is a [context.Context] too, which never ends. Pass c.Context() down, not c.
 //

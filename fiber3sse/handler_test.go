@@ -349,6 +349,53 @@ func TestUserContextIsPutBack(t *testing.T) {
 	}
 }
 
+// The end of a GracefulContext ends the streams, as app.Shutdown does. Listen returns
+// before they have ended, and OnPostShutdown is called afterwards.
+func TestGracefulContext(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	causes, stopped := make(chan error, 1), make(chan error, 1)
+	app := newApp()
+	app.Hooks().OnPostShutdown(func(err error) error {
+		if len(causes) == 0 {
+			err = errors.Join(err, errors.New("the stream has not ended yet"))
+		}
+		stopped <- err
+		return nil
+	})
+	app.Get("/", fiber3sse.Handler(func(c fiber.Ctx) (core.Stream, error) {
+		ctx := c.Context()
+		return func(yield func(core.Event, error) bool) {
+			defer func() { causes <- context.Cause(ctx) }()
+			if yield(core.Event{Data: "one"}, nil) {
+				stop()
+				<-ctx.Done()
+			}
+		}, nil
+	}, core.WithMaxDuration(hosttest.Patience)))
+	addrs, served := make(chan string, 1), make(chan error, 1)
+	go func() {
+		served <- app.Listen("127.0.0.1:0", fiber.ListenConfig{
+			DisableStartupMessage: true,
+			GracefulContext:       ctx,
+			ListenerAddrFunc:      func(addr net.Addr) { addrs <- addr.String() },
+		})
+	}()
+	got := hosttest.Get(t, "http://"+hosttest.Receive(t, addrs, "the server's address"))
+	if want := ": open\n\ndata: one\n\nretry: "; !strings.HasPrefix(got.Body, want) || got.Broken {
+		t.Errorf("got %+v, want %q and a clean end", got, want)
+	}
+	if err := hosttest.Receive(t, served, "the return of Listen"); err != nil {
+		t.Errorf("Listen: %v", err)
+	}
+	if err := hosttest.Receive(t, stopped, "the call of OnPostShutdown"); err != nil {
+		t.Errorf("OnPostShutdown: %v", err)
+	}
+	if got, want := hosttest.Receive(t, causes, "the end of the stream"), core.ErrShutdown; !errors.Is(got, want) {
+		t.Errorf("got the cause %v, want %v", got, want)
+	}
+}
+
 // The recover middleware gets a panic, and the process survives.
 func TestPanicUnderRecover(t *testing.T) {
 	errs := make(chan error, 1)
