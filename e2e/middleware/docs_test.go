@@ -30,6 +30,9 @@ except on fiber, on HTTP/2; in the handler and with ` + "`core.WithDetach`" + `;
 Under a middleware that is not listed, a stream does one of these too. It flows under most middlewares that count, log or trace, and under compressors that obey
 ` + "`Flush`" + `. It is refused or broken under a middleware that buffers the response.
 
+These are not tested: for fiber v3, ` + "`jwt` and `otel` of `gofiber/contrib/v3`" + `, and all others that do not come with fiber, except through ` + "`adaptor`" + `; for
+echo v5, ` + "`echo-jwt`" + ` and New Relic's ` + "`nrecho`" + `.
+
 **Do not put a response cache in front of a stream.** A writer that keeps a copy for later looks like one that keeps it for a log, so it cannot be refused. These
 caches ignore ` + "`Cache-Control`" + ` as well. Register the route outside of them.
 On fiber a cache of your own finds a plain text in place of the stream, with ` + "`Cache-Control: no-store`" + `, because the stream does not go through ` + "`c.Response()`" + `.

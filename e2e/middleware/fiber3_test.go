@@ -116,6 +116,7 @@ var fiber3Rows = []row{
 	{name: "fiber v3: session", cookie: "session_id", use: session.New(), note: "saved when the stream begins"},
 	{name: "fiber v3: session before encryptcookie", cookie: "session_id", use: fiber3Chain{session.New(), encrypt3()}},
 	{name: "fiber v3: session after encryptcookie", cookie: "session_id", use: fiber3Chain{encrypt3(), session.New()}},
+	{name: "fiber v3: session, twice", want: refused, use: fiber3Chain{session.New(), session.New()}},
 	{name: "fiber v3: session, by hand", cookie: "session_id", use: saveSession3, note: "save the session before the stream"},
 	{name: "fiber v3: csrf in a session", cookie: "csrf_", use: csrfInSession3()},
 	{name: "fiber v3: skip", use: skip.New(func(fiber.Ctx) error { return fiber.ErrTeapot }, skip3)},
