@@ -7,12 +7,12 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http/httptest"
 	"os"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
@@ -65,10 +65,7 @@ var kinds = map[string]func(t *testing.T, server, client net.Conn) (net.Conn, ne
 
 func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 	t.Helper()
-	srv := httptest.NewUnstartedServer(nil)
-	srv.StartTLS()
-	defer srv.Close()
-	s := tls.Server(server, srv.TLS)
+	s := tls.Server(server, hosttest.ServerTLS())
 	c := tls.Client(client, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()

@@ -6,13 +6,13 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // Heartbeat is the default heartbeat of a server's sessions.
@@ -91,16 +91,11 @@ func Serve(t testing.TB, framework string, opts ...core.Option) *Server {
 // and, except on fiber, HTTP/2.
 func ServeTLS(t testing.TB, framework string, opts ...core.Option) *Server {
 	t.Helper()
-	cert := httptest.NewUnstartedServer(nil)
-	cert.StartTLS()
-	defer cert.Close()
-	protocols := []string{"h2", "http/1.1"}
+	secure := hosttest.ServerTLS()
 	if !HTTP2(framework) {
-		protocols = protocols[1:]
+		secure.NextProtos = []string{"http/1.1"}
 	}
-	return serve(t, framework, &tls.Config{
-		Certificates: cert.TLS.Certificates, NextProtos: protocols, MinVersion: tls.VersionTLS12,
-	}, opts)
+	return serve(t, framework, secure, opts)
 }
 
 func serve(t testing.TB, framework string, secure *tls.Config, opts []core.Option) *Server {
