@@ -243,21 +243,33 @@ func When[T any](p *Page, condition, value string) T {
 	return v
 }
 
-// Click clicks as a person does: on an element that is visible.
+// Click clicks as a person does: on an element that is visible, and again if the click has
+// missed it, because the page has moved in the meantime.
 func (p *Page) Click(selector string) {
 	p.Helper()
-	at := Eval[*browser.Rect](p, fmt.Sprintf(`(() => {
-		const e = document.querySelector(%q);
-		e.scrollIntoView({ block: "center", behavior: "instant" });
-		const box = e.getBoundingClientRect();
-		const x = box.x + box.width / 2, y = box.y + box.height / 2;
-		const top = document.elementFromPoint(x, y);
-		return e === top || e.contains(top) ? { x, y } : null;
-	})()`, selector))
-	if at == nil {
-		p.Fatalf("%s cannot be clicked: another element covers it\n%s", selector, p.Shows())
+	const tries = 5
+	for range tries {
+		at := Eval[*browser.Rect](p, fmt.Sprintf(`(() => {
+			const e = document.querySelector(%q);
+			e.scrollIntoView({ block: "center", behavior: "instant" });
+			const box = e.getBoundingClientRect();
+			const x = box.x + box.width / 2, y = box.y + box.height / 2;
+			const top = document.elementFromPoint(x, y);
+			if (e !== top && !e.contains(top)) return null;
+			window.missed = true;
+			e.addEventListener("click", () => window.missed = false, { capture: true, once: true });
+			return { x, y };
+		})()`, selector))
+		if at == nil {
+			p.Fatalf("%s cannot be clicked: another element covers it\n%s", selector, p.Shows())
+		}
+		p.step("click "+selector, func(ctx context.Context) error { return p.Window.Click(ctx, at.X, at.Y) })
+		if !Eval[bool](p, `window.missed === true`) { // another page has not missed it
+			return
+		}
+		p.Logf("a click has missed %s", selector)
 	}
-	p.step("click "+selector, func(ctx context.Context) error { return p.Window.Click(ctx, at.X, at.Y) })
+	p.Fatalf("%d clicks have missed %s\n%s", tries, selector, p.Shows())
 }
 
 // Set fills in a field.
