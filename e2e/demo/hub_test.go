@@ -65,7 +65,7 @@ func TestChat(t *testing.T) { inProtocols(t, testChat) }
 
 func testChat(t *testing.T, b browser.Profile, protocol string) {
 	t.Helper()
-	d := startDemo(t, "40ms", protocol)
+	d := startDemo(t, "200ms", protocol)
 	ada, bob, eve := open(t, b, d.urls["echo v5"]), open(t, b, d.urls["fiber v3"]), open(t, b, d.urls["net/http"])
 	ada.join("Ada")
 	bob.join("Bob <b>")
@@ -119,7 +119,7 @@ func TestChatResumes(t *testing.T) { inProtocols(t, testChatResumes) }
 
 func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 	t.Helper()
-	d := startDemo(t, "40ms", protocol)
+	d := startDemo(t, "200ms", protocol)
 	ada, bob := open(t, b, d.urls["echo v4"]), open(t, b, d.urls["net/http"])
 	ada.join("Ada")
 	bob.join("Bob")
