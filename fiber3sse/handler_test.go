@@ -249,7 +249,7 @@ func TestEncryptCookieOfGroups(t *testing.T) {
 		}
 	}
 	if got, want := hosttest.Get(t, url+"/abc").Header.Get("Set-Cookie"), "secret=hidden;"; !strings.HasPrefix(got, want) {
-		t.Errorf("beside a group: got the cookie %q, want %q", got, want)
+		t.Errorf("next to a group: got the cookie %q, want %q", got, want)
 	}
 	if got := hosttest.Get(t, url+"/c"); got.Body != twoEvents || strings.Contains(got.Header.Get("Set-Cookie"), "hidden") {
 		t.Errorf("a route's own: got %+v, want a stream and an encrypted cookie", got)

@@ -16,7 +16,7 @@ import (
 
 // Every section shows something, and so does the whole page on a phone. If
 // YIELDSSE_SCREENSHOTS names a folder, the pictures are taken in both themes and written
-// to it, for a person to look at.
+// there, so that a person can look at them.
 func TestScreenshots(t *testing.T) { browsertest.Run(t, testScreenshots) }
 
 func testScreenshots(t *testing.T, b browser.Profile) {

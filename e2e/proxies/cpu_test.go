@@ -1,13 +1,9 @@
 package proxies_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-func TestMain(m *testing.M) {
-	testenv.ShareCPUs()
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { testenv.Main(m) }

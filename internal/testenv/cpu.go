@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 )
 
@@ -25,9 +26,15 @@ const (
 // it does nothing.
 func TakeCPUs() { useCPUs(true) }
 
-// ShareCPUs waits while a package runs that has called [TakeCPUs], or one waits that has.
-// From then on such packages wait until this process ends. Call it in TestMain.
+// ShareCPUs waits as long as a package that has called [TakeCPUs] runs or waits. From then
+// on such packages wait until this process ends. Call it in TestMain.
 func ShareCPUs() { useCPUs(false) }
+
+// Main is a TestMain that only calls [ShareCPUs].
+func Main(m *testing.M) {
+	ShareCPUs()
+	os.Exit(m.Run())
+}
 
 // lockOfProcess is held until the process ends.
 var lockOfProcess io.Closer
@@ -48,8 +55,8 @@ func useCPUs(alone bool) {
 // wait locks the CPUs by files in dir, alone or with others.
 func wait(dir string, alone bool, atMost time.Duration) io.Closer {
 	end := time.Now().Add(atMost)
-	// Who waits holds the door, and nobody passes: without it, those who share could come
-	// one after another, and who wants to be alone would wait for ever.
+	// Whoever waits holds the door, and nobody else gets in. Without it, packages that share
+	// could come one after another, and one that wants to be alone would wait forever.
 	door := lock(filepath.Join(dir, "yieldsse-test-door"), true, end)
 	defer door.Close()
 	return lock(filepath.Join(dir, "yieldsse-test-cpus"), alone, end)

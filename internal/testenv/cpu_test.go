@@ -43,7 +43,7 @@ func mustGet(t *testing.T, c <-chan io.Closer) io.Closer {
 
 func TestCPUs(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("there are no such locks")
+		t.Skip("this system has no flock")
 	}
 	dir := t.TempDir()
 	first, second := mustGet(t, locked(dir, false)), mustGet(t, locked(dir, false))

@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// tryLock locks a file, alone or with others. It tells whether nobody else is in the way.
+// tryLock locks a file, alone or with others, and reports false if another process's lock
+// prevents it. A file that cannot be locked at all is as good as locked.
 func tryLock(f *os.File, alone bool) bool {
 	how := syscall.LOCK_SH
 	if alone {

@@ -74,7 +74,7 @@ type differential struct {
 
 func (d *differential) run() {
 	if slices.Contains(d.mount.Protocols, HTTP3) {
-		mounted{d.mount, HTTP3}.serve(d.t, nil) // fails if there is no transport
+		mounted{d.mount, HTTP3}.serve(d.t, nil) // fails without a transport
 	}
 	next, more := d.seeds()
 	d.failed = map[uint64][]string{}
