@@ -564,7 +564,7 @@ func TestLayout(t *testing.T) { browsertest.Run(t, testLayout) }
 
 func testLayout(t *testing.T, b browser.Profile) {
 	t.Helper()
-	d := startDemo(t, "40ms", "HTTP/1.1")
+	d := startDemo(t, "200ms", "HTTP/1.1")
 	for _, width := range []int{320, 375, 600, 768, 1280} {
 		t.Run(strconv.Itoa(width), func(t *testing.T) {
 			p := open(t, b, d.urls["gin"])

@@ -150,7 +150,7 @@ func TestChatScroll(t *testing.T) { browsertest.Run(t, testChatScroll) }
 
 func testChatScroll(t *testing.T, b browser.Profile) {
 	t.Helper()
-	d := startDemo(t, "40ms", "HTTP/1.1")
+	d := startDemo(t, "200ms", "HTTP/1.1")
 	ada, bob := open(t, b, d.urls["gin"]), open(t, b, d.urls["echo v4"])
 	ada.join("Ada")
 	bob.join("Bob")

@@ -21,7 +21,7 @@ func TestScreenshots(t *testing.T) { browsertest.Run(t, testScreenshots) }
 
 func testScreenshots(t *testing.T, b browser.Profile) {
 	t.Helper()
-	d := startDemo(t, "40ms", "HTTP/1.1")
+	d := startDemo(t, "200ms", "HTTP/1.1")
 	p := open(t, b, d.urls["gin"])
 	p.use(open(t, b, d.urls["echo v5"]))
 	sections := append([]string{".top", ".intro", ".bar"},
