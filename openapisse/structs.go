@@ -2,10 +2,12 @@ package openapisse
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -187,7 +189,7 @@ func (e embedding) field(i int) (*field, *embedding) {
 	}
 	name, options, _ := strings.Cut(tag, ",")
 	if strings.ContainsFunc(name, isNotInNames) {
-		name = ""
+		name = malformed(name)
 	}
 	index := append(slices.Clip(e.index), i)
 	if embeds && name == "" {
@@ -201,7 +203,28 @@ func (e embedding) field(i int) (*field, *embedding) {
 	}, nil
 }
 
-// isNotInNames reports whether encoding/json ignores a name with r in a tag.
+// malformed returns the name that encoding/json makes of one in a tag that has a character
+// which is not allowed there, or "" if it ignores the name. It differs between versions of
+// Go, so encoding/json is asked.
+func malformed(name string) string {
+	const untagged = "Untagged"
+	probe := reflect.New(reflect.StructOf([]reflect.StructField{{
+		Name: untagged, Type: reflect.TypeFor[int](), Tag: reflect.StructTag("json:" + strconv.Quote(name)),
+	}}))
+	var names map[string]int
+	text, err := json.Marshal(probe.Interface())
+	if err == nil {
+		err = json.Unmarshal(text, &names)
+	}
+	for got := range names {
+		if err == nil && got != untagged {
+			return got
+		}
+	}
+	return ""
+}
+
+// isNotInNames reports whether r is not allowed in a name in a tag.
 func isNotInNames(r rune) bool {
 	return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 }

@@ -184,7 +184,7 @@ func typeTests() []typeTest {
 		data(`{"type":"string"}`, netip.MustParseAddr("::1")),
 		data(`{"description":"the JSON of custom"}`, custom{}),
 		data(`{"description":"the JSON of custom"}`, nil, new(custom)),
-		data(`{"description":"the JSON of RawMessage"}`, nil, json.RawMessage(`{"a":1}`)),
+		data(`{"description":"the JSON of `+reflect.TypeFor[json.RawMessage]().Name()+`"}`, nil, json.RawMessage(`{"a":1}`)),
 		data(`{"description":"the JSON of Int"}`, big.NewInt(1)),
 
 		// encoding/json calls a pointer's method only where it has the pointer.
@@ -210,9 +210,9 @@ func typeTests() []typeTest {
 		data(`{"type":"object","properties":{"P":{"type":"string"}}}`, behind{}, behind{&inner{}}),
 		data(`{"type":"object","properties":{"X":{"type":"integer","format":"int64"}},"required":["X"]}`, twice{}),
 		data(`{"type":"object","properties":{"X":{"type":"integer","format":"int64"}},"required":["X"]}`, loop{}, loop{loop: &loop{X: 1}, X: 2}),
-		data(`{"type":"object","properties":{"-":{"type":"integer","format":"int64"},"Bad":{"type":"integer","format":"int64"},`+
+		data(`{"type":"object","properties":{"-":{"type":"integer","format":"int64"},"`+bad()+`":{"type":"integer","format":"int64"},`+
 			`"$id@x":{"type":"integer","format":"int64"},"Quoted":{"type":"string"},"qp":{"type":["string","null"]},"qs":{"type":"string"},`+
-			`"nq":{"type":["array","null"],"items":{"type":"integer","format":"int64"}}},"required":["-","Bad","Quoted","qp","qs","nq"]}`,
+			`"nq":{"type":["array","null"],"items":{"type":"integer","format":"int64"}}},"required":["-","`+bad()+`","Quoted","qp","qs","nq"]}`,
 			tags{private: 1}, tags{QuotedP: &yes, QuotedS: "s"}),
 		data(`{"type":"object","properties":{"int":{"type":"integer","format":"int64"},"ptr":{"type":"integer","format":"int64"},`+
 			`"ptrptr":{"type":["integer","null"],"format":"int64"},"slice":{"type":"array","items":{"type":"integer","format":"int64"}},`+
@@ -233,6 +233,18 @@ func typeTests() []typeTest {
 			`"optional":{"type":"string","enum":["k","l"]},"all":{"type":["array","null"],"items":{"type":"string","enum":["k","l"]}}},"required":["kind","pointer","all"]}`,
 			kinds{Kind: "k"}, kinds{Kind: "k", Pointer: &k, Optional: &k, All: []kind{"l"}}),
 	}
+}
+
+// bad returns the name of the field tags.Bad. Before Go 1.27, encoding/json ignores the whole
+// name in such a tag, and since then only what follows the character that is not allowed.
+func bad() string {
+	text, err := json.Marshal(struct {
+		Bad int `json:"a\"b"` //nolint:staticcheck // as in tags
+	}{})
+	if err == nil && string(text) == `{"a":0}` {
+		return "a"
+	}
+	return "Bad"
 }
 
 // The schema of a type is right for each value, and describes each property.
