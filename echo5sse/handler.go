@@ -35,25 +35,33 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 		panic("echo5sse: Handler: the view is nil")
 	}
 	return func(c *echo.Context) error {
-		err := serve(c, view, opts)
-		var (
-			failed  *core.StreamError
-			refused *core.RefusedError
-		)
-		switch {
-		case errors.As(err, &failed):
-			r := c.Request()
-			c.Logger().ErrorContext(r.Context(), "echo5sse: a stream has failed", "method", r.Method, "path", r.URL.Path, "error", err)
-			return nil
-		case errors.As(err, &refused):
-			err = echo.NewHTTPError(refused.Status, refused.Error()).Wrap(err)
-			// echo.WrapMiddleware makes responses without a status. Its middleware answers before the error arrives.
-			if res, _ := echo.UnwrapResponse(c.Response()); res != nil && res.Status == 0 {
-				c.Echo().HTTPErrorHandler(c, err)
-			}
+		if err := serve(c, view, opts); err != nil {
+			return answer(c, err)
 		}
-		return err
+		return nil
 	}
+}
+
+// answer returns what echo answers when a stream could not begin. An error that came later
+// is logged. (Its variables, in Handler, would make the stack of each stream grow.)
+func answer(c *echo.Context, err error) error {
+	var (
+		failed  *core.StreamError
+		refused *core.RefusedError
+	)
+	switch {
+	case errors.As(err, &failed):
+		r := c.Request()
+		c.Logger().ErrorContext(r.Context(), "echo5sse: a stream has failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		return nil
+	case errors.As(err, &refused):
+		err = echo.NewHTTPError(refused.Status, refused.Error()).Wrap(err)
+		// echo.WrapMiddleware makes responses without a status. Its middleware answers before the error arrives.
+		if res, _ := echo.UnwrapResponse(c.Response()); res != nil && res.Status == 0 {
+			c.Echo().HTTPErrorHandler(c, err)
+		}
+	}
+	return err
 }
 
 func serve(c *echo.Context, view View, opts []core.Option) error {
@@ -108,7 +116,16 @@ func (w *writer) Write(p []byte) (int, error) {
 }
 
 // Flush is for views that write the response themselves.
-func (w *writer) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+func (w *writer) Flush() { _ = w.FlushError() }
+
+// FlushError returns the error of a flush, which echo's own writer hides.
+func (w *writer) FlushError() error {
+	next := w.ResponseWriter
+	if res, ok := next.(*echo.Response); ok {
+		next = res.ResponseWriter
+	}
+	return http.NewResponseController(next).Flush() //nolint:wrapcheck // a writer's own
+}
 
 // Unwrap implements what [echo.UnwrapResponse] and [http.ResponseController] look for.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

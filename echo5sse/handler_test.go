@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -375,4 +376,26 @@ func TestProblemBeforeTheStream(t *testing.T) {
 		return nil, &echo.ProblemError{Status: http.StatusTeapot, Detail: "short and stout"}
 	}))
 	wantProblem(t, hosttest.Get(t, hosttest.Serve(t, e)), http.StatusTeapot, "short and stout")
+}
+
+// A failingFlusher is a server's writer whose connection is gone.
+type failingFlusher struct{ *httptest.ResponseRecorder }
+
+var errGone = errors.New("the connection is gone")
+
+func (failingFlusher) FlushError() error             { return errGone }
+func (w failingFlusher) Unwrap() http.ResponseWriter { return w.ResponseRecorder }
+
+// Echo's own writer hides the error of a flush.
+func TestFlushThatFails(t *testing.T) {
+	e := echo.New()
+	var session context.Context
+	e.GET("/", echo5sse.Handler(func(c *echo.Context) (core.Stream, error) {
+		session = c.Request().Context()
+		return hosttest.Events("one"), nil
+	}))
+	e.ServeHTTP(failingFlusher{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	if got := context.Cause(session); !errors.Is(got, core.ErrClientGone) {
+		t.Errorf("got the cause %v, want %v", got, core.ErrClientGone)
+	}
 }

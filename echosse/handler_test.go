@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -267,5 +268,27 @@ func TestContextIsPutBack(t *testing.T) {
 	hosttest.Get(t, hosttest.Serve(t, e))
 	if got, want := <-after, (seen{true, true, true, true}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A failingFlusher is a server's writer whose connection is gone.
+type failingFlusher struct{ *httptest.ResponseRecorder }
+
+var errGone = errors.New("the connection is gone")
+
+func (failingFlusher) FlushError() error             { return errGone }
+func (w failingFlusher) Unwrap() http.ResponseWriter { return w.ResponseRecorder }
+
+// Echo's own writer hides the error of a flush.
+func TestFlushThatFails(t *testing.T) {
+	e := echo.New()
+	var session context.Context
+	e.GET("/", echosse.Handler(func(c echo.Context) (core.Stream, error) {
+		session = c.Request().Context()
+		return hosttest.Events("one"), nil
+	}))
+	e.ServeHTTP(failingFlusher{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	if got := context.Cause(session); !errors.Is(got, core.ErrClientGone) {
+		t.Errorf("got the cause %v, want %v", got, core.ErrClientGone)
 	}
 }

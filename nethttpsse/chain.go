@@ -12,28 +12,31 @@ const mostWriters = 64
 
 // chainOf returns the writers of a response, from w down to the server's own, or to
 // the last one that shows nothing below it.
-func chainOf(w http.ResponseWriter) []http.ResponseWriter { return chain(w, mostWriters) }
+func chainOf(w http.ResponseWriter) []http.ResponseWriter {
+	return extend(make([]http.ResponseWriter, 0, 4), w)
+}
 
-func chain(w http.ResponseWriter, most int) []http.ResponseWriter {
-	all := []http.ResponseWriter{w}
-	if most == 0 || isServers(w) {
-		return all
+// extend appends w and the writers below it to chain.
+func extend(chain []http.ResponseWriter, w http.ResponseWriter) []http.ResponseWriter {
+	chain = append(chain, w)
+	if len(chain) > mostWriters || isServers(w) {
+		return chain
 	}
 	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
 		if next := u.Unwrap(); next != nil {
-			return append(all, chain(next, most-1)...)
+			return extend(chain, next)
 		}
-		return all
+		return chain
 	}
 	if flusher(w) == nil {
-		return all // it may buffer the response, and use the writer below in another goroutine
+		return chain // it may buffer the response, and use the writer below in another goroutine
 	}
 	for _, next := range wrapped(w) {
-		if below := chain(next, most-1); isServers(last(below)) {
-			return append(all, below...)
+		if whole := extend(chain, next); isServers(last(whole)) {
+			return whole
 		}
 	}
-	return all
+	return chain
 }
 
 func last(chain []http.ResponseWriter) http.ResponseWriter { return chain[len(chain)-1] }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,10 +201,10 @@ func (c *conn) direct() bool { return between(c.chain) == "" }
 func between(chain []http.ResponseWriter) string {
 	var names []string
 	for _, w := range chain[:len(chain)-1] {
-		switch name := fmt.Sprintf("a %T", w); name {
-		case "a ginsse.writer", "a *gin.responseWriter", "a echosse.writer", "a *echo5sse.writer", "a *echo.Response": // the host's own
+		switch name := reflect.TypeOf(w).String(); name {
+		case "ginsse.writer", "*gin.responseWriter", "echosse.writer", "*echo5sse.writer", "*echo.Response": // the host's own
 		default:
-			names = append(names, name)
+			names = append(names, "a "+name)
 		}
 	}
 	return strings.Join(names, " or ")
