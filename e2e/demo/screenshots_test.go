@@ -14,9 +14,9 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 )
 
-// Every section shows something, and so does the whole page on a phone. If
-// YIELDSSE_SCREENSHOTS names a folder, the pictures are taken in both themes and written
-// there, so that a person can look at them.
+// The page shows something, also on a phone. If YIELDSSE_SCREENSHOTS names a folder, pictures
+// of every section are taken, in both themes, and written there, so that a person can look at
+// them.
 func TestScreenshots(t *testing.T) { browsertest.Run(t, testScreenshots) }
 
 func testScreenshots(t *testing.T, b browser.Profile) {
@@ -24,12 +24,13 @@ func testScreenshots(t *testing.T, b browser.Profile) {
 	d := startDemo(t, "200ms", "HTTP/1.1")
 	p := open(t, b, d.urls["gin"])
 	p.use(open(t, b, d.urls["echo v5"]))
-	sections := append([]string{".top", ".intro", ".bar"},
-		eval[[]string](p, `[...document.querySelectorAll(".card")].map((c) => "#" + c.id)`)...)
-	themes := []string{"dark"}
+	sections, themes, points := []string{".top", "#ticker", "#chat"}, []string{"dark"}, 5
 	if os.Getenv("YIELDSSE_SCREENSHOTS") != "" {
-		themes = append(themes, "light")
+		sections = append([]string{".top", ".intro", ".bar"},
+			eval[[]string](p, `[...document.querySelectorAll(".card")].map((c) => "#" + c.id)`)...)
+		themes, points = append(themes, "light"), 40
 	}
+	p.Wait(fmt.Sprintf(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= %d)`, points))
 	for _, theme := range themes {
 		p.Resize(1280, 900)
 		for range 3 {
@@ -68,7 +69,6 @@ func (p *page) use(other *page) {
 	p.hears("Bob (private, to you): Then let us see the prices.")
 	p.show("ticker")
 	p.state("ticker", "open")
-	p.Wait(`[...document.querySelectorAll("#ticker polyline")].every((l) => l.points.length >= 40)`)
 }
 
 // picture takes a picture of the element that a selector finds, and checks it.

@@ -72,6 +72,7 @@ func startChromium(ctx context.Context, path string) (Browser, error) {
 		chromedp.DisableGPU,
 		chromedp.UserDataDir(dir),
 		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("force-prefers-reduced-motion", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("ignore-certificate-errors", true),
 	)

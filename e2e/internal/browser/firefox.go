@@ -24,6 +24,7 @@ user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
 user_pref("nimbus.rollouts.enabled", false);
 user_pref("services.settings.server", "data:,");
+user_pref("ui.prefersReducedMotion", 1);
 `
 
 type firefox struct {
