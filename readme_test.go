@@ -149,6 +149,7 @@ func TestSnippetsCompile(t *testing.T) {
 			continue // e2e/frameworks has its code, and a test that it does
 		}
 		t.Run(doc, func(t *testing.T) {
+			t.Parallel()
 			for _, err := range checkSnippets(t.Context(), doc, text) {
 				t.Error(err)
 			}

@@ -65,6 +65,7 @@ func counted(r *http.Request) core.Stream {
 }
 
 func TestCheckGood(t *testing.T) {
+	t.Parallel()
 	url := serve(t, counted)
 	for _, args := range [][]string{nil, {"-X", "POST", "-d", `{"a": 1}`}} {
 		r, stderr, status := examine(t, append(args, "-watch", "1s", url)...)
@@ -77,6 +78,7 @@ func TestCheckGood(t *testing.T) {
 }
 
 func TestCheckHTTP2(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ name, header, want string }{
 		{"good", "X-Good", ""},
 		{"Keep-Alive", "Keep-Alive", "connection header: Keep-Alive: timeout=5 on HTTP/2.0"},
@@ -190,6 +192,7 @@ func TestCheckBrokenServers(t *testing.T) {
 }
 
 func TestCheckCORS(t *testing.T) {
+	t.Parallel()
 	r, _, status := examine(t, "-origin", "https://page.example", "-watch", "1s", serve(t, counted))
 	equal(t, "status", status, 1)
 	equal(t, "wrong", strings.Join(wrong(r), "\n"), "cors: no Access-Control-Allow-Origin for https://page.example")

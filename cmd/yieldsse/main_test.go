@@ -27,6 +27,7 @@ func TestMain(m *testing.M) {
 		main()
 	}
 	testenv.ShareCPUs()
+	testenv.Parallel()
 	ssetest.Main(m)
 }
 

@@ -125,6 +125,7 @@ func TestFrameworks(t *testing.T) {
 		"net/http": func(t *testing.T) string { t.Helper(); return ssetest.Serve(t, netHTTPHandler()) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			url := serve(t)
 			for _, test := range []struct{ method, path, subject, seen string }{
 				{http.MethodGet, "/resuming", "resumption", "it resumes with"},

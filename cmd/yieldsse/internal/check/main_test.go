@@ -24,6 +24,7 @@ var longLived = []string{"fasthttp.updateServerDate", "fasthttp.(*workerPool).St
 
 func TestMain(m *testing.M) {
 	testenv.ShareCPUs()
+	testenv.Parallel()
 	ssetest.Main(m, longLived...)
 }
 
