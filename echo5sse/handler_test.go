@@ -389,13 +389,14 @@ func (w failingFlusher) Unwrap() http.ResponseWriter { return w.ResponseRecorder
 // Echo's own writer hides the error of a flush.
 func TestFlushThatFails(t *testing.T) {
 	e := echo.New()
-	var session context.Context
+	var cause func() error
 	e.GET("/", echo5sse.Handler(func(c *echo.Context) (core.Stream, error) {
-		session = c.Request().Context()
+		ctx := c.Request().Context()
+		cause = func() error { return context.Cause(ctx) }
 		return hosttest.Events("one"), nil
 	}))
 	e.ServeHTTP(failingFlusher{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
-	if got := context.Cause(session); !errors.Is(got, core.ErrClientGone) {
+	if got := cause(); !errors.Is(got, core.ErrClientGone) {
 		t.Errorf("got the cause %v, want %v", got, core.ErrClientGone)
 	}
 }
