@@ -444,22 +444,34 @@ func TestFollowTrimmed(t *testing.T) {
 	}()
 	defer func() { <-done }()
 	before, gap := -1, false
-	for e, err := range l.Follow(soon(t), front) {
-		switch {
-		case err != nil:
-			t.Fatal(err)
-		case e.Gap:
-			gap = true
-			continue
-		case e.Topic == "":
-			continue
-		}
-		i, _ := strconv.Atoi(e.Event.Data)
-		if i <= before || i > before+1 && !gap || i == before+1 && gap {
-			t.Fatalf("got event %d after %d, with a gap between them: %v", i, before, gap)
-		}
-		if before, gap = i, false; i == n-1 {
-			break
+	ctx := soon(t)
+	for before < n-1 {
+		for e, err := range l.Follow(ctx, front) {
+			if err != nil {
+				// A busy machine may hold Redis up for seconds. Whoever follows again misses nothing.
+				if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatal(err)
+				}
+				t.Log(err)
+				break
+			}
+			if e.ID != "" {
+				front = e.ID
+			}
+			switch {
+			case e.Gap:
+				gap = true
+				continue
+			case e.Topic == "":
+				continue
+			}
+			i, _ := strconv.Atoi(e.Event.Data)
+			if i <= before || i > before+1 && !gap || i == before+1 && gap {
+				t.Fatalf("got event %d after %d, with a gap between them: %v", i, before, gap)
+			}
+			if before, gap = i, false; i == n-1 {
+				break
+			}
 		}
 	}
 }
