@@ -378,14 +378,6 @@ func TestProblemBeforeTheStream(t *testing.T) {
 	wantProblem(t, hosttest.Get(t, hosttest.Serve(t, e)), http.StatusTeapot, "short and stout")
 }
 
-// A failingFlusher is a server's writer whose connection is gone.
-type failingFlusher struct{ *httptest.ResponseRecorder }
-
-var errGone = errors.New("the connection is gone")
-
-func (failingFlusher) FlushError() error             { return errGone }
-func (w failingFlusher) Unwrap() http.ResponseWriter { return w.ResponseRecorder }
-
 // Echo's own writer hides the error of a flush.
 func TestFlushThatFails(t *testing.T) {
 	e := echo.New()
@@ -395,7 +387,7 @@ func TestFlushThatFails(t *testing.T) {
 		cause = func() error { return context.Cause(ctx) }
 		return hosttest.Events("one"), nil
 	}))
-	e.ServeHTTP(failingFlusher{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	e.ServeHTTP(hosttest.NewLostWriter(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	if got := cause(); !errors.Is(got, core.ErrClientGone) {
 		t.Errorf("got the cause %v, want %v", got, core.ErrClientGone)
 	}
