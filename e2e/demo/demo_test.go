@@ -516,6 +516,10 @@ func testSwitch(t *testing.T, b browser.Profile) {
 		}
 		p.Click("#tokens .ask .main")
 		p.passed("tokens", "connecting", "open", "ended")
+		want := d.answer(t, name, p.Text(`document.querySelector("#tokens [name=prompt]").value`))
+		if got := p.Text(`document.querySelector(".answer").textContent`); got != want {
+			t.Errorf("%s: got answer %q, want %q", name, got, want)
+		}
 		p.Wait(fmt.Sprintf(`performance.getEntriesByType("resource").some((e) => e.name === %q)`, d.urls[name]+"/tokens"))
 	}
 }
