@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
 )
 
 // The model's encoder agrees with core's on events of all kinds.
@@ -79,4 +81,18 @@ func TestDifferentialFails(t *testing.T) {
 		}
 	}
 	t.Error("50 programs pass on a host that trims data")
+}
+
+// A response that breaks may lack events of the hub, and one that ends cleanly may not.
+func TestDifferentialLost(t *testing.T) {
+	for end, wrong := range map[string]bool{broken: false, gone: false, clean: true} {
+		r := &trial{plan: &plan{Source: ranged}, kicked: 2, end: end, ended: []core.Summary{{Events: 2}}}
+		for _, data := range []string{"one", "two"} {
+			r.trace = append(r.trace, element{event: core.Event{Data: data}, ok: true})
+		}
+		_, _, told := r.expected(encode(r.trace[0].event))
+		if (told != "") != wrong {
+			t.Errorf("a response that ends %s after one of two events: %q", end, told)
+		}
+	}
 }
