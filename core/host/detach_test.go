@@ -89,7 +89,7 @@ func detachedOver(t *testing.T, buffer int, stream func(*host.Session) core.Stre
 	}
 	_ = g.client.(*net.TCPConn).SetReadBuffer(buffer)
 	_ = g.server.(*net.TCPConn).SetWriteBuffer(buffer)
-	g.server, g.client = put(t, g.server, g.client)
+	g.server, g.client = lineOf(t)(t, g.server, g.client)
 	handler, end := context.WithCancel(t.Context())
 	defer end() // as a host does when its handler returns
 	opts = append([]core.Option{
@@ -105,8 +105,28 @@ func detachedOver(t *testing.T, buffer int, stream func(*host.Session) core.Stre
 	return g
 }
 
-// put wraps the two ends of a connection.
-var put = plain
+// A line wraps the two ends of a connection.
+type line func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn)
+
+// lines has the lines of tests and their subtests, by name. All others are plain.
+var lines sync.Map
+
+// over gives a test another line.
+func over(t *testing.T, l line) {
+	t.Helper()
+	lines.Store(t.Name(), l)
+	t.Cleanup(func() { lines.Delete(t.Name()) })
+}
+
+func lineOf(t *testing.T) line {
+	t.Helper()
+	for name := t.Name(); name != ""; name = name[:max(strings.LastIndex(name, "/"), 0)] {
+		if l, ok := lines.Load(name); ok {
+			return l.(line)
+		}
+	}
+	return plain
+}
 
 func plain(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return server, client }
 
@@ -131,12 +151,7 @@ func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 // The tests of a plain connection also pass under TLS, and on a connection that its
 // listener has wrapped.
 func TestDetachedOverOtherConnections(t *testing.T) {
-	defer func() { put = plain }()
-	for _, line := range []struct {
-		name string
-		put  func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn)
-	}{{"TLS", underTLS}, {"wrapped", wrapped}} {
-		put = line.put
+	for name, line := range map[string]line{"TLS": underTLS, "wrapped": wrapped} {
 		for _, test := range []struct {
 			name string
 			run  func(*testing.T)
@@ -156,7 +171,13 @@ func TestDetachedOverOtherConnections(t *testing.T) {
 			{"HandoverIsFair", TestHandoverIsFair},
 			{"HandoverLosesNoWake", TestHandoverLosesNoWake},
 		} {
-			t.Run(line.name+"/"+test.name, test.run)
+			t.Run(name+"/"+test.name, func(t *testing.T) {
+				if test.name != "HandoverToStalledClient" { // it counts goroutines
+					t.Parallel()
+				}
+				over(t, line)
+				test.run(t)
+			})
 		}
 	}
 }
@@ -652,8 +673,7 @@ func (b bomb) Write(p []byte) (int, error) {
 // If the host's connection panics, its session ends, and nothing else.
 func TestHandoverOverPanickingConnection(t *testing.T) {
 	var armed atomic.Bool
-	put = func(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return bomb{server, &armed}, client }
-	defer func() { put = plain }()
+	over(t, func(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return bomb{server, &armed}, client })
 	idle := make(chan struct{}, 10)
 	g := detached(t, handedOver(t, &pump{next: func(frames *[][]byte) (bool, error) {
 		if armed.Load() {

@@ -14,6 +14,7 @@ import (
 // TestMain fails if goroutines of this package outlive its tests.
 func TestMain(m *testing.M) {
 	testenv.ShareCPUs()
+	testenv.Parallel()
 	code := m.Run()
 	if left := leaked(); code == 0 && len(left) > 0 {
 		fmt.Fprintf(os.Stderr, "%d goroutines have not ended:\n\n%s\n", len(left), strings.Join(left, "\n\n"))

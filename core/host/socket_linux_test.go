@@ -15,7 +15,6 @@ import (
 // The kernel keeps 1 MiB that it cannot send yet for a generator, and 128 KiB for a
 // stream that is handed over.
 func TestKernelKeepsLittle(t *testing.T) {
-	defer func() { put = plain }()
 	generator := func(s *host.Session) core.Stream {
 		return func(yield func(core.Event, error) bool) {
 			if yield(core.Event{Data: "1"}, nil) {
@@ -23,10 +22,7 @@ func TestKernelKeepsLittle(t *testing.T) {
 			}
 		}
 	}
-	for _, line := range []struct {
-		name string
-		put  func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn)
-	}{{"plain", plain}, {"TLS", underTLS}} {
+	for name, line := range map[string]line{"plain": plain, "TLS": underTLS} {
 		for _, test := range []struct {
 			name   string
 			stream func(*host.Session) core.Stream
@@ -35,17 +31,17 @@ func TestKernelKeepsLittle(t *testing.T) {
 			{"generator", generator, 1 << 20},
 			{"handed over", handedOver(t, &pump{next: list(nil, "1")}), 128 << 10},
 		} {
-			t.Run(line.name+"/"+test.name, func(t *testing.T) {
+			t.Run(name+"/"+test.name, func(t *testing.T) {
 				var socket *os.File // stays the same, even if the session duplicates the connection
-				put = func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
+				over(t, func(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 					t.Helper()
 					var err error
 					if socket, err = server.(*net.TCPConn).File(); err != nil {
 						t.Fatal(err)
 					}
 					t.Cleanup(func() { _ = socket.Close() })
-					return line.put(t, server, client)
-				}
+					return line(t, server, client)
+				})
 				g := detached(t, test.stream)
 				for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
 					if err != nil || e.Data != "1" {

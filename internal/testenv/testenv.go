@@ -48,10 +48,10 @@ func Find(names ...string) (paths []string) {
 	return paths
 }
 
-// Parallel makes up to 8 tests that call t.Parallel run at once, because they wait most of
+// Parallel makes up to 16 tests that call t.Parallel run at once, because they wait most of
 // the time. Call it in TestMain.
 func Parallel() {
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
 }
