@@ -58,7 +58,7 @@ func randomPrograms(t *testing.T, b Backend) {
 		culprit program
 		problem string
 	)
-	for range 4 * runtime.GOMAXPROCS(0) { // they wait most of the time
+	for range 8 * runtime.GOMAXPROCS(0) { // they wait most of the time
 		workers.Go(func() {
 			for !failed.Load() {
 				n := next.Add(1) - 1

@@ -17,7 +17,7 @@ import (
 
 func TestHub(t *testing.T) {
 	t.Parallel()
-	hubtest.Run(t, hubtest.Backend{Start: func(t testing.TB) hubtest.Server {
+	hubtest.Run(t, hubtest.Backend{Programs: 20, Start: func(t testing.TB) hubtest.Server {
 		p := spawn(t)
 		return hubtest.Server{
 			Addr: p.addr,

@@ -558,6 +558,7 @@ func TestErrors(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			l := natslog.New(test.js(t), "events", test.opts...)
 			ctx := within(t, 5*time.Second) // the machine may be busy
 			_, err := l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: test.data}})
