@@ -83,6 +83,7 @@ func TestBodyBehindAnother(t *testing.T) {
 	}
 	for name, tt := range bodies {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			stream := nethttpsse.Handler(view)
 			s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				stream.ServeHTTP(w, tt.with(w, r))

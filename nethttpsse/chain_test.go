@@ -261,6 +261,7 @@ func TestHeldBack(t *testing.T) {
 			opts   []core.Option
 		}{{"GET", nil}, {"GET", []core.Option{core.WithDetach()}}, {"POST", nil}, {"POST", []core.Option{core.WithDetach()}}} {
 			t.Run(fmt.Sprintf("%s, %s, detached: %t", tt.name, as.method, as.opts != nil), func(t *testing.T) {
+				t.Parallel()
 				askEach(t, as.method, tt.wrap.around(nethttpsse.Handler(view, as.opts...)), func(t *testing.T, got hosttest.Answer, log *hosttest.Logbook) {
 					if tt.refused {
 						if got.Status != http.StatusInternalServerError || !strings.Contains(got.Body, tt.names) ||
