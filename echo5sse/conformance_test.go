@@ -17,20 +17,13 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{Serve: serveSite, Protocols: protocols})
+	adaptertest.Conformance(t, mount, mount.Detached())
 }
 
-func TestConformanceDetached(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{
-		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			site.Options = append(site.Options, core.WithDetach())
-			return serveSite(t, site)
-		},
-		Protocols: protocols,
-	})
+var mount = adaptertest.Mount{
+	Serve:     serveSite,
+	Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
 }
-
-var protocols = []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C}
 
 func serveSite(_ testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 	e := echo.NewWithConfig(echo.Config{Logger: slog.New(slog.NewTextHandler(site.Log, &slog.HandlerOptions{Level: slog.LevelError}))})

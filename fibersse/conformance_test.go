@@ -12,21 +12,27 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/fibersse"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 func TestConformance(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{
+	mount := adaptertest.Mount{
 		Serve:       serveSite,
 		Protocols:   []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
 		WholeBodies: true,
 		Ignore:      longLived,
-	})
-}
-
-// The adapter reads a body that comes as a stream.
-func TestConformanceStreamRequestBody(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{
+	}
+	all := new(hosttest.Writers) // there is only one log
+	logTo(t, all)
+	detached := mount.Detached()
+	serve := detached.Serve
+	detached.Serve = func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
+		all.Add(site.Log)
+		return serve(t, site)
+	}
+	adaptertest.Conformance(t, mount, detached, adaptertest.Mount{
+		Name: "streamed body", // which the adapter reads
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			return serveApp(t, site, fiber.Config{StreamRequestBody: true, BodyLimit: 1})
 		},

@@ -27,7 +27,6 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
-	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 const patience = time.Minute
@@ -37,21 +36,6 @@ func logTo(t *testing.T, w io.Writer) {
 	t.Helper()
 	log.SetOutput(w)
 	t.Cleanup(func() { log.SetOutput(os.Stderr) })
-}
-
-func TestConformanceDetached(t *testing.T) {
-	all := new(hosttest.Writers) // there is only one log
-	logTo(t, all)
-	adaptertest.Conformance(t, adaptertest.Mount{
-		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			all.Add(site.Log)
-			site.Options = append(site.Options, core.WithDetach())
-			return serveSite(t, site)
-		},
-		Protocols:   []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
-		WholeBodies: true,
-		Ignore:      longLived,
-	})
 }
 
 // held is an app whose stream ends when goAhead is closed or the client leaves, and

@@ -14,20 +14,12 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{
-		Serve:     serveSite,
-		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP2, adaptertest.H2C},
-	})
+	adaptertest.Conformance(t, mount, mount.Detached())
 }
 
-func TestConformanceDetached(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{
-		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			site.Options = append(site.Options, core.WithDetach())
-			return serveSite(t, site)
-		},
-		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
-	})
+var mount = adaptertest.Mount{
+	Serve:     serveSite,
+	Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
 }
 
 func serveSite(_ testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {

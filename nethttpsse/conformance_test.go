@@ -17,34 +17,22 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
+var mount = adaptertest.Mount{
+	Serve:     serveSite,
+	Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
+}
+
 func TestConformance(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{
-		Serve:     serveSite,
-		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP2, adaptertest.H2C},
-	})
-}
-
-func TestConformanceDetached(t *testing.T) {
-	adaptertest.Conformance(t, adaptertest.Mount{
-		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			site.Options = append(site.Options, core.WithDetach())
-			return serveSite(t, site)
-		},
-		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
-	})
-}
-
-// A stream that was handed over has no goroutine that writes its events.
-func TestConformanceHandedOver(t *testing.T) {
 	var handovers atomic.Int64
 	t.Cleanup(func() {
 		if runtime.GOOS == "linux" && handovers.Load() == 0 {
 			t.Error("no stream was handed over")
 		}
 	})
-	adaptertest.Conformance(t, adaptertest.Mount{
+	// A stream that was handed over has no goroutine that writes its events.
+	over := adaptertest.Mount{
+		Name: "handed over",
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			site.Options = append(site.Options, core.WithDetach())
 			for path, view := range site.Views {
 				if view == nil {
 					continue
@@ -56,7 +44,8 @@ func TestConformanceHandedOver(t *testing.T) {
 			return serveSite(t, site)
 		},
 		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS},
-	})
+	}
+	adaptertest.Conformance(t, mount, mount.Detached(), over.Detached())
 }
 
 // A pump has the events that a generator has made in another goroutine.

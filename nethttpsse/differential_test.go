@@ -7,8 +7,5 @@ import (
 )
 
 func TestDifferential(t *testing.T) {
-	adaptertest.Differential(t, adaptertest.Mount{
-		Serve:     serveSite,
-		Protocols: []adaptertest.Protocol{adaptertest.HTTP1, adaptertest.HTTP1TLS, adaptertest.HTTP2, adaptertest.H2C},
-	})
+	adaptertest.Differential(t, mount)
 }

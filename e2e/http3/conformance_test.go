@@ -4,19 +4,16 @@ import (
 	"flag"
 	"testing"
 
-	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
 )
 
 func TestConformance(t *testing.T) {
+	// There is no connection to take, so a detached session stays in its handler.
+	mounts := []adaptertest.Mount{mount("nethttp").Detached()}
 	for host := range hosts {
-		t.Run(host, func(t *testing.T) { adaptertest.Conformance(t, mount(host)) })
+		mounts = append(mounts, mount(host))
 	}
-}
-
-// There is no connection to take, so the session stays in its handler.
-func TestConformanceDetached(t *testing.T) {
-	adaptertest.Conformance(t, mount("nethttp", core.WithDetach()))
+	adaptertest.Conformance(t, mounts...)
 }
 
 // The programs are fewer than for other protocols, because each has a handshake of its own.

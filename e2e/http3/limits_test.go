@@ -19,6 +19,7 @@ import (
 // QUIC closes a silent connection after MaxIdleTimeout. Heartbeats keep it open, and so
 // do quic-go's own keep-alives.
 func TestIdleConnection(t *testing.T) {
+	t.Parallel()
 	const idleTimeout = 3 * time.Second
 	goOn := make(chan struct{})
 	silent := core.WithHeartbeat(0)

@@ -36,11 +36,11 @@ var hosts = map[string]func(*adaptertest.Site) http.Handler{
 	"echo5":   withEcho5,
 }
 
-func mount(host string, opts ...core.Option) adaptertest.Mount {
+func mount(host string) adaptertest.Mount {
 	return adaptertest.Mount{
+		Name:      host,
 		Protocols: []adaptertest.Protocol{adaptertest.HTTP3},
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
-			site.Options = append(site.Options, opts...)
 			return serveSite(t, site, hosts[host](site))
 		},
 	}

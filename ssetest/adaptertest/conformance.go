@@ -6,6 +6,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,9 @@ const defaultTimeout = 10 * time.Second
 
 // A Mount is a host to test with its adapter.
 type Mount struct {
+	// Name is in the names of the mount's tests, if there are several mounts.
+	Name string
+
 	// Serve starts a real server of the host that serves site on site.Listener, in a
 	// goroutine, and returns the host's own shutdown, which the suite calls at the end
 	// of each test.
@@ -42,6 +46,17 @@ type Mount struct {
 	HoldsAnswers bool
 
 	timeout time.Duration // for each wait; short in the suite's own tests
+}
+
+// Detached returns the same mount with [core.WithDetach].
+func (m Mount) Detached() Mount {
+	serve := m.Serve
+	m.Name = strings.TrimSpace(m.Name + " detached")
+	m.Serve = func(t testing.TB, site *Site) (shutdown func(context.Context) error) {
+		site.Options = append(site.Options, core.WithDetach())
+		return serve(t, site)
+	}
+	return m
 }
 
 // A Protocol is a version of HTTP, and how it is spoken.
@@ -142,34 +157,44 @@ func (p Protocol) set(protocols *http.Protocols) {
 // overtakes reports whether a break may reach a client before what was sent earlier.
 func (p Protocol) overtakes() bool { return p == HTTP3 }
 
-// Conformance tests that an adapter keeps this project's promises, over each protocol of
-// the mount. A test that calls it must not run in parallel with others.
-func Conformance(t *testing.T, mount Mount) {
-	if mount.timeout == 0 {
-		mount.timeout = defaultTimeout
+// Conformance tests that an adapter keeps this project's promises, in each of its mounts
+// and over each protocol. The tests wait most of the time, and those of all mounts wait at
+// once. A test that calls it must not run in parallel with others.
+func Conformance(t *testing.T, mounts ...Mount) {
+	var ignored []string
+	for _, mount := range mounts {
+		ignored = append(ignored, mount.Ignore...)
 	}
-	if mount.Protocols == nil {
-		mount.Protocols = []Protocol{HTTP1}
+	ssetest.NoLeaks(t, ignored...)
+	for _, mount := range mounts {
+		if mount.timeout == 0 {
+			mount.timeout = defaultTimeout
+		}
+		if mount.Protocols == nil {
+			mount.Protocols = []Protocol{HTTP1}
+		}
+		for _, p := range mount.Protocols {
+			t.Run(strings.TrimSpace(mount.Name+" "+string(p)), mounted{mount, p}.conform)
+		}
 	}
-	ssetest.NoLeaks(t, mount.Ignore...)
-	for _, p := range mount.Protocols {
-		t.Run(string(p), func(t *testing.T) {
-			h := mounted{mount, p}
-			for _, c := range checks {
-				if c.alone {
-					t.Run(c.name, func(t *testing.T) { c.run(t, h) })
-				}
-			}
-			t.Parallel()
-			for _, c := range checks {
-				if !c.alone {
-					t.Run(c.name, func(t *testing.T) {
-						t.Parallel()
-						c.run(t, h)
-					})
-				}
-			}
-		})
+}
+
+// conform runs the checks that need the process for themselves. The others begin when
+// those of all mounts are done.
+func (h mounted) conform(t *testing.T) {
+	for _, c := range checks {
+		if c.alone {
+			t.Run(c.name, func(t *testing.T) { c.run(t, h) })
+		}
+	}
+	t.Parallel()
+	for _, c := range checks {
+		if !c.alone {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				c.run(t, h)
+			})
+		}
 	}
 }
 
@@ -182,7 +207,8 @@ type check struct {
 }
 
 var checks = []check{
-	{"the server's timeouts do not cut a stream", false, checkTimeouts}, // the longest one first
+	{"a body that is not read or does not come is refused", false, checkUnreadBodies}, // the longest ones first
+	{"the server's timeouts do not cut a stream", false, checkTimeouts},
 
 	{"the headers are exact", false, checkHeaders},
 	{"the view's own Cache-Control and Content-Type stay", false, checkOwnHeaders},
@@ -190,7 +216,6 @@ var checks = []check{
 	{"a response to POST sends only the headers before the first event exists", false, checkOpeningPost},
 	{"HEAD gets the headers and runs no generator", false, checkHead},
 	{"a view can read the body of a POST", false, checkBody},
-	{"a body that is not read or does not come is refused", false, checkUnreadBodies},
 	{"a shutdown does not wait for bodies", false, checkShutdownWithBodies},
 	{"a body that the view has closed delays nothing", false, checkClosedBody},
 	{"the host's own answers are not changed", false, checkAnswers},

@@ -3,7 +3,7 @@
 //
 //	var mount = adaptertest.Mount{Serve: serve}
 //
-//	func TestConformance(t *testing.T)  { adaptertest.Conformance(t, mount) }
+//	func TestConformance(t *testing.T)  { adaptertest.Conformance(t, mount, mount.Detached()) }
 //	func TestDifferential(t *testing.T) { adaptertest.Differential(t, mount) }
 //
 // [Conformance] has one check for each promise. [Differential] runs random programs, and

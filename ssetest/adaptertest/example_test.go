@@ -87,7 +87,7 @@ func recovery(log *log.Logger, next http.Handler) http.Handler {
 
 // An adapter's tests are two lines, and a function that serves what the suites ask for:
 //
-//	func TestConformance(t *testing.T)  { adaptertest.Conformance(t, mount) }
+//	func TestConformance(t *testing.T)  { adaptertest.Conformance(t, mount, mount.Detached()) }
 //	func TestDifferential(t *testing.T) { adaptertest.Differential(t, mount) }
 //
 // Here it serves one view.
