@@ -18,6 +18,9 @@ func (shutdownError) Unwrap() error { return core.ErrShutdown }
 // ErrNotHeld is what [Hub.TopicOf] returns if no event that is held has the ID.
 var ErrNotHeld = errors.New("hub: no event with this ID is held")
 
+// ErrFinished is what [Hub.Publish] returns after [Hub.Finish].
+var ErrFinished = errors.New("hub: the hub has finished: nothing more can be published")
+
 // ErrLagged ends the stream of a subscriber that the log has overtaken, if
 // [WithGapPolicy] says [GapEnd].
 var ErrLagged = errors.New("hub: the subscriber was too slow: events were dropped before it read them")

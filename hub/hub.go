@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +45,9 @@ type Hub struct {
 	running int           // subscriptions
 	ended   chan struct{} // closed when none runs; nil unless a Shutdown waits
 	closed  bool
+
+	finished bool  // nothing more will be published
+	failure  error // what subscriptions fail with at the end of a hub that has finished
 }
 
 // New returns a hub. Its defaults: 10,000 events, 64 MiB, no bound by age, and
@@ -76,7 +78,8 @@ func (h *Hub) setUp() {
 //
 // An error says why the event was not published: the topic is empty, malformed
 // (see [Check]) or a pattern; the event already has an ID, cannot be encoded or
-// is larger than the log; ctx has ended; or the hub was shut down. Then nothing
+// is larger than the log; ctx has ended; or the hub was shut down, or has finished, see
+// [Hub.Finish]. Then nothing
 // has changed, with one exception: a [Log] that did not answer may have the event
 // nevertheless. With [WithIdempotencyKey] it is safe to publish such an event again.
 func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...PublishOption) (id string, err error) {
@@ -106,8 +109,11 @@ func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...Pu
 
 // publish appends an event and returns the subscriptions that have waited for it.
 func (h *Hub) publish(name string, e core.Event, p publication, off []departure) (string, []departure, error) {
-	if h.closed {
+	switch {
+	case h.closed:
 		return "", nil, errShutdown
+	case h.finished:
+		return "", nil, ErrFinished
 	}
 	if number, ok := h.once[attempt{name, p.idempotency}]; ok {
 		return h.id(number), nil, nil
@@ -279,109 +285,6 @@ func (h *Hub) Topics() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// Kick ends the subscriptions that have named this topic or pattern, and returns
-// how many there were. Each is first sent what was published before the call; then its
-// stream ends cleanly. A browser reconnects after that, so to keep a client out, refuse
-// it in the view.
-//
-// With a [Log], Kick ends only subscriptions of this process: to reach all processes, publish
-// an event on which each calls Kick. What was published before the call is then what this
-// process has published, or received from the log. If some of it is still to be read, and the log
-// fails or does not answer within 5 s, the stream fails, so that it does not look whole.
-func (h *Hub) Kick(topic string) int {
-	h.lock()
-	defer h.mu.Unlock()
-	s := h.source(topic)
-	if s == nil {
-		return 0
-	}
-	n := len(s.members)
-	final, id := h.until()
-	h.end(s, final, id)
-	return n
-}
-
-// Shutdown ends all subscriptions of this process as [Hub.Kick] does, refuses later calls
-// with [core.ErrShutdown], and waits until the subscriptions' streams have ended. If ctx
-// ends first it returns an error that wraps the context's, and the remaining streams
-// still end in their own time. A hook must not call Shutdown: it would wait for itself.
-func (h *Hub) Shutdown(ctx context.Context) error {
-	h.lock()
-	h.closed = true
-	if h.expiry != nil {
-		h.expiry.Stop()
-	}
-	final, id := h.until()
-	for _, t := range h.topics {
-		h.end(&t.source, final, id)
-		h.did(1)
-	}
-	for _, s := range h.patterns {
-		h.end(s, final, id)
-		h.did(1)
-	}
-	if h.ended == nil && h.running > 0 {
-		h.ended = make(chan struct{})
-	}
-	var ends []<-chan struct{}
-	if h.ended != nil {
-		ends = append(ends, h.ended)
-	}
-	if h.follower != nil {
-		if h.follower.arrived == nil {
-			h.follower.cancel()
-		} else {
-			time.AfterFunc(pagePause, h.follower.cancel)
-		}
-		ends = append(ends, h.follower.ended)
-	}
-	h.mu.Unlock()
-
-	for _, ended := range ends {
-		select {
-		case <-ended:
-		case <-ctx.Done():
-			h.lock()
-			defer h.mu.Unlock()
-			return fmt.Errorf("hub: shutdown: %d subscriptions have not ended, or the log's Follow has not returned: %w",
-				h.running, context.Cause(ctx))
-		}
-	}
-	return nil
-}
-
-// until returns the last event that subscriptions get if they are ended now, and its ID
-// if there is a Log.
-func (h *Hub) until() (final uint64, id string) {
-	if h.follower == nil {
-		return h.last, ""
-	}
-	id, come := h.follower.until()
-	if !come {
-		return unknown, id
-	}
-	return h.last, id
-}
-
-// unknown is the number of an event that has not come from the Log yet.
-const unknown = math.MaxUint64
-
-// end has the members of a source end when they have read everything up to final. It
-// goes from the last to the first: a member that leaves between two steps is replaced by the
-// last one, so no member is missed.
-func (h *Hub) end(s *source, final uint64, id string) {
-	for i := len(s.members) - 1; i >= 0; i = min(i, len(s.members)) - 1 {
-		if m := s.members[i].subscription; !m.ending {
-			m.ending, m.final = true, final
-			if h.follower != nil {
-				m.reach.until = id
-			}
-			m.wakeToEnd()
-		}
-		h.did(8) //nolint:mnd // waking is work
-	}
 }
 
 // source returns the topic or pattern of that name, or nil.

@@ -25,6 +25,9 @@ func (s *subscription) join(names []string) error {
 	if s.reach == nil {
 		s.begin()
 	}
+	if h.finished { // Finish may have missed some of the memberships
+		s.ending, s.final = true, h.last
+	}
 	if h.closed { // Shutdown may have missed some of the memberships
 		return errShutdown
 	}

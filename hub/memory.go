@@ -8,8 +8,12 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// slabSize is how many bytes the frames of several events share.
-const slabSize = 64 << 10
+// The frames of several events share memory: a hub that is small takes little of it, and
+// each slab is twice as large as the one before.
+const (
+	firstSlab = 1 << 10
+	slabSize  = 64 << 10
+)
 
 // A slab is memory for frames. Its bytes are written once, before anybody knows
 // of them, and then only read.
@@ -79,7 +83,11 @@ func (m *memory) encode(e core.Event, alone bool) (record, error) {
 		return record{}, tooLarge(len(frame), maxFrame)
 	case !alone && m.slab != nil && len(frame) <= cap(room):
 	case !alone && len(frame) <= slabSize/16:
-		b := make(slab, slabSize)
+		size := max(firstSlab, 16*len(frame)) //nolint:mnd // as above
+		if m.slab != nil {
+			size = max(size, 2*len(*m.slab)) //nolint:mnd // see slabSize
+		}
+		b := make(slab, min(size, slabSize))
 		m.slab, m.used = &b, 0
 		copy(b, frame)
 	default:
