@@ -44,7 +44,12 @@ type RefusedError struct {
 	Err        error         // why: ErrGroupFull, ErrShutdown, or for example an error of the host's writer
 }
 
-func (e *RefusedError) Error() string { return e.Err.Error() }
+func (e *RefusedError) Error() string {
+	if e.Err == nil {
+		return "core: the request is refused"
+	}
+	return e.Err.Error()
+}
 
 // Unwrap returns e.Err.
 func (e *RefusedError) Unwrap() error { return e.Err }

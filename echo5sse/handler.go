@@ -54,6 +54,8 @@ func answer(c *echo.Context, err error) error {
 		r := c.Request()
 		c.Logger().ErrorContext(r.Context(), "echo5sse: a stream has failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		return nil
+	case errors.As(err, &refused) && refused.Status == http.StatusNoContent:
+		return c.NoContent(refused.Status) // echo's error handler would write a body
 	case errors.As(err, &refused):
 		err = echo.NewHTTPError(refused.Status, refused.Error()).Wrap(err)
 		// echo.WrapMiddleware makes responses without a status. Its middleware answers before the error arrives.

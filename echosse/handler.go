@@ -60,6 +60,8 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 		case errors.As(err, &failed):
 			c.Logger().Error(err)
 			return nil
+		case errors.As(err, &refused) && refused.Status == http.StatusNoContent && !res.Committed:
+			return c.NoContent(refused.Status) // echo's error handler would write a body
 		case errors.As(err, &refused):
 			err = echo.NewHTTPError(refused.Status, refused.Error()).SetInternal(err)
 			if res.Status == 0 { // res is from echo.WrapMiddleware, whose middleware answers before the error arrives

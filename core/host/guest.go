@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -35,9 +36,14 @@ func (g *guest) LastEventID() string { return g.lastEventID }
 func (g *guest) Refuse(err error) {
 	g.timerMu.Lock()
 	defer g.timerMu.Unlock()
-	if g.timer == nil {
-		g.cancel(refusal(err))
+	if g.timer != nil {
+		return
 	}
+	refused := refusal(err)
+	if own, ok := errors.AsType[*core.RefusedError](err); ok && 200 <= own.Status && own.Status <= 999 {
+		refused.Status, refused.RetryAfter = own.Status, own.RetryAfter
+	}
+	g.cancel(refused)
 }
 
 // Context implements [feed.Feed].

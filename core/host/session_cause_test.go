@@ -156,6 +156,14 @@ func TestRefuse(t *testing.T) {
 		refused(t, s)
 		isError(t, context.Cause(s.Context()), core.ErrShutdown)
 	})
+	t.Run("with another status", func(t *testing.T) {
+		s, err := host.NewSession(t.Context(), "")
+		isError(t, err, nil)
+		defer s.Close()
+		want := &core.RefusedError{Status: 409, Err: errors.New("it runs already")}
+		core.Refuse(s.Context(), fmt.Errorf("start: %w", want))
+		isError(t, s.Refused(), want)
+	})
 	t.Run("by a context that is made of it", func(t *testing.T) {
 		s, err := host.NewSession(t.Context(), "")
 		isError(t, err, nil)

@@ -413,6 +413,10 @@ func checkRefusals(t testing.TB, h mounted) {
 			core.Refuse(ctx, errors.New("not now"))
 			return never
 		},
+		"/over": func(ctx context.Context, _ Exchange) core.Stream {
+			core.Refuse(ctx, &core.RefusedError{Status: 204, Err: errors.New("nothing more comes")})
+			return never
+		},
 		"/shutdown": func(ctx context.Context, _ Exchange) core.Stream {
 			ended, cancel := context.WithCancel(context.Background())
 			cancel()
@@ -421,6 +425,11 @@ func checkRefusals(t testing.TB, h mounted) {
 		},
 	}, core.WithGroup(group))
 	s.wantRefusal("/refused")
+	s.works()
+	nothing := s.request("/over").Open(t)
+	if body := nothing.Body(); nothing.Status != http.StatusNoContent || body != "" {
+		t.Errorf("refused with status 204: got %d and the body %q, want 204 and none", nothing.Status, body)
+	}
 	s.works()
 	s.wantRefusal("/shutdown")
 	if got := runs.Load(); got != 0 {
