@@ -29,6 +29,7 @@ import (
 	_ "github.com/yieldsse/yieldsse/fibersse"
 	_ "github.com/yieldsse/yieldsse/ginsse"
 	_ "github.com/yieldsse/yieldsse/hub"
+	_ "github.com/yieldsse/yieldsse/run"
 	_ "github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -87,6 +88,7 @@ var imports = map[string]string{
 	"nethttpsse": module + "/nethttpsse",
 	"openapisse": module + "/openapisse",
 	"redislog":   module + "/hub/redislog",
+	"run":        module + "/run",
 	"ssetest":    module + "/ssetest",
 }
 

@@ -1,0 +1,94 @@
+package run
+
+import "time"
+
+// An Option sets something about a [Runner]. A nil Option does nothing.
+type Option func(*config)
+
+type config struct {
+	maxRuns     int
+	maxEvents   int
+	maxBytes    int64
+	maxTotal    int64
+	maxDuration time.Duration
+	retention   time.Duration
+	ended       []func(State)
+}
+
+func newConfig(opts []Option) config {
+	c := config{
+		maxRuns:     10_000,
+		maxEvents:   100_000,
+		maxBytes:    16 << 20,
+		maxTotal:    1 << 30,
+		maxDuration: time.Hour,
+		retention:   5 * time.Minute,
+	}
+	for _, o := range opts {
+		if o != nil {
+			o(&c)
+		}
+	}
+	return c
+}
+
+// WithMaxRuns bounds how many runs there may be, including those that are held after their
+// end. The default is 10,000. Zero or less sets no bound.
+func WithMaxRuns(n int) Option { return func(c *config) { c.maxRuns = n } }
+
+// WithMaxEvents bounds the events of each run. The default is 100,000. Zero or less sets
+// no bound.
+func WithMaxEvents(n int) Option { return func(c *config) { c.maxEvents = n } }
+
+// WithMaxBytes bounds the size of each run, see [State.Bytes]. The default is 16 MiB. Zero or
+// less sets no bound.
+func WithMaxBytes(n int64) Option { return func(c *config) { c.maxBytes = n } }
+
+// WithMaxTotalBytes refuses new runs while all runs together have this size or more,
+// including those that are held after their end. It never ends a run: what runs has only its own
+// bounds, and may add to the total after it was reached. The default is 1 GiB. Zero or less
+// sets no bound.
+func WithMaxTotalBytes(n int64) Option { return func(c *config) { c.maxTotal = n } }
+
+// WithMaxDuration bounds how long each run may take. The default is an hour. Zero or less
+// sets no bound.
+func WithMaxDuration(d time.Duration) Option { return func(c *config) { c.maxDuration = d } }
+
+// WithRetention sets how long a run is held after its end, for clients that come back. The
+// default is 5 minutes. With zero or less it is not held.
+func WithRetention(d time.Duration) Option { return func(c *config) { c.retention = d } }
+
+// WithEnded sets a function that is called once for each run when it has ended, for example
+// to store how. Stop and Shutdown wait for it, so it must not call them, and must not start
+// a run with the same key. A panic in it is logged, and does nothing else.
+func WithEnded(f func(State)) Option {
+	return func(c *config) {
+		if f != nil {
+			c.ended = append(c.ended, f)
+		}
+	}
+}
+
+// A StartOption sets something about one run. A nil StartOption does nothing.
+type StartOption func(*start)
+
+type start struct {
+	exclusive bool
+	starter   string
+}
+
+// WithExclusive refuses a Start with [ErrRunning] and 409 while a run with its key runs,
+// instead of joining that.
+func WithExclusive() StartOption { return func(s *start) { s.exclusive = true } }
+
+// WithStarter says who starts the run, for [State].
+func WithStarter(name string) StartOption { return func(s *start) { s.starter = name } }
+
+// An AttachOption sets something about one call of Attach. A nil AttachOption does nothing.
+type AttachOption func(*attach)
+
+type attach struct{ running bool }
+
+// WithOnlyRunning refuses a request without a last event ID with [ErrFinished] and 204 if the run has
+// ended cleanly. It is for a page that has the stored answer then, and would show it twice.
+func WithOnlyRunning() AttachOption { return func(a *attach) { a.running = true } }

@@ -1,0 +1,404 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// maxKey is how many bytes a key may have.
+const maxKey = 255
+
+// stopping is how long a Start waits for a generator of the same key whose run has ended.
+const stopping = 10 * time.Second
+
+// A Runner holds runs by their keys. The zero Runner works and has the defaults of [New].
+// Its methods may be called by any goroutine at any time. It must not be copied after its
+// first use.
+type Runner struct {
+	config config
+
+	mu     sync.Mutex      // guards what follows; nobody takes a run's lock under it
+	runs   map[string]*run // that are held; nil before the first use
+	active map[string]*run // whose generators have not returned
+	idle   chan struct{}   // closed when active is empty; nil unless a Shutdown waits
+	closed bool
+
+	bytes atomic.Int64 // of all runs that are held
+}
+
+// New returns a runner. Its defaults: 10,000 runs, 100,000 events, 16 MiB and an hour for
+// each, 1 GiB for all, and 5 minutes for which a run is held after its end.
+func New(opts ...Option) *Runner {
+	r := &Runner{config: newConfig(opts)}
+	r.setUp()
+	return r
+}
+
+func (r *Runner) setUp() {
+	r.runs = make(map[string]*run)
+	r.active = make(map[string]*run)
+}
+
+// lock locks the runner, and sets it up if it is a zero Runner.
+func (r *Runner) lock() {
+	r.mu.Lock()
+	if r.runs == nil {
+		r.config = newConfig(nil)
+		r.setUp()
+	}
+}
+
+// Start begins a run and returns its stream, as [Runner.Attach] does. If there is a run
+// with this key that has not ended, Start attaches to that instead, and does not call
+// generate; see [WithExclusive]. If the request has a last event ID, Start only attaches.
+//
+// generate is called once, in a goroutine of the run. Its context has no values of ctx and
+// does not end with it: it ends with the run. When that has happened, yield returns false.
+// Events must not have IDs, because the run assigns them. generate must not use what a host
+// reuses after a handler has returned, such as a *gin.Context, a *fiber.Ctx and every string
+// that came from it: pass it what it needs as values.
+//
+// A key has 1 to 255 bytes. The client often chooses it: the view must check whether the client
+// may read the run, or start one. Start belongs in a view for POST: an EventSource repeats
+// its GET after a failure, and would begin a run that has failed again and again.
+//
+// If the generator of a run with this key that was ended has not returned, Start waits for it,
+// up to 10 s. Otherwise it returns at once. Beside Attach's refusals, the request is refused, and
+// the stream fails, with
+//
+//   - 400 if the key is not valid, and 500 if generate is nil,
+//   - 409 and [ErrRunning], see [WithExclusive],
+//   - 503 and a [*LimitError] if there are too many runs, or they are too large,
+//   - 503 and [core.ErrShutdown] after [Runner.Shutdown] was called,
+//   - 503 if that generator has not returned in time.
+func (r *Runner) Start(
+	ctx context.Context, key string, generate func(ctx context.Context) core.Stream, opts ...StartOption,
+) core.Stream {
+	var s start
+	for _, o := range opts {
+		if o != nil {
+			o(&s)
+		}
+	}
+	if generate == nil {
+		return refuse(ctx, 500, errors.New("run: start: the generator is nil"))
+	}
+	if core.LastEventID(ctx) != "" {
+		return r.Attach(ctx, key)
+	}
+	if err := checkKey(key); err != nil {
+		return refuse(ctx, 400, err)
+	}
+	one, err := r.begin(ctx, key, generate, s)
+	switch {
+	case err == nil:
+		return one.attach(ctx, attach{})
+	case errors.Is(err, ErrRunning):
+		return refuse(ctx, 409, err)
+	default:
+		core.Refuse(ctx, err) // with 503
+		return failed(err)
+	}
+}
+
+var errStopping = fmt.Errorf("run: the generator of a run with this key that was ended has not returned for %v", stopping)
+
+// begin returns the run of a key, which may be new.
+func (r *Runner) begin(
+	ctx context.Context, key string, generate func(ctx context.Context) core.Stream, s start,
+) (*run, error) {
+	deadline := time.NewTimer(stopping)
+	defer deadline.Stop()
+	for {
+		one, before, err := r.beginNow(key, generate, s)
+		if before == nil {
+			return one, err
+		}
+		select {
+		case <-before.returned:
+		case <-deadline.C:
+			return nil, errStopping
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// beginNow returns the run of a key, which may be new, or the one before, which has ended
+// and whose generator has not returned.
+func (r *Runner) beginNow(
+	key string, generate func(ctx context.Context) core.Stream, s start,
+) (one, before *run, err error) {
+	r.lock()
+	defer r.mu.Unlock()
+	old, active := r.runs[key], r.active[key]
+	runs, bytes := len(r.runs), r.bytes.Load()
+	if old != nil { // it makes room
+		runs, bytes = runs-1, bytes-old.bytes.Load()-runSize
+	}
+	running := active != nil && !active.over.Load()
+	switch {
+	case running && s.exclusive:
+		return nil, nil, ErrRunning
+	case running:
+		return active, nil, nil
+	case r.closed:
+		return nil, nil, shutdownError{}
+	case active != nil:
+		return nil, active, nil
+	case r.config.maxRuns > 0 && runs >= r.config.maxRuns:
+		return nil, nil, &LimitError{strings.Clone(key), LimitRuns, int64(r.config.maxRuns)}
+	case r.config.maxTotal > 0 && bytes >= r.config.maxTotal:
+		return nil, nil, &LimitError{strings.Clone(key), LimitTotalBytes, r.config.maxTotal}
+	}
+	if old != nil {
+		r.drop(old)
+	}
+	one = newRun(r, strings.Clone(key), strings.Clone(s.starter))
+	r.runs[one.key], r.active[one.key] = one, one
+	r.bytes.Add(runSize)
+	go one.work(generate)
+	return one, nil, nil
+}
+
+func checkKey(key string) error {
+	switch {
+	case key == "":
+		return errors.New("run: the key is empty")
+	case len(key) > maxKey:
+		return fmt.Errorf("run: the key has %d bytes: it may have at most %d", len(key), maxKey)
+	}
+	return nil
+}
+
+// Attach returns the stream of the run with this key: all of its events from the first
+// one, or after the client's last event ID (see [core.LastEventID]), and its end. If that
+// ID is not of this run, the client is sent a gap event (see [hub.Gap]) and then
+// everything.
+//
+// Attach looks for the run when it is called, so call it in the view. The request is refused,
+// and the stream fails, with
+//
+//   - 204 and [ErrFinished] if the run has ended cleanly, and the client has seen its last
+//     event, or it has none; see also [WithOnlyRunning],
+//   - 204 and [ErrNotHeld] if there is no such run, or 410 if the request has a last event
+//     ID.
+//
+// The stream may run several times, even at once. Return it from the view as it is if you
+// can, as with [hub.Hub.Subscribe].
+func (r *Runner) Attach(ctx context.Context, key string, opts ...AttachOption) core.Stream {
+	var a attach
+	for _, o := range opts {
+		if o != nil {
+			o(&a)
+		}
+	}
+	one := r.get(key)
+	if one == nil {
+		return notHeld(ctx)
+	}
+	return one.attach(ctx, a)
+}
+
+// notHeld refuses a request for a run that is not held.
+func notHeld(ctx context.Context) core.Stream {
+	if core.LastEventID(ctx) != "" {
+		return refuse(ctx, 410, ErrNotHeld)
+	}
+	return refuse(ctx, 204, ErrNotHeld)
+}
+
+// get returns the run of a key, or nil.
+func (r *Runner) get(key string) *run {
+	r.lock()
+	defer r.mu.Unlock()
+	return r.runs[key]
+}
+
+// refuse refuses the request of ctx with a status, and returns a stream that fails.
+func refuse(ctx context.Context, status int, err error) core.Stream {
+	core.Refuse(ctx, &core.RefusedError{Status: status, Err: err})
+	return failed(err)
+}
+
+func failed(err error) core.Stream {
+	return func(yield func(core.Event, error) bool) { yield(core.Event{}, err) }
+}
+
+// Stop ends a run: no event of its generator is added any more, and the generator's context
+// ends with [ErrStopped]. The events in last are added, and then the streams that are attached
+// end cleanly. Without such events they fail with [ErrStopped], because what they have got is
+// not the whole. A run that has ended is left as it is.
+//
+// Stop waits until the generator has returned, unless ctx is made of the generator's own. If
+// ctx ends first, it returns an error that wraps the cause of that; the run has ended
+// nevertheless. The error is [ErrNotHeld] if there is no such run. If an event in last cannot be
+// added, the streams fail with Stop's error.
+func (r *Runner) Stop(ctx context.Context, key string, last ...core.Event) error {
+	one := r.get(key)
+	if one == nil {
+		return ErrNotHeld
+	}
+	own := ownOf(ctx) == one
+	err := one.stop(last)
+	if own {
+		return err
+	}
+	select {
+	case <-one.returned:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("run: stop %q: the generator has not returned: %w", key, context.Cause(ctx)))
+	}
+}
+
+// A State describes a run.
+type State struct {
+	Key     string
+	ID      string // differs between two runs of the same key; the IDs of its events begin with it
+	Starter string // see [WithStarter]
+	Started time.Time
+	Ended   time.Time // zero while it runs
+	Events  int
+	Bytes   int64 // that its events take in memory, about: their text, and 96 bytes for each
+
+	// Err is nil while it runs and if its generator has returned, [ErrStopped] after
+	// [Runner.Stop], and otherwise why it has failed: the generator's error, a
+	// *[core.PanicError], a [*LimitError] or [core.ErrShutdown].
+	Err error
+}
+
+// Get returns the state of a run. The error is [ErrNotHeld] if there is none.
+func (r *Runner) Get(key string) (State, error) {
+	if one := r.get(key); one != nil {
+		return one.state(), nil
+	}
+	return State{}, ErrNotHeld
+}
+
+// List returns the states of all runs, including those that are held after their end, the
+// oldest first.
+func (r *Runner) List() []State {
+	r.lock()
+	runs := make([]*run, 0, len(r.runs))
+	for _, one := range r.runs {
+		runs = append(runs, one)
+	}
+	r.mu.Unlock()
+	states := make([]State, 0, len(runs))
+	for _, one := range runs {
+		states = append(states, one.state())
+	}
+	slices.SortFunc(states, func(a, b State) int {
+		if c := a.Started.Compare(b.Started); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	return states
+}
+
+// Shutdown refuses to begin runs, waits until the generators of all runs have returned, and
+// returns nil. Clients may still attach. If ctx ends first, Shutdown ends what still runs, and returns a
+// [*ShutdownError]; it does not wait for the generators then. It fails at once if ctx is
+// made of a generator's, which it would wait for.
+func (r *Runner) Shutdown(ctx context.Context) error {
+	if own := ownOf(ctx); own != nil && own.runner == r {
+		return fmt.Errorf("run: shutdown: it was called by the generator of %q, and would wait for it", own.key)
+	}
+	r.lock()
+	r.closed = true
+	if r.idle == nil {
+		r.idle = make(chan struct{})
+		if len(r.active) == 0 {
+			close(r.idle)
+		}
+	}
+	idle := r.idle
+	r.mu.Unlock()
+
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+	}
+	r.lock()
+	left := make([]*run, 0, len(r.active))
+	for _, one := range r.active {
+		left = append(left, one)
+	}
+	r.mu.Unlock()
+	if len(left) == 0 { // the last one has returned in the meantime
+		return nil
+	}
+	e := &ShutdownError{Err: context.Cause(ctx)}
+	for _, one := range left {
+		one.end(shutdownError{})
+		e.Keys = append(e.Keys, one.key)
+	}
+	slices.Sort(e.Keys)
+	return e
+}
+
+// hasEnded is called once for each run, when it has ended.
+func (r *Runner) hasEnded(one *run) {
+	defer r.retain(one)
+	defer func() {
+		if v := recover(); v != nil {
+			log.Printf("run: %q: the function of WithEnded has panicked: %v\n%s", one.key, v, debug.Stack())
+		}
+	}()
+	for _, f := range r.config.ended {
+		f(one.state())
+	}
+}
+
+// retain holds a run that has ended for some time.
+func (r *Runner) retain(one *run) {
+	r.lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.runs[one.key] != one:
+	case r.config.retention <= 0:
+		r.drop(one)
+	default:
+		one.expiry = time.AfterFunc(r.config.retention, func() {
+			r.lock()
+			defer r.mu.Unlock()
+			r.drop(one)
+		})
+	}
+}
+
+// hasReturned is called when the generator of a run has returned.
+func (r *Runner) hasReturned(one *run) {
+	r.lock()
+	defer r.mu.Unlock()
+	delete(r.active, one.key)
+	if len(r.active) == 0 && r.idle != nil {
+		close(r.idle)
+	}
+}
+
+// drop lets go of a run that has ended.
+func (r *Runner) drop(one *run) {
+	if r.runs[one.key] != one {
+		return
+	}
+	if one.expiry != nil {
+		one.expiry.Stop()
+	}
+	delete(r.runs, one.key)
+	r.bytes.Add(-one.bytes.Load() - runSize)
+	go one.forget() // not here, because of its lock
+}
