@@ -17,9 +17,11 @@ func LastEventID(ctx context.Context) string {
 }
 
 // Refuse refuses the request of the session that ctx belongs to, if its response has not
-// begun: the client gets 503 and a Retry-After, or what a *[RefusedError] that err is or
-// wraps says, if its Status is one of a final answer (200 to 999). The session's context ends with a *[RefusedError] that wraps err.
-// Views call it, and so may what they subscribe to. With any other ctx Refuse does nothing.
+// begun: the client gets 503 and a Retry-After. If err is or wraps a *[RefusedError] whose
+// Status is 204 or from 300 to 599, the client gets that and its RetryAfter instead, unless
+// err wraps a [StreamError], too. The session's context ends with a *[RefusedError] that
+// wraps err. Views call it, and so may what they subscribe to. With any other ctx Refuse does
+// nothing.
 func Refuse(ctx context.Context, err error) {
 	if r, ok := ctx.Value(config.RequestKey{}).(config.Request); ok {
 		r.Refuse(err)

@@ -40,7 +40,9 @@ func (g *guest) Refuse(err error) {
 		return
 	}
 	refused := refusal(err)
-	if own, ok := errors.AsType[*core.RefusedError](err); ok && 200 <= own.Status && own.Status <= 999 {
+	own, ok := errors.AsType[*core.RefusedError](err)
+	_, other := errors.AsType[*core.StreamError](err) // then it may be another server's
+	if ok && !other && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
 		refused.Status, refused.RetryAfter = own.Status, own.RetryAfter
 	}
 	g.cancel(refused)
