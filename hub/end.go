@@ -32,9 +32,9 @@ func (h *Hub) Kick(topic string) int {
 }
 
 // Finish says that nothing more will be published. A subscription that has been sent
-// everything ends: cleanly if err is nil, and otherwise it fails with err, whatever that
-// is, or with an error that wraps it. Whoever subscribes later is sent what is held, and ends alike. From now on Publish
-// returns [ErrFinished], as a second Finish does.
+// everything ends: cleanly if err is nil, and otherwise it fails with err, whatever that is,
+// or with an error that wraps it. Whoever subscribes later is sent what is held, and ends
+// alike. From now on Publish returns [ErrFinished], as a second Finish does.
 //
 // A hub with a [Log] cannot finish, because other processes may publish to the log.
 func (h *Hub) Finish(err error) error {
@@ -49,7 +49,7 @@ func (h *Hub) Finish(err error) error {
 	if err == io.EOF { //nolint:errorlint // the very one is a clean end, see ending
 		err = fmt.Errorf("%w", err)
 	}
-	h.finished, h.failure = true, err
+	h.finished, h.failure, h.scratch = true, err, nil
 	h.endAll()
 	return nil
 }
