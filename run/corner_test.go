@@ -16,6 +16,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/run"
+	"github.com/yieldsse/yieldsse/ssetest"
 )
 
 // refusal returns the status with which a view is refused, or 0.
@@ -201,7 +202,7 @@ func TestWithEnded(t *testing.T) {
 // no second one with its key.
 func TestStubbornGeneratorIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := run.New(run.WithRetention(time.Minute), run.WithMaxRuns(1), run.WithMaxDuration(time.Minute))
+		r := run.New(run.WithRetention(time.Minute), run.WithMaxRuns(2), run.WithMaxDuration(time.Minute))
 		generate, release := stubborn()
 		defer release()
 		stream := r.Start(t.Context(), "x", generate)
@@ -273,7 +274,7 @@ func TestStringsAreCopied(t *testing.T) {
 
 func TestLimitError(t *testing.T) {
 	for want, err := range map[string]run.LimitError{
-		"there are 10000 runs already":      {Limit: run.LimitRuns, Max: 10_000},
+		"as WithMaxRuns allows (10000)":     {Limit: run.LimitRuns, Max: 10_000},
 		"all runs have 1 GiB already":       {Limit: run.LimitTotalBytes, Max: 1 << 30},
 		"has more than 2 events":            {Limit: run.LimitEvents, Max: 2},
 		"is larger than 16 MiB":             {Limit: run.LimitBytes, Max: 16 << 20},
@@ -332,5 +333,214 @@ func TestListTie(t *testing.T) {
 			keys = append(keys, s.Key)
 		}
 		equal(t, "keys", keys, []string{"a", "b", "c"})
+	})
+}
+
+// A Start gives its caller the run, even if that is over and dropped at once.
+func TestStartOfShortRun(t *testing.T) {
+	failure := errors.New("boom")
+	r := run.New(run.WithRetention(0))
+	for range 500 {
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				got, err := collect(r.Start(soon(t), "x", func(context.Context) core.Stream {
+					return func(yield func(core.Event, error) bool) {
+						_ = yield(core.Event{Data: "one"}, nil) && yield(core.Event{}, failure)
+					}
+				}))
+				isError(t, err, failure)
+				equal(t, "events", got, []string{"one"})
+			})
+		}
+		all.Wait()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// Whoever waits for a run's end waits for the functions that are told of it.
+func TestWithEndedIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told sync.Map
+		r := run.New(run.WithMaxDuration(time.Minute), run.WithEnded(func(s run.State) {
+			time.Sleep(time.Second) //nolint:forbidigo // in a synctest bubble
+			told.Store(s.ID, true)
+		}))
+		wantTold := func(when string, id string) {
+			t.Helper()
+			if _, ok := told.Load(id); !ok {
+				t.Errorf("%s returned before the function did", when)
+			}
+		}
+		id := func() string { return state(t, r, "x").ID }
+
+		r.Start(t.Context(), "x", never)
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				isError(t, r.Stop(t.Context(), "x"), nil)
+				wantTold("Stop", id())
+			})
+		}
+		all.Wait()
+		first := id()
+		r.Start(t.Context(), "x", never)
+		second := id()
+		equal(t, "another run", first != second, true)
+		time.Sleep(time.Minute + time.Millisecond) //nolint:forbidigo // in a synctest bubble
+		r.Start(t.Context(), "x", never)
+		wantTold("the next Start", second)
+
+		for _, key := range []string{"a", "b", "c"} { // they are told at once
+			r.Start(t.Context(), key, never)
+		}
+		began := time.Now()
+		if err := r.Shutdown(ended()); err == nil {
+			t.Error("Shutdown: got no error")
+		}
+		equal(t, "Shutdown took", time.Since(began), time.Second)
+		for _, s := range r.List() {
+			wantTold("Shutdown", s.ID)
+			equal(t, "ended", s.Ended.Sub(began), 0*time.Second)
+		}
+	})
+}
+
+// A failure ends the run at once, and the generator's context with it.
+func TestFailureEndsContext(t *testing.T) {
+	failure := errors.New("boom")
+	for name, test := range map[string]struct {
+		opt   run.Option
+		yield func(yield func(core.Event, error) bool)
+		want  func(error) bool
+	}{
+		"error": {
+			nil,
+			func(yield func(core.Event, error) bool) { yield(core.Event{}, failure) },
+			func(err error) bool { return errors.Is(err, failure) },
+		},
+		"limit": {
+			run.WithMaxEvents(1),
+			func(yield func(core.Event, error) bool) {
+				_ = yield(core.Event{Data: "1"}, nil) && yield(core.Event{Data: "2"}, nil)
+			},
+			func(err error) bool { _, ok := errors.AsType[*run.LimitError](err); return ok },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := run.New(test.opt)
+				causes := make(chan error, 1)
+				_, err := collect(r.Start(t.Context(), "x", func(ctx context.Context) core.Stream {
+					return func(yield func(core.Event, error) bool) {
+						test.yield(yield)
+						<-ctx.Done() // as workers do for which it waits
+						causes <- context.Cause(ctx)
+					}
+				}))
+				if !test.want(err) {
+					t.Errorf("got the error %v", err)
+				}
+				if err := <-causes; !test.want(err) {
+					t.Errorf("got the cause %v", err)
+				}
+			})
+		})
+	}
+}
+
+// What makes an event longer on the wire counts.
+func TestBytesOnTheWire(t *testing.T) {
+	for _, text := range []string{"\n", "\r", "\xff", "\r\n"} {
+		long := strings.Repeat(text, 10_000)
+		for _, e := range []core.Event{{Data: long}, {Comment: long}} {
+			wire, err := e.AppendText(nil)
+			isError(t, err, nil)
+			var r run.Runner
+			_, err = collect(r.Start(soon(t), "x", func(context.Context) core.Stream {
+				return func(yield func(core.Event, error) bool) { yield(e, nil) }
+			}))
+			isError(t, err, nil)
+			if got := state(t, &r, "x").Bytes; got < int64(len(wire)) {
+				t.Errorf("%q: counted %d bytes, but there are %d", text, got, len(wire))
+			}
+		}
+	}
+}
+
+// A client of a run that has failed is not told that it has seen all of the next one.
+func TestEmptyRunAfterAnother(t *testing.T) {
+	var r run.Runner
+	resume := func(ctx context.Context) core.Stream { return r.Attach(ctx, "x") }
+	_, _ = collect(r.Start(soon(t), "x", func(context.Context) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			_ = yield(core.Event{Data: "one"}, nil) && yield(core.Event{}, errors.New("boom"))
+		}
+	}))
+	before := state(t, &r, "x").ID + "-1"
+	_, _ = collect(r.Start(soon(t), "x", all()))
+	equal(t, "status", refusal(t, before, resume), 0)
+	stream := ssetest.Request{URL: serve(t, &r, never) + "/x", Header: http.Header{"Last-Event-Id": {before}}}.Open(t)
+	events := stream.All()
+	if len(events) != 1 || events[0].Type != "gap" {
+		t.Fatalf("got %+v, want a gap event", events)
+	}
+	equal(t, "status after the gap", refusal(t, events[0].ID, resume), 204)
+}
+
+// Each function is told, whatever another one does.
+func TestWithEndedTwice(t *testing.T) {
+	discardLog(t)
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		r := run.New(
+			run.WithEnded(func(run.State) { panic("one") }),
+			run.WithEnded(func(run.State) { told++ }),
+		)
+		r.Start(t.Context(), "x", all())
+		isError(t, r.Shutdown(t.Context()), nil)
+		equal(t, "told", told, 1)
+	})
+}
+
+// Generators that do not obey count as runs, also when they were dropped.
+func TestStubbornGeneratorsCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run.New(run.WithMaxRuns(2), run.WithRetention(0))
+		generate, release := stubborn()
+		for _, key := range []string{"a", "b"} {
+			r.Start(t.Context(), key, generate)
+			synctest.Wait()
+			_ = r.Stop(ended(), key)
+		}
+		equal(t, "held", len(r.List()), 0)
+		_, err := collect(r.Start(t.Context(), "c", all("one")))
+		wantLimit(t, err)
+		release()
+		synctest.Wait()
+		_, err = collect(r.Start(t.Context(), "c", all("one")))
+		isError(t, err, nil)
+	})
+}
+
+// The events of Stop may exceed the bounds, so that a full run can be ended with them.
+func TestStopOfFullRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run.New(run.WithMaxEvents(1))
+		stream := r.Start(t.Context(), "x", func(ctx context.Context) core.Stream {
+			return func(yield func(core.Event, error) bool) {
+				if yield(core.Event{Data: "one"}, nil) {
+					<-ctx.Done()
+				}
+			}
+		})
+		synctest.Wait()
+		isError(t, r.Stop(t.Context(), "x", core.Event{Data: "stopped"}), nil)
+		got, err := collect(stream)
+		isError(t, err, nil)
+		equal(t, "events", got, []string{"one", "stopped"})
+		isError(t, state(t, r, "x").Err, run.ErrStopped)
 	})
 }

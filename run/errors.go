@@ -52,7 +52,7 @@ type LimitError struct {
 func (e *LimitError) Error() string {
 	switch e.Limit {
 	case LimitRuns:
-		return fmt.Sprintf("run: %q cannot start: there are %d runs already, see WithMaxRuns", e.Key, e.Max)
+		return fmt.Sprintf("run: %q cannot start: there are as many runs as WithMaxRuns allows (%d)", e.Key, e.Max)
 	case LimitTotalBytes:
 		return fmt.Sprintf("run: %q cannot start: all runs have %s already, see WithMaxTotalBytes", e.Key, size(e.Max))
 	case LimitEvents:

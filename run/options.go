@@ -59,8 +59,9 @@ func WithMaxDuration(d time.Duration) Option { return func(c *config) { c.maxDur
 func WithRetention(d time.Duration) Option { return func(c *config) { c.retention = d } }
 
 // WithEnded sets a function that is called once for each run when it has ended, for example
-// to store how. Stop and Shutdown wait for it, so it must not call them, and must not start
-// a run with the same key. A panic in it is logged, and does nothing else.
+// to store how. Stop, Shutdown and the next Start with its key wait for it, Shutdown also
+// after its context has ended. So it should not take long, and must not call them. Functions
+// for several runs may be called at once. A panic in one is logged, and does nothing else.
 func WithEnded(f func(State)) Option {
 	return func(c *config) {
 		if f != nil {

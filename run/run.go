@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
@@ -38,7 +39,8 @@ type run struct {
 	cancel   context.CancelCauseFunc
 	limit    *time.Timer   // ends the run; nil without a bound
 	expiry   *time.Timer   // drops the run; guarded by the runner's lock
-	returned chan struct{} // closed when the generator has returned
+	told     chan struct{} // closed when the functions of WithEnded have returned
+	returned chan struct{} // closed when the generator has returned, and told is closed
 
 	over  atomic.Bool  // it has ended; set under mu
 	bytes atomic.Int64 // see State.Bytes; added to under mu
@@ -58,6 +60,7 @@ func newRun(r *Runner, key, starter string) *run {
 		starter:  starter,
 		started:  time.Now(),
 		hub:      hub.New(hub.WithMaxEvents(0), hub.WithMaxBytes(0)), // append has bounds
+		told:     make(chan struct{}),
 		returned: make(chan struct{}),
 	}
 	one.id, _, _ = strings.Cut(one.hub.LastID(), "-")
@@ -85,6 +88,7 @@ func ownOf(ctx context.Context) *run {
 func (o *run) work(generate func(ctx context.Context) core.Stream) {
 	defer close(o.returned)
 	defer o.runner.hasReturned(o)
+	defer func() { <-o.told }() // perhaps another goroutine has ended it
 	returned := false
 	defer func() {
 		if returned {
@@ -110,6 +114,7 @@ func (o *run) generate(generate func(ctx context.Context) core.Stream) error {
 			err = o.add(e)
 		}
 		if err != nil {
+			o.end(err) // before the generator returns, because it may wait for its context
 			return err
 		}
 	}
@@ -125,7 +130,26 @@ func (o *run) add(e core.Event) error {
 	if o.over.Load() {
 		return errOver
 	}
+	c := &o.runner.config
+	switch {
+	case c.maxEvents > 0 && o.events >= c.maxEvents:
+		return &LimitError{o.key, LimitEvents, int64(c.maxEvents)}
+	case c.maxBytes > 0 && o.bytes.Load()+sizeOf(e) > c.maxBytes:
+		return &LimitError{o.key, LimitBytes, c.maxBytes}
+	}
 	return o.append(e)
+}
+
+// sizeOf returns how many bytes an event takes, about.
+func sizeOf(e core.Event) int64 {
+	n := eventSize + len(e.Type)
+	for _, text := range []string{e.Data, e.Comment} {
+		n += len(text) + lineSize*(strings.Count(text, "\n")+strings.Count(text, "\r"))
+		if !utf8.ValidString(text) {
+			n += 2 * len(text) // U+FFFD has three bytes
+		}
+	}
+	return int64(n)
 }
 
 // append adds an event. The run is locked.
@@ -133,20 +157,13 @@ func (o *run) append(e core.Event) error {
 	if e.ID != "" {
 		return fmt.Errorf("run: %q: the event has the ID %q: leave it empty, because the run assigns the IDs", o.key, e.ID)
 	}
-	c := &o.runner.config
-	n := int64(eventSize + len(e.Data) + lineSize*strings.Count(e.Data, "\n") + len(e.Type) + len(e.Comment))
-	switch {
-	case c.maxEvents > 0 && o.events >= c.maxEvents:
-		return &LimitError{o.key, LimitEvents, int64(c.maxEvents)}
-	case c.maxBytes > 0 && o.bytes.Load()+n > c.maxBytes:
-		return &LimitError{o.key, LimitBytes, c.maxBytes}
-	}
 	if _, err := o.hub.Publish(context.Background(), topic, e); err != nil {
 		if cause := errors.Unwrap(err); cause != nil { // the hub is not the user's
 			err = cause
 		}
 		return fmt.Errorf("run: %q: %w", o.key, err)
 	}
+	n := sizeOf(e)
 	o.events++
 	o.bytes.Add(n)
 	o.runner.bytes.Add(n)
@@ -155,12 +172,16 @@ func (o *run) append(e core.Event) error {
 
 // end ends the run, unless it has ended. The streams that are attached end with err.
 func (o *run) end(err error) {
-	o.mu.Lock()
-	ended := o.finish(err, err)
-	o.mu.Unlock()
-	if ended {
+	if o.endNow(err) {
 		o.runner.hasEnded(o)
 	}
+}
+
+// endNow is end without the call of hasEnded, which must follow if it returns true.
+func (o *run) endNow(err error) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.finish(err, err)
 }
 
 // stop ends the run as [Runner.Stop] says.
@@ -207,18 +228,23 @@ func (o *run) finish(err, end error) bool {
 	return true
 }
 
-// attach returns the run's stream, or refuses the request. It is the hub's as it is, so
-// that it can be handed over.
+// attach returns the run's stream, or refuses the request. It returns nil if the run was
+// dropped. The stream is the hub's as it is, so that it can be handed over.
 func (o *run) attach(ctx context.Context, a attach) core.Stream {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.hub == nil {
+		return nil
+	}
 	id := core.LastEventID(ctx)
-	switch {
-	case o.hub == nil:
-		return notHeld(ctx)
-	case o.over.Load() && o.clean && (o.events == 0 || id == o.hub.LastID() || id == "" && a.running):
+	seen := id == o.hub.LastID() || id == "" && (o.events == 0 || a.running)
+	if seen && o.over.Load() && o.clean {
 		return refuse(ctx, 204, ErrFinished)
 	}
+	return o.stream(ctx)
+}
+
+func (o *run) stream(ctx context.Context) core.Stream {
 	return o.hub.SubscribeFrom(ctx, hub.Oldest, topic)
 }
 

@@ -27,7 +27,7 @@ const stopping = 10 * time.Second
 type Runner struct {
 	config config
 
-	mu     sync.Mutex      // guards what follows; nobody takes a run's lock under it
+	mu     sync.Mutex      // guards what follows; nobody waits for a run's lock under it
 	runs   map[string]*run // that are held; nil before the first use
 	active map[string]*run // whose generators have not returned
 	idle   chan struct{}   // closed when active is empty; nil unless a Shutdown waits
@@ -99,10 +99,10 @@ func (r *Runner) Start(
 	if err := checkKey(key); err != nil {
 		return refuse(ctx, 400, err)
 	}
-	one, err := r.begin(ctx, key, generate, s)
+	stream, err := r.begin(ctx, key, generate, s)
 	switch {
 	case err == nil:
-		return one.attach(ctx, attach{})
+		return stream
 	case errors.Is(err, ErrRunning):
 		return refuse(ctx, 409, err)
 	default:
@@ -113,19 +113,24 @@ func (r *Runner) Start(
 
 var errStopping = fmt.Errorf("run: the generator of a run with this key that was ended has not returned for %v", stopping)
 
-// begin returns the run of a key, which may be new.
+// begin returns the stream of the run of a key, which may be new.
 func (r *Runner) begin(
 	ctx context.Context, key string, generate func(ctx context.Context) core.Stream, s start,
-) (*run, error) {
+) (core.Stream, error) {
 	deadline := time.NewTimer(stopping)
 	defer deadline.Stop()
 	for {
-		one, before, err := r.beginNow(key, generate, s)
-		if before == nil {
-			return one, err
+		stream, other, err := r.beginNow(ctx, key, generate, s)
+		if other == nil {
+			return stream, err
 		}
-		select {
-		case <-before.returned:
+		if !other.over.Load() {
+			if stream = other.attach(ctx, attach{}); stream != nil {
+				return stream, nil
+			}
+		}
+		select { // it has ended
+		case <-other.returned:
 		case <-deadline.C:
 			return nil, errStopping
 		case <-ctx.Done():
@@ -134,11 +139,11 @@ func (r *Runner) begin(
 	}
 }
 
-// beginNow returns the run of a key, which may be new, or the one before, which has ended
-// and whose generator has not returned.
+// beginNow begins a run and returns its stream, or it returns the other one of this key
+// whose generator has not returned.
 func (r *Runner) beginNow(
-	key string, generate func(ctx context.Context) core.Stream, s start,
-) (one, before *run, err error) {
+	ctx context.Context, key string, generate func(ctx context.Context) core.Stream, s start,
+) (stream core.Stream, other *run, err error) {
 	r.lock()
 	defer r.mu.Unlock()
 	old, active := r.runs[key], r.active[key]
@@ -146,12 +151,13 @@ func (r *Runner) beginNow(
 	if old != nil { // it makes room
 		runs, bytes = runs-1, bytes-old.bytes.Load()-runSize
 	}
+	runs = max(runs, len(r.active)) // which a run that was dropped may be in
 	running := active != nil && !active.over.Load()
 	switch {
 	case running && s.exclusive:
 		return nil, nil, ErrRunning
 	case running:
-		return active, nil, nil
+		return nil, active, nil
 	case r.closed:
 		return nil, nil, shutdownError{}
 	case active != nil:
@@ -164,11 +170,12 @@ func (r *Runner) beginNow(
 	if old != nil {
 		r.drop(old)
 	}
-	one = newRun(r, strings.Clone(key), strings.Clone(s.starter))
+	one := newRun(r, strings.Clone(key), strings.Clone(s.starter))
+	stream = one.stream(ctx) // before it can end and be dropped
 	r.runs[one.key], r.active[one.key] = one, one
 	r.bytes.Add(runSize)
 	go one.work(generate)
-	return one, nil, nil
+	return stream, nil, nil
 }
 
 func checkKey(key string) error {
@@ -203,15 +210,11 @@ func (r *Runner) Attach(ctx context.Context, key string, opts ...AttachOption) c
 			o(&a)
 		}
 	}
-	one := r.get(key)
-	if one == nil {
-		return notHeld(ctx)
+	if one := r.get(key); one != nil {
+		if stream := one.attach(ctx, a); stream != nil {
+			return stream
+		}
 	}
-	return one.attach(ctx, a)
-}
-
-// notHeld refuses a request for a run that is not held.
-func notHeld(ctx context.Context) core.Stream {
 	if core.LastEventID(ctx) != "" {
 		return refuse(ctx, 410, ErrNotHeld)
 	}
@@ -237,8 +240,8 @@ func failed(err error) core.Stream {
 
 // Stop ends a run: no event of its generator is added any more, and the generator's context
 // ends with [ErrStopped]. The events in last are added, and then the streams that are attached
-// end cleanly. Without such events they fail with [ErrStopped], because what they have got is
-// not the whole. A run that has ended is left as it is.
+// end cleanly; they may exceed the run's bounds. Without such events the streams fail with
+// [ErrStopped], because what they have got is not the whole. A run that has ended is left as it is.
 //
 // Stop waits until the generator has returned, unless ctx is made of the generator's own. If
 // ctx ends first, it returns an error that wraps the cause of that; the run has ended
@@ -253,6 +256,11 @@ func (r *Runner) Stop(ctx context.Context, key string, last ...core.Event) error
 	err := one.stop(last)
 	if own {
 		return err
+	}
+	select {
+	case <-one.returned:
+		return err
+	default:
 	}
 	select {
 	case <-one.returned:
@@ -342,25 +350,35 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	e := &ShutdownError{Err: context.Cause(ctx)}
+	var tell sync.WaitGroup
 	for _, one := range left {
-		one.end(shutdownError{})
+		if one.endNow(shutdownError{}) {
+			tell.Go(func() { r.hasEnded(one) })
+		}
 		e.Keys = append(e.Keys, one.key)
 	}
+	tell.Wait()
 	slices.Sort(e.Keys)
 	return e
 }
 
 // hasEnded is called once for each run, when it has ended.
 func (r *Runner) hasEnded(one *run) {
+	defer close(one.told)
 	defer r.retain(one)
+	for _, f := range r.config.ended {
+		r.tell(one, f)
+	}
+}
+
+// tell calls a function of WithEnded.
+func (*Runner) tell(one *run, f func(State)) {
 	defer func() {
 		if v := recover(); v != nil {
 			log.Printf("run: %q: the function of WithEnded has panicked: %v\n%s", one.key, v, debug.Stack())
 		}
 	}()
-	for _, f := range r.config.ended {
-		f(one.state())
-	}
+	f(one.state())
 }
 
 // retain holds a run that has ended for some time.
