@@ -164,6 +164,27 @@ func TestRefuse(t *testing.T) {
 		core.Refuse(s.Context(), fmt.Errorf("start: %w", want))
 		isError(t, s.Refused(), want)
 	})
+	t.Run("with a status", func(t *testing.T) {
+		reason := errors.New("no")
+		refusal := func(status int) error { return &core.RefusedError{Status: status, Err: reason} }
+		for _, tt := range []struct {
+			err  error
+			want int
+		}{
+			{refusal(0), 503}, {refusal(100), 503}, {refusal(200), 503}, {refusal(600), 503},
+			{refusal(204), 204}, {refusal(303), 303}, {refusal(409), 409}, {refusal(599), 599},
+			{&core.StreamError{Err: refusal(404)}, 503}, {reason, 503}, {&core.RefusedError{Status: 404}, 404},
+		} {
+			s, err := host.NewSession(t.Context(), "")
+			isError(t, err, nil)
+			core.Refuse(s.Context(), tt.err)
+			got, ok := errors.AsType[*core.RefusedError](s.Refused())
+			if !ok || got.Status != tt.want || got.Error() == "" {
+				t.Errorf("%v: got %+v, want the status %d", tt.err, got, tt.want)
+			}
+			s.Close()
+		}
+	})
 	t.Run("by a context that is made of it", func(t *testing.T) {
 		s, err := host.NewSession(t.Context(), "")
 		isError(t, err, nil)
