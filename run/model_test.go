@@ -38,7 +38,7 @@ type told struct {
 	end     error // why it failed
 }
 
-// heard is what a reader has got.
+// heard is what a reader has received.
 type heard struct {
 	key    string
 	after  string // what it had seen before, if it resumes

@@ -130,14 +130,14 @@ func (o *run) add(e core.Event) error {
 	if o.over.Load() {
 		return errOver
 	}
-	c := &o.runner.config
+	c, n := &o.runner.config, sizeOf(e)
 	switch {
 	case c.maxEvents > 0 && o.events >= c.maxEvents:
 		return &LimitError{o.key, LimitEvents, int64(c.maxEvents)}
-	case c.maxBytes > 0 && o.bytes.Load()+sizeOf(e) > c.maxBytes:
+	case c.maxBytes > 0 && o.bytes.Load()+n > c.maxBytes:
 		return &LimitError{o.key, LimitBytes, c.maxBytes}
 	}
-	return o.append(e)
+	return o.append(e, n)
 }
 
 // sizeOf returns how many bytes an event takes, about.
@@ -152,8 +152,8 @@ func sizeOf(e core.Event) int64 {
 	return int64(n)
 }
 
-// append adds an event. The run is locked.
-func (o *run) append(e core.Event) error {
+// append adds an event of n bytes, see sizeOf. The run is locked.
+func (o *run) append(e core.Event, n int64) error {
 	if e.ID != "" {
 		return fmt.Errorf("run: %q: the event has the ID %q: leave it empty, because the run assigns the IDs", o.key, e.ID)
 	}
@@ -163,7 +163,6 @@ func (o *run) append(e core.Event) error {
 		}
 		return fmt.Errorf("run: %q: %w", o.key, err)
 	}
-	n := sizeOf(e)
 	o.events++
 	o.bytes.Add(n)
 	o.runner.bytes.Add(n)
@@ -193,7 +192,7 @@ func (o *run) stop(last []core.Event) error {
 	}
 	var err error
 	for _, e := range last {
-		if err = o.append(e); err != nil {
+		if err = o.append(e, sizeOf(e)); err != nil {
 			break
 		}
 	}

@@ -423,7 +423,7 @@ func TestLimits(t *testing.T) {
 			isError(t, err, nil)
 			_, err = collect(r.Start(soon(t), "y", all("one")))
 			if limit, ok := errors.AsType[*run.LimitError](err); ok != full || full && limit.Limit != run.LimitTotalBytes {
-				t.Errorf("beside %d events: got the error %v, full is %t", n, err, full)
+				t.Errorf("with %d events: got the error %v, full is %t", n, err, full)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -73,8 +74,8 @@ func (r *Runner) lock() {
 // its GET after a failure, and would begin a run that has failed again and again.
 //
 // If the generator of a run with this key that was ended has not returned, Start waits for it,
-// up to 10 s. Otherwise it returns at once. Beside Attach's refusals, the request is refused, and
-// the stream fails, with
+// up to 10 s. Otherwise it returns at once. In addition to Attach's refusals, the request is
+// refused, and the stream fails, with
 //
 //   - 400 if the key is not valid, and 500 if generate is nil,
 //   - 409 and [ErrRunning], see [WithExclusive],
@@ -241,7 +242,7 @@ func failed(err error) core.Stream {
 // Stop ends a run: no event of its generator is added any more, and the generator's context
 // ends with [ErrStopped]. The events in last are added, and then the streams that are attached
 // end cleanly; they may exceed the run's bounds. Without such events the streams fail with
-// [ErrStopped], because what they have got is not the whole. A run that has ended is left as it is.
+// [ErrStopped], because what they have received is not the whole. A run that has ended is left as it is.
 //
 // Stop waits until the generator has returned, unless ctx is made of the generator's own. If
 // ctx ends first, it returns an error that wraps the cause of that; the run has ended
@@ -298,10 +299,7 @@ func (r *Runner) Get(key string) (State, error) {
 // oldest first.
 func (r *Runner) List() []State {
 	r.lock()
-	runs := make([]*run, 0, len(r.runs))
-	for _, one := range r.runs {
-		runs = append(runs, one)
-	}
+	runs := slices.Collect(maps.Values(r.runs))
 	r.mu.Unlock()
 	states := make([]State, 0, len(runs))
 	for _, one := range runs {
@@ -341,10 +339,7 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	r.lock()
-	left := make([]*run, 0, len(r.active))
-	for _, one := range r.active {
-		left = append(left, one)
-	}
+	left := slices.Collect(maps.Values(r.active))
 	r.mu.Unlock()
 	if len(left) == 0 { // the last one has returned in the meantime
 		return nil
