@@ -25,13 +25,12 @@ func TestConformance(t *testing.T) {
 	}
 	all := new(hosttest.Writers) // there is only one log
 	logTo(t, all)
-	detached := mount.Detached()
-	serve := detached.Serve
-	detached.Serve = func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
+	logged := mount
+	logged.Serve = func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 		all.Add(site.Log)
-		return serve(t, site)
+		return serveSite(t, site)
 	}
-	adaptertest.Conformance(t, mount, detached, adaptertest.Mount{
+	adaptertest.Conformance(t, mount, logged.Detached(), adaptertest.Mount{
 		Name: "streamed body", // which the adapter reads
 		Serve: func(t testing.TB, site *adaptertest.Site) (shutdown func(context.Context) error) {
 			return serveApp(t, site, fiber.Config{StreamRequestBody: true, BodyLimit: 1})
