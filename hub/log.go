@@ -28,8 +28,8 @@ type Log interface {
 	Last(ctx context.Context) (id string, err error)
 
 	// Range returns up to n of the oldest entries after an ID, and none if there
-	// are none. The first one is a Gap if the log has dropped some of the entries that
-	// it should return. With an empty ID it returns the oldest entries that it has,
+	// are none. The first one, and no other, is a Gap if the log has dropped some of the
+	// entries that it should return. With an empty ID it returns the oldest entries that it has,
 	// with a position before them.
 	Range(ctx context.Context, after string, n int) ([]Entry, error)
 

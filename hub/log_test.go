@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type trick struct {
 
 	follow  func(context.Context, iter.Seq2[hub.Entry, error]) iter.Seq2[hub.Entry, error]
 	read    func() error // before Range returns
+	page    func([]hub.Entry) []hub.Entry
 	last    func() error // before Last is asked
 	compare func(a, b string) error
 
@@ -44,6 +46,9 @@ func (l *trick) Range(ctx context.Context, after string, n int) ([]hub.Entry, er
 	entries, err := l.MemoryLog.Range(ctx, after, n)
 	if l.read != nil {
 		err = errors.Join(err, l.read())
+	}
+	if l.page != nil {
+		entries = l.page(entries)
 	}
 	return entries, err
 }
@@ -340,6 +345,32 @@ func TestGapAtTheBeginning(t *testing.T) {
 				if test.after != "" && c.first.After != test.after {
 					t.Errorf("got gap %+v, want one after %q", c.first, test.after)
 				}
+			})
+		})
+	}
+}
+
+// A client is told of a gap wherever a page has it, though a Log should have it first.
+func TestGapInsideAPage(t *testing.T) {
+	for at, want := range []string{1: "GAP:dropped 4 5", 2: "1 GAP:dropped 4 5", 3: "1 2 GAP:dropped 4 5"} {
+		if at == 0 {
+			continue
+		}
+		t.Run(want, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &trick{MemoryLog: new(hubtest.MemoryLog)}
+				l.page = func(entries []hub.Entry) []hub.Entry {
+					if len(entries) != 6 { // a position and all events
+						return entries
+					}
+					gap := hub.Entry{ID: entries[3].ID, Gap: true}
+					return slices.Concat(entries[:at], []hub.Entry{gap}, entries[4:])
+				}
+				h := over(t, l, hub.WithMaxEvents(1))
+				publishAll(t, h, "a", "1 2 3 4 5")
+				c := listen(t, h, hub.Oldest, "a")
+				sleep(time.Minute)
+				c.want(want)
 			})
 		})
 	}

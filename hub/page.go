@@ -63,7 +63,7 @@ func (s *subscription) page(frames *[][]byte) error {
 	}
 	size := 0
 	for i, e := range entries {
-		if size >= batchSize {
+		if size >= batchSize || e.Gap { // a gap is told of at the front of what is left
 			r.rest = slices.Clone(entries[i:]) // so that what was read can be freed
 			break
 		}

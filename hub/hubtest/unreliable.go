@@ -3,8 +3,10 @@ package hubtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"sync"
+	"testing"
 
 	"github.com/yieldsse/yieldsse/hub"
 )
@@ -16,6 +18,7 @@ var errAccident = errors.New("hubtest: an accident")
 type unreliable struct {
 	hub.Log
 
+	t    testing.TB
 	page int // the most entries of a page; 0 is no limit
 
 	mu      sync.Mutex
@@ -31,8 +34,8 @@ type accidents struct {
 	breakOff int // after how many entries Follow fails; 0 is never
 }
 
-func newUnreliable(l hub.Log, page int) *unreliable {
-	return &unreliable{Log: l, page: page, changed: make(chan struct{})}
+func newUnreliable(t testing.TB, l hub.Log, page int) *unreliable {
+	return &unreliable{Log: l, t: t, page: page, changed: make(chan struct{})}
 }
 
 // fail begins an accident, or ends all of them if what is doRecover.
@@ -90,7 +93,28 @@ func (l *unreliable) Range(ctx context.Context, after string, n int) ([]hub.Entr
 	if l.page > 0 {
 		n = min(n, l.page)
 	}
-	return l.Log.Range(ctx, after, n)
+	entries, err := l.Log.Range(ctx, after, n)
+	if wrong := judgePage(l.Log, entries); wrong != nil {
+		l.t.Errorf("the page after %q: %v", after, wrong)
+	}
+	return entries, err
+}
+
+// judgePage returns what is wrong with a page, whatever is in the log.
+func judgePage(l hub.Log, entries []hub.Entry) error {
+	for i, e := range entries {
+		if i == 0 {
+			continue
+		}
+		if e.Gap {
+			return fmt.Errorf("entry %d, %q, is a gap, which may only be the first one", i, e.ID)
+		}
+		order, err := l.Compare(entries[i-1].ID, e.ID)
+		if err == nil && order >= 0 {
+			return fmt.Errorf("entry %d, %q, comes after %q", i, e.ID, entries[i-1].ID)
+		}
+	}
+	return nil
 }
 
 // TopicOf implements [hub.Log].

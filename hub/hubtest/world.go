@@ -158,7 +158,7 @@ func (w *world) open(s *slot) {
 		var l hub.Log
 		l, s.die = w.server.Open(w.t, addr)
 		w.t.Cleanup(s.die)
-		s.log = newUnreliable(l, s.page)
+		s.log = newUnreliable(w.t, l, s.page)
 		opts = append(opts, hub.WithLog(s.log))
 	}
 	s.hub = hub.New(opts...)

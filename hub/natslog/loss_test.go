@@ -193,6 +193,51 @@ func TestDeletedEnd(t *testing.T) {
 	}
 }
 
+// Messages come while a page is read, and are gone before the reader asks for them again.
+func TestGoneWhileRead(t *testing.T) {
+	t.Parallel()
+	for _, from := range []string{"", "gap in the epoch", "gap between epochs"} {
+		t.Run(from, func(t *testing.T) {
+			t.Parallel()
+			url, s := run(t, server.Options{JetStream: true}).ClientURL(), new(sieve)
+			other := natslog.New(connect(t, url), "events")
+			l := natslog.New(connect(t, url, nats.SetCustomDialer(s)), "events")
+			after, want := "", "|"
+			if from != "" {
+				after, want = last(t, other), "gap"
+			}
+			if from == "gap between epochs" {
+				after = strings.Repeat("a", 8) + "-7"
+			}
+			begin := last(t, l)
+			var ids []string
+			purged := false
+			s.mu.Lock()
+			s.drops = func(message []byte) bool {
+				switch {
+				case ids == nil && bytes.Contains(message, []byte("NATS/1.0 404")): // there are no messages
+					ids = publish(t, other, 1, 3)
+				case !purged && bytes.Contains(message, []byte("stream_info_response")) && bytes.Contains(message, []byte(`"last_seq":3`)):
+					purged = true
+					stream, err := connect(t, url).Stream(within(t, patience), "events")
+					if err == nil {
+						err = stream.Purge(within(t, patience))
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+				return false
+			}
+			s.mu.Unlock()
+			got := wantRange(t, l, after, 10, want)
+			if !purged || got[0].ID != ids[2] {
+				t.Errorf("the page begins with %q after %q, want %q; purged: %v", got[0].ID, begin, ids[2], purged)
+			}
+		})
+	}
+}
+
 // Another process has noticed that the stream has lost its end, and has begun a new epoch.
 // What follows has the new epoch.
 func TestOtherEpochWhileFollowed(t *testing.T) {

@@ -74,7 +74,7 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 			return nil, err
 		}
 		if gone {
-			p.start(s.last, true)
+			p.start(s.last, after != "")
 			return p.entries, nil
 		}
 		pause.For(ctx, doubtPause)
@@ -153,10 +153,10 @@ type page struct {
 	entries []hub.Entry
 }
 
-// start begins the page with a position, or a gap.
+// start has the page begin with a position, or a gap.
 func (p *page) start(at uint64, gap bool) {
 	p.at = at
-	p.entries = append(p.entries, hub.Entry{ID: newID(p.epoch, at), Gap: gap})
+	p.entries = []hub.Entry{{ID: newID(p.epoch, at), Gap: gap}}
 }
 
 // fill adds messages until add refuses one.
