@@ -3,6 +3,7 @@ package hosttest
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,28 +16,32 @@ import (
 // framework.
 func Ticker(t *testing.T, base string) {
 	t.Helper()
-	for _, test := range []struct {
+	tests := []struct {
 		name, lastEventID, want string
 	}{
 		{"the first connection", "", "1"},
 		{"a reconnection", "41", "42"},
 		{"an ID that is not a number", "x", "1"},
-	} {
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	bodies := make([]io.ReadCloser, len(tests))
+	for i, test := range tests { // before any of them is read, so that their waits coincide
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/stream?user_id=%E7%94%A8%E6%88%B7", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Last-Event-ID", test.lastEventID)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bodies[i] = res.Body
+		t.Cleanup(func() { _ = res.Body.Close() })
+	}
+	for i, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/stream?user_id=%E7%94%A8%E6%88%B7", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Last-Event-ID", test.lastEventID)
-			res, err := http.DefaultClient.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer res.Body.Close()
-			for event, err := range core.Read(res.Body) {
+			for event, err := range core.Read(bodies[i]) {
 				if err != nil {
 					t.Fatal(err)
 				}
