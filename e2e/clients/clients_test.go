@@ -107,6 +107,7 @@ func TestClients(t *testing.T) {
 				}
 			}
 			t.Run(c.name+"/"+framework, func(t *testing.T) {
+				t.Parallel()
 				t.Run("reads", func(t *testing.T) { c.reads(t, hosts.Serve(t, framework)) })
 				t.Run("leaves", func(t *testing.T) { c.leaves(t, hosts.Serve(t, framework, core.WithHeartbeat(0))) })
 				if c.posts {
