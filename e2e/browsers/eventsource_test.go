@@ -2,6 +2,7 @@ package browsers_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,12 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
 )
 
-func TestMain(m *testing.M) { browsertest.Main(m) }
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil { // they wait for two thirds of their time
+		panic(err)
+	}
+	browsertest.Main(m, nil, nil)
+}
 
 // A page is a window with EventSources.
 type page struct{ *browsertest.Page }

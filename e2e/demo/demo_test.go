@@ -33,7 +33,7 @@ type demo struct {
 }
 
 func TestMain(m *testing.M) {
-	browsertest.Main(m, func() { _ = os.RemoveAll(builds) })
+	browsertest.Main(m, func() { _, _ = buildDemo() }, func() { _ = os.RemoveAll(builds) })
 }
 
 // A page is a window that shows the demo.

@@ -45,11 +45,20 @@ var browsers = func() map[string]*running {
 	return all
 }()
 
-// Main runs a package's tests while no others run, ends the browsers that they have used,
-// and then calls each cleanup.
-func Main(m *testing.M, cleanup ...func()) {
+// Main starts the browsers, runs a package's tests while no others run, ends the browsers,
+// and then calls cleanup, if it is not nil. Before it takes the CPUs for itself it calls
+// prepare, if it is not nil and there is a browser.
+func Main(m *testing.M, prepare, cleanup func()) {
 	if slices.ContainsFunc(browser.Names(), browser.Installed) {
+		if prepare != nil {
+			prepare()
+		}
 		testenv.TakeCPUs()
+		// One after the other, and before the tests: Firefox begins a session only when it has
+		// been idle for a moment, so it could wait for a minute beside another browser.
+		for _, r := range browsers {
+			_, _ = r.start() // each test tells the error
+		}
 	}
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -64,8 +73,8 @@ func Main(m *testing.M, cleanup ...func()) {
 			}
 		}
 	}
-	for _, f := range cleanup {
-		f()
+	if cleanup != nil {
+		cleanup()
 	}
 	os.Exit(code) //nolint:gocritic // the context ends with the process
 }
