@@ -74,7 +74,7 @@ func All(quick bool) []Work {
 	s := size(quick)
 	audiences, rates := []int{100, 1_000, 5_000}, []int{20_000, 100_000}
 	if quick {
-		audiences, rates = audiences[1:2], rates[:1]
+		audiences, rates = audiences[:1], rates[:1]
 	}
 	all := []Work{encode(s), stream(s)}
 	for _, n := range audiences {
