@@ -185,33 +185,39 @@ func checkShutdownWithBodies(t testing.TB, h mounted) {
 			stalled = append(stalled, b)
 		}
 	}
-	for _, of := range []string{"group", "host"} {
-		group, viewed := new(core.Group), make(chan struct{}, len(stalled))
-		s := h.serve(t, map[string]View{"/": func(context.Context, Exchange) core.Stream {
+	type trial struct {
+		of     string
+		server *server
+		group  *core.Group
+		errs   []error
+	}
+	trials := []*trial{{of: "group"}, {of: "host"}} // at once, because a host that fails them takes long
+	var all sync.WaitGroup
+	for _, c := range trials {
+		viewed := make(chan struct{}, len(stalled))
+		c.group, c.errs = new(core.Group), make([]error, len(stalled))
+		c.server = h.serve(t, map[string]View{"/": func(context.Context, Exchange) core.Stream {
 			viewed <- struct{}{}
 			return give(core.Event{Data: "never"})
-		}}, core.WithGroup(group))
-		var all sync.WaitGroup
-		errs := make([]error, len(stalled))
+		}}, core.WithGroup(c.group))
 		for i, b := range stalled {
-			all.Go(func() { errs[i] = b.try(s) })
+			all.Go(func() { c.errs[i] = b.try(c.server) })
 		}
 		for range stalled {
 			hosttest.ReceiveWithin(t, h.timeout, viewed, "the view")
 		}
-		if of == "group" {
-			ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
-			if err := group.Shutdown(ctx); err != nil {
-				t.Errorf("the group's shutdown while bodies are read: %v", err)
-			}
-			cancel()
-		} else {
-			s.stop()
-		}
-		all.Wait()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
+	defer cancel()
+	if err := trials[0].group.Shutdown(ctx); err != nil {
+		t.Errorf("the group's shutdown while bodies are read: %v", err)
+	}
+	trials[1].server.stop()
+	all.Wait()
+	for _, c := range trials {
 		for i, b := range stalled {
-			if errs[i] != nil {
-				t.Errorf("a shutdown of the %s while a body is %s: %v", of, b.name, errs[i])
+			if c.errs[i] != nil {
+				t.Errorf("a shutdown of the %s while a body is %s: %v", c.of, b.name, c.errs[i])
 			}
 		}
 	}
