@@ -539,7 +539,8 @@ func TestErrors(t *testing.T) {
 			"no server",
 			func(t *testing.T) jetstream.JetStream {
 				s := run(t, server.Options{JetStream: true, Username: "u", Password: "secret"})
-				js := connect(t, strings.Replace(s.ClientURL(), "//", "//u:secret@", 1))
+				js := connect(t, strings.Replace(s.ClientURL(), "//", "//u:secret@", 1),
+					nats.ReconnectWait(time.Second/2)) // the connection is locked while it is made
 				s.Shutdown()
 				s.WaitForShutdown()
 				return js
@@ -600,13 +601,24 @@ func makeStream(t testing.TB, js jetstream.JetStream, c jetstream.StreamConfig) 
 func TestMarkers(t *testing.T) {
 	t.Parallel()
 	l, js := open(t)
-	makeStream(t, js, jetstream.StreamConfig{
+	c := jetstream.StreamConfig{
 		Name: "events", Subjects: []string{"events.>"}, AllowDirect: true,
-		MaxAge: time.Second, AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
-	})
+		MaxAge: time.Hour, AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Minute,
+	}
+	makeStream(t, js, c)
+	keep := func(d time.Duration) {
+		t.Helper()
+		c.MaxAge = d
+		if _, err := js.UpdateStream(within(t, patience), c); err != nil {
+			t.Fatal(err)
+		}
+	}
 	live := follow(t, l, last(t, l))
 	ids := publish(t, l, 1, 3)
-	live.want("1 2 3 |")
+	live.want("1 2 3")
+	keep(time.Second)
+	live.want("|")
+	keep(time.Hour) // what follows is read before it is too old, however slow the machine is
 	wantRange(t, l, ids[2], 10, "|")
 	wantRange(t, l, ids[0], 10, "gap |")
 	follow(t, l, ids[0]).want("gap |")
