@@ -2,7 +2,6 @@ package browsers_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -14,12 +13,11 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/browser"
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "6"); err != nil { // they wait for two thirds of their time
-		panic(err)
-	}
+	testenv.AtOnce(6) // they wait for two thirds of their time
 	browsertest.Main(m, nil, nil)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -50,8 +51,11 @@ func Find(names ...string) (paths []string) {
 
 // Parallel makes up to 16 tests that call t.Parallel run at once, because they wait most of
 // the time. Call it in TestMain.
-func Parallel() {
-	if err := flag.Set("test.parallel", "16"); err != nil {
+func Parallel() { AtOnce(16) } //nolint:mnd // see above
+
+// AtOnce makes up to n tests that call t.Parallel run at once. Call it in TestMain.
+func AtOnce(n int) {
+	if err := flag.Set("test.parallel", strconv.Itoa(n)); err != nil {
 		panic(err)
 	}
 }

@@ -24,23 +24,15 @@ const (
 	reserve  = 20 * time.Second // of the test's time limit, to report what has failed
 )
 
-// A running browser serves all tests of a package.
-type running struct {
-	start func() (browser.Browser, error) // once
-	used  bool
-}
-
-var browsers = func() map[string]*running {
-	all := make(map[string]*running)
+// browsers has a function for each browser, which starts it once, for all tests of a package.
+var browsers = func() map[string]func() (browser.Browser, error) {
+	all := make(map[string]func() (browser.Browser, error))
 	for _, name := range browser.Names() {
-		r := new(running)
-		r.start = sync.OnceValues(func() (browser.Browser, error) {
-			r.used = true
+		all[name] = sync.OnceValues(func() (browser.Browser, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			return browser.Start(ctx, name)
 		})
-		all[name] = r
 	}
 	return all
 }()
@@ -55,19 +47,16 @@ func Main(m *testing.M, prepare, cleanup func()) {
 		}
 		testenv.TakeCPUs()
 		// One after the other, and before the tests: Firefox begins a session only when it has
-		// been idle for a moment, so it could wait for a minute beside another browser.
-		for _, r := range browsers {
-			_, _ = r.start() // each test tells the error
+		// been idle for a moment, so it could wait for a minute while another browser is busy.
+		for _, start := range browsers {
+			_, _ = start() // each test tells the error
 		}
 	}
 	code := m.Run()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for name, r := range browsers {
-		if !r.used {
-			continue
-		}
-		if b, err := r.start(); err == nil {
+	for name, start := range browsers {
+		if b, err := start(); err == nil {
 			if err := b.Close(ctx); err != nil {
 				fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 			}
@@ -104,7 +93,7 @@ func Run(t *testing.T, test func(t *testing.T, b browser.Profile)) {
 
 func newProfile(t *testing.T, name string) browser.Profile {
 	t.Helper()
-	b, err := browsers[name].start()
+	b, err := browsers[name]()
 	if errors.Is(err, browser.ErrMissing) {
 		testenv.Skip(t, err.Error())
 	}
