@@ -102,10 +102,8 @@ func (l *unreliable) Range(ctx context.Context, after string, n int) ([]hub.Entr
 
 // judgePage returns what is wrong with a page, whatever is in the log.
 func judgePage(l hub.Log, entries []hub.Entry) error {
-	for i, e := range entries {
-		if i == 0 {
-			continue
-		}
+	for i := 1; i < len(entries); i++ {
+		e := entries[i]
 		if e.Gap {
 			return fmt.Errorf("entry %d, %q, is a gap, which may only be the first one", i, e.ID)
 		}

@@ -25,7 +25,7 @@ func Ticker(t *testing.T, base string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
-	bodies := make([]io.ReadCloser, len(tests))
+	bodies := make([]io.Reader, len(tests))
 	for i, test := range tests { // before any of them is read, so that their waits coincide
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/stream?user_id=%E7%94%A8%E6%88%B7", nil)
 		if err != nil {
