@@ -35,9 +35,12 @@ func (r *trial) view(ctx context.Context, x Exchange) core.Stream {
 		opts = append(opts, hub.WithMaxEvents(r.Bound))
 	}
 	h := hub.New(opts...)
-	r.update(func() { r.hub = h })
+	r.update(func() { r.hub, r.publishing = h, true })
 	stream := h.SubscribeFrom(ctx, hub.Oldest, "topic")
-	r.spawn(func() { r.publish(ctx) })
+	r.spawn(func() {
+		defer r.update(func() { r.publishing = false })
+		r.publish(ctx)
+	})
 	if r.Source == asIs {
 		return stream
 	}
