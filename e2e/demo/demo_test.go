@@ -502,7 +502,7 @@ func TestSwitch(t *testing.T) { browsertest.Run(t, testSwitch) }
 
 func testSwitch(t *testing.T, b browser.Profile) {
 	t.Helper()
-	d := startDemo(t, "200ms", "HTTP/1.1")
+	d := startDemo(t, "60ms", "HTTP/1.1")
 	p := open(t, b, d.urls["gin"])
 	p.show("stream")
 	p.state("stream", "open")

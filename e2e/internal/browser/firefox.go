@@ -12,8 +12,8 @@ import (
 	"regexp"
 )
 
-// preferences keep Firefox from contacting other addresses, and from slowing down the
-// timers of windows in the background.
+// preferences keep Firefox from contacting other addresses, from slowing down the timers of
+// windows in the background, and from painting more often than a test looks.
 const preferences = `
 user_pref("app.normandy.enabled", false);
 user_pref("browser.shell.checkDefaultBrowser", false);
@@ -25,6 +25,7 @@ user_pref("network.connectivity-service.enabled", false);
 user_pref("nimbus.rollouts.enabled", false);
 user_pref("services.settings.server", "data:,");
 user_pref("ui.prefersReducedMotion", 1);
+user_pref("layout.frame_rate", 10);
 `
 
 type firefox struct {
