@@ -10,7 +10,7 @@ import (
 // It belongs to the stream.
 type reach struct {
 	follower *follower
-	filter   tree    // the topics and patterns
+	names    tree    // the topics and patterns
 	began    string  // the ID that the client has sent
 	at       string  // everything up to this ID has been read; empty before the oldest entry
 	paging   bool    // what comes next is read from the log, unless locate finds it in the memory
@@ -35,7 +35,7 @@ func (s *subscription) arrive(topics []string) error {
 	r := &reach{follower: f, at: s.request.newest, paging: true}
 	s.reach = r
 	for _, name := range topics {
-		r.filter.put(name, &source{name: name})
+		r.names.put(name, &source{name: name})
 	}
 	if r.at == "" { // the log has answered only now
 		f.hub.lock()
@@ -50,26 +50,12 @@ func (s *subscription) arrive(topics []string) error {
 		if id == "" {
 			continue
 		}
-		order, err := f.log.Compare(id, newest)
-		r.ahead = err == nil && order > 0
-		if r.ahead || errors.Is(err, ErrOtherEpoch) { // this hub may be late, or no entry has the ID
-			last, failure := s.last()
-			if failure != nil {
-				return failure
-			}
-			order, err = f.log.Compare(id, last)
-			switch {
-			case err != nil:
-				r.ahead = false
-			case order > 0 && r.ahead:
-				r.ahead, err = false, errors.New("no entry has this ID yet")
-			case order > 0:
-				err = ErrOtherEpoch
-			}
-		}
+		ahead, err, failure := s.seek(id, newest)
 		switch {
+		case failure != nil:
+			return failure
 		case err == nil:
-			r.at, r.began = id, id
+			r.at, r.began, r.ahead = id, id, ahead
 			return nil
 		case errors.Is(err, ErrOtherEpoch):
 			r.at, s.gap = f.horizon(s.start), &Gap{Reason: GapRestarted, After: id}
@@ -80,6 +66,32 @@ func (s *subscription) arrive(topics []string) error {
 	}
 	s.resuming = s.resuming && s.oldest
 	return nil
+}
+
+// seek finds out whether an ID is a position of the log, which has come to newest as far as
+// this hub knows. ahead reports whether the hub has yet to come to it. err says why it is not a
+// position, and failure why that cannot be found out.
+func (s *subscription) seek(id, newest string) (ahead bool, err, failure error) {
+	log := s.reach.follower.log
+	order, err := log.Compare(id, newest)
+	ahead = err == nil && order > 0
+	if !ahead && !errors.Is(err, ErrOtherEpoch) {
+		return false, err, nil
+	}
+	last, failure := s.last() // this hub may be late, or no entry has the ID
+	if failure != nil {
+		return false, nil, failure
+	}
+	order, err = log.Compare(id, last)
+	switch {
+	case err != nil:
+		return false, err, nil
+	case order > 0 && ahead:
+		return false, errors.New("no entry has this ID yet"), nil
+	case order > 0:
+		return false, ErrOtherEpoch, nil
+	}
+	return ahead, nil, nil
 }
 
 // toCome reports whether the subscription is ending and the follower has yet to bring

@@ -34,7 +34,13 @@ func (s *subscription) decode(yield func(core.Event, error) bool) error {
 	)
 	for {
 		frames := room[:0]
-		more, err := s.take(&frames, 1) // or more, from a page of a Log
+		more, err := s.take(&frames, 1)     // or more, from a page of a Log
+		if gap, ok := err.(*GapError); ok { //nolint:errorlint // the very one
+			if !yield(core.Event{}, gap) {
+				return nil
+			}
+			continue
+		}
 		if err != nil {
 			return ignoreEnd(err)
 		}

@@ -162,7 +162,7 @@ func (f *follower) apply(e Entry) {
 		f.at = e.ID
 		e.Event.ID = e.ID
 		var err error
-		p := publication{key: e.Key, keyed: e.Keyed, time: f.timeOf(e, now)}
+		p := publication{key: e.Key, keyed: e.Keyed, topics: e.Topics, attributes: newAttributes(e.Attributes), time: f.timeOf(e, now)}
 		if off, err = h.add(e.Topic, e.Event, p, off); err != nil {
 			f.stats.Skipped++ // not published by a hub
 			break
@@ -257,7 +257,7 @@ func (f *follower) breakOff(id string, off []departure) []departure {
 func (h *Hub) forget() {
 	h.dropped, h.bytes = h.last, 0
 	h.order, *h.ids = list[place]{}, list[identity]{}
-	h.idle = nil
+	h.idle, h.joints = nil, nil
 	for name, t := range h.topics {
 		t.records, t.keys, t.keyOf, t.idle = list[record]{}, nil, nil, false
 		if len(t.members) == 0 {
@@ -272,12 +272,12 @@ func (h *Hub) forget() {
 // publish appends an event to the log.
 func (f *follower) publish(ctx context.Context, topic string, e core.Event, p publication) (id string, err error) {
 	h := f.hub
-	if err := CheckTopic(topic); err != nil {
+	if err := checkTopics(topic, p.topics); err != nil {
 		return "", err
 	}
 	frame, err := e.AppendText(nil)
-	if err == nil && h.memory.maxBytes > 0 && len(frame) > h.memory.maxBytes {
-		err = tooLarge(len(frame), int64(h.memory.maxBytes))
+	if size := len(frame) + p.attributes.size(); err == nil && h.memory.maxBytes > 0 && size > h.memory.maxBytes {
+		err = tooLarge(size, int64(h.memory.maxBytes))
 	}
 	if err != nil {
 		return "", fmt.Errorf("hub: publish to %q: %w", topic, err)
@@ -288,9 +288,9 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 	if closed {
 		return "", errShutdown
 	}
-	entry := Entry{Topic: topic, Event: e, Key: p.key, Keyed: p.keyed}
+	entry := Entry{Topic: topic, Event: e, Key: p.key, Keyed: p.keyed, Topics: p.topics, Attributes: p.attributes.all()}
 	if p.idempotency != "" {
-		entry.IdempotencyKey = topic + "\x00" + p.idempotency // a topic has no NUL
+		entry.IdempotencyKey = jointName(topic, p.topics) + "\x00" + p.idempotency // a topic has no NUL
 	}
 	id, err = f.log.Append(ctx, entry)
 	if err != nil {

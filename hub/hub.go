@@ -78,7 +78,7 @@ func (h *Hub) setUp() {
 //
 // An error says why the event was not published: the topic is empty, malformed
 // (see [Check]) or a pattern; the event already has an ID, cannot be encoded or
-// is larger than the log; ctx has ended; or the hub was shut down, or has finished, see
+// is larger than the log; an option is wrong; ctx has ended; or the hub was shut down, or has finished, see
 // [Hub.Finish]. Then nothing
 // has changed, with one exception: a [Log] that did not answer may have the event
 // nevertheless. With [WithIdempotencyKey] it is safe to publish such an event again.
@@ -94,6 +94,9 @@ func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...Pu
 		if o != nil {
 			o(&p)
 		}
+	}
+	if err := p.check(name); err != nil {
+		return "", fmt.Errorf("hub: publish to %q: %w", name, err)
 	}
 	var room [4]departure
 	h.lock()
@@ -115,8 +118,10 @@ func (h *Hub) publish(name string, e core.Event, p publication, off []departure)
 	case h.finished:
 		return "", nil, ErrFinished
 	}
-	if number, ok := h.once[attempt{name, p.idempotency}]; ok {
-		return h.id(number), nil, nil
+	if p.idempotency != "" {
+		if number, ok := h.once[attempt{jointName(name, p.topics), p.idempotency}]; ok {
+			return h.id(number), nil, nil
+		}
 	}
 	e.ID = h.id(h.last + 1)
 	off, err := h.add(name, e, p, off)
@@ -128,24 +133,22 @@ func (h *Hub) publish(name string, e core.Event, p publication, off []departure)
 
 // add adds an event, which already has its ID, to the memory.
 func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]departure, error) {
-	t := h.topics[name]
-	if t == nil {
-		if err := CheckTopic(name); err != nil {
-			return nil, err
-		}
+	t, err := h.known(name, p.topics)
+	if err != nil {
+		return nil, err
 	}
-	r, err := h.encode(e, p.keyed)
+	r, err := h.encode(e, p.keyed, p.attributes.size())
 	if err != nil {
 		return nil, fmt.Errorf("hub: publish to %q: %w", name, err)
 	}
 	if t == nil {
-		t = h.newTopic(name)
+		t = h.newTopics(name, p.topics)
 	}
 	h.refresh(t)
 	if p.keyed {
 		h.remove(t.replaceKey(p.key, h.last+1))
 	}
-	number := h.commit(t, r, h.now())
+	number := h.commit(t, r, p.attributes, h.now())
 	if p.idempotency != "" {
 		h.remember(attempt{t.name, strings.Clone(p.idempotency)}, number)
 	}
@@ -206,7 +209,7 @@ func (h *Hub) LastID() string {
 	return h.id(h.last)
 }
 
-// TopicOf returns the topic of the event that has an ID. It is for a client that
+// TopicOf returns the topic of the event that has an ID, the first if there are several. It is for a client that
 // sends a last event ID but does not say which topic it had followed. With a [Log] it
 // asks the log if this process's memory does not have the event. The error is
 // [ErrNotHeld] if no event that is held has the ID, or says why the log did not answer.
@@ -251,7 +254,7 @@ func (h *Hub) topicOf(id string) string {
 		number = n
 	}
 	if i := h.order.find(number); i >= 0 {
-		return h.order.items[i].topic.name
+		return h.order.items[i].topic.first()
 	}
 	return ""
 }
@@ -305,7 +308,11 @@ func (h *Hub) newTopic(name string) *topic {
 // refresh updates a topic's sources if patterns have changed.
 func (h *Hub) refresh(t *topic) {
 	if t.sources == nil || t.asOf != h.changes {
-		t.sources = h.tree.match(t.name, append(t.sources[:0], &t.source), &h.work)
+		if t.parts != nil {
+			h.refreshParts(t)
+		} else {
+			t.sources = h.tree.match(t.name, append(t.sources[:0], &t.source), &h.work)
+		}
 		t.asOf = h.changes
 	}
 	h.work += len(t.sources)
@@ -350,7 +357,12 @@ func (h *Hub) trim() (more bool) {
 			s.lost = number
 		}
 		h.dropped = number
-		h.retire(t)
+		for _, part := range t.parts {
+			h.retire(part)
+		}
+		if t.parts == nil {
+			h.retire(t)
+		}
 	}
 	if h.memory.maxAge > 0 && h.expiry == nil && h.order.live > 0 {
 		_, oldest := h.order.oldest()

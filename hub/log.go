@@ -62,7 +62,10 @@ type Entry struct {
 	Keyed bool
 	Gap   bool
 
-	IdempotencyKey string // made of the topic and the key of WithIdempotencyKey; only set for Append
+	Topics     []string   // more topics of the event, without control characters; see WithTopics
+	Attributes Attributes // in valid UTF-8; see WithAttributes
+
+	IdempotencyKey string // made of the topics and the key of WithIdempotencyKey; only set for Append
 }
 
 // ErrOtherEpoch is what [Log.Compare] returns for an ID from before the log began

@@ -31,7 +31,8 @@ func (r record) frame() []byte { return (*r.slab)[r.begin : r.begin+r.size : r.b
 // A place is an event's place in the log: its topic. The zero place is not one.
 type place struct {
 	topic *topic
-	at    int64 // when it came, in ns since the hub began; 0 if no age is bounded
+	more  *attributes // nil if it has none
+	at    int64       // when it came, in ns since the hub began; 0 if no age is bounded
 }
 
 // An identity is what a Log says of an event. The zero identity is not one.
@@ -54,12 +55,13 @@ type memory struct {
 	last    uint64 // the number of the last event
 	dropped uint64 // the number of the last event that was dropped for a bound
 	order   list[place]
-	bytes   int   // of the frames that are held
+	bytes   int   // of the frames and attributes that are held
 	written int64 // of all frames there ever were
 	slab    *slab // where the next frame goes, at used
 	used    int
 	scratch []byte
 
+	joints map[string]*topic  // those that hold events, by their names
 	once   map[attempt]uint64 // the event of each idempotency key
 	onceOf map[uint64]attempt // the inverse
 	ids    *list[identity]    // of the events, if a Log assigns them
@@ -67,8 +69,8 @@ type memory struct {
 
 // encode makes e's frame, which is not part of the memory before commit. A frame that
 // a later one of its key may replace (alone) has memory of its own, so that it does not
-// keep that of others alive.
-func (m *memory) encode(e core.Event, alone bool) (record, error) {
+// keep that of others alive. more is the size of what else the event has.
+func (m *memory) encode(e core.Event, alone bool, more int) (record, error) {
 	room := m.scratch[:0]
 	if !alone && m.slab != nil {
 		room = (*m.slab)[m.used:m.used]
@@ -77,8 +79,8 @@ func (m *memory) encode(e core.Event, alone bool) (record, error) {
 	switch {
 	case err != nil:
 		return record{}, err
-	case m.ids == nil && m.maxBytes > 0 && len(frame) > m.maxBytes: // one from a Log is dropped at once, and read there
-		return record{}, tooLarge(len(frame), int64(m.maxBytes))
+	case m.ids == nil && m.maxBytes > 0 && len(frame)+more > m.maxBytes: // one from a Log is dropped at once, and read there
+		return record{}, tooLarge(len(frame)+more, int64(m.maxBytes))
 	case int64(len(frame)) > maxFrame:
 		return record{}, tooLarge(len(frame), maxFrame)
 	case !alone && m.slab != nil && len(frame) <= cap(room):
@@ -103,14 +105,17 @@ func (m *memory) encode(e core.Event, alone bool) (record, error) {
 const maxFrame = 1<<32 - 1
 
 // commit appends an event that has been encoded.
-func (m *memory) commit(t *topic, r record, at int64) (number uint64) {
+func (m *memory) commit(t *topic, r record, more *attributes, at int64) (number uint64) {
 	if r.slab == m.slab {
 		m.used += int(r.size)
 	}
 	m.last++
-	m.bytes += int(r.size)
+	m.bytes += int(r.size) + more.size()
 	m.written += int64(r.size)
-	m.order.push(m.last, place{t, at})
+	m.order.push(m.last, place{t, more, at})
+	if t.parts != nil {
+		m.hold(t)
+	}
 	for _, s := range t.sources {
 		s.records.push(m.last, r)
 	}
@@ -141,10 +146,13 @@ func (m *memory) remove(number uint64) {
 		delete(m.onceOf, number)
 		delete(m.once, a)
 	}
-	r, _ := p.topic.records.remove(number)
-	m.bytes -= int(r.size)
+	r, _ := p.topic.sources[0].records.remove(number)
+	m.bytes -= int(r.size) + p.more.size()
 	for _, s := range p.topic.sources[1:] {
 		s.records.remove(number)
+	}
+	if p.topic.parts != nil {
+		m.release(p.topic)
 	}
 }
 

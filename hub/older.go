@@ -19,6 +19,11 @@ func (s *subscription) begin() {
 			s.cursor = max(s.cursor, h.before(s.horizon))
 		}
 	}
+	s.beginHere()
+}
+
+// beginHere has the subscription continue after its cursor.
+func (s *subscription) beginHere() {
 	s.recall()
 	s.findOlder()
 	for i := range s.links {
@@ -91,14 +96,18 @@ func (s *subscription) search(until uint64, found func(number uint64, t *topic) 
 
 // takeOlder appends frames of events that must be searched for, about most bytes. It
 // returns how many bytes are left, and whether there are no such events any more.
-func (s *subscription) takeOlder(frames *[][]byte, most int) (left int, done bool) {
+func (s *subscription) takeOlder(frames *[][]byte, most int, some *[]candidate) (left int, done bool) {
 	until := s.older
 	if s.ending {
 		until = min(until, s.final)
 	}
 	done = s.search(until, func(number uint64, t *topic) bool {
-		r := t.records.items[t.records.find(number)]
+		records := &t.sources[0].records
+		r := records.items[records.find(number)]
 		*frames = append(*frames, r.frame())
+		if some != nil {
+			*some = append(*some, s.hub.candidate(number, new(int)))
+		}
 		s.cursor = number
 		most -= int(r.size)
 		return most > 0 && len(*frames) < batchFrames

@@ -120,6 +120,22 @@ func WithLog(l Log) Option {
 	return func(c *config) { c.log = l }
 }
 
+// A SubscribeOption sets something about one subscription. A nil SubscribeOption does nothing.
+type SubscribeOption func(*selection)
+
+// A selection is what a subscription gets.
+type selection struct {
+	from      Position
+	state     core.Stream
+	filter    func(topic string, a Attributes) bool
+	gapErrors bool // instead of gap events
+}
+
+// From sets where clients without a last event ID begin: see [Hub.SubscribeFrom].
+func From(p Position) SubscribeOption {
+	return func(s *selection) { s.from = p }
+}
+
 // A PublishOption sets something about one event.
 type PublishOption func(*publication)
 
@@ -127,13 +143,16 @@ type publication struct {
 	key         string
 	keyed       bool
 	idempotency string
+	topics      []string // beside the first
+	attributes  *attributes
 	time        int64 // by a Log's clock, in ns since the hub began
 }
 
 // WithKey lets the event replace earlier ones of the same topic and key: a subscriber
 // that has not read those yet gets only this one. What it skips in this way is not a gap,
 // and takes no room in the log. It is for values of which only the last one counts,
-// such as prices.
+// such as prices. With [WithTopics] the event replaces only those that have all its topics,
+// and no others.
 func WithKey(key string) PublishOption {
 	return func(p *publication) { p.key, p.keyed = key, true }
 }

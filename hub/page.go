@@ -52,11 +52,14 @@ func (s *subscription) page(frames *[][]byte) error {
 	if s.skip(&entries) && len(entries) == 0 {
 		return nil // the next page may be too old as well, and the gap longer
 	}
-	gap := s.pending()
-	if s.lagged(gap) {
+	if s.lagged(s.gap) {
 		return ErrLagged
 	}
-	if gap != nil {
+	if s.gap != nil && s.state != nil {
+		return nil // it comes next
+	}
+	s.states = 0
+	if gap := s.pending(); gap != nil {
 		if err := s.tell(frames, gap); err != nil {
 			return err
 		}
@@ -73,8 +76,8 @@ func (s *subscription) page(frames *[][]byte) error {
 		}
 		e.Event.ID = e.ID
 		frame, err := e.Event.AppendText(nil)
-		if err != nil {
-			continue // the follower skips it as well, and counts it
+		if err != nil || s.filter != nil && !s.filter(e.Topic, e.Attributes) {
+			continue // the follower skips an event with an error as well, and counts it
 		}
 		*frames = append(*frames, frame)
 		size += len(frame)
@@ -84,8 +87,12 @@ func (s *subscription) page(frames *[][]byte) error {
 
 // follows reports whether an entry is for the subscription.
 func (s *subscription) follows(e Entry) bool {
+	if checkTopics(e.Topic, e.Topics) != nil {
+		return false
+	}
 	var work int
-	return len(s.reach.filter.match(e.Topic, nil, &work)) > 0 && CheckTopic(e.Topic) == nil
+	matches := func(topic string) bool { return len(s.reach.names.match(topic, nil, &work)) > 0 }
+	return matches(e.Topic) || slices.ContainsFunc(e.Topics, matches)
 }
 
 // skip drops the entries that are too old for a client that resumes, and reports
@@ -181,7 +188,7 @@ func replaced(e Entry, later []Entry) bool {
 		return false
 	}
 	for _, l := range later {
-		if l.Keyed && l.Key == e.Key && l.Topic == e.Topic {
+		if l.Keyed && l.Key == e.Key && l.Topic == e.Topic && slices.Equal(l.Topics, e.Topics) {
 			return true
 		}
 	}

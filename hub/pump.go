@@ -8,14 +8,15 @@ import (
 
 // An errand is what Prepare does for Next.
 type errand struct {
-	gap    *Gap // to tell the client of; nil to read a page
+	gap    *Gap  // to tell the client of; nil for what next says
+	next   error // errPage or errState
 	done   bool
 	frames [][]byte
 	err    error
 }
 
-// Next implements [feed.Pump]. Telling of a gap and reading the log are left to Prepare,
-// because other sessions wait for the worker.
+// Next implements [feed.Pump]. Telling of a gap, the state and reading the log are left to
+// Prepare, because other sessions wait for the worker.
 func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 	if e := s.errand; e != nil && e.done && s.ctx.Err() == nil {
 		s.errand = nil
@@ -25,8 +26,8 @@ func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 		}
 	}
 	gap, more, err := s.read(frames, batchSize)
-	if gap != nil || err == errPage { //nolint:errorlint // the very one
-		s.errand = &errand{gap: gap}
+	if gap != nil || err == errPage || err == errState { //nolint:errorlint // the very ones
+		s.errand = &errand{gap: gap, next: err}
 		return false, feed.ErrNotReady
 	}
 	return more, err
@@ -35,9 +36,12 @@ func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 // Prepare implements [feed.Pump].
 func (s *subscription) Prepare() {
 	e := s.errand
-	if e.gap != nil {
+	switch {
+	case e.gap != nil:
 		e.err = s.tell(&e.frames, e.gap)
-	} else {
+	case e.next == errState: //nolint:errorlint // the very one
+		e.err = s.sendState(&e.frames, batchSize)
+	default:
 		e.err = s.page(&e.frames)
 	}
 	e.done = true
@@ -51,6 +55,7 @@ func (s *subscription) Close() {
 	if s.links == nil {
 		return
 	}
+	defer s.endSnapshot() // even if it panics, the rest was done
 	defer s.hub.left()
 	s.leave()
 	s.tellLeave(s.joined)

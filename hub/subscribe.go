@@ -67,9 +67,20 @@ func (h *Hub) Subscribe(ctx context.Context, topics ...string) core.Stream {
 // Last-Event-ID header, such as with the page. The client's own last event ID, which
 // [core.LastEventID] returns, takes precedence.
 func (h *Hub) SubscribeFrom(ctx context.Context, from Position, topics ...string) core.Stream {
+	return h.SubscribeWith(ctx, topics, From(from))
+}
+
+// SubscribeWith is Subscribe with options.
+func (h *Hub) SubscribeWith(ctx context.Context, topics []string, opts ...SubscribeOption) core.Stream {
 	err := Check(topics...)
 	topics = distinct(topics)
-	begin, closed := h.locate(core.LastEventID(ctx), from)
+	var with selection
+	for _, o := range opts {
+		if o != nil {
+			o(&with)
+		}
+	}
+	begin, closed := h.locate(core.LastEventID(ctx), &with)
 	if closed && err == nil {
 		err = errShutdown
 		core.Refuse(ctx, err)
@@ -80,7 +91,7 @@ func (h *Hub) SubscribeFrom(ctx context.Context, from Position, topics ...string
 			yield(core.Event{}, err)
 			return
 		}
-		s := &subscription{hub: h, ctx: ctx, start: begin}
+		s := &subscription{hub: h, ctx: ctx, start: begin, selection: &with}
 		if err := s.run(stream, topics, yield); err != nil {
 			yield(core.Event{}, err)
 		}
@@ -119,15 +130,19 @@ type request struct {
 }
 
 // locate returns where a client begins, and whether the hub is closed.
-func (h *Hub) locate(lastEventID string, from Position) (at start, closed bool) {
+func (h *Hub) locate(lastEventID string, with *selection) (at start, closed bool) {
 	h.lock()
 	defer h.mu.Unlock()
+	from := with.from
 	if h.follower != nil {
 		at = start{cursor: h.last, request: &request{lastEventID, from, h.follower.at}}
 	} else {
 		at = h.find(lastEventID, from)
 	}
 	at.resuming, at.horizon = h.maxReplay > 0, h.now()-int64(h.maxReplay)
+	if with.state != nil && lastEventID == "" && from == Now {
+		at.gap = &Gap{} // the client is sent the state instead
+	}
 	return at, h.closed
 }
 
@@ -155,6 +170,7 @@ func (h *Hub) find(lastEventID string, from Position) start {
 // ending and final; the rest belongs to the stream.
 type subscription struct {
 	start
+	*selection
 
 	hub    *Hub
 	ctx    context.Context //nolint:containedctx // it ends the stream
@@ -164,7 +180,9 @@ type subscription struct {
 	older    uint64 // events up to this one must be searched for: its patterns do not have them
 	searched uint64 // how far that search has come
 
-	reach *reach // nil without a Log
+	reach    *reach    // nil without a Log
+	snapshot *snapshot // the state that is sent next; nil if none is
+	states   uint8     // how many states were sent, one right after the other
 
 	links  []link
 	ending bool // the stream ends after the event of the number final
@@ -258,6 +276,8 @@ func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 	switch {
 	case err == errPage: //nolint:errorlint // the very one
 		return true, s.page(frames)
+	case err == errState: //nolint:errorlint // the very one
+		return true, s.sendState(frames, most)
 	case gap != nil:
 		return true, s.tell(frames, gap)
 	case more && len(*frames) == 0:
@@ -269,6 +289,9 @@ func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 // tell appends a gap event. It calls the application, so the hub must not be locked, and
 // it must not run in a worker's goroutine.
 func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
+	if s.gapErrors {
+		return &GapError{*gap}
+	}
 	e := s.hub.gapEvent(*gap)
 	e.ID = gap.Through
 	frame, err := e.AppendText(nil)
@@ -283,17 +306,31 @@ func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 var errPage = errors.New("hub: not in memory")
 
 // read is take for the memory. It leaves slow work to the caller: telling of a gap, for
-// which it returns the gap and no frames, and reading from the Log, for which the error is
-// errPage.
+// which it returns the gap and no frames, reading from the Log, for which the error is
+// errPage, and the state, for which it is errState.
 func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
+	if s.filter != nil {
+		return s.readFiltered(frames, most)
+	}
+	return s.readAll(frames, most, nil)
+}
+
+// readAll is read without the filter. It appends what the filter sees of the frames to some,
+// which is nil if there is no filter.
+func (s *subscription) readAll(frames *[][]byte, most int, some *[]candidate) (gap *Gap, more bool, err error) {
 	if s.over || s.ctx.Err() != nil {
 		return nil, false, io.EOF
 	}
 	h := s.hub
 	h.lock()
 	defer h.mu.Unlock()
-	if h.trim() {
+	switch {
+	case h.trim():
 		return nil, true, nil
+	case s.snapshot != nil:
+		return nil, true, errState
+	case s.gap != nil && s.state != nil:
+		return nil, true, s.startOver()
 	}
 	if s.reach != nil {
 		gap = s.brokenOff()
@@ -313,11 +350,14 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	switch {
 	case s.lagged(gap):
 		return nil, false, ErrLagged
+	case gap != nil && s.state != nil:
+		return nil, true, s.startOver()
 	case gap != nil:
 		return gap, true, nil
 	}
+	s.states = 0
 	toCome := s.toCome()
-	more = s.takeHeld(frames, most)
+	more = s.takeHeld(frames, most, some)
 	if s.reach != nil {
 		s.moved(!more && !s.ending) // or only to where it ends
 	}
@@ -336,10 +376,10 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 }
 
 // takeHeld appends frames from the memory, and reports whether there may be more.
-func (s *subscription) takeHeld(frames *[][]byte, most int) (more bool) {
+func (s *subscription) takeHeld(frames *[][]byte, most int, some *[]candidate) (more bool) {
 	if s.older > s.cursor {
 		var done bool
-		if most, done = s.takeOlder(frames, most); !done {
+		if most, done = s.takeOlder(frames, most, some); !done {
 			return true
 		}
 	}
@@ -348,12 +388,16 @@ func (s *subscription) takeHeld(frames *[][]byte, most int) (more bool) {
 		l.next = l.source.records.after(s.cursor)
 	}
 	limit := min(batchFrames, max(batchWork/len(s.links), 1))
+	hint := 0 // where the next candidate may be
 	for most > 0 && len(*frames) < limit {
 		r, ok := s.nextRecord()
 		if !ok {
 			return false
 		}
 		*frames = append(*frames, r.frame())
+		if some != nil {
+			*some = append(*some, s.hub.candidate(s.cursor, &hint))
+		}
 		most -= int(r.size)
 	}
 	return true

@@ -108,9 +108,12 @@ type source struct {
 	round   uint64  // grows whenever waiting is sent off
 }
 
-// A topic is a source that can be published to.
+// A topic is a source that can be published to. A joint is not a source itself: see joint.
 type topic struct {
 	source
+	parts []*topic // of a joint; otherwise nil
+	held  int      // how many events a joint has
+
 	keys  map[string]uint64 // the last event of each key
 	keyOf map[uint64]string // the inverse
 

@@ -1,0 +1,122 @@
+package hub
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// WithTopics publishes the event to more topics as well: an event of an order may be one of
+// its customer, too. It is one event, with one ID, and a client that follows several of the
+// topics gets it once. It takes the room of one event. [WithFilter] and [Hub.TopicOf] get the
+// topic that [Hub.Publish] names.
+func WithTopics(more ...string) PublishOption {
+	return func(p *publication) { p.topics = append(p.topics, more...) }
+}
+
+// tidy makes the further topics a set, in order and without the first.
+func (p *publication) tidy(first string) {
+	if len(p.topics) == 0 {
+		return
+	}
+	for i, name := range p.topics {
+		p.topics[i] = strings.Clone(name) // a host may reuse its strings' memory
+	}
+	slices.Sort(p.topics)
+	p.topics = slices.Compact(p.topics)
+	p.topics = slices.DeleteFunc(p.topics, func(name string) bool { return name == first })
+}
+
+// checkTopics returns what is wrong with the topics of an event, or nil.
+func checkTopics(first string, more []string) error {
+	if err := CheckTopic(first); err != nil || len(more) == 0 {
+		return err
+	}
+	if len(more) >= maxNames {
+		return fmt.Errorf("hub: %d topics are too many for one event: name up to %d", 1+len(more), maxNames)
+	}
+	for _, name := range more {
+		if err := CheckTopic(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jointName is the name of a joint, or of the topic if it is only one. A topic has no line end.
+func jointName(first string, more []string) string {
+	if len(more) == 0 {
+		return first
+	}
+	return first + "\n" + strings.Join(more, "\n")
+}
+
+// known returns the topic, or joint of several topics, that events of these topics are in. It
+// returns nil if there is none yet, and an error if a name is wrong.
+func (h *Hub) known(first string, more []string) (*topic, error) {
+	if len(more) == 0 {
+		if t := h.topics[first]; t != nil {
+			return t, nil
+		}
+	} else if t := h.joints[jointName(first, more)]; t != nil {
+		return t, nil
+	}
+	return nil, checkTopics(first, more)
+}
+
+// newTopics makes a topic, or a joint. A joint stands for several topics in the log: its sources
+// are theirs, so that an event of them is in each source once. It has keys of its own, and is
+// kept as long as it has events.
+func (h *Hub) newTopics(first string, more []string) *topic {
+	if len(more) == 0 {
+		return h.newTopic(first)
+	}
+	j := &topic{source: source{name: jointName(first, more)}}
+	for _, name := range append([]string{first}, more...) {
+		t := h.topics[name]
+		if t == nil {
+			t = h.newTopic(name)
+		}
+		j.parts = append(j.parts, t)
+	}
+	return j
+}
+
+// refreshParts updates the sources of a joint.
+func (h *Hub) refreshParts(j *topic) {
+	seen := make(map[*source]bool)
+	j.sources = j.sources[:0]
+	for _, t := range j.parts {
+		h.refresh(t)
+		for _, s := range t.sources {
+			if !seen[s] {
+				seen[s] = true
+				j.sources = append(j.sources, s)
+			}
+		}
+	}
+}
+
+// first is the name of the topic, or of a joint's first.
+func (t *topic) first() string {
+	if t.parts != nil {
+		return t.parts[0].name
+	}
+	return t.name
+}
+
+// hold counts an event of a joint.
+func (m *memory) hold(j *topic) {
+	if m.joints == nil {
+		m.joints = make(map[string]*topic)
+	}
+	m.joints[j.name] = j
+	j.held++
+}
+
+// release forgets a joint without events.
+func (m *memory) release(j *topic) {
+	if j.held--; j.held == 0 {
+		delete(m.joints, j.name)
+	}
+}
