@@ -193,7 +193,7 @@ func (s *subscription) locate() bool {
 	r, h := s.reach, s.hub
 	f := r.follower
 	for i := range s.links {
-		r.paging = r.paging || s.links[i].source.lost > s.cursor // dropped from the memory, not from the log
+		r.paging = r.paging || s.links[i].lost() > s.cursor // dropped from the memory, not from the log
 	}
 	if !r.paging && !r.ahead {
 		return true

@@ -241,14 +241,21 @@ func (f *follower) breakOff(id string, off []departure) []departure {
 	f.broken = h.last
 	h.forget()
 	for _, t := range h.topics {
-		if links := t.send(); links != nil {
-			off = append(off, departure{&t.source, links})
-		}
+		off = t.sendAll(off, h.last)
 	}
 	for _, s := range h.patterns {
-		if links := s.send(); links != nil {
-			off = append(off, departure{s, links})
-		}
+		off = s.sendAll(off, h.last)
+	}
+	return off
+}
+
+// sendAll appends all that wait for an event of the source, to be told of a gap.
+func (s *source) sendAll(off []departure, number uint64) []departure {
+	if links := s.send(); links != nil {
+		off = append(off, departure{source: s, links: links})
+	}
+	if w := s.lend(candidate{}, 0, number); w != nil {
+		off = append(off, departure{source: s, watch: w})
 	}
 	return off
 }

@@ -148,6 +148,11 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 	if p.keyed {
 		h.remove(t.replaceKey(p.key, h.last+1))
 	}
+	for _, s := range t.sources {
+		if w := s.lend(candidate{t, p.attributes}, s.newest, h.last+1); w != nil {
+			off = append(off, departure{source: s, watch: w})
+		}
+	}
 	number := h.commit(t, r, p.attributes, h.now())
 	if p.idempotency != "" {
 		h.remember(attempt{t.name, strings.Clone(p.idempotency)}, number)
@@ -160,16 +165,17 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 	}
 	for _, s := range t.sources {
 		if links := s.send(); links != nil {
-			off = append(off, departure{s, links})
+			off = append(off, departure{source: s, links: links})
 		}
 	}
 	return off, nil
 }
 
-// A departure is the links that have waited for an event of a source.
+// A departure is the links that have waited for an event of a source, or its watchers.
 type departure struct {
 	source *source
 	links  []*link
+	watch  *watch
 }
 
 // wake wakes the subscriptions that have waited. The hub is not locked.
@@ -181,11 +187,18 @@ func (h *Hub) wake(off []departure) {
 		for _, l := range d.links {
 			l.subscription.wakeUp()
 		}
+		if d.watch != nil {
+			d.watch.ask()
+		}
 	}
 	h.lock()
 	defer h.mu.Unlock()
 	for _, d := range off {
-		d.source.rest(d.links)
+		if d.watch != nil {
+			d.watch.restore()
+		} else {
+			d.source.rest(d.links)
+		}
 	}
 }
 

@@ -19,7 +19,11 @@ func (s *subscription) join(names []string) error {
 			source = h.newSource(name)
 		}
 		s.links = append(s.links, link{subscription: s, source: source, member: len(source.members)})
-		source.members = append(source.members, &s.links[len(s.links)-1])
+		l := &s.links[len(s.links)-1]
+		source.members = append(source.members, l)
+		if s.filter != nil {
+			source.watchers.add(l)
+		}
 		h.did(nameWork(name))
 	}
 	if s.reach == nil {
@@ -62,7 +66,9 @@ func (s *subscription) leave() {
 		members[l.member], members[last].member = members[last], l.member
 		members[last] = nil
 		l.source.members = members[:last]
-		if l.round == l.source.round+1 {
+		if s.filter != nil {
+			l.source.watchers.remove(l)
+		} else if l.round == l.source.round+1 {
 			waiting := l.source.waiting
 			last := len(waiting) - 1
 			waiting[l.slot], waiting[last].slot = waiting[last], l.slot
@@ -88,7 +94,7 @@ func (h *Hub) left() {
 
 // dismiss forgets a source that has no members any more.
 func (h *Hub) dismiss(s *source) {
-	s.members, s.waiting, s.spare = nil, nil, nil
+	s.members, s.waiting, s.spare, s.watchers.links = nil, nil, nil, nil
 	if t := h.topics[s.name]; t != nil {
 		h.retire(t)
 		return

@@ -118,6 +118,7 @@ func (m *memory) commit(t *topic, r record, more *attributes, at int64) (number 
 	}
 	for _, s := range t.sources {
 		s.records.push(m.last, r)
+		s.newest = m.last
 	}
 	return m.last
 }

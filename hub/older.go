@@ -46,8 +46,12 @@ func (s *subscription) findOlder() {
 // is forgotten during the call counts as theirs.
 func (s *subscription) recall() {
 	h := s.hub
-	unknown := func(l link) bool { return l.source.since > s.cursor && !l.source.recalled }
-	if s.cursor >= h.dropped || !slices.ContainsFunc(s.links, unknown) {
+	unknown := false
+	for i := range s.links {
+		source := s.links[i].source
+		unknown = unknown || source.since > s.cursor && !source.recalled
+	}
+	if s.cursor >= h.dropped || !unknown {
 		return
 	}
 	for _, t := range h.topics {

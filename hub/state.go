@@ -61,6 +61,7 @@ func (s *subscription) startOver() error {
 	s.states++
 	s.gap, s.resuming, s.older = nil, false, 0
 	s.snapshot = &snapshot{}
+	s.unpass() // the state may end with an event from before
 	r := s.reach
 	switch {
 	case r == nil:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/feed"
@@ -191,6 +192,7 @@ type subscription struct {
 	errand *errand // for Prepare; nil if there is none
 
 	// What is woken when there may be something to do.
+	idle    atomic.Bool   // it has a filter, has read everything, and was not woken since
 	wake    chan struct{} // wakes its goroutine; nil if it never has one
 	feed    feed.Feed     // of the session that the stream was handed over to; nil if it was not
 	joined  int           // how many of links the join hook was called for
@@ -202,9 +204,11 @@ type link struct {
 	subscription *subscription
 	source       *source
 	member       int    // its index in source.members
-	slot         int    // its index in source.waiting, if it is there
+	slot         int    // its index in source.waiting, if it is there, or in source.watchers
 	round        uint64 // it is in source.waiting if this is source.round+1
 	next         int    // index of the next record, while records are taken
+
+	passed atomic.Uint64 // events of the source up to this one were read, or the filter does not want them
 }
 
 // wakeToEnd is wakeUp for a subscription that must end, or whose context has ended.
@@ -324,6 +328,7 @@ func (s *subscription) readAll(frames *[][]byte, most int, some *[]candidate) (g
 	h := s.hub
 	h.lock()
 	defer h.mu.Unlock()
+	s.idle.Store(false)
 	switch {
 	case h.trim():
 		return nil, true, nil
@@ -385,7 +390,7 @@ func (s *subscription) takeHeld(frames *[][]byte, most int, some *[]candidate) (
 	}
 	for i := range s.links {
 		l := &s.links[i]
-		l.next = l.source.records.after(s.cursor)
+		l.next = l.source.records.after(max(s.cursor, l.passed.Load()))
 	}
 	limit := min(batchFrames, max(batchWork/len(s.links), 1))
 	hint := 0 // where the next candidate may be
@@ -432,6 +437,13 @@ func (s *subscription) nextRecord() (record, bool) {
 
 // enlist has the next event wake the subscription up.
 func (s *subscription) enlist() {
+	if s.filter != nil {
+		for i := range s.links {
+			s.links[i].passed.Store(s.hub.last)
+		}
+		s.idle.Store(true)
+		return
+	}
 	for i := range s.links {
 		l := &s.links[i]
 		if l.round != l.source.round+1 {
@@ -446,7 +458,7 @@ func (s *subscription) enlist() {
 func (s *subscription) overtaken() *Gap {
 	through := max(s.cursor, s.lost)
 	for i := range s.links {
-		through = max(through, s.links[i].source.lost)
+		through = max(through, s.links[i].lost())
 	}
 	if s.gap == nil && through == s.cursor {
 		return nil
@@ -459,7 +471,7 @@ func (s *subscription) overtaken() *Gap {
 		gap.After = s.hub.id(s.cursor)
 	}
 	for i := range s.links {
-		if source := s.links[i].source; known || max(source.lost, source.before) > s.cursor {
+		if source := s.links[i].source; known || max(s.links[i].lost(), source.before) > s.cursor {
 			gap.Topics = append(gap.Topics, source.name)
 		}
 	}

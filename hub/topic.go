@@ -102,8 +102,11 @@ type source struct {
 	recalled bool   // see recall
 	search   uint64 // the last Hub.searches by one of its members
 
+	newest   uint64   // the number of the last event there ever was
+	watchers watchers // members with a filter
+
 	members []*link
-	waiting []*link // members that have read everything and wait for an event
+	waiting []*link // members without a filter that have read everything and wait for an event
 	spare   []*link // an empty slice to reuse for waiting
 	round   uint64  // grows whenever waiting is sent off
 }
