@@ -52,7 +52,7 @@ func (*countingConn) End() error { return nil }
 func (*countingConn) Abort()     {}
 
 // sessions runs n sessions in memory, each of which subscribes to what name returns.
-func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) host.Conn) (stop func()) {
+func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) host.Conn, opts ...hub.SubscribeOption) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -61,7 +61,7 @@ func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn fun
 		if err != nil {
 			b.Fatal(err)
 		}
-		stream := h.Subscribe(s.Context(), name(i))
+		stream := h.SubscribeWith(s.Context(), []string{name(i)}, opts...)
 		running.Go(func() { _ = s.Serve(conn(i), stream) })
 	}
 	hosttest.Eventually(b, "all are subscribed", func() bool {
@@ -195,6 +195,24 @@ func BenchmarkFanOut(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
+}
+
+// An event that the filters of 1,000 idle sessions do not want.
+func BenchmarkFilterDrops(b *testing.B) {
+	const clients = 1_000
+	h := hub.New()
+	filter := hub.WithFilter(func(_ string, a hub.Attributes) bool { return a["region"] == "eu" })
+	other := hub.WithAttributes(hub.Attributes{"region": "us"})
+	stop := sessions(b, h, clients, func(int) string { return "topic" },
+		func(int) host.Conn { return &signalConn{make(chan struct{}, 1)} }, filter)
+	defer stop()
+	hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
+	for b.Loop() {
+		if _, err := h.Publish(b.Context(), "topic", benchEvent, other); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/drop")
 }
 
 // A thousand clients resume, 600 events behind, at a hub that has nothing in its

@@ -17,7 +17,8 @@ const maxAttributes = 4 << 10
 // WithAttributes gives the event attributes, which [WithFilter] decides by. They have valid
 // UTF-8, and up to 4 KiB, which count for [WithMaxBytes].
 func WithAttributes(a Attributes) PublishOption {
-	return func(p *publication) { p.attributes = newAttributes(maps.Clone(a)) }
+	kept := newAttributes(maps.Clone(a))
+	return func(p *publication) { p.attributes = kept }
 }
 
 // WithFilter has the subscription get only the events for which f returns true. topic is the
@@ -106,7 +107,6 @@ const filterRounds = 8
 // readFiltered is read with a filter.
 func (s *subscription) readFiltered(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
 	some := candidatePool.Get().(*[]candidate) //nolint:forcetypeassert // the pool's only type
-	defer candidatePool.Put(some)
 	for range filterRounds {
 		gap, more, err = s.readAll(frames, most, some)
 		kept := (*frames)[:0]
@@ -123,6 +123,7 @@ func (s *subscription) readFiltered(frames *[][]byte, most int) (gap *Gap, more 
 			break
 		}
 	}
+	candidatePool.Put(some) // unless the filter has panicked
 	return gap, more, err
 }
 

@@ -126,6 +126,7 @@ func over(t *testing.T, l hub.Log, opts ...hub.Option) *hub.Hub {
 // A listener collects a stream's events as they come, in a bubble.
 type listener struct {
 	t     *testing.T
+	name  string
 	mu    sync.Mutex
 	words []string
 	first hub.Gap // if it began with one
@@ -134,8 +135,13 @@ type listener struct {
 // listen subscribes until the end of the bubble.
 func listen(t *testing.T, h *hub.Hub, from hub.Position, names ...string) *listener {
 	t.Helper()
-	l := &listener{t: t}
-	s := h.SubscribeFrom(t.Context(), from, names...)
+	return listenTo(t, "", h.SubscribeFrom(t.Context(), from, names...))
+}
+
+// listenTo runs a stream.
+func listenTo(t *testing.T, name string, s core.Stream) *listener {
+	t.Helper()
+	l := &listener{t: t, name: name}
 	go func() {
 		for e, err := range s {
 			if err != nil {
@@ -166,9 +172,20 @@ func (l *listener) want(words string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if got := strings.Join(l.words, " "); got != words {
-		l.t.Errorf("got %.300q, want %.300q", got, words)
+		l.t.Errorf("%s: got %.300q, want %.300q", l.name, got, words)
 	}
 	l.words = nil
+}
+
+// wantError checks that the stream has failed with an error that begins so, and nothing else.
+func (l *listener) wantError(prefix string) {
+	l.t.Helper()
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.words) != 2 || !strings.HasPrefix(l.words[0], prefix) || l.words[1] != "END" {
+		l.t.Errorf("%s: got %.300q, want the error %q", l.name, l.words, prefix)
+	}
 }
 
 // numbered returns the words of events from one number to another.

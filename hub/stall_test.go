@@ -19,7 +19,7 @@ import (
 )
 
 // open sends a request and reads nothing.
-func open(t *testing.T, url string) net.Conn {
+func open(t testing.TB, url string) net.Conn {
 	t.Helper()
 	scheme, rest, _ := strings.Cut(url, "://")
 	host, query, _ := strings.Cut(rest, "/")

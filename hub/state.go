@@ -59,7 +59,7 @@ func (s *subscription) startOver() error {
 		return fmt.Errorf("%w, or the state was too old, %d times in a row", ErrLagged, maxStates)
 	}
 	s.states++
-	s.gap, s.resuming, s.older = nil, false, 0
+	s.gap, s.resuming, s.older, s.moving = nil, false, 0, true
 	s.snapshot = &snapshot{}
 	s.unpass() // the state may end with an event from before
 	r := s.reach

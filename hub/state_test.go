@@ -1,0 +1,395 @@
+package hub_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// stateOf returns a state with an event for each word.
+func stateOf(words string) hub.SubscribeOption {
+	return hub.WithState(func(yield func(core.Event, error) bool) {
+		for word := range strings.FieldsSeq(words) {
+			if !yield(core.Event{Data: word}, nil) {
+				return
+			}
+		}
+	})
+}
+
+// kinds are the kinds of hubs that a subscription must not tell apart.
+var kinds = map[string]func(t *testing.T, opts ...hub.Option) (h *hub.Hub, restart func() *hub.Hub){
+	"in memory": func(_ *testing.T, opts ...hub.Option) (*hub.Hub, func() *hub.Hub) {
+		return hub.New(opts...), func() *hub.Hub { return hub.New(opts...) }
+	},
+	"over a log": func(t *testing.T, opts ...hub.Option) (*hub.Hub, func() *hub.Hub) {
+		l := new(hubtest.MemoryLog)
+		h := over(t, l, opts...)
+		return h, func() *hub.Hub { l.Restart(); synctest.Wait(); return h }
+	},
+}
+
+// overKinds runs a test in a bubble for each kind of hub.
+func overKinds(t *testing.T, test func(t *testing.T, open func(opts ...hub.Option) (*hub.Hub, func() *hub.Hub))) {
+	t.Helper()
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				test(t, func(opts ...hub.Option) (*hub.Hub, func() *hub.Hub) { return open(t, opts...) })
+			})
+		})
+	}
+}
+
+// A client without an ID is sent the state, and one that misses something, too, whatever the
+// reason. One that misses nothing is not.
+func TestState(t *testing.T) {
+	overKinds(t, func(t *testing.T, open func(...hub.Option) (*hub.Hub, func() *hub.Hub)) {
+		h, restart := open(hub.WithMaxReplay(time.Hour))
+		begin := h.LastID()
+		old := publish(t, h, "a", "old")
+		time.Sleep(2 * time.Hour)
+		first := publish(t, h, "a", "1")
+		publish(t, h, "a", "2")
+		synctest.Wait()
+		for name, tt := range map[string]struct {
+			from hub.Position
+			want string
+		}{
+			"no ID":       {hub.Now, "x y"},
+			"an empty ID": {hub.After(""), "x y"},
+			"held":        {hub.After(first), "2"},
+			"last":        {hub.After(h.LastID()), ""},
+			"old":         {hub.After(old), "1 2"},
+			"expired":     {hub.After(begin), "x y"},
+			"unknown":     {hub.After("7"), "x y"},
+			"oldest":      {hub.Oldest, "1 2"},
+		} {
+			listenWith(t, h, name, []string{"a"}, stateOf("x y"), hub.From(tt.from)).want(tt.want)
+		}
+		before := h.LastID()
+		h = restart()
+		publish(t, h, "a", "3")
+		synctest.Wait()
+		l := listenWith(t, h, "restarted", []string{"a"}, stateOf("x y"), hub.From(hub.After(before)))
+		l.want("x y")
+		publish(t, h, "a", "4")
+		l.want("4")
+	})
+}
+
+// listenWith is listen with options.
+func listenWith(t *testing.T, h *hub.Hub, name string, topics []string, opts ...hub.SubscribeOption) *listener {
+	t.Helper()
+	return listenTo(t, name, h.SubscribeWith(t.Context(), topics, opts...))
+}
+
+// Only the last event of a state has an ID, and a client that comes back with it gets what follows.
+func TestStateIDs(t *testing.T) {
+	overKinds(t, func(t *testing.T, open func(...hub.Option) (*hub.Hub, func() *hub.Hub)) {
+		h, _ := open()
+		publish(t, h, "a", "1")
+		synctest.Wait()
+		r := read(t, h.SubscribeWith(t.Context(), []string{"a"}, stateOf("x y z")))
+		for _, want := range []core.Event{{Data: "x"}, {Data: "y"}, {Data: "z", ID: h.LastID()}} {
+			if got := r.event(); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		}
+		publish(t, h, "a", "2")
+		publish(t, h, "b", "other")
+		r.want("2")
+	})
+}
+
+// What is published while a state is taken or sent follows it, and nothing from before.
+func TestStateWhilePublishing(t *testing.T) {
+	overKinds(t, func(t *testing.T, open func(...hub.Option) (*hub.Hub, func() *hub.Hub)) {
+		h, _ := open()
+		publish(t, h, "a", "before")
+		synctest.Wait()
+		l := listenWith(t, h, "", []string{"*"}, hub.WithState(func(yield func(core.Event, error) bool) {
+			publish(t, h, "a", "1")
+			_ = yield(core.Event{Data: "x"}, nil) && yield(core.Event{Data: "y"}, nil)
+			publish(t, h, "a", "2")
+		}))
+		publish(t, h, "a", "3")
+		l.want("x y 1 2 3")
+	})
+}
+
+// A state may say through which event it is complete.
+func TestStateThroughAnEvent(t *testing.T) {
+	overKinds(t, func(t *testing.T, open func(...hub.Option) (*hub.Hub, func() *hub.Hub)) {
+		h, restart := open(hub.WithMaxEvents(5))
+		ids := []string{h.LastID()}
+		for _, data := range []string{"1", "2", "3"} {
+			ids = append(ids, publish(t, h, "a", data))
+		}
+		synctest.Wait()
+		listenWith(t, h, "", []string{"*"}, hub.WithState(func(yield func(core.Event, error) bool) {
+			publish(t, h, "a", "4")
+			_ = yield(core.Event{Data: "x"}, nil) && yield(core.Event{Data: "y", ID: ids[2]}, nil)
+		})).want("x y 3 4")
+		listenWith(t, h, "", []string{"a"}, hub.WithState(func(yield func(core.Event, error) bool) {
+			id := publish(t, h, "a", "5")
+			publish(t, h, "a", "6")
+			_ = yield(core.Event{Data: "z", ID: id}, nil)
+		})).want("z 6")
+		for _, id := range []string{"7", "garbage-1", ids[0] + "00"} {
+			listenWith(t, h, id, []string{"a"}, stateThrough(id)).wantError("hub: state: the last event has the ID")
+		}
+		other := restart()
+		publish(t, other, "a", "1")
+		synctest.Wait()
+		listenWith(t, other, "", []string{"a"}, stateThrough(ids[1])).wantError("hub: state: the last event has the ID")
+	})
+}
+
+// stateThrough returns a state that is complete through an event.
+func stateThrough(id string) hub.SubscribeOption {
+	return hub.WithState(func(yield func(core.Event, error) bool) { yield(core.Event{Data: "x", ID: id}, nil) })
+}
+
+// A subscription that falls behind while it is connected is sent the state, and continues.
+func TestStateAfterOvertaken(t *testing.T) {
+	h := hub.New(hub.WithMaxEvents(3))
+	r := read(t, h.SubscribeWith(soon(t), []string{"a"}, stateOf("x")))
+	r.want("x")
+	for range 3 {
+		publishAll(t, h, "a", "1 2 3")
+		r.want("1 2 3")
+		publishAll(t, h, "a", "4 5 6 7")
+		publishAll(t, h, "b", "other")
+		r.want("x")
+	}
+	h = hub.New(hub.WithMaxEvents(3), hub.WithGapPolicy(hub.GapEnd))
+	r = read(t, h.SubscribeWith(soon(t), []string{"a"}, stateOf("x")))
+	r.want("x")
+	publishAll(t, h, "a", "1 2 3 4")
+	if err := r.end(); !errors.Is(err, hub.ErrLagged) {
+		t.Errorf("got %v, want %v", err, hub.ErrLagged)
+	}
+}
+
+// A state that is too old each time ends the stream after some tries. A good one in between leaves
+// all of them for the next time.
+func TestStateTooOld(t *testing.T) {
+	h := hub.New(hub.WithMaxEvents(1))
+	futile := 2
+	r := read(t, h.SubscribeWith(soon(t), []string{"a"}, hub.WithState(func(yield func(core.Event, error) bool) {
+		if futile--; futile >= 0 {
+			publishAll(t, h, "a", "1 2")
+		}
+		yield(core.Event{Data: "x"}, nil)
+	})))
+	r.want("x x x")
+	publish(t, h, "a", "3")
+	r.want("3")
+	publishAll(t, h, "a", "4 5")
+	futile = 3
+	r.want("x x x")
+	if err := r.end(); !errors.Is(err, hub.ErrLagged) || !strings.Contains(err.Error(), "3 times") {
+		t.Errorf("got %v, want %v and how often", err, hub.ErrLagged)
+	}
+	first := h.LastID()
+	publishAll(t, h, "a", "6 7")
+	r = read(t, h.SubscribeWith(soon(t), []string{"a"}, stateThrough(first)))
+	r.want("x x x")
+	if err := r.end(); !errors.Is(err, hub.ErrLagged) {
+		t.Errorf("got %v, want %v", err, hub.ErrLagged)
+	}
+}
+
+// Whatever a state does wrong makes the stream fail.
+func TestStateFails(t *testing.T) {
+	failure := errors.New("no database")
+	for name, tt := range map[string]struct {
+		state core.Stream
+		words string
+		want  string
+	}{
+		"an error": {func(yield func(core.Event, error) bool) {
+			_ = yield(core.Event{Data: "x"}, nil) && yield(core.Event{Data: "y"}, nil) && yield(core.Event{}, failure)
+		}, "x", failure.Error()},
+		"an ID too early": {func(yield func(core.Event, error) bool) {
+			_ = yield(core.Event{Data: "x", ID: "1"}, nil) && yield(core.Event{Data: "y"}, nil)
+		}, "", `hub: state: an event has the ID "1", but only the last one may have an ID`},
+		"an event that cannot be encoded": {func(yield func(core.Event, error) bool) {
+			_ = yield(core.Event{Type: "two\nlines"}, nil)
+		}, "", "hub: state: core: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hub.New()
+			r := read(t, h.SubscribeWith(soon(t), []string{"a"}, hub.WithState(tt.state)))
+			r.want(tt.words)
+			if err := r.end(); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			if got := h.Len("a"); got != 0 {
+				t.Errorf("got %d subscriptions after the failure, want none", got)
+			}
+		})
+	}
+}
+
+// An empty state is none, and the client stays without an ID.
+func TestStateEmpty(t *testing.T) {
+	h := hub.New()
+	publish(t, h, "a", "1")
+	entered := false
+	r := read(t, h.SubscribeWith(soon(t), []string{"a"}, hub.WithState(func(func(core.Event, error) bool) {
+		publish(t, h, "a", "2")
+		entered = true
+	})))
+	r.want("2")
+	if !entered {
+		t.Error("the state was not taken")
+	}
+}
+
+// A client that leaves in the middle of a state ends it, and so does a kick, but only when the
+// client has all of it.
+func TestStateIsEnded(t *testing.T) {
+	ssetest.NoLeaks(t)
+	large := strings.Repeat("x", 64<<10)
+	ended := make(chan bool, 10)
+	state := hub.WithState(func(yield func(core.Event, error) bool) {
+		whole := false
+		defer func() { ended <- whole }()
+		for range 400 { // more than the kernel holds
+			if !yield(core.Event{Data: large}, nil) {
+				return
+			}
+		}
+		whole = true
+	})
+	for _, detach := range []bool{false, true} {
+		opts := []core.Option{core.WithWriteTimeout(0)}
+		if detach {
+			opts = append(opts, core.WithDetach())
+		}
+		h := hub.New()
+		url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+			return h.SubscribeWith(r.Context(), []string{"a"}, state)
+		}, opts...))
+		for _, leaves := range []bool{true, false} {
+			s := ssetest.Open(t, url)
+			if got := s.Next().Data; got != large {
+				t.Fatalf("got %d bytes, want %d", len(got), len(large))
+			}
+			hosttest.Eventually(t, "it is subscribed", func() bool { return h.Len("a") == 1 })
+			if leaves {
+				s.Close()
+			} else {
+				publish(t, h, "a", "1")
+				h.Kick("a")
+				publish(t, h, "a", "2")
+				if got := s.All(); len(got) != 400 || got[399].Data != "1" || got[398].ID == "" || got[397].ID != "" {
+					t.Errorf("got %d events, want the state and the event before the kick", len(got))
+				}
+			}
+			select {
+			case whole := <-ended:
+				if whole == leaves {
+					t.Errorf("detached %v: the state has come to its end: %v, and the client has left: %v", detach, whole, leaves)
+				}
+			case <-time.After(patience):
+				t.Fatal("the state has not ended")
+			}
+			hosttest.Eventually(t, "it has ended", func() bool { return h.Len("a") == 0 })
+		}
+	}
+}
+
+// After the state a detached subscription has no goroutine, also when it was overtaken.
+func TestStateLeavesNoGoroutine(t *testing.T) {
+	needPoller(t)
+	ssetest.NoLeaks(t)
+	const size, few = 200, 20
+	h := hub.New(hub.WithMaxEvents(10))
+	url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		return h.SubscribeWith(r.Context(), []string{"a"}, stateOf("x y"))
+	}, core.WithDetach()))
+	before := runtime.NumGoroutine()
+	conns := crowd(t, h, url+"/?", "a", size)
+	for _, conn := range conns {
+		readUntil(t, conn, "data: y\n\n")
+	}
+	hosttest.Eventually(t, "no goroutines are left", func() bool { return runtime.NumGoroutine() < before+few })
+	publish(t, h, "a", "news")
+	for _, conn := range conns {
+		readUntil(t, conn, "data: news\n\n")
+		_ = conn.Close()
+	}
+	hosttest.Eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
+}
+
+// The position of a state is not before that of the client, even if this process has yet to
+// hear of what the client has.
+func TestStateAheadOfTheHub(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory, first := new(hubtest.MemoryLog), ""
+		add := func(words string) {
+			for word := range strings.FieldsSeq(words) {
+				id, err := memory.Append(t.Context(), hub.Entry{Topic: "a", Event: core.Event{Data: word}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				first = cmp.Or(first, id)
+			}
+		}
+		add("1 2")
+		l, hears := late(memory)
+		h := over(t, l)
+		hears.close()
+		add("3 4 5")
+		memory.Trim(1)
+		c := listenWith(t, h, "", []string{"a"}, stateOf("x"), hub.From(hub.After(first)))
+		c.want("x")
+		hears.open()
+		publish(t, h, "a", "6")
+		time.Sleep(2 * time.Second) // until it reads the log again
+		c.want("5 6")
+		through := listenWith(t, h, "", []string{"a"}, hub.WithState(func(yield func(core.Event, error) bool) {
+			hears.close()
+			id := publish(t, h, "a", "7")
+			publish(t, h, "a", "8")
+			yield(core.Event{Data: "y", ID: id}, nil)
+		}))
+		through.want("y")
+		hears.open()
+		through.want("8")
+	})
+}
+
+// What a state finds in its context is that of the view.
+func TestStateStopsWithItsContext(t *testing.T) {
+	ssetest.NoLeaks(t)
+	h := hub.New()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := h.SubscribeWith(ctx, []string{"a"}, hub.WithState(func(yield func(core.Event, error) bool) {
+		if yield(core.Event{Data: "x"}, nil) {
+			cancel()
+			yield(core.Event{Data: "y"}, nil)
+		}
+	}))
+	r := read(t, s)
+	r.want("x")
+	if err := r.end(); err != nil {
+		t.Errorf("got %v, want a clean end", err)
+	}
+}

@@ -1,0 +1,91 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+type price struct {
+	Share string  `json:"share"`
+	Price float64 `json:"price"`
+}
+
+func TestTopic(t *testing.T) {
+	h := hub.New(hub.WithMaxEvents(4))
+	prices := hub.Topic[price]{Hub: h, Name: "prices", Type: "price"}
+	id, err := prices.Publish(t.Context(), price{"ACME", 12.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := core.Event{ID: id, Type: "price", Data: `{"share":"ACME","price":12.5}`}
+	if got := read(t, prices.Stream(soon(t), hub.From(hub.Oldest))).event(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	publish(t, h, "prices", "no JSON")
+	if _, err := prices.Publish(t.Context(), price{"BOLT", 3}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for p, err := range prices.Subscribe(soon(t), hub.From(hub.Oldest)) {
+		var gap *hub.GapError
+		switch {
+		case errors.As(err, &gap):
+			got = append(got, string(gap.Reason))
+		case err != nil:
+			got = append(got, "error")
+			if text := err.Error(); p != (price{}) || !strings.Contains(text, `" of "prices" (type "") is not a hub_test.price: `) {
+				t.Errorf("got %v, %s", p, text)
+			}
+		default:
+			got = append(got, p.Share)
+		}
+		if p.Share == "BOLT" {
+			publishAll(t, h, "prices", "1 2 3 4 5")
+			if _, err := prices.Publish(t.Context(), price{Share: "END"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if p.Share == "END" {
+			break
+		}
+	}
+	if got, want := strings.Join(got, " "), "ACME error BOLT dropped error error error END"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// A topic's values may have another form than JSON, and may have a state.
+func TestTopicWithItsOwnForm(t *testing.T) {
+	numbers := hub.Topic[int]{
+		Hub: hub.New(), Name: "numbers",
+		Encode: func(n int) (core.Event, error) { return core.Event{Data: strconv.Itoa(n)}, nil },
+		Decode: func(e core.Event) (int, error) { return strconv.Atoi(e.Data) },
+	}
+	state := hub.WithState(func(yield func(core.Event, error) bool) { yield(numbers.Event(7)) })
+	ctx, cancel := context.WithCancel(soon(t))
+	defer cancel()
+	sum := 0
+	for n, err := range numbers.Subscribe(ctx, state) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum += n; sum > 7 {
+			break
+		}
+		if _, err := numbers.Publish(ctx, 8); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sum != 15 {
+		t.Errorf("got %d, want 15", sum)
+	}
+	if _, err := (hub.Topic[chan int]{Hub: numbers.Hub, Name: "a"}).Publish(ctx, nil); err == nil {
+		t.Error("got no error for a value that has no JSON")
+	}
+}
