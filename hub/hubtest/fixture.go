@@ -275,7 +275,11 @@ func replaced(log []message, i int) bool {
 }
 
 // wants reports whether one of the names matches a topic.
-func wants(names []string, topic string) bool {
+func wants(names []string, topics ...string) bool {
+	return slices.ContainsFunc(topics, func(topic string) bool { return matchesAny(names, topic) })
+}
+
+func matchesAny(names []string, topic string) bool {
 	return slices.ContainsFunc(names, func(name string) bool {
 		tokens, rest := strings.Split(topic, "."), name
 		for i := range tokens {

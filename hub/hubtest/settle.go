@@ -151,6 +151,8 @@ func (w *world) lacks() (lacks []string) {
 		case over[i] || v.left || unknown:
 		case v.ends:
 			lacks = append(lacks, fmt.Sprintf("%v, after %d entries, has not ended", v, n))
+		case v.state && v.fresh() && n == 0:
+			lacks = append(lacks, fmt.Sprintf("%v lacks the state", v))
 		case toCome != "":
 			lacks = append(lacks, fmt.Sprintf("%v, after %d entries, lacks %s", v, n, toCome))
 		}
@@ -163,8 +165,10 @@ func (w *world) learn(got [][]core.Event) {
 	w.t.Helper()
 	for i, entries := range got {
 		for _, e := range entries {
-			if _, ok := gapOf(e); ok {
-				w.truth.begins(e.ID)
+			if _, ok := gapOf(e); ok || isState(e) {
+				if e.ID != "" {
+					w.truth.begins(e.ID)
+				}
 			} else if err := w.truth.sent(e); err != nil {
 				w.t.Errorf("%v: %v", w.visits[i], err)
 			}
@@ -179,7 +183,7 @@ func (w *world) judgeEnd(v *visit, toCome string) error {
 	case v.left:
 		return nil
 	case errors.Is(failure, hub.ErrLagged):
-		if !v.slot.end || !w.lossy {
+		if !v.slot.end && !v.state || !w.lossy {
 			return fmt.Errorf("it has ended with %w", failure)
 		}
 	case errors.Is(failure, core.ErrShutdown):
@@ -259,6 +263,9 @@ func brief(entries []core.Event) string {
 		words[i] = e.ID
 		if gap, ok := gapOf(e); ok {
 			words[i] = fmt.Sprintf("GAP:%s(%s,%s]", gap.Reason, gap.After, e.ID)
+		}
+		if isState(e) {
+			words[i] = fmt.Sprintf("STATE(%s,%s]", e.Data, e.ID)
 		}
 	}
 	return "it was sent " + strings.Join(words, " ")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -28,11 +29,13 @@ type truth struct {
 
 // A fact is an event that somebody has published.
 type fact struct {
-	topic, key string
-	keyed      bool
-	again      bool // it was published again, with its idempotency key
-	event      core.Event
-	ids        []string // its known IDs, at most one of each epoch unless a key was forgotten
+	topics []string
+	region string // its attribute
+	key    string
+	keyed  bool
+	again  bool // it was published again, with its idempotency key
+	event  core.Event
+	ids    []string // its known IDs, at most one of each epoch unless a key was forgotten
 }
 
 // roundTrip returns an event as a client gets it.
@@ -175,15 +178,15 @@ func (t *truth) history() *history {
 	slices.SortFunc(h.ids, t.order)
 	h.facts, h.superseded = make([]*fact, len(h.ids)), make([]bool, len(h.ids))
 	type key struct {
-		epoch      int
-		topic, key string
+		epoch       int
+		topics, key string
 	}
 	later := make(map[key]bool)
 	for i, id := range slices.Backward(h.ids) {
 		m := t.known[id]
 		h.index[id], h.facts[i] = i, m
 		if m.keyed {
-			k := key{t.epoch(id), m.topic, m.key}
+			k := key{t.epoch(id), strings.Join(m.topics, " "), m.key}
 			h.superseded[i] = later[k]
 			later[k] = true
 		}
@@ -219,11 +222,11 @@ func (h *history) behind(id string) int {
 	return n
 }
 
-// missing returns the first of the events between two indices that a client of these names
-// wants and has not got.
-func (h *history) missing(names []string, from, to int) (id string) {
+// missing returns the first of the events between two indices that a client wants and has not
+// got.
+func (h *history) missing(v *visit, from, to int) (id string) {
 	for i := from; i < to; i++ {
-		if !h.superseded[i] && wants(names, h.facts[i].topic) {
+		if !h.superseded[i] && v.wants(h.facts[i]) {
 			return h.ids[i]
 		}
 	}
@@ -243,9 +246,11 @@ func (h *history) judge(v *visit, got []core.Event, lossless bool) (toCome strin
 		if err := j.entry(i, e); err != nil {
 			return "", fmt.Errorf("entry %d of %d, %s %.100v, after %q: %w", i, len(got), e.ID, e, j.at, err)
 		}
-		j.at, j.begun, j.due = e.ID, true, h.behind(e.ID)
+		if e.ID != "" {
+			j.at, j.begun, j.due = e.ID, true, h.behind(e.ID)
+		}
 	}
-	return cmp.Or(j.unexcused, h.missing(v.names, j.due, len(h.ids))), nil
+	return cmp.Or(j.unexcused, h.missing(v, j.due, len(h.ids))), nil
 }
 
 // A judge goes through what a client was sent.
@@ -258,6 +263,7 @@ type judge struct {
 	at        string
 	due       int    // the index of the next event, at most: events of other topics may come before
 	unexcused string // an event with a key that is missing
+	midway    bool   // a part of a state has come
 }
 
 // begin finds out where the visit begins, as far as that is known.
@@ -284,6 +290,16 @@ func (j *judge) begin() {
 func (j *judge) entry(i int, e core.Event) error {
 	gap, isGap := gapOf(e)
 	first := i == 0 && j.garbage
+	switch {
+	case isState(e):
+		return j.stateEvent(i, e)
+	case j.midway:
+		return errors.New("want the rest of the state")
+	case j.state && isGap:
+		return errors.New("want the state, not a gap")
+	case j.state && i == 0 && (j.garbage || j.fresh()):
+		return errors.New("want the state first")
+	}
 	if first && (!isGap || gap.Reason != hub.GapUnknown || gap.After != j.sent) {
 		return fmt.Errorf("want a gap first, because %q is not an ID", j.sent)
 	}
@@ -300,16 +316,39 @@ func (j *judge) entry(i int, e core.Event) error {
 		return errors.New("it came again, or too late")
 	case !j.begun && j.from == hub.Now && j.floor != "" && j.order(e.ID, j.floor) <= 0:
 		return fmt.Errorf("it is from before the visit, which began after %s", j.floor)
-	case !wants(j.names, j.facts[index].topic):
-		return fmt.Errorf("it is of topic %s", j.facts[index].topic)
+	case !j.wants(j.facts[index]):
+		return fmt.Errorf("it is of the topics %s, region %q", j.facts[index].topics, j.facts[index].region)
 	}
 	return j.passes(index)
+}
+
+// stateEvent judges an event of a state. It covers what has come before it.
+func (j *judge) stateEvent(i int, e core.Event) error {
+	j.midway = e.ID == ""
+	switch {
+	case !j.state:
+		return errors.New("the client did not want a state")
+	case j.midway:
+		return nil
+	case j.epoch(e.ID) < 0:
+		return fmt.Errorf("%q is not an ID", e.ID)
+	case j.lossless && !j.fresh() && (!j.garbage || i > 1):
+		return errors.New("nothing was dropped, so the client needs no state")
+	case j.slot.log == nil && j.begun && j.order(e.ID, j.at) < 0: // a hub may hear late that its log is empty
+		return errors.New("it goes back")
+	case j.fresh() && j.floor != "" && j.order(e.ID, j.floor) < 0:
+		return fmt.Errorf("it is from before the visit, which began after %s", j.floor)
+	case j.slot.log == nil && j.order(e.ID, e.Data) > 0:
+		return fmt.Errorf("it was taken after %s, before its position", e.Data)
+	}
+	j.unexcused = ""
+	return nil
 }
 
 // passes judges the events that the client has not got before an index.
 func (j *judge) passes(to int) error {
 	for from := j.due; from < to; {
-		id := j.missing(j.names, from, to)
+		id := j.missing(j.visit, from, to)
 		if id == "" {
 			break
 		}
@@ -344,7 +383,7 @@ func (j *judge) gap(gap hub.Gap, id string, first bool) error {
 			return errors.New("nothing was dropped")
 		case j.sameEpoch(gap.After, id) && j.order(gap.After, id) >= 0:
 			return errors.New("it is empty")
-		case j.slot.log == nil && (!known || !wants(j.names, j.facts[index].topic)):
+		case j.slot.log == nil && (!known || !wants(j.names, j.facts[index].topics...)):
 			return errors.New("it does not end with an event that the client wants")
 		}
 	case hub.GapRestarted:

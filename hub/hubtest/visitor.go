@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http/httputil"
+	"slices"
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -33,6 +34,7 @@ type visit struct {
 	hub   *hub.Hub
 	names []string
 	way   int
+	selection
 
 	sent    string // the Last-Event-ID
 	garbage bool   // sent is not an ID
@@ -60,9 +62,42 @@ type visit struct {
 	troubles int64 // the world's troubles when it was over
 }
 
-func (v *visit) String() string {
-	return fmt.Sprintf("client of %v, %s, after %q from %v", v.names, wayNames[v.way], v.sent, v.from)
+// A selection is what a client wants of its topics.
+type selection struct {
+	region string // only events of this region; empty for all
+	state  bool   // the state first, and instead of gaps
 }
+
+func (v *visit) String() string {
+	return fmt.Sprintf("client of %v, %+v, %s, after %q from %v", v.names, v.selection, wayNames[v.way], v.sent, v.from)
+}
+
+// wants reports whether the client wants an event.
+func (v *visit) wants(m *fact) bool {
+	return wants(v.names, m.topics...) && (v.region == "" || v.region == m.region)
+}
+
+// fresh reports whether the client begins with the state, if it wants one.
+func (v *visit) fresh() bool { return v.sent == "" && v.from == hub.Now }
+
+// options returns the options of the client's subscription.
+func (v *visit) options() []hub.SubscribeOption {
+	opts := []hub.SubscribeOption{hub.From(v.from)}
+	if v.region != "" {
+		opts = append(opts, hub.WithFilter(func(_ string, a hub.Attributes) bool { return a["region"] == v.region }))
+	}
+	if v.state {
+		opts = append(opts, hub.WithState(func(yield func(core.Event, error) bool) {
+			e := core.Event{Type: stateType, Data: v.hub.LastID()}
+			_ = yield(e, nil) && yield(e, nil)
+		}))
+	}
+	return opts
+}
+
+const stateType = "the state"
+
+func isState(e core.Event) bool { return e.Type == stateType }
 
 // troubled reports whether accidents make it unknown what a kicked visit should have got.
 func (v *visit) troubled() bool { return v.until == "" || v.calm != v.troubles }
@@ -130,7 +165,7 @@ func (w *world) visit(v *visit) error {
 	}
 	v.leaving = cancel
 	v.floor = v.hub.LastID()
-	stream := v.hub.SubscribeFrom(session.Context(), v.from, v.names...)
+	stream := v.hub.SubscribeWith(session.Context(), v.names, v.options()...)
 	v.begin = v.hub.LastID()
 	if v.floor == "" { // the log may have answered in the meantime
 		v.begin = ""
@@ -185,8 +220,10 @@ func (w *world) visit(v *visit) error {
 
 // cursor returns the ID of the last event that has come.
 func (v *visit) cursor() string {
-	if got := v.entries(); len(got) > 0 {
-		return got[len(got)-1].ID
+	for _, e := range slices.Backward(v.entries()) {
+		if e.ID != "" { // a state has only one, at its end
+			return e.ID
+		}
 	}
 	return v.sent
 }

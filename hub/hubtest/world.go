@@ -54,8 +54,9 @@ type slot struct {
 
 // The topics and names of a program.
 var (
-	programTopics = []string{"a", "b", "a.x", "a.y", "b.x"}
-	programNames  = []string{"a", "b", "a.x", ">", "*", "a.*", "*.x", "a.>", "none", "no.*"}
+	programTopics  = []string{"a", "b", "a.x", "a.y", "b.x"}
+	programRegions = []string{"eu", "us"}
+	programNames   = []string{"a", "b", "a.x", ">", "*", "a.*", "*.x", "a.>", "none", "no.*"}
 )
 
 // run runs the program.
@@ -265,7 +266,7 @@ func (w *world) publish(h *hub.Hub, seed, n int) {
 
 func (w *world) publishOne(h *hub.Hub, rng *rand.Rand) {
 	mark := fmt.Sprint("#", w.truth.number())
-	m := &fact{topic: programTopics[rng.IntN(len(programTopics))], event: core.Event{Data: mark}}
+	m := &fact{topics: []string{programTopics[rng.IntN(len(programTopics))]}, event: core.Event{Data: mark}}
 	switch rng.IntN(40) {
 	case 0:
 		m.event = core.Event{Type: mark}
@@ -285,6 +286,14 @@ func (w *world) publishOne(h *hub.Hub, rng *rand.Rand) {
 		m.key = []string{"", "1", "2"}[rng.IntN(3)]
 		opts = append(opts, hub.WithKey(m.key))
 	}
+	if rng.IntN(6) == 0 {
+		m.topics = []string{"b", "a.x", "b.x"}[:2+rng.IntN(2)]
+		opts = append(opts, hub.WithTopics(m.topics[1:]...))
+	}
+	if rng.IntN(2) == 0 {
+		m.region = programRegions[rng.IntN(len(programRegions))]
+		opts = append(opts, hub.WithAttributes(hub.Attributes{"region": m.region}))
+	}
 	attempts := 1
 	if rng.IntN(3) == 0 {
 		opts = append(opts, hub.WithIdempotencyKey(mark))
@@ -303,7 +312,7 @@ func (w *world) publishOne(h *hub.Hub, rng *rand.Rand) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		began := time.Now()
-		id, err := h.Publish(ctx, m.topic, event, opts...)
+		id, err := h.Publish(ctx, m.topics[0], event, opts...)
 		took := time.Since(began)
 		cancel()
 		switch {
@@ -354,6 +363,8 @@ func (w *world) publishBad(h *hub.Hub, n int) {
 // A subscriber subscribes again and again.
 type subscriber struct {
 	names []string
+	selection
+
 	from  hub.Position
 	after string // see visit.after
 	visit *visit // the last one
@@ -371,7 +382,11 @@ func (w *world) subscribe(at *slot, names, how int) {
 	for range 1 + rng.IntN(3) {
 		c.names = append(c.names, programNames[rng.IntN(len(programNames))])
 	}
-	v := &visit{slot: at, names: c.names, way: rng.IntN(ways)}
+	if rng.IntN(3) == 0 {
+		c.region = programRegions[rng.IntN(len(programRegions))]
+	}
+	c.state = rng.IntN(3) == 0
+	v := &visit{slot: at, names: c.names, selection: c.selection, way: rng.IntN(ways)}
 	switch rng.IntN(6) {
 	case 0, 1:
 		c.from = hub.Oldest
@@ -414,8 +429,8 @@ func (w *world) client(c *subscriber, s step) {
 	default:
 		w.end(c.visit)
 		before := c.visit
-		v := &visit{slot: w.slots[s.b%len(w.slots)], names: c.names, way: s.c % ways, from: c.from, after: c.after, sent: before.cursor()}
-		v.garbage = before.garbage && len(before.entries()) == 0
+		v := &visit{slot: w.slots[s.b%len(w.slots)], names: c.names, selection: c.selection, way: s.c % ways, from: c.from, after: c.after, sent: before.cursor()}
+		v.garbage = before.garbage && v.sent == before.sent
 		v.gate.set(s.c/ways%4 > 0)
 		w.enter(c, v)
 	}

@@ -267,7 +267,7 @@ func TestFollow(t *testing.T) {
 	f.want("1 2 3 4 5 6 7 8 9 10")
 	old := follow(t, l, ids[4])
 	old.want("6 7 8 9 10")
-	if e, err, ok := f.next(); err != nil || !ok || e != (hub.Entry{}) {
+	if e, err, ok := f.next(); err != nil || !ok || !reflect.DeepEqual(e, hub.Entry{}) {
 		t.Errorf("a silent log yields %+v, %v, want the zero Entry", e, err)
 	}
 

@@ -1,6 +1,7 @@
 package natslog
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"time"
@@ -14,10 +15,12 @@ import (
 
 // The headers of an event. Their values are escaped as a URL's path is.
 const (
-	headerType    = "Event-Type"
-	headerRetry   = "Event-Retry" // such as "2s"
-	headerComment = "Event-Comment"
-	headerKey     = "Event-Key"
+	headerType       = "Event-Type"
+	headerRetry      = "Event-Retry" // such as "2s"
+	headerComment    = "Event-Comment"
+	headerKey        = "Event-Key"
+	headerTopics     = "Event-Topics"     // more of them, one a line
+	headerAttributes = "Event-Attributes" // JSON
 )
 
 // A subject has no spaces.
@@ -46,6 +49,13 @@ func (l *Log) encode(e hub.Entry) *nats.Msg {
 	}
 	if e.Keyed {
 		set(headerKey, e.Key)
+	}
+	if len(e.Topics) > 0 {
+		set(headerTopics, strings.Join(e.Topics, "\n"))
+	}
+	if len(e.Attributes) > 0 {
+		text, _ := json.Marshal(e.Attributes) // strings never fail to encode
+		set(headerAttributes, string(text))
 	}
 	if e.IdempotencyKey != "" {
 		set(nats.MsgIdHdr, e.IdempotencyKey)
@@ -79,6 +89,12 @@ func (l *Log) decode(subject string, m *nats.Msg) hub.Entry {
 		e.Event.Type, e.Event.Comment, e.Key = get(headerType), get(headerComment), get(headerKey)
 		e.Event.Retry, _ = time.ParseDuration(get(headerRetry))
 		_, e.Keyed = m.Header[headerKey]
+		if topics := get(headerTopics); topics != "" {
+			e.Topics = strings.Split(topics, "\n")
+		}
+		if a := get(headerAttributes); a != "" {
+			_ = json.Unmarshal([]byte(a), &e.Attributes) // another program's may be wrong
+		}
 	}
 	return e
 }

@@ -3,6 +3,8 @@ package redislog
 import (
 	"context"
 	_ "embed" // for the scripts
+	"encoding/json"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -24,13 +26,15 @@ var (
 
 // The fields of an entry.
 const (
-	fieldTopic   = "topic"
-	fieldType    = "type"
-	fieldData    = "data"
-	fieldRetry   = "retry" // ns
-	fieldComment = "comment"
-	fieldKey     = "key"
-	fieldAfter   = "after" // the event ID of the entry before, with the epoch of then
+	fieldTopic      = "topic"
+	fieldType       = "type"
+	fieldData       = "data"
+	fieldRetry      = "retry" // ns
+	fieldComment    = "comment"
+	fieldKey        = "key"
+	fieldTopics     = "topics"     // more of them, one a line
+	fieldAttributes = "attributes" // JSON
+	fieldAfter      = "after"      // the event ID of the entry before, with the epoch of then
 )
 
 // Append implements [hub.Log].
@@ -40,7 +44,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	if l.maxAge > 0 {
 		age = max(age, 1) // and not no bound
 	}
-	args := make([]any, 0, 20)
+	args := make([]any, 0, 24)
 	args = append(args, eventid.NewEpoch(), epoch, last.String(), max(l.idempotencyWindow.Milliseconds(), 1),
 		l.maxEvents, age, fieldTopic, e.Topic)
 	for _, f := range [][2]string{
@@ -55,6 +59,13 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	}
 	if e.Keyed {
 		args = append(args, fieldKey, e.Key)
+	}
+	if len(e.Topics) > 0 {
+		args = append(args, fieldTopics, strings.Join(e.Topics, "\n"))
+	}
+	if len(e.Attributes) > 0 {
+		text, _ := json.Marshal(e.Attributes) // strings never fail to encode
+		args = append(args, fieldAttributes, text)
 	}
 	keys := []string{l.stream, l.epochs}
 	if e.IdempotencyKey != "" {

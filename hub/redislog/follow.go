@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"reflect"
 	"slices"
 	"time"
 
@@ -311,7 +312,7 @@ func (f *follower) state(ctx context.Context) (state, error) {
 func (f *follower) replaced(held *record) bool {
 	f.log.mu.Lock()
 	defer f.log.mu.Unlock()
-	return held != nil && held.ID == f.log.tail.ID && held.Entry != f.log.tail
+	return held != nil && held.ID == f.log.tail.ID && !reflect.DeepEqual(held.Entry, f.log.tail)
 }
 
 // renew moves to a new epoch, before its first new entry.

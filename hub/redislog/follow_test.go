@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"net"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,7 +87,7 @@ func (w *watch) quiet() {
 	for limit := time.After(patience); ; {
 		select {
 		case e := <-w.entries:
-			if e == (hub.Entry{}) {
+			if reflect.DeepEqual(e, hub.Entry{}) {
 				return
 			}
 			if e.Gap || e.Topic != "" {
@@ -232,7 +233,7 @@ func TestLostEndSameID(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if e != (hub.Entry{}) {
+					if !reflect.DeepEqual(e, hub.Entry{}) {
 						return e
 					}
 				}

@@ -3,6 +3,7 @@ package redislog
 import (
 	"context"
 	_ "embed" // for the script
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -144,6 +145,10 @@ func decode(epoch string, messages []redis.XMessage) ([]record, error) {
 				}
 			case fieldKey:
 				r.Key, r.Keyed = text, true
+			case fieldTopics:
+				r.Topics = strings.Split(text, "\n")
+			case fieldAttributes:
+				_ = json.Unmarshal([]byte(text), &r.Attributes) // another program's may be wrong
 			case fieldAfter:
 				r.after = text
 			}
