@@ -13,6 +13,7 @@ var checks = []struct {
 	{"patterns", checkPatterns, false},
 	{"the topic of an ID", checkTopicOf, false},
 	{"resume not too far back", checkMaxReplay, false},
+	{"selections", checkSelections, false},
 	{"keys", checkKeys, false},
 	{"idempotency", checkIdempotency, false},
 	{"refused", checkRefused, false},

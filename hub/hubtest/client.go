@@ -18,6 +18,7 @@ import (
 type client struct {
 	f       *fixture
 	names   []string
+	opts    []hub.SubscribeOption
 	decoded bool            // its events come through a generator that ranges over the hub's stream
 	gone    <-chan struct{} // ends take; nil if nothing does
 
@@ -60,7 +61,7 @@ func (c *client) connect(h *hub.Hub, from hub.Position) {
 		c.f.Errorf("connect: %v", err)
 		return
 	}
-	stream := h.SubscribeFrom(session.Context(), from, c.names...)
+	stream := h.SubscribeWith(session.Context(), c.names, append(c.opts[:len(c.opts):len(c.opts)], hub.From(from))...)
 	if c.decoded {
 		inner := stream
 		stream = func(yield func(core.Event, error) bool) {
