@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -57,15 +58,17 @@ type model struct {
 
 type modelEvent struct {
 	core.Event
-	topic, key string
-	size       int
-	state      string // "" is held
+	topics []string
+	region string // its attribute
+	key    string
+	size   int
+	state  string // "" is held
 }
 
 func (m *model) publish(e modelEvent) {
 	if e.key != "" {
 		for i := range m.events {
-			if old := &m.events[i]; old.state == "" && old.topic == e.topic && old.key == e.key {
+			if old := &m.events[i]; old.state == "" && slices.Equal(old.topics, e.topics) && old.key == e.key {
 				old.state = "replaced"
 			}
 		}
@@ -84,21 +87,22 @@ func (m *model) publish(e modelEvent) {
 	}
 }
 
-// next returns what a client of these names gets at this cursor: a gap through
-// a number, or an event, or nothing yet.
-func (m *model) next(names []string, cursor int) (gapThrough int, lossy []string, event int) {
-	for n := cursor + 1; n <= len(m.events); n++ {
-		if e := m.events[n-1]; e.state == "dropped" && matchesAny(names, e.topic) {
+// next returns what a client gets at its cursor: a gap through a number, or an event, or
+// nothing yet.
+func (m *model) next(r *modelReader) (gapThrough int, lossy []string, event int) {
+	for n := r.cursor + 1; n <= len(m.events); n++ {
+		if e := m.events[n-1]; e.state == "dropped" && slices.ContainsFunc(e.topics, r.follows) {
 			gapThrough = n
-			for _, name := range names {
-				if matches(name, e.topic) && !slices.Contains(lossy, name) {
+			for _, name := range r.names {
+				if matchesSome(name, e.topics) && !slices.Contains(lossy, name) {
 					lossy = append(lossy, name)
 				}
 			}
 		}
 	}
-	for n := cursor + 1; n <= len(m.events) && gapThrough == 0; n++ {
-		if e := m.events[n-1]; e.state == "" && matchesAny(names, e.topic) {
+	for n := r.cursor + 1; n <= len(m.events) && gapThrough == 0; n++ {
+		e := m.events[n-1]
+		if e.state == "" && slices.ContainsFunc(e.topics, r.follows) && (r.region == "" || r.region == e.region) {
 			return 0, nil, n
 		}
 	}
@@ -112,6 +116,16 @@ type modelReader struct {
 	begun  bool
 	oldest bool // begins with the oldest event when it runs
 	cursor int
+	region string // of the events that it wants; empty for all
+	state  bool   // it is sent the state instead of gaps
+	fresh  bool   // the state comes next
+	states int    // in a row
+}
+
+func (r *modelReader) follows(topic string) bool { return matchesAny(r.names, topic) }
+
+func matchesSome(name string, topics []string) bool {
+	return slices.ContainsFunc(topics, func(topic string) bool { return matches(name, topic) })
 }
 
 // A hub does what the model does, whatever is done to it: every client gets every
@@ -135,7 +149,7 @@ func againstModel(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be replayed
 	topics := []string{"a", "b", "a.x", "a.y", "b.x", "a.x.z", "b.y.z"}
 	names := append([]string{"*", ">", "a.*", "a.>", "*.x", "*.*.z", "b.>", "a.x.>", "none"}, topics...)
-	m := &model{maxEvents: 1 + rng.IntN(12), maxBytes: 100 + rng.IntN(600)}
+	m := &model{maxEvents: 1 + rng.IntN(12), maxBytes: 160 + rng.IntN(600)}
 	var reasons []hub.Gap
 	h := hub.New(hub.WithMaxEvents(m.maxEvents), hub.WithMaxBytes(m.maxBytes), hub.WithGapEvent(func(g hub.Gap) core.Event {
 		reasons = append(reasons, g)
@@ -148,11 +162,17 @@ func againstModel(t *testing.T, seed uint64) {
 	defer cancel()
 
 	var readers []*modelReader
-	begin := func(names []string, from hub.Position, cursor int) {
-		readers = append(readers, &modelReader{
-			reader: read(t, h.SubscribeFrom(ctx, from, names...)),
-			names:  names, cursor: cursor, oldest: from == hub.Oldest,
-		})
+	begin := func(r modelReader, from hub.Position) {
+		opts := []hub.SubscribeOption{hub.From(from)}
+		if r.region != "" {
+			opts = append(opts, only(r.region))
+		}
+		if r.state {
+			opts = append(opts, stateOf("state"))
+		}
+		r.reader = read(t, h.SubscribeWith(ctx, r.names, opts...))
+		r.oldest, r.fresh, r.begun, r.states = from == hub.Oldest, r.state && from == hub.Now, false, 0
+		readers = append(readers, &r)
 	}
 	leave := func(i int) *modelReader {
 		r := readers[i]
@@ -164,7 +184,7 @@ func againstModel(t *testing.T, seed uint64) {
 		what := rng.IntN(100)
 		switch {
 		case what < 55:
-			e := modelEvent{topic: topics[rng.IntN(len(topics))], Event: core.Event{Data: fmt.Sprint(step, strings.Repeat("-", rng.IntN(50)))}}
+			e := modelEvent{topics: []string{topics[rng.IntN(len(topics))]}, Event: core.Event{Data: fmt.Sprint(step, strings.Repeat("-", rng.IntN(50)))}}
 			if rng.IntN(3) == 0 {
 				e.key = strconv.Itoa(rng.IntN(3))
 			}
@@ -172,7 +192,14 @@ func againstModel(t *testing.T, seed uint64) {
 			if e.key != "" {
 				opts = append(opts, hub.WithKey(e.key))
 			}
-			id, err := h.Publish(ctx, e.topic, e.Event, opts...)
+			if rng.IntN(5) == 0 {
+				e.topics = [][]string{{"a", "b"}, {"a.x", "a.x.z", "b"}}[rng.IntN(2)]
+				opts = append(opts, hub.WithTopics(e.topics[1:]...))
+			}
+			if e.region = []string{"", "eu", "us"}[rng.IntN(3)]; e.region != "" {
+				opts = append(opts, in(e.region))
+			}
+			id, err := h.Publish(ctx, e.topics[0], e.Event, opts...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -180,7 +207,9 @@ func againstModel(t *testing.T, seed uint64) {
 			if want := epoch + strconv.Itoa(len(m.events)+1); id != want {
 				t.Fatalf("step %d: got ID %q, want %q", step, id, want)
 			}
-			e.size = frameSize(t, e.Event)
+			if e.size = frameSize(t, e.Event); e.region != "" {
+				e.size += 48 + len("region") + len(e.region)
+			}
 			m.publish(e)
 			_ = h.Topics() // drops what exceeds the bounds, before a later event of its key replaces it
 		case what < 62 && len(readers) < 8:
@@ -190,29 +219,42 @@ func againstModel(t *testing.T, seed uint64) {
 			}
 			slices.Sort(some)
 			some = slices.Compact(some)
-			n := rng.IntN(len(m.events) + 1)
+			r := modelReader{names: some, cursor: rng.IntN(len(m.events) + 1), region: []string{"", "", "eu"}[rng.IntN(3)], state: rng.IntN(3) == 0}
 			switch rng.IntN(3) {
 			case 0:
-				begin(some, hub.Now, len(m.events))
+				r.cursor = len(m.events)
+				begin(r, hub.Now)
 			case 1:
-				begin(some, hub.Oldest, 0)
+				begin(r, hub.Oldest)
 			default:
-				begin(some, hub.After(epoch+strconv.Itoa(n)), n)
+				begin(r, hub.After(epoch+strconv.Itoa(r.cursor)))
 			}
 		case len(readers) == 0:
 		case what < 66:
 			leave(rng.IntN(len(readers)))
 		case what < 72: // resumes
 			if r := leave(rng.IntN(len(readers))); r.begun {
-				begin(r.names, hub.After(epoch+strconv.Itoa(r.cursor)), r.cursor)
+				begin(*r, hub.After(epoch+strconv.Itoa(r.cursor)))
 			}
 		default:
 			r := readers[rng.IntN(len(readers))]
 			if !r.begun && r.oldest {
 				r.cursor = m.dropped
 			}
-			through, lossy, event := m.next(r.names, r.cursor)
+			through, lossy, event := m.next(r)
 			switch {
+			case r.state && (r.fresh || through > 0) && r.states == 3:
+				if err := r.end(); !errors.Is(err, hub.ErrLagged) {
+					t.Fatalf("step %d: got %v after some states, want %v", step, err, hub.ErrLagged)
+				}
+				leave(slices.Index(readers, r))
+			case r.state && (r.fresh || through > 0):
+				r.cursor, r.begun, r.fresh, r.oldest = len(m.events), true, false, false
+				r.states++
+				want := core.Event{ID: epoch + strconv.Itoa(r.cursor), Data: "state"}
+				if got := r.event(); got != want {
+					t.Fatalf("step %d: %v: got %+v, want %+v", step, r.names, got, want)
+				}
 			case through > 0:
 				want := hub.Gap{Reason: hub.GapDropped, After: epoch + strconv.Itoa(r.cursor), Through: epoch + strconv.Itoa(through)}
 				e := r.event()
@@ -228,7 +270,7 @@ func againstModel(t *testing.T, seed uint64) {
 				if got, want := r.event(), m.events[event-1].Event; got != want {
 					t.Fatalf("step %d: %v after %d: got %+v, want %+v", step, r.names, r.cursor, got, want)
 				}
-				r.cursor, r.begun = event, true
+				r.cursor, r.begun, r.states = event, true, 0
 			}
 		}
 		if step%10 == 0 {
@@ -259,7 +301,7 @@ func (m *model) compare(t *testing.T, h *hub.Hub, topics, names []string, reader
 	}
 	want := []string{}
 	for _, topic := range append(topics, "none") {
-		if members[topic] > 0 || slices.ContainsFunc(m.events, func(e modelEvent) bool { return e.topic == topic && e.state == "" }) {
+		if members[topic] > 0 || slices.ContainsFunc(m.events, func(e modelEvent) bool { return slices.Contains(e.topics, topic) && e.state == "" }) {
 			want = append(want, topic)
 		}
 	}
