@@ -78,3 +78,77 @@ func ExampleWithKey() {
 	// acme 12
 	// bolt 12
 }
+
+// A client is sent the state first, and then each change.
+func ExampleWithState() {
+	h := hub.New()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	state := func(yield func(core.Event, error) bool) {
+		_ = yield(core.Event{Data: "clear"}, nil) && yield(core.Event{Data: "acme 10"}, nil)
+	}
+	for e, err := range h.SubscribeWith(ctx, []string{"prices"}, hub.WithState(state)) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.Data)
+		if e.Data == "acme 11" {
+			break
+		}
+		if e.ID != "" { // the end of the state
+			_, _ = h.Publish(ctx, "prices", core.Event{Data: "acme 11"})
+		}
+	}
+	// Output:
+	// clear
+	// acme 10
+	// acme 11
+}
+
+// Each client gets only the orders of its region.
+func ExampleWithFilter() {
+	h := hub.New()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	orders := h.SubscribeWith(ctx, []string{"orders"}, hub.WithFilter(func(_ string, a hub.Attributes) bool {
+		return a["region"] == "eu"
+	}))
+	for _, region := range []string{"us", "eu"} {
+		_, _ = h.Publish(ctx, "orders", core.Event{Data: "an order from " + region},
+			hub.WithAttributes(hub.Attributes{"region": region}))
+	}
+	for e, err := range orders {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.Data)
+		break
+	}
+	// Output:
+	// an order from eu
+}
+
+// Values instead of events.
+func ExampleTopic() {
+	type Price struct {
+		Share string
+		Price float64
+	}
+	prices := hub.Topic[Price]{Hub: hub.New(), Name: "prices"}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	values := prices.Subscribe(ctx)
+	_, _ = prices.Publish(ctx, Price{"ACME", 12.5})
+	for p, err := range values {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(p.Share, p.Price)
+		break
+	}
+	// Output:
+	// ACME 12.5
+}
