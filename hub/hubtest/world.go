@@ -282,17 +282,17 @@ func (w *world) publishOne(h *hub.Hub, rng *rand.Rand) {
 		m.event.Data += strings.Repeat(" some", rng.IntN(300))
 	}
 	var opts []hub.PublishOption
+	if rng.IntN(2) == 0 {
+		m.region = programRegions[rng.IntN(len(programRegions))]
+		opts = append(opts, hub.WithAttributes(hub.Attributes{"region": m.region}))
+	}
 	if m.keyed = rng.IntN(3) == 0; m.keyed {
-		m.key = []string{"", "1", "2"}[rng.IntN(3)]
+		m.key = []string{"", "1", "2"}[rng.IntN(3)] + m.region // so that a client that wants an event wants the one that replaces it
 		opts = append(opts, hub.WithKey(m.key))
 	}
 	if rng.IntN(6) == 0 {
 		m.topics = []string{"b", "a.x", "b.x"}[:2+rng.IntN(2)]
 		opts = append(opts, hub.WithTopics(m.topics[1:]...))
-	}
-	if rng.IntN(2) == 0 {
-		m.region = programRegions[rng.IntN(len(programRegions))]
-		opts = append(opts, hub.WithAttributes(hub.Attributes{"region": m.region}))
 	}
 	attempts := 1
 	if rng.IntN(3) == 0 {
