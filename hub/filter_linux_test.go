@@ -63,7 +63,7 @@ func BenchmarkFilter(b *testing.B) {
 				if keep(i) {
 					last = id
 				}
-				time.Sleep(1200 * time.Microsecond) // longer than the flush window
+				time.Sleep(1200 * time.Microsecond) //nolint:forbidigo // longer than the flush window
 			}
 			used := cpu() - begin
 			if n > 0 {

@@ -144,7 +144,7 @@ func TestAgainstModel(t *testing.T) {
 	}
 }
 
-func againstModel(t *testing.T, seed uint64) {
+func againstModel(t *testing.T, seed uint64) { //nolint:gocyclo // one program
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be replayed
 	topics := []string{"a", "b", "a.x", "a.y", "b.x", "a.x.z", "b.y.z"}

@@ -61,7 +61,7 @@ func TestState(t *testing.T) {
 		h, restart := open(hub.WithMaxReplay(time.Hour))
 		begin := h.LastID()
 		old := publish(t, h, "a", "old")
-		time.Sleep(2 * time.Hour)
+		time.Sleep(2 * time.Hour) //nolint:forbidigo // in a bubble
 		first := publish(t, h, "a", "1")
 		publish(t, h, "a", "2")
 		synctest.Wait()
@@ -196,19 +196,19 @@ func TestStateTooOld(t *testing.T) {
 		}
 		yield(core.Event{Data: "x"}, nil)
 	})))
-	r.want("x x x")
+	r.want(strings.Repeat("x ", 3))
 	publish(t, h, "a", "3")
 	r.want("3")
 	publishAll(t, h, "a", "4 5")
 	futile = 3
-	r.want("x x x")
+	r.want(strings.Repeat("x ", 3))
 	if err := r.end(); !errors.Is(err, hub.ErrLagged) || !strings.Contains(err.Error(), "3 times") {
 		t.Errorf("got %v, want %v and how often", err, hub.ErrLagged)
 	}
 	first := h.LastID()
 	publishAll(t, h, "a", "6 7")
 	r = read(t, h.SubscribeWith(soon(t), []string{"a"}, stateThrough(first)))
-	r.want("x x x")
+	r.want(strings.Repeat("x ", 3))
 	if err := r.end(); !errors.Is(err, hub.ErrLagged) {
 		t.Errorf("got %v, want %v", err, hub.ErrLagged)
 	}
@@ -362,7 +362,7 @@ func TestStateAheadOfTheHub(t *testing.T) {
 		c.want("x")
 		hears.open()
 		publish(t, h, "a", "6")
-		time.Sleep(2 * time.Second) // until it reads the log again
+		time.Sleep(2 * time.Second) //nolint:forbidigo // in a bubble, until it reads the log again
 		c.want("5 6")
 		through := listenWith(t, h, "", []string{"a"}, hub.WithState(func(yield func(core.Event, error) bool) {
 			hears.close()

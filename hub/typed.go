@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -60,7 +61,7 @@ func (t Topic[T]) Stream(ctx context.Context, opts ...SubscribeOption) core.Stre
 // an error, and a gap yields a [*GapError]. After such an error the values continue if the loop does. Any
 // other error is the last element.
 func (t Topic[T]) Subscribe(ctx context.Context, opts ...SubscribeOption) iter.Seq2[T, error] {
-	s := t.Hub.SubscribeWith(ctx, []string{t.Name}, append(opts[:len(opts):len(opts)], gapErrors)...)
+	s := t.Hub.SubscribeWith(ctx, []string{t.Name}, append(slices.Clip(opts), gapErrors)...)
 	return func(yield func(T, error) bool) {
 		for e, err := range s {
 			var v T

@@ -38,7 +38,7 @@ func TestTopic(t *testing.T) {
 		case errors.As(err, &gap):
 			got = append(got, string(gap.Reason))
 		case err != nil:
-			got = append(got, "error")
+			got = append(got, "bad")
 			if text := err.Error(); p != (price{}) || !strings.Contains(text, `" of "prices" (type "") is not a hub_test.price: `) {
 				t.Errorf("got %v, %s", p, text)
 			}
@@ -55,7 +55,7 @@ func TestTopic(t *testing.T) {
 			break
 		}
 	}
-	if got, want := strings.Join(got, " "), "ACME error BOLT dropped error error error END"; got != want {
+	if got, want := strings.Join(got, " "), "ACME bad BOLT dropped "+strings.Repeat("bad ", 3)+"END"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

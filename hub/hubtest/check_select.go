@@ -15,12 +15,11 @@ func checkSelections(f *fixture) {
 	region := "eu \u00e9%\n\x00"
 	eu := hub.WithFilter(func(topic string, a hub.Attributes) bool { return a["a region"] == region && topic == "b" })
 	var clients []*client
-	join := func(h *hub.Hub, from hub.Position, names ...string) *client {
+	join := func(h *hub.Hub, from hub.Position, names ...string) {
 		c := f.client(names...)
 		c.opts = []hub.SubscribeOption{eu}
 		c.connect(h, from)
 		clients = append(clients, c)
-		return c
 	}
 	for _, h := range hubs {
 		join(h, hub.Now, "a", "a.*")
@@ -29,7 +28,8 @@ func checkSelections(f *fixture) {
 	for i, h := range hubs {
 		f.publish(h, "b", "no", hub.WithTopics("a"))
 		f.publish(h, "b", "other", hub.WithTopics("a"), hub.WithAttributes(hub.Attributes{"a region": "us"}))
-		f.publish(h, "b", words(i, i)[0], hub.WithTopics("a.b", "a", "a b.c"), hub.WithAttributes(hub.Attributes{"a region": region, "": ""}))
+		a := hub.WithAttributes(hub.Attributes{"a region": region, "": ""})
+		f.publish(h, "b", words(i, i)[0], hub.WithTopics("a.b", "a", "a b.c"), a)
 	}
 	last := f.publish(hubs[0], "b", "end", hub.WithTopics("a", "a b.c"), hub.WithAttributes(hub.Attributes{"a region": region}))
 	f.caughtUp(last, hubs...)
@@ -73,5 +73,6 @@ func checkSelections(f *fixture) {
 		}
 		c.until(again)
 		c.leave()
+		f.caughtUp(again, hubs...)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (c *client) connect(h *hub.Hub, from hub.Position) {
 		c.f.Errorf("connect: %v", err)
 		return
 	}
-	stream := h.SubscribeWith(session.Context(), c.names, append(c.opts[:len(c.opts):len(c.opts)], hub.From(from))...)
+	stream := h.SubscribeWith(session.Context(), c.names, append(slices.Clip(c.opts), hub.From(from))...)
 	if c.decoded {
 		inner := stream
 		stream = func(yield func(core.Event, error) bool) {

@@ -30,11 +30,12 @@ var wayNames = [ways]string{"forwarded", "ranged over", "handed over", "handed o
 
 // A visit is one connection of a client to a hub.
 type visit struct {
+	selection
+
 	slot  *slot
 	hub   *hub.Hub
 	names []string
 	way   int
-	selection
 
 	sent    string // the Last-Event-ID
 	garbage bool   // sent is not an ID
@@ -89,7 +90,9 @@ func (v *visit) options() []hub.SubscribeOption {
 	if v.state {
 		opts = append(opts, hub.WithState(func(yield func(core.Event, error) bool) {
 			e := core.Event{Type: stateType, Data: v.hub.LastID()}
-			_ = yield(e, nil) && yield(e, nil)
+			if yield(e, nil) {
+				yield(e, nil)
+			}
 		}))
 	}
 	return opts

@@ -362,9 +362,9 @@ func (w *world) publishBad(h *hub.Hub, n int) {
 
 // A subscriber subscribes again and again.
 type subscriber struct {
-	names []string
 	selection
 
+	names []string
 	from  hub.Position
 	after string // see visit.after
 	visit *visit // the last one
@@ -429,7 +429,8 @@ func (w *world) client(c *subscriber, s step) {
 	default:
 		w.end(c.visit)
 		before := c.visit
-		v := &visit{slot: w.slots[s.b%len(w.slots)], names: c.names, selection: c.selection, way: s.c % ways, from: c.from, after: c.after, sent: before.cursor()}
+		v := &visit{slot: w.slots[s.b%len(w.slots)], names: c.names, selection: c.selection, way: s.c % ways}
+		v.from, v.after, v.sent = c.from, c.after, before.cursor()
 		v.garbage = before.garbage && v.sent == before.sent
 		v.gate.set(s.c/ways%4 > 0)
 		w.enter(c, v)
