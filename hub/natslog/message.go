@@ -54,7 +54,7 @@ func (l *Log) encode(e hub.Entry) *nats.Msg {
 		set(headerTopics, strings.Join(e.Topics, "\n"))
 	}
 	if len(e.Attributes) > 0 {
-		text, _ := json.Marshal(e.Attributes) // strings never fail to encode
+		text, _ := json.Marshal(e.Attributes) //nolint:errchkjson // strings never fail to encode
 		set(headerAttributes, string(text))
 	}
 	if e.IdempotencyKey != "" {

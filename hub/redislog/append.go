@@ -64,7 +64,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		args = append(args, fieldTopics, strings.Join(e.Topics, "\n"))
 	}
 	if len(e.Attributes) > 0 {
-		text, _ := json.Marshal(e.Attributes) // strings never fail to encode
+		text, _ := json.Marshal(e.Attributes) //nolint:errchkjson // strings never fail to encode
 		args = append(args, fieldAttributes, text)
 	}
 	keys := []string{l.stream, l.epochs}
