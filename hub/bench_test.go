@@ -197,22 +197,45 @@ func BenchmarkFanOut(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
 }
 
-// An event that the filters of 1,000 idle sessions do not want.
+// A thousand events that 1,000 idle sessions do not want, from one or several publishers at once, and one
+// that they want: until it was sent to all. It reports the time for each session and event.
 func BenchmarkFilterDrops(b *testing.B) {
-	const clients = 1_000
-	h := hub.New()
-	filter := hub.WithFilter(func(_ string, a hub.Attributes) bool { return a["region"] == "eu" })
+	const clients, events = 1_000, 1_000
+	wanted := hub.WithAttributes(hub.Attributes{"region": "eu"})
 	other := hub.WithAttributes(hub.Attributes{"region": "us"})
-	stop := sessions(b, h, clients, func(int) string { return "topic" },
-		func(int) host.Conn { return &signalConn{make(chan struct{}, 1)} }, filter)
-	defer stop()
-	hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
-	for b.Loop() {
-		if _, err := h.Publish(b.Context(), "topic", benchEvent, other); err != nil {
-			b.Fatal(err)
-		}
+	for _, publishers := range []int{1, 2, 4} {
+		b.Run(strconv.Itoa(publishers), func(b *testing.B) {
+			h := hub.New()
+			sent := make(chan struct{}, 2*clients)
+			stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) host.Conn { return &signalConn{sent} }, only("eu"))
+			defer stop()
+			for range clients {
+				<-sent
+			}
+			hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
+			publish := func(opt hub.PublishOption) {
+				if _, err := h.Publish(context.Background(), "topic", benchEvent, opt); err != nil {
+					b.Error(err)
+				}
+			}
+			for b.Loop() {
+				var all sync.WaitGroup
+				for range publishers {
+					all.Go(func() {
+						for range events / publishers {
+							publish(other)
+						}
+					})
+				}
+				all.Wait()
+				publish(wanted)
+				for range clients {
+					<-sent
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients/events, "ns/drop")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/drop")
 }
 
 // A thousand clients resume, 600 events behind, at a hub that has nothing in its

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -22,5 +23,18 @@ var ErrNotHeld = errors.New("hub: no event with this ID is held")
 var ErrFinished = errors.New("hub: the hub has finished: nothing more can be published")
 
 // ErrLagged ends the stream of a subscriber that the log has overtaken, if
-// [WithGapPolicy] says [GapEnd].
+// [WithGapPolicy] says [GapEnd]. The error of a subscription whose state was too old each time wraps
+// it, see [WithState].
 var ErrLagged = errors.New("hub: the subscriber was too slow: events were dropped before it read them")
+
+// errStale is the error of a subscription whose state was too old each time.
+var errStale error = staleError{}
+
+type staleError struct{}
+
+func (staleError) Error() string {
+	return fmt.Sprintf("hub: the state was sent %d times in a row, and each time the hub had dropped events that follow it: "+
+		"let the hub hold more, or the state take less time; if the state ends with an ID, it must be that of the last event of all its topics", maxStates)
+}
+
+func (staleError) Unwrap() error { return ErrLagged }

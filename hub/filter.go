@@ -2,7 +2,7 @@ package hub
 
 import (
 	"fmt"
-	"maps"
+	"strings"
 	"sync"
 	"unicode/utf8"
 )
@@ -17,72 +17,88 @@ const maxAttributes = 4 << 10
 // WithAttributes gives the event attributes, which [WithFilter] decides by. They have valid
 // UTF-8, and up to 4 KiB, which count for [WithMaxBytes].
 func WithAttributes(a Attributes) PublishOption {
-	kept := newAttributes(maps.Clone(a))
-	return func(p *publication) { p.attributes = kept }
+	kept := make(Attributes, len(a))
+	for name, value := range a {
+		kept[strings.Clone(name)] = strings.Clone(value) // a host may reuse its strings' memory
+	}
+	d := newDetails(kept, "", nil)
+	return func(p *publication) { p.details = d }
 }
 
 // WithFilter has the subscription get only the events for which f returns true. topic is the
-// one that [Hub.Publish] has named, even if the event has more (see [WithTopics]), and a is nil
-// if the event has no attributes. The events are still encoded once for all clients, and the
-// subscription needs no goroutine.
+// one that [Hub.Publish] has named, even if the event has more (see [WithTopics]), and a is
+// nil if the event has no attributes. The events are still encoded once for all clients, and
+// the subscription needs no goroutine.
 //
-// f is called for each event of the subscription's topics, perhaps more than once, and not for
-// those of a state or for a gap event. It runs outside all of the hub's locks, in the goroutine of the stream
-// or in one that serves other streams as well. So it must return at once: it must not wait, and not
-// call the hub. If it panics, the stream fails as if the panic were its own.
+// f must only decide by its arguments and by what does not change: it is called for each
+// event of the subscription's topics, perhaps more than once and not in order, and by several
+// goroutines at once, even shortly after the stream's end. So an f that counts or remembers
+// must not be used. f is not called for the events of a state or for a gap event. It is
+// called outside all of the hub's locks, and not by Publish, but other streams wait for it:
+// it must return at once, and not lock, wait, or call the hub. If it panics, the stream fails
+// as if the panic were its own.
 //
-// A filter is cheap, but not free: if most clients want only a small part of a topic's events, and
-// the part has a name, give it a topic of its own. When the hub has dropped events, it cannot know
-// whether f would have kept them, so a client is told of a gap in any case.
+// A filter is cheap, but not free: if most clients want only a small part of a topic's
+// events, and the part has a name, give it a topic of its own. When the hub has dropped
+// events before f was called for them, it cannot know whether f would have kept them, so the
+// client is told of a gap in any case. An event that a later one of its key has replaced (see
+// [WithKey]) is not sent, even if f does not want the later one: events of one key should
+// have the attributes that filters decide by in common.
 func WithFilter(f func(topic string, a Attributes) bool) SubscribeOption {
 	return func(s *selection) { s.filter = f }
 }
 
-// attributes are those of an event in the memory.
-type attributes struct {
+// details are what an event has beside its frame. nil are none.
+type details struct {
 	Attributes
 
+	first string // of several topics, the one that Publish has named
 	bytes int
 }
 
-func newAttributes(a Attributes) *attributes {
-	if len(a) == 0 {
+// newDetails returns the details of an event of some topics, of which more are beside the first.
+func newDetails(a Attributes, first string, more []string) *details {
+	if len(a) == 0 && len(more) == 0 {
 		return nil
 	}
-	return &attributes{a, a.size()}
+	const overhead = 48 // of an attribute or a topic
+	d := &details{Attributes: a}
+	for name, value := range a {
+		d.bytes += overhead + len(name) + len(value)
+	}
+	if len(more) > 0 {
+		d.first = strings.Clone(first)
+		d.bytes += overhead + len(first)
+	}
+	for _, name := range more {
+		d.bytes += overhead + len(name)
+	}
+	return d
 }
 
 // size is about how much memory they take.
-func (a Attributes) size() int {
-	const overhead = 48 // of a pair
-	n := 0
-	for name, value := range a {
-		n += overhead + len(name) + len(value)
-	}
-	return n
-}
-
-// size is Attributes.size for attributes that may be nil.
-func (a *attributes) size() int {
-	if a == nil {
+func (d *details) size() int {
+	if d == nil {
 		return 0
 	}
-	return a.bytes
+	return d.bytes
 }
 
 // all returns the attributes, which may be nil.
-func (a *attributes) all() Attributes {
-	if a == nil {
+func (d *details) all() Attributes {
+	if d == nil {
 		return nil
 	}
-	return a.Attributes
+	return d.Attributes
 }
 
-// check returns what is wrong with the options of a publication to a topic.
+// check completes a publication to a topic, and returns what is wrong with its options.
 func (p *publication) check(topic string) error {
-	p.tidy(topic)
+	if p.tidy(topic); len(p.topics) > 0 {
+		p.details = newDetails(p.details.all(), topic, p.topics)
+	}
 	n := 0
-	for name, value := range p.attributes.all() {
+	for name, value := range p.details.all() {
 		if n += len(name) + len(value); n > maxAttributes {
 			return fmt.Errorf("the attributes have more than %d bytes: see WithAttributes", maxAttributes)
 		}
@@ -93,47 +109,57 @@ func (p *publication) check(topic string) error {
 	return nil
 }
 
-// A candidate is what a filter sees of an event.
-type candidate struct {
-	topic *topic
-	more  *attributes
+// A batch is what a subscription reads from the memory at once: frames, or candidates if it
+// has a filter.
+type batch struct {
+	frames *[][]byte
+	some   *[]candidate // nil without a filter
 }
 
-var candidatePool = sync.Pool{New: func() any { return new([]candidate) }}
+// A candidate is an event that a filter has yet to be asked about.
+type candidate struct {
+	record
+
+	place place
+}
+
+func (b *batch) size() int {
+	if b.some != nil {
+		return len(*b.some)
+	}
+	return len(*b.frames)
+}
+
+// add adds the event of a number. hint is that of memory.place.
+func (b *batch) add(h *Hub, r record, number uint64, hint *int) {
+	if b.some != nil {
+		*b.some = append(*b.some, candidate{r, h.place(number, hint)})
+	} else {
+		*b.frames = append(*b.frames, r.frame())
+	}
+}
+
+var candidates = sync.Pool{New: func() any { return new([]candidate) }}
 
 // filterRounds is how often one call of readFiltered reads if the filter drops everything.
 const filterRounds = 8
 
 // readFiltered is read with a filter.
 func (s *subscription) readFiltered(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
-	some := candidatePool.Get().(*[]candidate) //nolint:forcetypeassert // the pool's only type
+	some := candidates.Get().(*[]candidate) //nolint:forcetypeassert // the pool's only type
 	for range filterRounds {
-		gap, more, err = s.readAll(frames, most, some)
-		kept := (*frames)[:0]
-		for i, c := range *some {
-			if s.filter(c.topic.first(), c.more.all()) {
-				kept = append(kept, (*frames)[i])
+		gap, more, err = s.readAll(&batch{frames, some}, most)
+		for i := range *some {
+			if c := &(*some)[i]; s.filter(c.place.name(), c.place.more.all()) {
+				*frames = append(*frames, c.frame())
 			}
 		}
-		clear((*frames)[len(kept):])
-		*frames = kept
 		clear(*some)
 		*some = (*some)[:0]
 		if !more || len(*frames) > 0 || gap != nil || err != nil {
 			break
 		}
 	}
-	candidatePool.Put(some) // unless the filter has panicked
+	candidates.Put(some) // unless the filter has panicked
 	return gap, more, err
-}
-
-// candidate returns the candidate of an event that is held. hint is where in the order it may be.
-func (m *memory) candidate(number uint64, hint *int) candidate {
-	i := *hint
-	if i >= len(m.order.numbers) || m.order.numbers[i] != number {
-		i = m.order.find(number)
-	}
-	*hint = i + 1
-	p := m.order.items[i]
-	return candidate{p.topic, p.more}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -162,7 +163,9 @@ func (f *follower) apply(e Entry) {
 		f.at = e.ID
 		e.Event.ID = e.ID
 		var err error
-		p := publication{key: e.Key, keyed: e.Keyed, topics: e.Topics, attributes: newAttributes(e.Attributes), time: f.timeOf(e, now)}
+		p := publication{key: e.Key, keyed: e.Keyed, topics: slices.Clone(e.Topics), time: f.timeOf(e, now)}
+		p.tidy(e.Topic)
+		p.details = newDetails(e.Attributes, e.Topic, p.topics)
 		if off, err = h.add(e.Topic, e.Event, p, off); err != nil {
 			f.stats.Skipped++ // not published by a hub
 			break
@@ -241,22 +244,21 @@ func (f *follower) breakOff(id string, off []departure) []departure {
 	f.broken = h.last
 	h.forget()
 	for _, t := range h.topics {
-		off = t.sendAll(off, h.last)
+		off = h.sendAll(&t.source, off)
 	}
 	for _, s := range h.patterns {
-		off = s.sendAll(off, h.last)
+		off = h.sendAll(s, off)
 	}
 	return off
 }
 
 // sendAll appends all that wait for an event of the source, to be told of a gap.
-func (s *source) sendAll(off []departure, number uint64) []departure {
+func (h *Hub) sendAll(s *source, off []departure) []departure {
 	if links := s.send(); links != nil {
-		off = append(off, departure{source: s, links: links})
+		off = append(off, departure{s, links})
 	}
-	if w := s.lend(candidate{}, 0, number); w != nil {
-		off = append(off, departure{source: s, watch: w})
-	}
+	s.watchers.broken = h.last
+	h.inquire(s)
 	return off
 }
 
@@ -283,7 +285,7 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 		return "", err
 	}
 	frame, err := e.AppendText(nil)
-	if size := len(frame) + p.attributes.size(); err == nil && h.memory.maxBytes > 0 && size > h.memory.maxBytes {
+	if size := len(frame) + p.details.size(); err == nil && h.memory.maxBytes > 0 && size > h.memory.maxBytes {
 		err = tooLarge(size, int64(h.memory.maxBytes))
 	}
 	if err != nil {
@@ -295,7 +297,7 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 	if closed {
 		return "", errShutdown
 	}
-	entry := Entry{Topic: topic, Event: e, Key: p.key, Keyed: p.keyed, Topics: p.topics, Attributes: p.attributes.all()}
+	entry := Entry{Topic: topic, Event: e, Key: p.key, Keyed: p.keyed, Topics: p.topics, Attributes: p.details.all()}
 	if p.idempotency != "" {
 		entry.IdempotencyKey = jointName(topic, p.topics) + "\x00" + p.idempotency // a topic has no NUL
 	}

@@ -58,6 +58,7 @@ const (
 	GapJump GapPolicy = iota
 
 	// GapEnd ends the stream with [ErrLagged], so that the client comes back,
-	// perhaps to a process that is less busy. Then it is sent the gap event.
+	// perhaps to a process that is less busy. Then it is sent the gap event. A subscription
+	// with a state does not end, see [WithState].
 	GapEnd
 )

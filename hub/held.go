@@ -2,11 +2,11 @@ package hub
 
 import "math"
 
-// takeHeld appends frames from the memory, and reports whether there may be more.
-func (s *subscription) takeHeld(frames *[][]byte, most int, some *[]candidate) (more bool) {
+// takeHeld appends events from the memory to a batch, and reports whether there may be more.
+func (s *subscription) takeHeld(to *batch, most int) (more bool) {
 	if s.older > s.cursor {
 		var done bool
-		if most, done = s.takeOlder(frames, most, some); !done {
+		if most, done = s.takeOlder(to, most); !done {
 			return true
 		}
 	}
@@ -15,26 +15,24 @@ func (s *subscription) takeHeld(frames *[][]byte, most int, some *[]candidate) (
 		l.next = l.source.records.after(max(s.cursor, l.passed.Load()))
 	}
 	limit := min(batchFrames, max(batchWork/len(s.links), 1))
-	hint := 0 // where the next candidate may be
-	for most > 0 && len(*frames) < limit {
+	hint := 0 // where the next place may be
+	for most > 0 && to.size() < limit {
 		r, ok := s.nextRecord()
 		if !ok {
 			return false
 		}
-		*frames = append(*frames, r.frame())
-		if some != nil {
-			*some = append(*some, s.hub.candidate(s.cursor, &hint))
-		}
+		to.add(s.hub, r, s.cursor, &hint)
 		most -= int(r.size)
 	}
 	return true
 }
 
-// lagged reports whether a gap ends the stream: GapEnd does so, except at the beginning.
+// lagged reports whether a gap ends the stream: GapEnd does so, except at the beginning, and
+// except for a subscription with a state, which makes good for it.
 func (s *subscription) lagged(gap *Gap) bool {
 	moving := s.moving
 	s.moving = true
-	return moving && gap != nil && gap.Reason == GapDropped && s.hub.gapPolicy == GapEnd
+	return moving && gap != nil && gap.Reason == GapDropped && s.hub.gapPolicy == GapEnd && s.state == nil
 }
 
 // nextRecord moves the cursor to the next event, if there is one.

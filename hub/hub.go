@@ -71,17 +71,17 @@ func (h *Hub) setUp() {
 	}
 }
 
-// Publish appends an event to a topic's log, for those who follow it now and for
-// those who resume later, and returns the event's ID. It never waits for a
-// subscriber. Each event has an ID, so an event with only a Comment or a Retry
+// Publish appends an event to a topic's log, for those who follow it now and for those who
+// resume later, and returns the event's ID. It never waits for a subscriber, and does not
+// call its filter or state. Each event has an ID, so an event with only a Comment or a Retry
 // reaches the client as well, with empty data.
 //
-// An error says why the event was not published: the topic is empty, malformed
-// (see [Check]) or a pattern; the event already has an ID, cannot be encoded or
-// is larger than the log; an option is wrong; ctx has ended; or the hub was shut down, or has finished, see
-// [Hub.Finish]. Then nothing
-// has changed, with one exception: a [Log] that did not answer may have the event
-// nevertheless. With [WithIdempotencyKey] it is safe to publish such an event again.
+// An error says why the event was not published: the topic is empty, malformed (see [Check])
+// or a pattern; the event already has an ID, cannot be encoded or is larger than the log; an
+// option is wrong; ctx has ended; or the hub was shut down, or has finished, see
+// [Hub.Finish]. Then nothing has changed, with one exception: a [Log] that did not answer may
+// have the event nevertheless. With [WithIdempotencyKey] it is safe to publish such an event
+// again.
 func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...PublishOption) (id string, err error) {
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("hub: publish: %w", context.Cause(ctx))
@@ -137,7 +137,7 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 	if err != nil {
 		return nil, err
 	}
-	r, err := h.encode(e, p.keyed, p.attributes.size())
+	r, err := h.encode(e, p.keyed, p.details.size())
 	if err != nil {
 		return nil, fmt.Errorf("hub: publish to %q: %w", name, err)
 	}
@@ -148,12 +148,7 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 	if p.keyed {
 		h.remove(t.replaceKey(p.key, h.last+1))
 	}
-	for _, s := range t.sources {
-		if w := s.lend(candidate{t, p.attributes}, s.newest, h.last+1); w != nil {
-			off = append(off, departure{source: s, watch: w})
-		}
-	}
-	number := h.commit(t, r, p.attributes, h.now())
+	number := h.commit(t, r, p.details, h.now())
 	if p.idempotency != "" {
 		h.remember(attempt{t.name, strings.Clone(p.idempotency)}, number)
 	}
@@ -165,17 +160,17 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 	}
 	for _, s := range t.sources {
 		if links := s.send(); links != nil {
-			off = append(off, departure{source: s, links: links})
+			off = append(off, departure{s, links})
 		}
+		h.inquire(s)
 	}
 	return off, nil
 }
 
-// A departure is the links that have waited for an event of a source, or its watchers.
+// A departure is the links that have waited for an event of a source.
 type departure struct {
 	source *source
 	links  []*link
-	watch  *watch
 }
 
 // wake wakes the subscriptions that have waited. The hub is not locked.
@@ -187,18 +182,11 @@ func (h *Hub) wake(off []departure) {
 		for _, l := range d.links {
 			l.subscription.wakeUp()
 		}
-		if d.watch != nil {
-			d.watch.ask()
-		}
 	}
 	h.lock()
 	defer h.mu.Unlock()
 	for _, d := range off {
-		if d.watch != nil {
-			d.watch.restore()
-		} else {
-			d.source.rest(d.links)
-		}
+		d.source.rest(d.links)
 	}
 }
 
@@ -222,13 +210,13 @@ func (h *Hub) LastID() string {
 	return h.id(h.last)
 }
 
-// TopicOf returns the topic of the event that has an ID, the first if there are several. It is for a client that
-// sends a last event ID but does not say which topic it had followed. With a [Log] it
-// asks the log if this process's memory does not have the event. The error is
+// TopicOf returns the topic of the event that has an ID, the first if there are several. It
+// is for a client that sends a last event ID but does not say which topic it had followed.
+// With a [Log] it asks the log if this process's memory does not have the event. The error is
 // [ErrNotHeld] if no event that is held has the ID, or says why the log did not answer.
 //
-// An ID that is only a position, such as that of [Hub.LastID] or of a gap, may be the ID
-// of another topic's event. An event that a later one of its key has replaced is not held.
+// An ID that is only a position, such as that of [Hub.LastID] or of a gap, may be the ID of
+// another topic's event. An event that a later one of its key has replaced is not held.
 //
 // The client chooses the ID. The view must check whether the client may read that topic.
 func (h *Hub) TopicOf(ctx context.Context, id string) (string, error) {
@@ -267,7 +255,7 @@ func (h *Hub) topicOf(id string) string {
 		number = n
 	}
 	if i := h.order.find(number); i >= 0 {
-		return h.order.items[i].topic.first()
+		return h.order.items[i].name()
 	}
 	return ""
 }
@@ -329,103 +317,4 @@ func (h *Hub) refresh(t *topic) {
 		t.asOf = h.changes
 	}
 	h.work += len(t.sources)
-}
-
-// now is the time at which an event comes, or 0 if no age is bounded.
-func (h *Hub) now() int64 {
-	if h.memory.maxAge <= 0 && h.maxReplay <= 0 {
-		return 0
-	}
-	return int64(time.Since(h.began))
-}
-
-// before returns the number after which the events begin that have come since then.
-func (h *Hub) before(then int64) uint64 {
-	if h.ids != nil {
-		return h.ids.before(h.last, func(e identity) bool { return e.time >= then })
-	}
-	return h.order.before(h.last, func(p place) bool { return p.at >= then })
-}
-
-// trim drops what exceeds the bounds, and reports whether there is more of it than
-// one step takes.
-func (h *Hub) trim() (more bool) {
-	now := h.now()
-	for first := true; ; first = false {
-		number, t := h.excess(now)
-		if t == nil {
-			break
-		}
-		if h.spent() && !first {
-			return true
-		}
-		h.work += 4 //nolint:mnd // some lists and maps
-		h.refresh(t)
-		if h.follower != nil {
-			h.follower.since = h.ids.items[h.ids.find(number)].id
-		}
-		h.remove(number)
-		t.forgetKey(number)
-		for _, s := range t.sources {
-			s.lost = number
-		}
-		h.dropped = number
-		for _, part := range t.parts {
-			h.retire(part)
-		}
-		if t.parts == nil {
-			h.retire(t)
-		}
-	}
-	if h.memory.maxAge > 0 && h.expiry == nil && h.order.live > 0 {
-		_, oldest := h.order.oldest()
-		left := h.memory.maxAge - time.Duration(now-oldest.at)
-		h.expireAfter(max(left, h.memory.maxAge/16))
-	}
-	return false
-}
-
-// expireAfter has expire called after d.
-func (h *Hub) expireAfter(d time.Duration) {
-	switch {
-	case h.closed:
-	case h.expiry == nil:
-		h.expiry = time.AfterFunc(d, h.expire)
-	default:
-		h.expiry.Reset(d)
-	}
-}
-
-// expire drops what is too old while nobody publishes, and what one step of trim has
-// left.
-func (h *Hub) expire() {
-	h.lock()
-	defer h.mu.Unlock()
-	h.expiry = nil
-	for h.trim() {
-		h.breathe()
-	}
-}
-
-// retire forgets a topic that is no longer used, now or later. As long as it is remembered,
-// a client that resumes from an old ID is told of a gap only if there is one.
-func (h *Hub) retire(t *topic) {
-	switch {
-	case t.idle || !t.unused():
-		return
-	case t.lost <= h.forgotten:
-		delete(h.topics, t.name)
-		return
-	}
-	t.idle = true
-	h.idle = append(h.idle, t)
-	for len(h.idle) > maxIdle {
-		t, h.idle[0] = h.idle[0], nil
-		h.idle = h.idle[1:]
-		t.idle = false
-		if t.unused() {
-			delete(h.topics, t.name)
-			h.forgotten = max(h.forgotten, t.lost)
-		}
-	}
 }

@@ -105,6 +105,44 @@ func TestKeepsNames(t *testing.T) {
 	}
 }
 
+// So it may with attributes and further topics.
+func TestKeepsAttributes(t *testing.T) {
+	h := New()
+	memory := []byte("one")
+	text := unsafe.String(unsafe.SliceData(memory), len(memory)) //nolint:gosec // as such a host does it
+	option := WithAttributes(Attributes{text: text})
+	publishTo(t, h, text, WithTopics("two"), option)
+	publishTo(t, h, "two", WithTopics(text))
+	copy(memory, "xxx")
+	publishTo(t, h, "three", option)
+	var got []string
+	next, stop := iter.Pull2(h.SubscribeWith(t.Context(), []string{">"}, From(Oldest), WithFilter(func(topic string, a Attributes) bool {
+		got = append(got, fmt.Sprint(topic, a))
+		return topic == "three"
+	})))
+	defer stop()
+	if e, err, ok := next(); e.ID != h.LastID() || err != nil || !ok {
+		t.Fatalf("got %+v, %v, %v, want the last event", e, err, ok)
+	}
+	if want := []string{"onemap[one:one]", "twomap[]", "threemap[one:one]"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := h.Topics(), []string{"one", "three", "two"}; !slices.Equal(got, want) {
+		t.Errorf("got topics %q, want %q", got, want)
+	}
+}
+
+// What a page of a log holds besides its data counts for what is kept.
+func TestPageBytes(t *testing.T) {
+	r := newReader(nil)
+	entry := Entry{Topic: "a", Topics: []string{strings.Repeat("x", 5000)}, Attributes: Attributes{"a": strings.Repeat("x", 7000)}}
+	r.keep(&reading{answer: answer{entries: []Entry{entry}}})
+	r.expiry.Stop()
+	if least := 12_000; r.bytes < least {
+		t.Errorf("got %d bytes, want at least %d", r.bytes, least)
+	}
+}
+
 // A hook's context does not end when its client leaves, so that the hook can publish.
 func TestHooksContextGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -6,15 +6,18 @@ import (
 	"strings"
 )
 
+// maxTopics is how many topics an event may have.
+const maxTopics = 16
+
 // WithTopics publishes the event to more topics as well: an event of an order may be one of
 // its customer, too. It is one event, with one ID, and a client that follows several of the
-// topics gets it once. It takes the room of one event. [WithFilter] and [Hub.TopicOf] get the
-// topic that [Hub.Publish] names.
+// topics gets it once. An event has at most 16 topics, whose names count for [WithMaxBytes].
+// [WithFilter] and [Hub.TopicOf] get the topic that [Hub.Publish] names.
 func WithTopics(more ...string) PublishOption {
 	return func(p *publication) { p.topics = append(p.topics, more...) }
 }
 
-// tidy makes the further topics a set, in order and without the first.
+// tidy makes the further topics a set without the first.
 func (p *publication) tidy(first string) {
 	if len(p.topics) == 0 {
 		return
@@ -32,8 +35,8 @@ func checkTopics(first string, more []string) error {
 	if err := CheckTopic(first); err != nil || len(more) == 0 {
 		return err
 	}
-	if len(more) >= maxNames {
-		return fmt.Errorf("hub: %d topics are too many for one event: name up to %d", 1+len(more), maxNames)
+	if len(more) >= maxTopics {
+		return fmt.Errorf("hub: %d topics are too many for one event: name up to %d", 1+len(more), maxTopics)
 	}
 	for _, name := range more {
 		if err := CheckTopic(name); err != nil {
@@ -43,12 +46,15 @@ func checkTopics(first string, more []string) error {
 	return nil
 }
 
-// jointName is the name of a joint, or of the topic if it is only one. A topic has no line end.
+// jointName is the name of a joint, which is the same whichever topic comes first, or of the topic
+// if it is only one. A topic has no line end.
 func jointName(first string, more []string) string {
 	if len(more) == 0 {
 		return first
 	}
-	return first + "\n" + strings.Join(more, "\n")
+	names := append([]string{first}, more...)
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), "\n")
 }
 
 // known returns the topic, or joint of several topics, that events of these topics are in. It
@@ -72,7 +78,7 @@ func (h *Hub) newTopics(first string, more []string) *topic {
 		return h.newTopic(first)
 	}
 	j := &topic{source: source{name: jointName(first, more)}}
-	for _, name := range append([]string{first}, more...) {
+	for name := range strings.SplitSeq(j.name, "\n") {
 		t := h.topics[name]
 		if t == nil {
 			t = h.newTopic(name)
@@ -95,14 +101,6 @@ func (h *Hub) refreshParts(j *topic) {
 			}
 		}
 	}
-}
-
-// first is the name of the topic, or of a joint's first.
-func (t *topic) first() string {
-	if t.parts != nil {
-		return t.parts[0].name
-	}
-	return t.name
 }
 
 // hold counts an event of a joint.

@@ -62,10 +62,10 @@ type Entry struct {
 	Keyed bool
 	Gap   bool
 
-	Topics     []string   // more topics of the event, without control characters; see WithTopics
+	Topics     []string   // up to 15 more topics of the event, without control characters; see WithTopics
 	Attributes Attributes // in valid UTF-8; see WithAttributes
 
-	IdempotencyKey string // made of the topics and the key of WithIdempotencyKey; only set for Append
+	IdempotencyKey string // made of the set of topics and the key of WithIdempotencyKey; only set for Append
 }
 
 // ErrOtherEpoch is what [Log.Compare] returns for an ID from before the log began

@@ -22,7 +22,7 @@ func (s *subscription) join(names []string) error {
 		l := &s.links[len(s.links)-1]
 		source.members = append(source.members, l)
 		if s.filter != nil {
-			source.watchers.add(l)
+			source.watchers.add(l, h.last)
 		}
 		h.did(nameWork(name))
 	}
@@ -59,6 +59,7 @@ func (s *subscription) leave() {
 	h := s.hub
 	h.lock()
 	defer h.mu.Unlock()
+	s.idle.Store(false) // a filter that is asked about many events is not asked any more
 	for i := range s.links {
 		l := &s.links[i]
 		members := l.source.members
@@ -94,7 +95,7 @@ func (h *Hub) left() {
 
 // dismiss forgets a source that has no members any more.
 func (h *Hub) dismiss(s *source) {
-	s.members, s.waiting, s.spare, s.watchers.links = nil, nil, nil, nil
+	s.members, s.waiting, s.spare = nil, nil, nil
 	if t := h.topics[s.name]; t != nil {
 		h.retire(t)
 		return

@@ -31,8 +31,16 @@ func (r record) frame() []byte { return (*r.slab)[r.begin : r.begin+r.size : r.b
 // A place is an event's place in the log: its topic. The zero place is not one.
 type place struct {
 	topic *topic
-	more  *attributes // nil if it has none
-	at    int64       // when it came, in ns since the hub began; 0 if no age is bounded
+	more  *details
+	at    int64 // when it came, in ns since the hub began; 0 if no age is bounded
+}
+
+// name is the topic that Publish has named.
+func (p place) name() string {
+	if p.topic.parts != nil {
+		return p.more.first
+	}
+	return p.topic.name
 }
 
 // An identity is what a Log says of an event. The zero identity is not one.
@@ -55,7 +63,7 @@ type memory struct {
 	last    uint64 // the number of the last event
 	dropped uint64 // the number of the last event that was dropped for a bound
 	order   list[place]
-	bytes   int   // of the frames and attributes that are held
+	bytes   int   // of the frames and details that are held
 	written int64 // of all frames there ever were
 	slab    *slab // where the next frame goes, at used
 	used    int
@@ -105,7 +113,7 @@ func (m *memory) encode(e core.Event, alone bool, more int) (record, error) {
 const maxFrame = 1<<32 - 1
 
 // commit appends an event that has been encoded.
-func (m *memory) commit(t *topic, r record, more *attributes, at int64) (number uint64) {
+func (m *memory) commit(t *topic, r record, more *details, at int64) (number uint64) {
 	if r.slab == m.slab {
 		m.used += int(r.size)
 	}
@@ -118,7 +126,6 @@ func (m *memory) commit(t *topic, r record, more *attributes, at int64) (number 
 	}
 	for _, s := range t.sources {
 		s.records.push(m.last, r)
-		s.newest = m.last
 	}
 	return m.last
 }
@@ -155,6 +162,21 @@ func (m *memory) remove(number uint64) {
 	if p.topic.parts != nil {
 		m.release(p.topic)
 	}
+}
+
+// place returns the place of an event that is held. hint is where in the order it may be, or
+// a little before.
+func (m *memory) place(number uint64, hint *int) place {
+	const near = 16
+	i := *hint
+	for last := min(i+near, len(m.order.numbers)); i > 0 && i < last && m.order.numbers[i] < number; {
+		i++
+	}
+	if i >= len(m.order.numbers) || m.order.numbers[i] != number {
+		i = m.order.find(number)
+	}
+	*hint = i + 1
+	return m.order.items[i]
 }
 
 func tooLarge(size int, most int64) error {

@@ -98,9 +98,9 @@ func (s *subscription) search(until uint64, found func(number uint64, t *topic) 
 	return true
 }
 
-// takeOlder appends frames of events that must be searched for, about most bytes. It
-// returns how many bytes are left, and whether there are no such events any more.
-func (s *subscription) takeOlder(frames *[][]byte, most int, some *[]candidate) (left int, done bool) {
+// takeOlder appends events that must be searched for, about most bytes. It returns how
+// many bytes are left, and whether there are no such events any more.
+func (s *subscription) takeOlder(to *batch, most int) (left int, done bool) {
 	until := s.older
 	if s.ending {
 		until = min(until, s.final)
@@ -108,13 +108,11 @@ func (s *subscription) takeOlder(frames *[][]byte, most int, some *[]candidate) 
 	done = s.search(until, func(number uint64, t *topic) bool {
 		records := &t.sources[0].records
 		r := records.items[records.find(number)]
-		*frames = append(*frames, r.frame())
-		if some != nil {
-			*some = append(*some, s.hub.candidate(number, new(int)))
-		}
+		var hint int
+		to.add(s.hub, r, number, &hint)
 		s.cursor = number
 		most -= int(r.size)
-		return most > 0 && len(*frames) < batchFrames
+		return most > 0 && to.size() < batchFrames
 	})
 	if done {
 		s.older = 0

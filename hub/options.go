@@ -144,24 +144,23 @@ type publication struct {
 	keyed       bool
 	idempotency string
 	topics      []string // beside the first
-	attributes  *attributes
-	time        int64 // by a Log's clock, in ns since the hub began
+	details     *details // which WithAttributes begins and check completes
+	time        int64    // by a Log's clock, in ns since the hub began
 }
 
-// WithKey lets the event replace earlier ones of the same topic and key: a subscriber
-// that has not read those yet gets only this one. What it skips in this way is not a gap,
-// and takes no room in the log. It is for values of which only the last one counts,
-// such as prices. With [WithTopics] the event replaces only those that have all its topics,
-// and no others.
+// WithKey lets the event replace earlier ones of the same topic and key: a subscriber that
+// has not read those yet gets only this one. What it skips in this way is not a gap, and
+// takes no room in the log. It is for values of which only the last one counts, such as
+// prices. With [WithTopics] the event replaces only those of the same topics, in any order.
 func WithKey(key string) PublishOption {
 	return func(p *publication) { p.key, p.keyed = key, true }
 }
 
-// WithIdempotencyKey makes it safe to publish an event again when it is not known
-// whether the first attempt has succeeded: a topic gets only one event with the same
-// key, and both attempts return the same ID. The hub remembers a key for as long as
-// it holds the event; a [Log] decides for itself how long it remembers one, and may
-// forget the key of an event that it has dropped.
+// WithIdempotencyKey makes it safe to publish an event again when it is not known whether the
+// first attempt has succeeded: a topic, or those of [WithTopics] together, in any order, gets
+// only one event with the same key, and both attempts return the same ID. The hub remembers a
+// key for as long as it holds the event; a [Log] decides for itself how long it remembers
+// one, and may forget the key of an event that it has dropped.
 func WithIdempotencyKey(key string) PublishOption {
 	return func(p *publication) { p.idempotency = key }
 }

@@ -174,12 +174,15 @@ func (s *subscription) front(entries *[]Entry) {
 	r, position := s.reach, (*entries)[0]
 	*entries = (*entries)[1:]
 	if position.Gap && s.gap == nil {
-		s.gap = &Gap{Reason: GapDropped, After: r.at}
-		if _, err := r.follower.log.Compare(r.at, position.ID); errors.Is(err, ErrOtherEpoch) {
-			s.gap.Reason = GapRestarted // because everything that is held follows
+		_, err := r.follower.log.Compare(r.at, position.ID)
+		switch restarted := errors.Is(err, ErrOtherEpoch); {
+		case !restarted:
+			s.gap = &Gap{Reason: GapDropped, After: r.at}
+		case !r.forgiven:
+			s.gap = &Gap{Reason: GapRestarted, After: r.at} // because everything that is held follows
 		}
 	}
-	r.at = position.ID
+	r.at, r.forgiven = position.ID, false
 }
 
 // replaced reports whether a later entry of the page replaces e.
@@ -188,7 +191,7 @@ func replaced(e Entry, later []Entry) bool {
 		return false
 	}
 	for _, l := range later {
-		if l.Keyed && l.Key == e.Key && l.Topic == e.Topic && slices.Equal(l.Topics, e.Topics) {
+		if l.Keyed && l.Key == e.Key && jointName(l.Topic, l.Topics) == jointName(e.Topic, e.Topics) {
 			return true
 		}
 	}

@@ -215,7 +215,8 @@ func (r *reader) keep(q *reading) {
 	const overhead = 200
 	for i := range p.entries {
 		e := &p.entries[i]
-		p.bytes += overhead + len(e.Topic) + len(e.Key) + len(e.Event.Type) + len(e.Event.Data) + len(e.Event.Comment) + e.Attributes.size()
+		p.bytes += overhead + len(e.Topic) + len(e.Key) + len(e.Event.Type) + len(e.Event.Data) + len(e.Event.Comment) +
+			newDetails(e.Attributes, e.Topic, e.Topics).size()
 	}
 	r.pages = append(r.pages, p)
 	r.bytes += p.bytes

@@ -5,34 +5,48 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
 // WithState has a client begin with the present state: it is sent the events of state, and
 // then everything that is published after the state was taken. This is for a client without a
-// last event ID, if [From] does not say where it begins. And instead of a gap event each client is sent
-// the state anew, whenever it has missed something. A client that comes back and has missed nothing
-// is not sent the state.
+// last event ID, if [From] does not say where it begins. And whenever a client has missed
+// something, it is sent the state anew, instead of a gap event and whatever [WithGapPolicy]
+// says. A client that comes back and has missed nothing is not sent the state.
 //
 // The hub takes the position from which the subscription continues before it runs state. So
-// nothing is lost if you change the state first, and publish the change after that. What is
-// published in between may be in the state and follow as well. So publish what something is now,
-// such as a price, and not by how much it has changed.
+// nothing is lost if you change the state first, and publish the change after that. Publish
+// in the order of the changes: if two changes of one thing are published in the wrong order,
+// clients keep the older one. For a state in memory, hold one lock while you change and
+// publish. For one in a database, put a version in the event, so that clients can ignore what
+// is older than what they have.
 //
-// If changes must not come twice, let the last event of the state have an ID: that of the last change that is in
-// the state, as [Hub.Publish] has returned it. Then the subscription continues
-// after that event. The state, the ID and the publishing need one lock for that. Other events of a state
-// have no ID, so that a client whose connection breaks in the middle of a state is sent all of it again.
+// What is published while the state is taken may be in the state and follow as well. So
+// publish what something is now, such as a price, and not by how much it has changed. If
+// changes must not come twice, let the last event of the state have an ID: that of the last
+// event of all the subscription's topics that is in the state. You know it if you change,
+// publish and take the state under one lock: it is what [Hub.Publish] has returned last, for
+// any of these topics and even if the change is of a part of the state that this client does
+// not get. Then the subscription continues after that event. An ID from before the hub or its
+// log has begun again stands for the beginning. Other events of a state have no ID, so that a
+// client whose connection breaks in the middle of a state is sent all of it again.
 //
 // The first event should tell the client to forget what it has, because a state may follow
-// events. If a state is empty, the client is sent nothing.
+// events. If a state is empty, the client is sent nothing, or the gap event if it has missed
+// something.
 //
-// A state runs as fast as its client reads. So if it needs a lock or a database's connection, it
-// should give that back before it yields. While it runs, the stream has a goroutine; afterwards it has none.
-// state runs again for each client and each gap, at several at once. If it fails, the
-// stream fails. The hub must hold what is published while the state is sent. If it has dropped some of that each time,
-// the stream fails with [ErrLagged] after three states in a row.
+// A state runs as fast as its client reads, and what it yields is sent in batches of about
+// 128 KiB, or of some milliseconds. If it needs a lock or a database's connection, it should
+// give that back before it yields. While it runs, the stream has a goroutine; afterwards it
+// has none. It must return soon after the view's context has ended: use that for your
+// queries. state runs again for each client and each gap, several at once. If it fails, the
+// stream fails.
+//
+// The hub must hold what is published while the state is sent. If it has dropped some of that
+// three times in a row, the stream fails with an error that wraps [ErrLagged].
 func WithState(state core.Stream) SubscribeOption {
 	return func(s *selection) { s.state = state }
 }
@@ -40,11 +54,15 @@ func WithState(state core.Stream) SubscribeOption {
 // maxStates is how often a client is sent the state, one right after the other.
 const maxStates = 3
 
+// stateDelay is how long a state may take before the client is sent what there is.
+const stateDelay = 5 * time.Millisecond
+
 // errState means that the state comes next.
 var errState = errors.New("hub: the state comes next")
 
 // A snapshot is a state that is being sent.
 type snapshot struct {
+	gap  *Gap   // that the state makes good for; nil if the client has just come
 	at   string // the ID of the position from which the subscription continues
 	next func() (core.Event, error, bool)
 	stop func()
@@ -52,53 +70,67 @@ type snapshot struct {
 	any  bool       // it has yielded something
 }
 
-// startOver has the state come next, and everything after that. The error is errState, or
-// ErrLagged. The hub is locked.
-func (s *subscription) startOver() error {
+// startOver has the state come next, instead of telling of a gap, and everything after that.
+// The error is errState, or errStale. The hub is locked.
+func (s *subscription) startOver(gap *Gap) error {
 	if s.states == maxStates {
-		return fmt.Errorf("%w, or the state was too old, %d times in a row", ErrLagged, maxStates)
+		return errStale
 	}
 	s.states++
 	s.gap, s.resuming, s.older, s.moving = nil, false, 0, true
-	s.snapshot = &snapshot{}
+	n := &snapshot{}
+	s.snapshot = n
 	s.unpass() // the state may end with an event from before
 	r := s.reach
 	switch {
 	case r == nil:
 		s.cursor = s.hub.last
-		s.snapshot.at = s.hub.id(s.cursor)
-		return errState
+		n.at = s.hub.id(s.cursor)
 	case r.follower.order(r.at, r.follower.at) <= 0:
 		s.cursor, r.at = s.hub.last, r.follower.at
 		r.paging, r.ahead = false, false
 	default:
 		r.paging = true // the log is ahead of the follower
 	}
-	r.rest = nil
-	s.snapshot.at = r.at
+	if r != nil {
+		r.rest, n.at = nil, r.at
+	}
+	if gap.Reason != "" {
+		gap.Through, gap.Topics = n.at, s.names()
+		n.gap = gap
+	}
 	return errState
 }
 
 // sendState appends about most bytes of the state. It runs the application's code.
 func (s *subscription) sendState(frames *[][]byte, most int) error {
 	n := s.snapshot
+	if gap := n.gap; gap != nil && s.gapErrors {
+		n.gap = nil
+		return &GapError{*gap}
+	}
 	if n.next == nil {
 		n.next, n.stop = iter.Pull2(s.state)
 	}
-	for size := 0; size < most; {
+	begun := time.Now()
+	for size := 0; size < most && (size == 0 || time.Since(begun) < stateDelay); {
 		if s.ctx.Err() != nil {
 			return io.EOF
 		}
 		e, err, more := n.next()
-		if err != nil {
-			return err
-		}
-		if !more {
+		switch {
+		case err != nil:
+			return stateError(err)
+		case more:
+		case n.any:
 			s.snapshot = nil
-			if !n.any {
-				return nil
-			}
 			return s.endState(frames, n.last, n.at)
+		case n.gap != nil:
+			s.snapshot = nil
+			return s.tell(frames, n.gap)
+		default:
+			s.snapshot = nil
+			return nil
 		}
 		if n.any {
 			if n.last.ID != "" {
@@ -113,13 +145,28 @@ func (s *subscription) sendState(frames *[][]byte, most int) error {
 	return nil
 }
 
+// stateError returns the error of a stream whose state has failed. It is not what the error of
+// a subscription may say of itself.
+func stateError(err error) error {
+	var gap *GapError
+	if errors.As(err, &gap) || errors.Is(err, feed.ErrNotReady) {
+		return fmt.Errorf("hub: state: %v", err) //nolint:errorlint // so that it is not taken for this subscription's
+	}
+	return fmt.Errorf("hub: state: %w", err)
+}
+
 // endState appends the last event of the state, with the ID of the position.
 func (s *subscription) endState(frames *[][]byte, e core.Event, at string) error {
-	if e.ID == "" {
-		e.ID = at
-	} else if err := s.continueAfter(e.ID); err != nil {
-		return fmt.Errorf("hub: state: the last event has the ID %q: %w", e.ID, err)
+	if e.ID != "" {
+		var err, failure error
+		switch at, err, failure = s.continueAfter(e.ID); {
+		case failure != nil:
+			return failure
+		case err != nil:
+			return fmt.Errorf("hub: state: the last event has the ID %q: %w", e.ID, err)
+		}
 	}
+	e.ID = at
 	_, err := appendFrame(frames, e, 0)
 	return err
 }
@@ -133,24 +180,31 @@ func appendFrame(frames *[][]byte, e core.Event, size int) (int, error) {
 	return size + len(frame), nil
 }
 
-// continueAfter has the subscription continue after an event, which is the last one that
-// is in the state.
-func (s *subscription) continueAfter(id string) error {
+// continueAfter has the subscription continue after an event, which is the last one that is
+// in the state, or after the beginning if the event is from before that. It returns the ID of
+// the position. err says why id is not a position, and failure why that cannot be found out.
+func (s *subscription) continueAfter(id string) (at string, err, failure error) {
 	h := s.hub
 	if r := s.reach; r != nil {
-		_, err, failure := s.seek(id, r.at)
+		_, err, failure = s.seek(id, r.at)
+		if errors.Is(err, ErrOtherEpoch) {
+			r.forgiven, err = true, nil
+		}
 		r.at, r.paging = id, true
-		return errors.Join(err, failure)
+		return id, err, failure
 	}
 	h.lock()
 	defer h.mu.Unlock()
 	epoch, number, ok := parseID(id)
-	if !ok || epoch != h.epoch || number > h.last {
-		return errors.New("this hub has not published it")
+	switch {
+	case !ok || epoch == h.epoch && number > h.last:
+		return "", errors.New("this hub has not published it"), nil
+	case epoch != h.epoch:
+		number = 0
 	}
 	s.cursor = number
 	s.beginHere()
-	return nil
+	return h.id(number), nil, nil
 }
 
 // endSnapshot frees what a state has that was not sent to its end.

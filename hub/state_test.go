@@ -153,10 +153,31 @@ func TestStateThroughAnEvent(t *testing.T) {
 			listenWith(t, h, id, []string{"a"}, stateThrough(id)).wantError("hub: state: the last event has the ID")
 		}
 		other := restart()
+		listenWith(t, other, "nothing has happened since the beginning", []string{"a"}, stateThrough(ids[1])).want("x")
 		publish(t, other, "a", "1")
 		synctest.Wait()
-		listenWith(t, other, "", []string{"a"}, stateThrough(ids[1])).wantError("hub: state: the last event has the ID")
+		l := listenWith(t, other, "from before the beginning", []string{"a"}, stateThrough(ids[1]))
+		l.want("x 1")
+		publish(t, other, "a", "2")
+		l.want("2")
 	})
+}
+
+// After a state with an ID from before the hub, the client has an ID of the hub.
+func TestStateThroughAnOlderHub(t *testing.T) {
+	h := hub.New(hub.WithMaxEvents(2))
+	e := read(t, h.SubscribeWith(soon(t), []string{"a"}, stateThrough(hub.New().LastID()))).event()
+	if e.ID != h.LastID() {
+		t.Errorf("got the ID %s, want that of the beginning, %s", e.ID, h.LastID())
+	}
+	publish(t, h, "a", "1")
+	read(t, h.SubscribeWith(soon(t), []string{"a"}, stateOf("state"), hub.From(hub.After(e.ID)))).want("1")
+	publishAll(t, h, "a", "2 3 4")
+	r := read(t, h.SubscribeWith(soon(t), []string{"a"}, stateThrough(hub.New().LastID())))
+	r.want("x x x") // because the hub has dropped some of what follows
+	if err := r.end(); !errors.Is(err, hub.ErrLagged) || !strings.Contains(err.Error(), "the last event of all its topics") {
+		t.Errorf("got %v, want the reason", err)
+	}
 }
 
 // stateThrough returns a state that is complete through an event.
@@ -176,13 +197,27 @@ func TestStateAfterOvertaken(t *testing.T) {
 		publishAll(t, h, "b", "other")
 		r.want("x")
 	}
-	h = hub.New(hub.WithMaxEvents(3), hub.WithGapPolicy(hub.GapEnd))
-	r = read(t, h.SubscribeWith(soon(t), []string{"a"}, stateOf("x")))
+}
+
+// GapEnd is for subscriptions without a state.
+func TestStateBeforeGapEnd(t *testing.T) {
+	h := hub.New(hub.WithMaxEvents(3), hub.WithGapPolicy(hub.GapEnd))
+	r := read(t, h.SubscribeWith(soon(t), []string{"a"}, stateOf("x")))
 	r.want("x")
 	publishAll(t, h, "a", "1 2 3 4")
-	if err := r.end(); !errors.Is(err, hub.ErrLagged) {
-		t.Errorf("got %v, want %v", err, hub.ErrLagged)
-	}
+	r.want("x")
+	publish(t, h, "a", "5")
+	r.want("5")
+	synctest.Test(t, func(t *testing.T) {
+		l := new(hubtest.MemoryLog)
+		h := over(t, l, hub.WithGapPolicy(hub.GapEnd))
+		c := listenWith(t, h, "", []string{"a"}, stateOf("x"))
+		c.want("x")
+		l.Restart()
+		c.want("x")
+		publish(t, h, "a", "1")
+		c.want("1")
+	})
 }
 
 // A state that is too old each time ends the stream after some tries. A good one in between leaves
@@ -211,53 +246,6 @@ func TestStateTooOld(t *testing.T) {
 	r.want(strings.Repeat("x ", 3))
 	if err := r.end(); !errors.Is(err, hub.ErrLagged) {
 		t.Errorf("got %v, want %v", err, hub.ErrLagged)
-	}
-}
-
-// Whatever a state does wrong makes the stream fail.
-func TestStateFails(t *testing.T) {
-	failure := errors.New("no database")
-	for name, tt := range map[string]struct {
-		state core.Stream
-		words string
-		want  string
-	}{
-		"an error": {func(yield func(core.Event, error) bool) {
-			_ = yield(core.Event{Data: "x"}, nil) && yield(core.Event{Data: "y"}, nil) && yield(core.Event{}, failure)
-		}, "x", failure.Error()},
-		"an ID too early": {func(yield func(core.Event, error) bool) {
-			_ = yield(core.Event{Data: "x", ID: "1"}, nil) && yield(core.Event{Data: "y"}, nil)
-		}, "", `hub: state: an event has the ID "1", but only the last one may have an ID`},
-		"an event that cannot be encoded": {func(yield func(core.Event, error) bool) {
-			_ = yield(core.Event{Type: "two\nlines"}, nil)
-		}, "", "hub: state: core: "},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := hub.New()
-			r := read(t, h.SubscribeWith(soon(t), []string{"a"}, hub.WithState(tt.state)))
-			r.want(tt.words)
-			if err := r.end(); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
-				t.Errorf("got %v, want %s", err, tt.want)
-			}
-			if got := h.Len("a"); got != 0 {
-				t.Errorf("got %d subscriptions after the failure, want none", got)
-			}
-		})
-	}
-}
-
-// An empty state is none, and the client stays without an ID.
-func TestStateEmpty(t *testing.T) {
-	h := hub.New()
-	publish(t, h, "a", "1")
-	entered := false
-	r := read(t, h.SubscribeWith(soon(t), []string{"a"}, hub.WithState(func(func(core.Event, error) bool) {
-		publish(t, h, "a", "2")
-		entered = true
-	})))
-	r.want("2")
-	if !entered {
-		t.Error("the state was not taken")
 	}
 }
 

@@ -141,7 +141,7 @@ func (h *Hub) locate(lastEventID string, with *selection) (at start, closed bool
 	}
 	at.resuming, at.horizon = h.maxReplay > 0, h.now()-int64(h.maxReplay)
 	if with.state != nil && lastEventID == "" && from == Now {
-		at.gap = &Gap{} // the client is sent the state instead
+		at.gap = &Gap{} // so that the client is sent the state
 	}
 	return at, h.closed
 }
@@ -315,12 +315,11 @@ func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, er
 	if s.filter != nil {
 		return s.readFiltered(frames, most)
 	}
-	return s.readAll(frames, most, nil)
+	return s.readAll(&batch{frames: frames}, most)
 }
 
-// readAll is read without the filter. It appends what the filter sees of the frames to some,
-// which is nil if there is no filter.
-func (s *subscription) readAll(frames *[][]byte, most int, some *[]candidate) (gap *Gap, more bool, err error) {
+// readAll is read without the filter.
+func (s *subscription) readAll(to *batch, most int) (gap *Gap, more bool, err error) {
 	if s.over || s.ctx.Err() != nil {
 		return nil, false, io.EOF
 	}
@@ -334,7 +333,7 @@ func (s *subscription) readAll(frames *[][]byte, most int, some *[]candidate) (g
 	case s.snapshot != nil:
 		return nil, true, errState
 	case s.gap != nil && s.state != nil:
-		return nil, true, s.startOver()
+		return nil, true, s.startOver(s.gap)
 	}
 	if s.reach != nil {
 		gap = s.brokenOff()
@@ -355,22 +354,22 @@ func (s *subscription) readAll(frames *[][]byte, most int, some *[]candidate) (g
 	case s.lagged(gap):
 		return nil, false, ErrLagged
 	case gap != nil && s.state != nil:
-		return nil, true, s.startOver()
+		return nil, true, s.startOver(gap)
 	case gap != nil:
 		return gap, true, nil
 	}
 	s.states = 0
 	toCome := s.toCome()
-	more = s.takeHeld(frames, most, some)
+	more = s.takeHeld(to, most)
 	if s.reach != nil {
 		s.moved(!more && !s.ending) // or only to where it ends
 	}
 	switch {
 	case more:
 		return nil, true, nil
-	case toCome && len(*frames) == 0:
+	case toCome && to.size() == 0:
 		return nil, true, errPage
-	case s.ending && len(*frames) == 0:
+	case s.ending && to.size() == 0:
 		return nil, false, h.ending()
 	case s.ending:
 		return nil, true, nil

@@ -102,7 +102,6 @@ type source struct {
 	recalled bool   // see recall
 	search   uint64 // the last Hub.searches by one of its members
 
-	newest   uint64   // the number of the last event there ever was
 	watchers watchers // members with a filter
 
 	members []*link
@@ -111,7 +110,7 @@ type source struct {
 	round   uint64  // grows whenever waiting is sent off
 }
 
-// A topic is a source that can be published to. A joint is not a source itself: see joint.
+// A topic is a source that can be published to. A joint is not a source itself: see joint.go.
 type topic struct {
 	source
 	parts []*topic // of a joint; otherwise nil

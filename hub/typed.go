@@ -19,7 +19,7 @@ import (
 type Topic[T any] struct {
 	Hub  *Hub
 	Name string // a pattern, if it is only for subscriptions
-	Type string // the events' type; by default they have none
+	Type string // of the events; by default they have none when published, and any when received
 
 	// Encode makes an event of a value, and Decode undoes it. The default is the
 	// value's JSON as data.
@@ -57,9 +57,14 @@ func (t Topic[T]) Stream(ctx context.Context, opts ...SubscribeOption) core.Stre
 	return t.Hub.SubscribeWith(ctx, []string{t.Name}, opts...)
 }
 
-// Subscribe returns the topic's values, for this process. An event that is not a T yields
-// an error, and a gap yields a [*GapError]. After such an error the values continue if the loop does. Any
-// other error is the last element.
+// Subscribe returns the topic's values, for this process. An event that is not a T, or not of
+// the topic's Type if there is one, yields an error, and a gap yields a [*GapError]; with
+// [WithState] the state follows that. After such an error the values continue if the loop
+// does. Any other error is the last element.
+//
+// The values end without an error when ctx does, and with [Hub.Kick], [Hub.Shutdown] and
+// [Hub.Finish] without an error. If ctx is that of a request, its client's last event ID
+// counts, as for [Hub.Subscribe].
 func (t Topic[T]) Subscribe(ctx context.Context, opts ...SubscribeOption) iter.Seq2[T, error] {
 	s := t.Hub.SubscribeWith(ctx, []string{t.Name}, append(slices.Clip(opts), gapErrors)...)
 	return func(yield func(T, error) bool) {
@@ -77,9 +82,12 @@ func (t Topic[T]) Subscribe(ctx context.Context, opts ...SubscribeOption) iter.S
 
 // value is the inverse of Event.
 func (t Topic[T]) value(e core.Event) (v T, err error) {
-	if t.Decode != nil {
+	switch {
+	case t.Type != "" && e.Type != t.Type:
+		err = fmt.Errorf("its type is not %q", t.Type)
+	case t.Decode != nil:
 		v, err = t.Decode(e)
-	} else {
+	default:
 		err = json.Unmarshal([]byte(e.Data), &v)
 	}
 	if err != nil {

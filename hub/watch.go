@@ -1,111 +1,163 @@
 package hub
 
+import "sync"
+
 // A subscription with a filter does not wait for events as others do, because most of them are
-// not for it, and waking it up costs much more than its filter. It is a watcher of its sources: whoever
-// publishes an event asks the filters of the watchers that are idle, outside the lock, and
-// wakes only those that want it. A watcher that is not idle reads the event later, and asks its
-// filter itself.
+// not for it, and waking it up costs much more than its filter. It is a watcher of its sources. When
+// events have come, a goroutine for each source asks the filters of the watchers that are idle,
+// outside the lock and about many events at once, and wakes only those that want one. So
+// publishers do not wait for filters. A watcher that is not idle reads the events later, and
+// asks its filter itself.
 
 // watchers are those of a source. The hub's lock guards it.
 type watchers struct {
 	links  []*link
-	lent   int // how many watches use links: then it must not be changed
-	copied int // how often links was copied for that
+	asking bool    // a goroutine asks, and walks through links
+	gone   []*link // have left meanwhile, and are still in links
+	asked  uint64  // events up to this one were asked about
+	broken uint64  // the number of a gap in the log, of which all must be told; 0 for none
 }
 
-// A watch is an event that the watchers of a source have yet to be asked about, or a gap in
-// the log, of which all are told: then it has no topic.
-type watch struct {
-	candidate
-
-	source *source
-	links  []*link
-	copied int
-	before uint64 // the number of the source's event before it
-	number uint64
-}
-
-// lend returns a watch for an event, or nil if there is no watcher. The caller gives it back
-// with restore.
-func (s *source) lend(c candidate, before, number uint64) *watch {
-	w := &s.watchers
+func (w *watchers) add(l *link, last uint64) {
 	if len(w.links) == 0 {
-		return nil
+		w.asked = last
 	}
-	w.lent++
-	return &watch{c, s, w.links, w.copied, before, number}
-}
-
-func (w *watch) restore() {
-	if s := &w.source.watchers; s.copied == w.copied {
-		s.lent--
-	}
-}
-
-// own makes links the source's own, to be changed.
-func (w *watchers) own() {
-	if w.lent > 0 {
-		w.links = append(make([]*link, 0, len(w.links)+len(w.links)/8+1), w.links...)
-		w.lent = 0
-		w.copied++
-	}
-}
-
-func (w *watchers) add(l *link) {
-	w.own()
 	l.slot = len(w.links)
 	w.links = append(w.links, l)
 }
 
 func (w *watchers) remove(l *link) {
-	w.own()
-	last := len(w.links) - 1
-	w.links[l.slot], w.links[last].slot = w.links[last], l.slot
-	w.links[last] = nil
-	w.links = w.links[:last]
-}
-
-// ask wakes the watchers that want the event.
-func (w *watch) ask() {
-	for i := 0; i < len(w.links); {
-		i = w.askFrom(i)
+	if w.asking {
+		w.gone = append(w.gone, l)
+	} else {
+		w.drop(l)
 	}
 }
 
-// askFrom is ask for the watchers from an index on. It stops after a filter that panics, and returns
+// drop is remove while nobody asks.
+func (w *watchers) drop(l *link) {
+	last := len(w.links) - 1
+	w.links[l.slot], w.links[last].slot = w.links[last], l.slot
+	w.links[last] = nil
+	if w.links = w.links[:last]; last == 0 {
+		w.links = nil
+	}
+}
+
+// inquire has the watchers of a source be asked about what is new.
+func (h *Hub) inquire(s *source) {
+	if w := &s.watchers; len(w.links) > 0 && !w.asking {
+		w.asking = true
+		go h.ask(s)
+	}
+}
+
+// ask asks the watchers of a source until there is nothing new.
+func (h *Hub) ask(s *source) {
+	r := rounds.Get().(*round) //nolint:forcetypeassert // the pool's only type
+	for h.nextRound(s, r) {
+		for i := 0; i < len(r.links); {
+			i = r.askFrom(i)
+		}
+	}
+	rounds.Put(r)
+}
+
+// roundSize is about how many events are asked about at once: what an idle watcher costs apart
+// from its filter is divided by that, and a watcher that wants the last of them waits for the rest.
+const roundSize = 256
+
+// A round is what the watchers of a source are asked about next.
+type round struct {
+	links   []*link
+	lost    uint64 // those that have not come this far have missed events, and are woken; 0 if none have
+	events  []asking
+	through uint64 // the number up to which there is nothing else
+}
+
+// An asking is an event as a filter sees it.
+type asking struct {
+	number     uint64
+	topic      string
+	attributes Attributes
+}
+
+var rounds = sync.Pool{New: func() any { return new(round) }}
+
+// nextRound prepares the next round, and reports whether there is one.
+func (h *Hub) nextRound(s *source, r *round) bool {
+	h.lock()
+	defer h.mu.Unlock()
+	w := &s.watchers
+	for len(w.gone) > 0 {
+		last := len(w.gone) - 1
+		w.drop(w.gone[last])
+		w.gone[last] = nil
+		w.gone = w.gone[:last]
+		h.did(1)
+	}
+	clear(r.events)
+	r.links, r.lost, r.events = w.links, w.broken, r.events[:0]
+	w.gone, w.broken = nil, 0
+	if w.asking = len(w.links) > 0; !w.asking {
+		return false
+	}
+	if s.lost > w.asked {
+		r.lost = max(r.lost, s.lost)
+	}
+	hint, i := 0, s.records.after(w.asked)
+	for ; i < len(s.records.items) && len(r.events) < roundSize; i++ {
+		if s.records.items[i] != (record{}) {
+			w.asked = s.records.numbers[i]
+			p := h.place(w.asked, &hint)
+			r.events = append(r.events, asking{w.asked, p.name(), p.more.all()})
+		}
+	}
+	h.work += len(r.events)
+	if i == len(s.records.items) {
+		w.asked = h.last
+	}
+	r.through = w.asked
+	if w.asking = len(r.events) > 0 || r.lost > 0; !w.asking {
+		r.links = nil
+	}
+	return w.asking
+}
+
+// askFrom asks the watchers from an index on. It stops after a filter that panics, and returns
 // the next index.
-func (w *watch) askFrom(i int) (next int) {
+func (r *round) askFrom(i int) (next int) {
 	defer func() {
-		if next < len(w.links) {
+		if next < len(r.links) {
 			_ = recover() // the subscription asks the filter again, and panics in its own goroutine
-			w.links[next].subscription.rouse()
+			r.links[next].subscription.rouse()
 			next++
 		}
 	}()
-	for next = i; next < len(w.links); next++ {
-		l := w.links[next]
-		s := l.subscription
-		if s.idle.Load() && (w.topic == nil || s.filter(w.topic.first(), w.more.all()) || !l.passes(w.before, w.number)) {
-			s.rouse()
+	for next = i; next < len(r.links); next++ {
+		if l := r.links[next]; l.subscription.idle.Load() && r.concerns(l) {
+			l.subscription.rouse()
 		}
 	}
 	return next
 }
 
-// passes records that the subscription does not want an event of its source. It reports false if it is not
-// known whether it wants the one before.
-func (l *link) passes(before, number uint64) bool {
-	for {
-		passed := l.passed.Load()
-		switch {
-		case passed >= number:
-			return true
-		case passed < before:
-			return false
-		case l.passed.CompareAndSwap(passed, number):
+// concerns reports whether a subscription that was idle must read. It records what the
+// subscription does not want, unless it has read that by itself in the meantime.
+func (r *round) concerns(l *link) bool {
+	passed := l.passed.Load()
+	if passed < r.lost || passed >= r.through {
+		return passed < r.lost
+	}
+	wants := l.subscription.filter
+	for i := range r.events {
+		if e := &r.events[i]; e.number > passed && wants(e.topic, e.attributes) {
+			l.passed.CompareAndSwap(passed, e.number-1)
 			return true
 		}
 	}
+	l.passed.CompareAndSwap(passed, r.through)
+	return false
 }
 
 // rouse wakes the subscription if it is idle.
