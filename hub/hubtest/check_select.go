@@ -41,6 +41,19 @@ func checkSelections(f *fixture) {
 		c.want("0", "1", "2", "end")
 	}
 
+	for i, h := range hubs { // a key is one of all the topics together, whichever comes first
+		topics := []string{"k.1", "k.2", "k.3"}
+		topics[0], topics[i] = topics[i], topics[0]
+		last = f.publish(h, topics[0], words(i, i)[0], hub.WithTopics(topics[1:]...), hub.WithKey("k"))
+	}
+	f.caughtUp(last, hubs...)
+	for _, h := range append(hubs, f.open()) {
+		c := f.client("k.2")
+		c.connect(h, hub.After(begin))
+		c.want("2")
+		c.leave()
+	}
+
 	state := hub.WithState(func(yield func(core.Event, error) bool) { yield(core.Event{Data: "state"}, nil) })
 	for i, h := range hubs {
 		c := f.client("a")
