@@ -145,6 +145,7 @@ func TestEntries(t *testing.T) {
 		{Topic: "t", Event: core.Event{Comment: "one\ntwo: \r three %"}},
 		{Topic: "t", Event: core.Event{Type: " blanks ", Data: " x "}, Key: " key\nwith: all\x00", Keyed: true},
 		{Topic: "t", Event: core.Event{Data: ""}, Key: "", Keyed: true},
+		{Topic: "t", Topics: []string{"a", "b c"}, Attributes: hub.Attributes{"region": "eu\n\x00", "": "é"}},
 	}
 	f := follow(t, l, "")
 	begin := f.take(1)[0]
@@ -179,6 +180,13 @@ func TestEntries(t *testing.T) {
 	}
 	if got := f.take(1)[0]; got.Topic != "other" || got.Event != (core.Event{Data: "by nats pub"}) {
 		t.Errorf("the event of another program is %+v", got)
+	}
+	wrong := &nats.Msg{Subject: "events.other", Data: []byte("x"), Header: nats.Header{"Event-Attributes": {"[]"}}}
+	if err := js.Conn().PublishMsg(wrong); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.take(1)[0]; got.Topic != "" || got.Event != (core.Event{}) || got.Gap || got.ID == "" {
+		t.Errorf("an event whose attributes cannot be read is %+v, want a position", got)
 	}
 }
 

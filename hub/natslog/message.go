@@ -69,7 +69,7 @@ func (l *Log) topic(subject string) string {
 
 // decode is the inverse of encode. The payload of another program's message is data, unless
 // its headers say otherwise. A marker of the server's, where messages are gone, is only a
-// position.
+// position, and so is a message whose attributes cannot be read: no filter could judge it.
 func (l *Log) decode(subject string, m *nats.Msg) hub.Entry {
 	if m.Header.Get(jetstream.MarkerReasonHeader) != "" {
 		return hub.Entry{}
@@ -93,7 +93,9 @@ func (l *Log) decode(subject string, m *nats.Msg) hub.Entry {
 			e.Topics = strings.Split(topics, "\n")
 		}
 		if a := get(headerAttributes); a != "" {
-			_ = json.Unmarshal([]byte(a), &e.Attributes) // another program's may be wrong
+			if err := json.Unmarshal([]byte(a), &e.Attributes); err != nil {
+				return hub.Entry{}
+			}
 		}
 	}
 	return e

@@ -322,7 +322,17 @@ func TestForeignEntry(t *testing.T) {
 	if err := s.client().XAdd(soon(t), &redis.XAddArgs{Stream: "events", Values: []any{"topic", "a.>", "data", "\x00", "retry", "x"}}).Err(); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.client().XAdd(soon(t), &redis.XAddArgs{Stream: "events", Values: []any{"topic", "a", "attributes", "[]", "key", "k"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
 	add(t, l, "second")
+	entries, err := l.Range(soon(t), before, 10)
+	if err != nil || len(entries) != 5 {
+		t.Fatalf("got %+v, %v, want 5 entries", entries, err)
+	}
+	if e := entries[3]; e.Topic != "" || e.Keyed || e.Gap || e.ID == "" {
+		t.Errorf("got %+v, want a position, because the attributes cannot be read", e)
+	}
 	next := 0
 	for e, err := range h.SubscribeFrom(soon(t), hub.After(before), ">") {
 		want := []string{"first", "second"}[next]

@@ -117,7 +117,8 @@ func messages(entries []any) []redis.XMessage {
 	return all
 }
 
-// decode returns entries of an epoch.
+// decode returns entries of an epoch. One whose attributes cannot be read is only a position: no filter
+// could judge it.
 func decode(epoch string, messages []redis.XMessage) ([]record, error) {
 	records := make([]record, len(messages))
 	for i, m := range messages {
@@ -128,6 +129,7 @@ func decode(epoch string, messages []redis.XMessage) ([]record, error) {
 		}
 		r.ID = epoch + "-" + m.ID
 		r.Time = time.UnixMilli(int64(r.at.ms)) //nolint:gosec // a time in ms
+		readable := true
 		for name, value := range m.Values {
 			text, _ := value.(string)
 			switch name {
@@ -148,10 +150,13 @@ func decode(epoch string, messages []redis.XMessage) ([]record, error) {
 			case fieldTopics:
 				r.Topics = strings.Split(text, "\n")
 			case fieldAttributes:
-				_ = json.Unmarshal([]byte(text), &r.Attributes) // another program's may be wrong
+				readable = json.Unmarshal([]byte(text), &r.Attributes) == nil
 			case fieldAfter:
 				r.after = text
 			}
+		}
+		if !readable {
+			r.Entry = hub.Entry{ID: r.ID, Time: r.Time}
 		}
 	}
 	return records, nil
