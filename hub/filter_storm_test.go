@@ -1,6 +1,8 @@
 package hub_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -57,6 +59,11 @@ func filterStorm(t *testing.T, bound int) {
 		})
 	}
 	hosttest.Eventually(t, "all are subscribed", func() bool { return h.Len("a") == subscribers })
+	visiting, leave := context.WithCancel(ctx)
+	defer leave()
+	for range 3 {
+		all.Go(func() { visitRegion(visiting, t, h, "us") })
+	}
 	var publishing sync.WaitGroup
 	for p := range publishers {
 		publishing.Go(func() {
@@ -67,10 +74,28 @@ func filterStorm(t *testing.T, bound int) {
 		})
 	}
 	publishing.Wait()
+	leave()
 	for _, region := range regions {
 		publish(t, h, "a", region+" end", in(region))
 	}
 	all.Wait()
+	hosttest.Eventually(t, "all have left", func() bool { return h.Len("a") == 0 })
+}
+
+// visitRegion comes and goes again and again.
+func visitRegion(ctx context.Context, t *testing.T, h *hub.Hub, region string) {
+	t.Helper()
+	for ctx.Err() == nil {
+		n := 0
+		for e, err := range h.SubscribeWith(ctx, []string{"*", "a"}, only(region)) {
+			if err != nil || e.Type != "gap" && !strings.HasPrefix(e.Data, region) {
+				t.Errorf("got %+v, %v", e, err)
+			}
+			if n++; n == 5 {
+				break
+			}
+		}
+	}
 }
 
 // takeRegion takes the events of a region until the last one, which each of the publishers
@@ -104,5 +129,5 @@ func takeRegion(s core.Stream, region string, n int, lossy bool) error {
 		}
 		next[publisher], toldOf[publisher] = i+1, told
 	}
-	return fmt.Errorf("the stream has ended before the last event")
+	return errors.New("the stream has ended before the last event")
 }

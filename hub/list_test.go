@@ -149,14 +149,39 @@ func consistent(t *testing.T, h *Hub) {
 
 func consistentLocked(t *testing.T, h *Hub) {
 	t.Helper()
-	bytes, live, keys := 0, 0, 0
+	bytes, live := 0, 0
+	held := map[*topic]int{}
+	for i, p := range h.order.items {
+		if p == (place{}) {
+			continue
+		}
+		n, parts := h.order.numbers[i], []*topic{p.topic}
+		if p.topic.parts != nil {
+			parts = p.topic.parts
+			held[p.topic]++
+		}
+		records := &parts[0].records
+		live++
+		bytes += int(records.items[records.find(n)].size) + p.more.size()
+		for _, topic := range parts {
+			if h.topics[topic.name] != topic || topic.records.find(n) < 0 {
+				t.Errorf("topic %q does not have %d", topic.name, n)
+			}
+		}
+	}
+	for j, n := range held {
+		if h.joints[j.name] != j || j.held != n {
+			t.Errorf("joint %q says that it has %d events, want %d", j.name, j.held, n)
+		}
+	}
+	if len(h.joints) != len(held) {
+		t.Errorf("got %d joints, want %d", len(h.joints), len(held))
+	}
 	for name, topic := range h.topics {
 		for i, r := range topic.records.items {
 			if r == (record{}) {
 				continue
 			}
-			live++
-			bytes += int(r.size)
 			for _, s := range h.tree.match(name, nil, new(int)) {
 				if n := topic.records.numbers[i]; n > s.since && s.records.find(n) < 0 {
 					t.Errorf("pattern %q has no %d of topic %q", s.name, n, name)
@@ -167,7 +192,7 @@ func consistentLocked(t *testing.T, h *Hub) {
 			t.Errorf("topic %q has %d keys, and %d in the inverse", name, len(topic.keys), len(topic.keyOf))
 		}
 		for key, n := range topic.keys {
-			if keys++; topic.records.find(n) < 0 {
+			if topic.records.find(n) < 0 {
 				t.Errorf("topic %q has key %q, whose event %d was removed", name, key, n)
 			}
 		}
@@ -182,7 +207,7 @@ func consistentLocked(t *testing.T, h *Hub) {
 		}
 		seen[topic] = true
 	}
-	if len(h.idle) > maxIdle || len(h.topics) > live+maxIdle+h.running {
+	if len(h.idle) > maxIdle || len(h.topics) > maxTopics*live+maxIdle+h.running {
 		t.Errorf("got %d topics, and %d in the idle list", len(h.topics), len(h.idle))
 	}
 }
@@ -192,12 +217,15 @@ func consistentLocked(t *testing.T, h *Hub) {
 func TestAccounts(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // to be replayed
-		h := New(WithMaxEvents(1+rng.IntN(50)), WithMaxBytes(200+rng.IntN(2_000)))
+		h := New(WithMaxEvents(1+rng.IntN(50)), WithMaxBytes(400+rng.IntN(2_000)))
 		ctx, cancel := context.WithCancel(context.Background())
 		for i := range 1_000 {
 			var opts []PublishOption
 			if rng.IntN(2) == 0 {
 				opts = append(opts, WithKey(strconv.Itoa(rng.IntN(20))))
+			}
+			if rng.IntN(3) == 0 {
+				opts = append(opts, WithTopics("t1.x", fmt.Sprintf("u%d.x", rng.IntN(2))), WithAttributes(Attributes{"a": "b"}))
 			}
 			if _, err := h.Publish(ctx, fmt.Sprintf("t%d.x", rng.IntN(5)), core.Event{Data: fmt.Sprint(i)}, opts...); err != nil {
 				t.Fatal(err)
