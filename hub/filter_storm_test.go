@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ func filterStorm(t *testing.T, bound int) {
 	var all sync.WaitGroup
 	for i := range subscribers {
 		region := regions[i%len(regions)]
-		stream := h.SubscribeWith(ctx, []string{"*", "a"}, only(region))
+		stream, body := h.SubscribeWith(ctx, []string{"*", "a"}, only(region)), io.NopCloser(nil)
 		if i >= subscribers/2 {
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"?"+region, nil)
 			if err != nil {
@@ -49,10 +50,11 @@ func filterStorm(t *testing.T, bound int) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer response.Body.Close()
-			stream = core.Read(response.Body)
+			body = response.Body
+			stream = core.Read(body)
 		}
 		all.Go(func() {
+			defer body.Close()
 			if err := takeRegion(stream, region, events, bound > 0); err != nil {
 				t.Errorf("subscriber %d: %v", i, err)
 			}

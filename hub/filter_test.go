@@ -133,26 +133,28 @@ func TestFilterThatWaits(t *testing.T) {
 func TestFilterFallsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.WithMaxEvents(1000))
-		release := make(chan struct{})
-		close(release)
+		busy := make(chan struct{}, 1)
 		l := listenWith(t, h, "", []string{"a", "b"}, hub.WithFilter(func(_ string, a hub.Attributes) bool {
-			<-release
+			if a["first"] != "" {
+				busy <- struct{}{} // as no filter should do
+				<-busy
+			}
 			return a["region"] == "eu"
 		}))
-		burst := func(topic string, n int) {
-			release = make(chan struct{})
+		burst := func(topic string, n int, want string) {
+			busy <- struct{}{}
+			publish(t, h, topic, "us", hub.WithAttributes(hub.Attributes{"first": "yes"}))
+			time.Sleep(time.Second) //nolint:forbidigo // in a bubble, until the filter is asked
 			for range n {
 				publish(t, h, topic, "us", in("us"))
 			}
 			publish(t, h, topic, "eu", in("eu"))
-			close(release)
+			<-busy
+			l.want(want)
 		}
-		burst("a", 900)
-		l.want("eu")
-		burst("b", 1400)
-		l.want("GAP:dropped eu")
-		burst("a", 900)
-		l.want("eu")
+		burst("a", 900, "eu")
+		burst("b", 1100, "GAP:dropped eu")
+		burst("a", 900, "eu")
 	})
 }
 

@@ -30,6 +30,8 @@ type Hub struct {
 
 	follower *follower // follows the Log; nil without one
 
+	asker func(s *source) // Hub.ask: if publishing called that by its name, it would allocate more
+
 	epoch    string // begins each ID; empty before the first use
 	began    time.Time
 	expiry   *time.Timer // drops what is too old; nil unless it is needed
@@ -62,6 +64,7 @@ func (h *Hub) setUp() {
 	h.epoch = eventid.NewEpoch()
 	h.began = time.Now()
 	h.step = stepWork
+	h.asker = h.ask
 	h.memory.bounds = h.config.bounds
 	h.topics = make(map[string]*topic)
 	h.patterns = make(map[string]*source)

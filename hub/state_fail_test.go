@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,23 +133,26 @@ func sameGap(a, b hub.Gap) bool {
 func TestStateIsSentInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New()
-		s, err := host.NewSession(t.Context(), "", core.WithHeartbeat(0), core.WithWriteTimeout(0))
+		ctx, cancel := context.WithCancel(t.Context())
+		s, err := host.NewSession(ctx, "", core.WithHeartbeat(0), core.WithWriteTimeout(0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := 0
+		var n atomic.Int64
 		stream := h.SubscribeWith(s.Context(), []string{"a"}, hub.WithState(func(yield func(core.Event, error) bool) {
-			for n < 10 && yield(core.Event{Data: "x"}, nil) {
-				n++
+			for yield(core.Event{Data: "x"}, nil) && n.Add(1) < 10 {
 				time.Sleep(time.Second) //nolint:forbidigo // in a bubble
 			}
 		}))
 		sent := make(chan struct{}, 100)
-		go func() { _ = s.Serve(&signalConn{sent}, stream) }()
+		ended := make(chan error)
+		go func() { ended <- s.Serve(&signalConn{sent}, stream) }()
 		<-sent // the greeting
 		<-sent
-		if n > 3 {
+		if n := n.Load(); n > 3 {
 			t.Errorf("the first of 10 events was sent after %d", n)
 		}
+		cancel()
+		<-ended
 	})
 }

@@ -152,13 +152,13 @@ func TestStateThroughAnEvent(t *testing.T) {
 		for _, id := range []string{"7", "garbage-1", ids[0] + "00"} {
 			listenWith(t, h, id, []string{"a"}, stateThrough(id)).wantError("hub: state: the last event has the ID")
 		}
-		other := restart()
-		listenWith(t, other, "nothing has happened since the beginning", []string{"a"}, stateThrough(ids[1])).want("x")
-		publish(t, other, "a", "1")
+		other := restart() // the states from above publish to "a" again
+		listenWith(t, other, "nothing has happened since the beginning", []string{"c"}, stateThrough(ids[1])).want("x")
+		publish(t, other, "c", "1")
 		synctest.Wait()
-		l := listenWith(t, other, "from before the beginning", []string{"a"}, stateThrough(ids[1]))
+		l := listenWith(t, other, "from before the beginning", []string{"c"}, stateThrough(ids[1]))
 		l.want("x 1")
-		publish(t, other, "a", "2")
+		publish(t, other, "c", "2")
 		l.want("2")
 	})
 }

@@ -48,7 +48,7 @@ func (w *watchers) drop(l *link) {
 func (h *Hub) inquire(s *source) {
 	if w := &s.watchers; len(w.links) > 0 && !w.asking {
 		w.asking = true
-		go h.ask(s)
+		go h.asker(s)
 	}
 }
 
