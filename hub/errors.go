@@ -34,7 +34,8 @@ type staleError struct{}
 
 func (staleError) Error() string {
 	return fmt.Sprintf("hub: the state was sent %d times in a row, and each time the hub had dropped events that follow it: "+
-		"let the hub hold more, or the state take less time; if the state ends with an ID, it must be that of the last event of all its topics", maxStates)
+		"let the hub hold more, or the state take less time; "+
+		"if the state ends with an ID, it must be that of the last event of all its topics", maxStates)
 }
 
 func (staleError) Unwrap() error { return ErrLagged }

@@ -153,6 +153,8 @@ func TestStateIsSentInTime(t *testing.T) {
 			t.Errorf("the first of 10 events was sent after %d", n)
 		}
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
