@@ -61,7 +61,14 @@ func New(opts ...Option) *Hub {
 }
 
 func (h *Hub) setUp() {
-	h.epoch = eventid.NewEpoch()
+	switch _, _, ok := eventid.Cut(h.config.epoch + "-"); {
+	case ok:
+		h.epoch = h.config.epoch
+	case h.config.epoch == "":
+		h.epoch = eventid.NewEpoch()
+	default:
+		panic(fmt.Sprintf("hub: the epoch %q does not have 8 characters of a-z and 2-7", h.config.epoch))
+	}
 	h.began = time.Now()
 	h.step = stepWork
 	h.asker = h.ask

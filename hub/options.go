@@ -18,6 +18,7 @@ type config struct {
 	join      func(ctx context.Context, topic string)
 	leave     func(ctx context.Context, topic string)
 	log       Log
+	epoch     string
 }
 
 func newConfig(opts []Option) config {
@@ -118,6 +119,15 @@ func WithLeave(f func(ctx context.Context, topic string)) Option {
 // [WithJoin] and [WithLeave] are about this process alone.
 func WithLog(l Log) Option {
 	return func(c *config) { c.log = l }
+}
+
+// WithEpoch sets the epoch, with which the IDs of all events begin: 8 characters of a-z and
+// 2-7. Two hubs with the same epoch give the same ID to the event that is published first, and so on.
+// So a client can go from one to the other if both have the same events in the same order. By
+// default each hub has an epoch of its own. New panics if the epoch has another form. It has no
+// effect with [WithLog].
+func WithEpoch(epoch string) Option {
+	return func(c *config) { c.epoch = epoch }
 }
 
 // A SubscribeOption sets something about one subscription. A nil SubscribeOption does nothing.

@@ -194,7 +194,7 @@ func TestWithEnded(t *testing.T) {
 			states[0].Ended.IsZero() || states[1].Key != "y" || !errors.Is(states[1].Err, run.ErrStopped) {
 			t.Errorf("got %+v", states)
 		}
-		equal(t, "runs", len(r.List()), 0)
+		equal(t, "runs", len(list(t, r)), 0)
 	})
 }
 
@@ -211,7 +211,7 @@ func TestStubbornGeneratorIsDropped(t *testing.T) {
 		wantLimit(t, err)
 		equal(t, "events", got, []string{"one"})
 		time.Sleep(time.Minute) //nolint:forbidigo // in a synctest bubble
-		_, err = r.Get("x")
+		_, err = r.Get(t.Context(), "x")
 		isError(t, err, run.ErrNotHeld)
 		isError(t, r.Stop(t.Context(), "x"), run.ErrNotHeld)
 		_, err = collect(r.Start(t.Context(), "y", all("one")))
@@ -329,7 +329,7 @@ func TestListTie(t *testing.T) {
 			r.Start(t.Context(), key, all())
 		}
 		var keys []string
-		for _, s := range r.List() {
+		for _, s := range list(t, &r) {
 			keys = append(keys, s.Key)
 		}
 		equal(t, "keys", keys, []string{"a", "b", "c"})
@@ -401,7 +401,7 @@ func TestWithEndedIsWaitedFor(t *testing.T) {
 			t.Error("Shutdown: got no error")
 		}
 		equal(t, "Shutdown took", time.Since(began), time.Second)
-		for _, s := range r.List() {
+		for _, s := range list(t, r) {
 			wantTold("Shutdown", s.ID)
 			equal(t, "ended", s.Ended.Sub(began), 0*time.Second)
 		}
@@ -515,7 +515,7 @@ func TestStubbornGeneratorsCount(t *testing.T) {
 			synctest.Wait()
 			_ = r.Stop(ended(), key)
 		}
-		equal(t, "held", len(r.List()), 0)
+		equal(t, "held", len(list(t, r)), 0)
 		_, err := collect(r.Start(t.Context(), "c", all("one")))
 		wantLimit(t, err)
 		release()

@@ -111,7 +111,7 @@ func ExampleRunner_Stop() {
 			}
 		}
 	}
-	state, err := answers.Get("7")
+	state, err := answers.Get(ctx, "7")
 	fmt.Println(state.Starter, state.Events, state.Err, err)
 	// Output:
 	//  "To be"

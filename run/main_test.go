@@ -152,7 +152,7 @@ func never(ctx context.Context) core.Stream {
 // state returns the state of a run that is held.
 func state(t testing.TB, r *run.Runner, key string) run.State {
 	t.Helper()
-	s, err := r.Get(key)
+	s, err := r.Get(t.Context(), key)
 	if err != nil {
 		t.Fatalf("%s: %v", key, err)
 	}
@@ -193,4 +193,13 @@ func equal(t testing.TB, what string, got, want any) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
+}
+
+func list(t testing.TB, r *run.Runner) []run.State {
+	t.Helper()
+	states, err := r.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return states
 }

@@ -13,6 +13,8 @@ type config struct {
 	maxDuration time.Duration
 	retention   time.Duration
 	ended       []func(State)
+	store       Store
+	lease       time.Duration
 }
 
 func newConfig(opts []Option) config {
@@ -23,6 +25,7 @@ func newConfig(opts []Option) config {
 		maxTotal:    1 << 30,
 		maxDuration: time.Hour,
 		retention:   5 * time.Minute,
+		lease:       10 * time.Second,
 	}
 	for _, o := range opts {
 		if o != nil {
@@ -66,6 +69,34 @@ func WithEnded(f func(State)) Option {
 	return func(c *config) {
 		if f != nil {
 			c.ended = append(c.ended, f)
+		}
+	}
+}
+
+// WithStore shares the runs with other processes: there is one run for a key over all of them,
+// and a client may attach to a run, resume it or stop it in any of them. The stores are in
+// packages hub/redislog and hub/natslog. Close the store after [Runner.Shutdown].
+//
+// A run is still in the memory of its process, and its clients there do not wait for the store.
+// Its events go to the store in batches, without delay. In other processes its clients read
+// a copy of it, from the first client that comes until some time after the last one has left. The bounds of
+// a Runner are those of its process, and such copies count: an Attach that needs one more
+// is refused with 503 and a [*LimitError]. After its end a run is held by the store.
+//
+// If the store does not answer, a Start is refused with 503, and so is an Attach to a run that this
+// process does not have.
+func WithStore(s Store) Option { return func(c *config) { c.store = s } }
+
+// WithLease sets how long a run goes on without a sign of its process in the [Store]. After
+// that it is lost: its streams fail with [ErrLost] in all processes, at most a second later. The
+// process renews the lease three times in that time, at least. A run also fails if its process cannot reach
+// the store for that long. The default is 10 s. It should be at least 3 s over a network, and
+// much longer than a pause of the process. Zero or less stands for the default. It has no effect without
+// [WithStore].
+func WithLease(d time.Duration) Option {
+	return func(c *config) {
+		if d > 0 {
+			c.lease = d
 		}
 	}
 }

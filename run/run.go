@@ -41,15 +41,18 @@ type run struct {
 	expiry   *time.Timer   // drops the run; guarded by the runner's lock
 	told     chan struct{} // closed when the functions of WithEnded have returned
 	returned chan struct{} // closed when the generator has returned, and told is closed
+	claimed  chan struct{} // closed when the store has answered; nil without a store
+	upload   *upload       // nil without a store
 
-	over  atomic.Bool  // it has ended; set under mu
+	over  atomic.Bool  // nothing is added any more; set under mu
 	bytes atomic.Int64 // see State.Bytes; added to under mu
 
 	mu     sync.Mutex // guards what follows, and the order of events
 	hub    *hub.Hub   // nil when the run was dropped
 	ended  time.Time  // zero while it runs
 	err    error      // as State.Err
-	clean  bool       // its streams have ended cleanly
+	done   bool       // its streams have ended, which with a store is later than over
+	clean  bool       // they have ended cleanly
 	events int
 }
 
@@ -70,6 +73,12 @@ func newRun(r *Runner, key, starter string) *run {
 	if d := r.config.maxDuration; d > 0 {
 		one.limit = time.AfterFunc(d, func() {
 			one.end(&LimitError{key, LimitDuration, int64(d)})
+		})
+	}
+	if store := r.config.store; store != nil {
+		one.claimed = make(chan struct{})
+		one.upload = newUpload(one, store, Claim{
+			Key: key, ID: one.id, Starter: starter, Lease: r.config.lease, Retention: max(r.config.retention, 0),
 		})
 	}
 	return one
@@ -157,7 +166,8 @@ func (o *run) append(e core.Event, n int64) error {
 	if e.ID != "" {
 		return fmt.Errorf("run: %q: the event has the ID %q: leave it empty, because the run assigns the IDs", o.key, e.ID)
 	}
-	if _, err := o.hub.Publish(context.Background(), topic, e); err != nil {
+	id, err := o.hub.Publish(context.Background(), topic, e)
+	if err != nil {
 		if cause := errors.Unwrap(err); cause != nil { // the hub is not the user's
 			err = cause
 		}
@@ -166,6 +176,12 @@ func (o *run) append(e core.Event, n int64) error {
 	o.events++
 	o.bytes.Add(n)
 	o.runner.bytes.Add(n)
+	if u := o.upload; u != nil {
+		e.ID = id
+		text, _ := e.AppendText(nil) // the hub has encoded it
+		u.entries = append(u.entries, string(text))
+		u.signal()
+	}
 	return nil
 }
 
@@ -176,7 +192,8 @@ func (o *run) end(err error) {
 	}
 }
 
-// endNow is end without the call of hasEnded, which must follow if it returns true.
+// endNow is end without the call of hasEnded, which must follow if it returns true. With a store,
+// its upload does the rest.
 func (o *run) endNow(err error) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -204,27 +221,52 @@ func (o *run) stop(last []core.Event) error {
 	default:
 		o.finish(ErrStopped, nil)
 	}
+	done := o.done
 	o.mu.Unlock()
-	o.runner.hasEnded(o)
+	if done {
+		o.runner.hasEnded(o)
+	}
 	return err
 }
 
-// finish ends a run that is locked, and reports whether it had not ended: err is for the
-// state, and streams end with end.
-func (o *run) finish(err, end error) bool {
+// finish ends a run that is locked, unless it is over: err is for the state, and streams
+// end with end. It reports whether they have ended, which with a store is later.
+func (o *run) finish(err, end error) (done bool) {
 	if o.over.Load() {
 		return false
 	}
 	o.over.Store(true)
-	o.ended, o.err, o.clean = time.Now(), err, end == nil
 	if o.limit != nil {
 		o.limit.Stop()
 	}
+	defer o.cancel(err)
+	if u := o.upload; u != nil {
+		u.err, u.end = err, end
+		u.signal()
+		return false
+	}
+	o.tell(err, end)
+	return true
+}
+
+// tell ends the streams of a run that is locked.
+func (o *run) tell(err, end error) {
+	o.ended, o.err, o.done, o.clean = time.Now(), err, true, end == nil
 	if err := o.hub.Finish(end); err != nil {
 		panic(err) // nobody else finishes it
 	}
-	o.cancel(err)
-	return true
+}
+
+// conclude ends a run that its upload has brought into the store, or that was lost.
+func (o *run) conclude(lost error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if lost == nil {
+		o.tell(o.upload.err, o.upload.end)
+		return
+	}
+	o.finish(lost, lost)
+	o.tell(lost, lost)
 }
 
 // attach returns the run's stream, or refuses the request. It returns nil if the run was
@@ -237,7 +279,7 @@ func (o *run) attach(ctx context.Context, a attach) core.Stream {
 	}
 	id := core.LastEventID(ctx)
 	seen := id == o.hub.LastID() || id == "" && (o.events == 0 || a.running)
-	if seen && o.over.Load() && o.clean {
+	if seen && o.done && o.clean {
 		return refuse(ctx, 204, ErrFinished)
 	}
 	return o.stream(ctx)

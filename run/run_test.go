@@ -65,11 +65,11 @@ func TestNotHeld(t *testing.T) {
 	equal(t, "status", status(t, url+"/none", ""), 204)
 	equal(t, "status for a client that may have only a part", status(t, url+"/none", "x-1"), 410)
 	isError(t, r.Stop(t.Context(), "none"), run.ErrNotHeld)
-	_, err := r.Get("none")
+	_, err := r.Get(t.Context(), "none")
 	isError(t, err, run.ErrNotHeld)
 	_, err = collect(r.Attach(t.Context(), "none"))
 	isError(t, err, run.ErrNotHeld)
-	equal(t, "runs", len(r.List()), 0)
+	equal(t, "runs", len(list(t, &r)), 0)
 }
 
 // A request that resumes does not begin a run.
@@ -80,7 +80,7 @@ func TestResumeDoesNotStart(t *testing.T) {
 	events := ssetest.Open(t, url).All()
 	equal(t, "events", len(events), 1)
 	equal(t, "status after the end", status(t, url, events[0].ID), 204)
-	equal(t, "runs", len(r.List()), 1)
+	equal(t, "runs", len(list(t, &r)), 1)
 }
 
 // The ID of another run is told of, and everything follows.
@@ -333,7 +333,7 @@ func TestRetention(t *testing.T) {
 		time.Sleep(59 * time.Second) //nolint:forbidigo // in a synctest bubble
 		equal(t, "started", state(t, r, "x").Started, began)
 		time.Sleep(2 * time.Second) //nolint:forbidigo // in a synctest bubble
-		_, err = r.Get("x")
+		_, err = r.Get(t.Context(), "x")
 		isError(t, err, run.ErrNotHeld)
 		e, _, _ := attached() // it has the run, held or not
 		equal(t, "event", e.Data, "one")
@@ -351,7 +351,7 @@ func TestRetention(t *testing.T) {
 		_, err = collect(r.Start(t.Context(), "x", all("one")))
 		isError(t, err, nil)
 		synctest.Wait()
-		equal(t, "runs", len(r.List()), 0)
+		equal(t, "runs", len(list(t, r)), 0)
 	})
 }
 
@@ -469,7 +469,7 @@ func TestList(t *testing.T) {
 			time.Sleep(time.Second) //nolint:forbidigo // in a synctest bubble
 		}
 		var keys []string
-		for _, s := range r.List() {
+		for _, s := range list(t, &r) {
 			keys = append(keys, s.Key)
 		}
 		equal(t, "keys", keys, []string{"c", "a", "b"})

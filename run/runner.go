@@ -34,7 +34,9 @@ type Runner struct {
 	idle   chan struct{}   // closed when active is empty; nil unless a Shutdown waits
 	closed bool
 
-	bytes atomic.Int64 // of all runs that are held
+	mirrors map[string]*mirror // of the store's runs
+
+	bytes atomic.Int64 // of all runs and mirrors that are held
 }
 
 // New returns a runner. Its defaults: 10,000 runs, 100,000 events, 16 MiB and an hour for
@@ -48,6 +50,7 @@ func New(opts ...Option) *Runner {
 func (r *Runner) setUp() {
 	r.runs = make(map[string]*run)
 	r.active = make(map[string]*run)
+	r.mirrors = make(map[string]*mirror)
 }
 
 // lock locks the runner, and sets it up if it is a zero Runner.
@@ -121,9 +124,22 @@ func (r *Runner) begin(
 	deadline := time.NewTimer(stopping)
 	defer deadline.Stop()
 	for {
-		stream, other, err := r.beginNow(ctx, key, generate, s)
-		if other == nil {
-			return stream, err
+		stream, one, other, err := r.beginNow(ctx, key, s)
+		switch {
+		case err != nil:
+			return nil, err
+		case one != nil && one.upload != nil:
+			return r.beginShared(ctx, one, stream, generate, s)
+		case one != nil:
+			go one.work(generate)
+			return stream, nil
+		}
+		if other.claimed != nil {
+			select {
+			case <-other.claimed:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
 		}
 		if !other.over.Load() {
 			if stream = other.attach(ctx, attach{}); stream != nil {
@@ -140,11 +156,9 @@ func (r *Runner) begin(
 	}
 }
 
-// beginNow begins a run and returns its stream, or it returns the other one of this key
-// whose generator has not returned.
-func (r *Runner) beginNow(
-	ctx context.Context, key string, generate func(ctx context.Context) core.Stream, s start,
-) (stream core.Stream, other *run, err error) {
+// beginNow makes a run, whose generator the caller calls, and its stream. Or it returns the other
+// run of this key whose generator has not returned.
+func (r *Runner) beginNow(ctx context.Context, key string, s start) (stream core.Stream, one, other *run, err error) {
 	r.lock()
 	defer r.mu.Unlock()
 	old, active := r.runs[key], r.active[key]
@@ -152,31 +166,40 @@ func (r *Runner) beginNow(
 	if old != nil { // it makes room
 		runs, bytes = runs-1, bytes-old.bytes.Load()-runSize
 	}
-	runs = max(runs, len(r.active)) // which a run that was dropped may be in
 	running := active != nil && !active.over.Load()
 	switch {
 	case running && s.exclusive:
-		return nil, nil, ErrRunning
+		return nil, nil, nil, ErrRunning
 	case running:
-		return nil, active, nil
+		return nil, nil, active, nil
 	case r.closed:
-		return nil, nil, shutdownError{}
+		return nil, nil, nil, shutdownError{}
 	case active != nil:
-		return nil, active, nil
-	case r.config.maxRuns > 0 && runs >= r.config.maxRuns:
-		return nil, nil, &LimitError{strings.Clone(key), LimitRuns, int64(r.config.maxRuns)}
-	case r.config.maxTotal > 0 && bytes >= r.config.maxTotal:
-		return nil, nil, &LimitError{strings.Clone(key), LimitTotalBytes, r.config.maxTotal}
+		return nil, nil, active, nil
+	}
+	if err := r.full(key, max(runs, len(r.active)), bytes); err != nil { // one that was dropped may be active
+		return nil, nil, nil, err
 	}
 	if old != nil {
 		r.drop(old)
 	}
-	one := newRun(r, strings.Clone(key), strings.Clone(s.starter))
+	one = newRun(r, strings.Clone(key), strings.Clone(s.starter))
 	stream = one.stream(ctx) // before it can end and be dropped
 	r.runs[one.key], r.active[one.key] = one, one
 	r.bytes.Add(runSize)
-	go one.work(generate)
-	return stream, nil, nil
+	return stream, one, nil, nil
+}
+
+// full returns an error if there is no room for one more. The runner is locked.
+func (r *Runner) full(key string, runs int, bytes int64) error {
+	c := &r.config
+	switch {
+	case c.maxRuns > 0 && runs+len(r.mirrors) >= c.maxRuns:
+		return &LimitError{strings.Clone(key), LimitRuns, int64(c.maxRuns)}
+	case c.maxTotal > 0 && bytes >= c.maxTotal:
+		return &LimitError{strings.Clone(key), LimitTotalBytes, c.maxTotal}
+	}
+	return nil
 }
 
 func checkKey(key string) error {
@@ -216,17 +239,25 @@ func (r *Runner) Attach(ctx context.Context, key string, opts ...AttachOption) c
 			return stream
 		}
 	}
+	if r.config.store != nil {
+		return r.attachShared(ctx, key, a)
+	}
 	if core.LastEventID(ctx) != "" {
 		return refuse(ctx, 410, ErrNotHeld)
 	}
 	return refuse(ctx, 204, ErrNotHeld)
 }
 
-// get returns the run of a key, or nil.
+// get returns the run of a key that this process has, or nil. With a store it must go on: only
+// the store knows whether one that has ended was replaced.
 func (r *Runner) get(key string) *run {
 	r.lock()
 	defer r.mu.Unlock()
-	return r.runs[key]
+	one := r.runs[key]
+	if one != nil && one.upload != nil && !one.upload.begun.Load() {
+		return nil
+	}
+	return one
 }
 
 // refuse refuses the request of ctx with a status, and returns a stream that fails.
@@ -250,7 +281,11 @@ func failed(err error) core.Stream {
 // added, the streams fail with Stop's error.
 func (r *Runner) Stop(ctx context.Context, key string, last ...core.Event) error {
 	one := r.get(key)
-	if one == nil {
+	switch {
+	case one != nil:
+	case r.config.store != nil:
+		return r.stopShared(ctx, key, last)
+	default:
 		return ErrNotHeld
 	}
 	own := ownOf(ctx) == one
@@ -287,23 +322,42 @@ type State struct {
 	Err error
 }
 
-// Get returns the state of a run. The error is [ErrNotHeld] if there is none.
-func (r *Runner) Get(key string) (State, error) {
+// Get returns the state of a run. The error is [ErrNotHeld] if there is none. Only a [Store] may
+// return other errors, and needs ctx.
+func (r *Runner) Get(ctx context.Context, key string) (State, error) {
 	if one := r.get(key); one != nil {
 		return one.state(), nil
 	}
-	return State{}, ErrNotHeld
+	if r.config.store == nil || checkKey(key) != nil {
+		return State{}, ErrNotHeld
+	}
+	rec, err := ask(ctx, r, func(ctx context.Context) (Record, error) { return r.config.store.Get(ctx, key) })
+	if err != nil {
+		return State{}, err
+	}
+	return rec.state(), nil
 }
 
 // List returns the states of all runs, including those that are held after their end, the
-// oldest first.
-func (r *Runner) List() []State {
+// oldest first. Only a [Store] may return an error, and needs ctx; its runs are those of all
+// processes.
+func (r *Runner) List(ctx context.Context) ([]State, error) {
 	r.lock()
 	runs := slices.Collect(maps.Values(r.runs))
 	r.mu.Unlock()
 	states := make([]State, 0, len(runs))
-	for _, one := range runs {
-		states = append(states, one.state())
+	if store := r.config.store; store != nil {
+		records, err := store.List(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, rec := range records {
+			states = append(states, rec.state())
+		}
+	} else {
+		for _, one := range runs {
+			states = append(states, one.state())
+		}
 	}
 	slices.SortFunc(states, func(a, b State) int {
 		if c := a.Started.Compare(b.Started); c != 0 {
@@ -311,7 +365,7 @@ func (r *Runner) List() []State {
 		}
 		return strings.Compare(a.Key, b.Key)
 	})
-	return states
+	return states, nil
 }
 
 // Shutdown refuses to begin runs, waits until the generators of all runs have returned, and
@@ -347,8 +401,11 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 	e := &ShutdownError{Err: context.Cause(ctx)}
 	var tell sync.WaitGroup
 	for _, one := range left {
-		if one.endNow(shutdownError{}) {
+		switch {
+		case one.endNow(shutdownError{}):
 			tell.Go(func() { r.hasEnded(one) })
+		case one.upload != nil:
+			tell.Go(func() { <-one.told }) // its end is in the store
 		}
 		e.Keys = append(e.Keys, one.key)
 	}
@@ -382,8 +439,8 @@ func (r *Runner) retain(one *run) {
 	defer r.mu.Unlock()
 	switch {
 	case r.runs[one.key] != one:
-	case r.config.retention <= 0:
-		r.drop(one)
+	case r.config.retention <= 0 || one.upload != nil:
+		r.drop(one) // the store holds it
 	default:
 		one.expiry = time.AfterFunc(r.config.retention, func() {
 			r.lock()

@@ -1,0 +1,298 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/pause"
+)
+
+// A mirror is what this process has read of a run from the store. Its hub has the same events
+// with the same IDs as the one of the run's own process. While it has readers, a goroutine
+// follows the run.
+type mirror struct {
+	runner *Runner
+	store  Store
+	key    string
+	id     string
+	lease  time.Duration
+	hub    *hub.Hub
+	wake   chan struct{} // has a value if there may be more in the store
+	turn   chan struct{} // has a value while somebody reads the store
+
+	bytes int64 // that the runner counts; guarded by the runner's lock
+
+	// Of the one whose turn it is.
+
+	cursor string
+	asked  time.Time // when the store was asked that has answered last
+
+	mu      sync.Mutex // guards what follows
+	events  int
+	done    bool          // its streams have ended
+	clean   bool          // cleanly
+	moved   chan struct{} // closed when events have come, or the end
+	readers int
+	cancel  context.CancelFunc // ends the goroutine; nil if there is none
+	idle    *time.Timer        // drops the mirror, unless it has readers
+}
+
+func newMirror(r *Runner, rec Record) (*mirror, error) {
+	if !validID(rec.ID) {
+		return nil, fmt.Errorf("run: %q: the store says that its ID is %q, which no run has", rec.Key, rec.ID)
+	}
+	m := &mirror{
+		runner: r, store: r.config.store, key: rec.Key, id: rec.ID, lease: max(rec.Lease, time.Millisecond),
+		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), moved: make(chan struct{}), asked: time.Now(),
+	}
+	m.hub = hub.New(hub.WithMaxEvents(0), hub.WithMaxBytes(0), hub.WithEpoch(rec.ID),
+		hub.WithJoin(func(context.Context, string) { m.join() }),
+		hub.WithLeave(func(context.Context, string) { m.leave() }))
+	m.idle = time.AfterFunc(m.lease, m.drop)
+	return m, nil
+}
+
+// validID reports whether an ID has the form of those that hubs draw.
+func validID(id string) bool {
+	for _, c := range []byte(id) {
+		if (c < 'a' || c > 'z') && (c < '2' || c > '7') {
+			return false
+		}
+	}
+	return len(id) == 8 //nolint:mnd // see hub.WithEpoch
+}
+
+// attach returns the stream of a request, or refuses it.
+func (m *mirror) attach(ctx context.Context, a attach) core.Stream {
+	if !m.following() { // without readers, it is not up to date
+		if _, err := m.update(ctx); err != nil {
+			core.Refuse(ctx, err) // with 503
+			return failed(err)
+		}
+	}
+	id := core.LastEventID(ctx)
+	if err := m.reach(ctx, id); err != nil {
+		return refuse(ctx, 410, err)
+	}
+	m.mu.Lock()
+	seen := id == m.hub.LastID() || id == "" && (m.events == 0 || a.running)
+	finished := seen && m.done && m.clean
+	m.mu.Unlock()
+	if finished {
+		return refuse(ctx, 204, ErrFinished)
+	}
+	return m.hub.SubscribeFrom(ctx, hub.Oldest, topic)
+}
+
+// reach waits until the event with an ID has come. A client may have seen it in the run's own
+// process, before it was in the store. If that process died then, it never comes.
+func (m *mirror) reach(ctx context.Context, id string) error {
+	epoch, digits, _ := strings.Cut(id, "-")
+	number, err := strconv.Atoi(digits)
+	if epoch != m.id || err != nil {
+		return nil
+	}
+	m.join()
+	defer m.leave()
+	ctx, cancel := context.WithTimeout(ctx, m.lease+time.Second)
+	defer cancel()
+	for {
+		m.mu.Lock()
+		events, done, moved := m.events, m.done, m.moved
+		m.mu.Unlock()
+		switch {
+		case number <= events:
+			return nil
+		case done:
+			return fmt.Errorf("run: %q: the client has seen more of it than the store: %w", m.key, ErrLost)
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("run: %q: event %d has not come into the store: %w", m.key, number, context.Cause(ctx))
+		}
+	}
+}
+
+// following reports whether a goroutine follows the run.
+func (m *mirror) following() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cancel != nil && !m.done
+}
+
+// join is called when a reader begins.
+func (m *mirror) join() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.readers++
+	m.idle.Stop()
+	if m.cancel == nil && !m.done {
+		var ctx context.Context
+		ctx, m.cancel = context.WithCancel(context.Background())
+		go m.follow(ctx)
+	}
+}
+
+// leave is called when a reader has ended.
+func (m *mirror) leave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.readers--; m.readers > 0 {
+		return
+	}
+	m.idle.Reset(m.lease)
+	if m.cancel != nil {
+		m.cancel()
+		m.cancel = nil
+	}
+}
+
+func (m *mirror) drop() { m.runner.dropMirror(m) }
+
+func (m *mirror) signal() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// follow reads what comes. If a hint is lost, it notices a third of a lease later.
+func (m *mirror) follow(ctx context.Context) {
+	defer m.store.Watch(m.key, HintEvents, m.signal)()
+	for {
+		next, err := m.update(ctx)
+		if m.over() || ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			pause.For(ctx, m.lease/50) //nolint:mnd // often, but not all the time
+			continue
+		}
+		t := time.NewTimer(next)
+		select {
+		case <-m.wake:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+func (m *mirror) over() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.done
+}
+
+// update reads all that the store has, and returns when to do so again at the latest. If the store
+// has not answered for the time of a lease, the mirror ends: nobody can tell its readers
+// whether the run goes on.
+func (m *mirror) update(ctx context.Context) (next time.Duration, err error) {
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	for !m.over() {
+		began := time.Now()
+		p, err := m.read(ctx)
+		switch {
+		case errors.Is(err, ErrNotHeld):
+			m.lose(fmt.Errorf("run: %q: the store does not hold it any more: %w", m.key, ErrLost))
+		case err != nil && ctx.Err() == nil && time.Since(m.asked) >= m.lease:
+			m.lose(fmt.Errorf("run: %q: the store could not be reached for %v: %w", m.key, m.lease, err))
+		case err != nil:
+			return 0, err
+		default:
+			m.asked, m.cursor = began, p.Cursor
+			if !m.add(p) {
+				return min(m.lease/3, max(p.Record.Left, 0)+time.Millisecond), nil //nolint:mnd // see follow
+			}
+		}
+	}
+	return 0, nil
+}
+
+func (m *mirror) read(ctx context.Context) (Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.lease/2) //nolint:mnd // so there is a second attempt
+	defer cancel()
+	return m.store.Read(ctx, m.key, m.id, m.cursor)
+}
+
+// add adds a page, and reports whether to read on.
+func (m *mirror) add(p Page) (more bool) {
+	m.mu.Lock()
+	events := m.events
+	m.mu.Unlock()
+	size := int64(0)
+	for _, text := range p.Entries {
+		n, err := m.publish(text)
+		if err != nil {
+			m.lose(fmt.Errorf("run: %q: event %d in the store: %w", m.key, events+1, err))
+			return false
+		}
+		events++
+		size += n
+	}
+	if size > 0 {
+		m.runner.countMirror(m, size)
+		m.move(func() { m.events = events })
+	}
+	_, end := p.Record.errors()
+	switch left := p.Record.Events - events; {
+	case len(p.Entries) > 0 && (left > 0 || p.Record.Outcome == Lost):
+		return true
+	case p.Record.Outcome == "":
+		return false
+	case p.Record.Outcome != Lost && left != 0:
+		end = fmt.Errorf("run: %q: the store has %d of %d events: %w", m.key, events, p.Record.Events, ErrLost)
+	}
+	m.finish(end)
+	return false
+}
+
+func (m *mirror) publish(text string) (size int64, err error) {
+	var e core.Event
+	if err := e.UnmarshalText([]byte(text)); err != nil {
+		return 0, err
+	}
+	want := e.ID
+	e.ID = ""
+	id, err := m.hub.Publish(context.Background(), topic, e)
+	if err == nil && id != want {
+		err = fmt.Errorf("it has the ID %q instead of %q", want, id)
+	}
+	return sizeOf(e), err
+}
+
+// move changes something, and wakes those that wait for that.
+func (m *mirror) move(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+	close(m.moved)
+	m.moved = make(chan struct{})
+}
+
+// finish ends the streams.
+func (m *mirror) finish(end error) {
+	if err := m.hub.Finish(end); err != nil {
+		panic(err) // nobody else finishes it
+	}
+	m.move(func() { m.done, m.clean = true, end == nil })
+}
+
+// lose ends the streams although the run may go on: who attaches after that begins anew.
+func (m *mirror) lose(err error) {
+	m.drop()
+	m.finish(err)
+}
