@@ -1,0 +1,330 @@
+package runtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/run"
+)
+
+// begun is a run that goes on, which has yielded "one" and "two", and its stream.
+func (f *fixture) begun(r *run.Runner, key string) (*script, core.Stream) {
+	f.Helper()
+	s := newScript()
+	stream := r.Start(soon(f), key, s.generate, run.WithStarter("ann"))
+	s.say("one", "two")
+	f.until("two events", func() bool {
+		state, err := r.Get(soon(f), key)
+		return err == nil && state.Events == 2
+	})
+	return s, stream
+}
+
+// reading reads a stream in a goroutine. It returns a function that waits for the event with
+// some data, and one that waits for the end.
+func (f *fixture) reading(stream core.Stream) (until func(word string) (id string), end func() ([]core.Event, error)) {
+	var (
+		mu     sync.Mutex
+		events []core.Event
+		failed error
+	)
+	over := make(chan bool)
+	go func() {
+		defer close(over)
+		for e, err := range stream {
+			mu.Lock()
+			if err != nil {
+				failed = err
+			} else {
+				events = append(events, e)
+			}
+			mu.Unlock()
+		}
+	}()
+	until = func(word string) (id string) {
+		f.Helper()
+		f.until("an event "+word, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			i := slices.IndexFunc(events, func(e core.Event) bool { return e.Data == word })
+			if i >= 0 {
+				id = events[i].ID
+			}
+			return i >= 0
+		})
+		return id
+	}
+	return until, func() ([]core.Event, error) {
+		f.Helper()
+		select {
+		case <-over:
+		case <-soon(f).Done():
+			f.Fatal("the stream does not end")
+		}
+		return events, failed
+	}
+}
+
+// Readers in other processes get what readers in the run's own process get, with the same IDs.
+func checkAttach(f *fixture) {
+	a, _ := f.process()
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	seen, there := f.reading(b.Attach(soon(f), "x"))
+	id := seen("one")
+	seen("two")
+	ctx, _ := request(f, id)
+	again, resumed := f.reading(b.Attach(ctx, "x"))
+	again("two")
+	s.say("three")
+	last := seen("three")
+	ctx, _ = request(f, last)
+	_, rest := f.reading(b.Attach(ctx, "x"))
+	s.events <- "" // empty data
+	s.say("five\nlines")
+	close(s.events)
+	want, err := here()
+	f.isError("here", err, nil)
+	f.equal("words", words(want), []string{"one", "two", "three", "", "five\nlines"})
+	for from, end := range map[int]func() ([]core.Event, error){0: there, 1: resumed, 3: rest} {
+		got, err := end()
+		f.isError("there", err, nil)
+		f.equal(fmt.Sprint("events from ", from), got, want[from:])
+	}
+	got, err := b.Get(soon(f), "x")
+	if err != nil || got.Events != 5 || got.Starter != "ann" || got.Err != nil || got.Ended.IsZero() || !strings.HasPrefix(last, got.ID) {
+		f.Errorf("got the state %+v, %v", got, err)
+	}
+	states, err := b.List(soon(f))
+	if err != nil || len(states) != 1 || states[0] != got {
+		f.Errorf("got the states %+v, %v", states, err)
+	}
+}
+
+// What has ended is held for all processes.
+func checkAttachLate(f *fixture) {
+	a, _ := f.process()
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	close(s.events)
+	want, err := collect(stream)
+	f.isError("here", err, nil)
+	for _, r := range []*run.Runner{a, b} {
+		got, err := collect(r.Attach(soon(f), "x"))
+		f.isError("late", err, nil)
+		f.equal("events", got, want)
+		ctx, _ := request(f, want[0].ID)
+		got, err = collect(r.Attach(ctx, "x"))
+		f.isError("resumed", err, nil)
+		f.equal("events", got, want[1:])
+		ctx, refused := request(f, want[1].ID)
+		r.Attach(ctx, "x")
+		f.equal("status for one that has all", refused(), 204)
+		ctx, refused = request(f, "")
+		r.Attach(ctx, "x", run.WithOnlyRunning())
+		f.equal("status for one that wants what runs", refused(), 204)
+		ctx, refused = request(f, "")
+		r.Attach(ctx, "none")
+		f.equal("status for no run", refused(), 204)
+		ctx, refused = request(f, want[1].ID)
+		r.Attach(ctx, "none")
+		f.equal("status for no run, with an ID", refused(), 410)
+	}
+	// A new run takes its place everywhere.
+	s, _ = f.begun(b, "x")
+	until, _ := f.reading(a.Attach(soon(f), "x"))
+	if id := until("two"); strings.HasPrefix(id, want[0].ID[:8]) {
+		f.Errorf("got %s, which is of the old run", id)
+	}
+	close(s.events)
+}
+
+// There is one run for a key, whoever starts it.
+func checkOneRun(f *fixture) {
+	a, _ := f.process()
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	never := func(context.Context) core.Stream { panic("a second generator") }
+	ctx, refused := request(f, "")
+	b.Start(ctx, "x", never, run.WithExclusive())
+	f.equal("status of an exclusive one", refused(), 409)
+	_, joined := f.reading(b.Start(soon(f), "x", never))
+	_, again := f.reading(a.Start(soon(f), "x", never))
+	s.say("three")
+	close(s.events)
+	want, err := collect(stream)
+	f.isError("here", err, nil)
+	for _, end := range []func() ([]core.Event, error){joined, again} {
+		got, err := end()
+		f.isError("joined", err, nil)
+		f.equal("events", got, want)
+	}
+	// Many at once.
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	begun := map[string]int{}
+	for round := range 5 {
+		for _, r := range []*run.Runner{a, b, a, b} {
+			all.Go(func() {
+				key := fmt.Sprint("race", round)
+				got, err := collect(r.Start(soon(f), key, func(context.Context) core.Stream {
+					return func(yield func(core.Event, error) bool) {
+						mu.Lock()
+						begun[key]++
+						n := begun[key]
+						mu.Unlock()
+						_ = yield(core.Event{Data: fmt.Sprint(n)}, nil) && yield(core.Event{Data: fmt.Sprint(n)}, nil)
+					}
+				}))
+				if err != nil || len(got) != 2 || got[0].Data != got[1].Data {
+					f.Errorf("got %q, %v", words(got), err)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+// How a run ends is told everywhere.
+func checkEnds(f *fixture) {
+	a, _ := f.process()
+	b, _ := f.process()
+	failure := errors.New("the model is overloaded")
+	s, _ := f.begun(a, "x")
+	_, there := f.reading(b.Attach(soon(f), "x"))
+	s.fail <- failure
+	got, err := there()
+	if err == nil || err.Error() != failure.Error() {
+		f.Errorf("got the error %v, want %v", err, failure)
+	}
+	f.equal("events", words(got), []string{"one", "two"})
+	if state, err := b.Get(soon(f), "x"); err != nil || state.Err == nil || state.Err.Error() != failure.Error() {
+		f.Errorf("got %+v, %v", state, err)
+	}
+
+	f.begun(a, "y")
+	_, there = f.reading(b.Attach(soon(f), "y"))
+	ctx, cancel := context.WithCancel(soon(f))
+	cancel()
+	_ = a.Shutdown(ctx) // returns when the store knows
+	if state, err := b.Get(soon(f), "y"); err != nil || !errors.Is(state.Err, core.ErrShutdown) {
+		f.Errorf("after a shutdown: got %+v, %v", state, err)
+	}
+	_, err = there()
+	f.isError("after a shutdown", err, core.ErrShutdown)
+}
+
+// A run is stopped by any process.
+func checkStop(f *fixture) {
+	a, _ := f.process()
+	b, _ := f.process()
+	f.isError("stop no run", b.Stop(soon(f), "x"), run.ErrNotHeld)
+	for _, last := range [][]core.Event{nil, {{Type: "stopped", Data: "by the user"}, {}}} {
+		s, stream := f.begun(a, "x")
+		_, here := f.reading(stream)
+		_, there := f.reading(b.Attach(soon(f), "x"))
+		f.isError("stop", b.Stop(soon(f), "x", last...), nil)
+		select {
+		case cause := <-s.ended:
+			f.isError("the generator's cause", cause, run.ErrStopped)
+		case <-soon(f).Done():
+			f.Fatal("the generator goes on")
+		}
+		for _, end := range []func() ([]core.Event, error){here, there} {
+			got, err := end()
+			f.equal("events", len(got), 2+len(last))
+			if last == nil {
+				f.isError("the end", err, run.ErrStopped)
+			} else {
+				f.isError("the end", err, nil)
+				f.equal("the last event but one", got[2].Type, "stopped")
+			}
+		}
+		state, err := b.Get(soon(f), "x")
+		f.isError("get", err, nil)
+		f.isError("the state", state.Err, run.ErrStopped)
+		f.isError("stop again", b.Stop(soon(f), "x"), nil)
+	}
+	f.begun(a, "y")
+	if err := b.Stop(soon(f), "y", core.Event{ID: "7"}); err == nil {
+		f.Error("an event with an ID was accepted")
+	}
+}
+
+// When a process has died, the readers of its runs are told everywhere.
+func checkDeath(f *fixture) {
+	a, die := f.process(run.WithLease(short))
+	b, _ := f.process()
+	_, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	until, there := f.reading(b.Attach(soon(f), "x"))
+	until("two")
+	die()
+	_, err := here()
+	f.isError("here", err, run.ErrLost)
+	got, err := there()
+	f.isError("there", err, run.ErrLost)
+	f.equal("events", words(got), []string{"one", "two"})
+	late, err := collect(b.Attach(soon(f), "x"))
+	f.isError("late", err, run.ErrLost)
+	f.equal("events", late, got)
+	ctx, refused := request(f, got[0].ID[:9]+"3") // an event that only readers there have seen
+	_, err = collect(b.Attach(ctx, "x"))
+	f.isError("ahead of the store", err, run.ErrLost)
+	f.equal("status", refused(), 410)
+	s, stream := f.begun(b, "x")
+	close(s.events)
+	got, err = collect(stream)
+	f.isError("a new run", err, nil)
+	f.equal("events", words(got), []string{"one", "two"})
+}
+
+// While the server is down, a run goes on. Nothing of it is missing later.
+func checkKill(f *fixture) {
+	if f.Kill == nil || f.Restart == nil {
+		f.Skip("the server cannot be killed")
+	}
+	a, _ := f.process()
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	until, there := f.reading(b.Attach(soon(f), "x"))
+	until("two")
+	f.Kill()
+	s.say("three", "four")
+	f.Restart()
+	s.say("five")
+	until("five")
+	close(s.events)
+	for _, end := range []func() ([]core.Event, error){here, there} {
+		got, err := end()
+		f.isError("the end", err, nil)
+		f.equal("events", words(got), []string{"one", "two", "three", "four", "five"})
+	}
+}
+
+// If the store has lost the run, all are told.
+func checkEmpty(f *fixture) {
+	if f.Kill == nil || f.RestartEmpty == nil {
+		f.Skip("the server cannot be emptied")
+	}
+	a, _ := f.process()
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	until, there := f.reading(b.Attach(soon(f), "x"))
+	until("two")
+	f.Kill()
+	f.RestartEmpty()
+	s.say("three")
+	for _, end := range []func() ([]core.Event, error){here, there} {
+		_, err := end()
+		f.isError("the end", err, run.ErrLost)
+	}
+}

@@ -1,0 +1,260 @@
+package runtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/run"
+)
+
+// A Backend is a kind of store, which [Run] tests together with the runners that use it.
+type Backend struct {
+	// Start starts an empty server for one test. It is stopped in a Cleanup of t's,
+	// which runs after the Cleanups of what is opened there.
+	Start func(t testing.TB) Server
+
+	// Programs is how many random programs are run, each on a server of its own. Zero
+	// stands for 10.
+	Programs int
+}
+
+// A Server is where a store is. All fields but Open may be missing: tests that need them are
+// skipped.
+type Server struct {
+	// Open returns the server's store as a new process sees it, with connections of its own. It need
+	// not have connected yet.
+	//
+	// The suite calls die to see what happens when the process has died: it breaks off the
+	// store's connections and frees everything that Open has started. It may be called twice.
+	Open func(t testing.TB) (s run.Store, die func())
+
+	// Kill ends the server at once, as SIGKILL does, and Restart starts it again with everything
+	// that it had. RestartEmpty starts it without. They return when the server has ended, or answers.
+	Kill, Restart, RestartEmpty func()
+}
+
+const (
+	// patience is how long a test waits for something that should come soon.
+	patience = time.Minute
+
+	// long is a lease that does not end during a test, and short is one that a test waits for.
+	long  = 2 * patience
+	short = time.Second
+)
+
+var checks = []struct {
+	name     string
+	check    func(*fixture)
+	parallel bool // it waits most of the time
+}{
+	{"claims", checkClaims, false},
+	{"a race of claims", checkClaimRace, false},
+	{"keys", checkKeys, false},
+	{"appends", checkAppend, false},
+	{"pages", checkPages, false},
+	{"ends", checkEnd, false},
+	{"a lease ends", checkLease, true},
+	{"retention", checkRetention, true},
+	{"requests to stop", checkStopRequest, false},
+	{"list", checkList, false},
+	{"hints", checkHints, false},
+	{"contexts", checkContext, false},
+
+	{"attach in another process", checkAttach, false},
+	{"attach after the end", checkAttachLate, false},
+	{"one run for a key", checkOneRun, false},
+	{"how runs end", checkEnds, false},
+	{"stop in another process", checkStop, false},
+	{"a process dies", checkDeath, true},
+	{"the server is killed", checkKill, true},
+	{"the server comes back empty", checkEmpty, true},
+}
+
+// Run tests a kind of store, and what several processes see that share one.
+//
+// Each test starts a server of its own. The package's tests should end with ssetest.Main,
+// which looks for leaked goroutines.
+func Run(t *testing.T, b Backend) {
+	t.Helper()
+	for _, c := range checks {
+		t.Run(c.name, func(t *testing.T) {
+			if c.parallel {
+				t.Parallel()
+			}
+			c.check(&fixture{T: t, Server: b.Start(t)})
+		})
+	}
+	t.Run("random programs", func(t *testing.T) {
+		t.Parallel()
+		n := b.Programs
+		if n == 0 {
+			n = 10
+		}
+		for seed := range n {
+			Program(t, uint64(seed), b.Start(t), 20*time.Millisecond) //nolint:gosec // not negative
+			if t.Failed() {
+				t.Fatalf("seed %d", seed)
+			}
+		}
+	})
+}
+
+// A fixture is a test with its server.
+type fixture struct {
+	*testing.T
+	Server
+}
+
+func soon(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// store opens the store.
+func (f *fixture) store() run.Store {
+	f.Helper()
+	s, die := f.Open(f)
+	f.Cleanup(die)
+	return s
+}
+
+// process returns a runner of its own, and a function that kills it.
+func (f *fixture) process(opts ...run.Option) (r *run.Runner, die func()) {
+	f.Helper()
+	s, die := f.Open(f)
+	r = run.New(append([]run.Option{run.WithStore(s), run.WithLease(long)}, opts...)...)
+	f.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = r.Shutdown(ctx)
+		die()
+	})
+	return r, die
+}
+
+// claim returns a claim with a new ID.
+func claim(key string, lease time.Duration) run.Claim {
+	return run.Claim{Key: key, ID: newID(), Starter: "ann", Lease: lease, Retention: patience}
+}
+
+// newID returns an ID as a runner draws it.
+func newID() string {
+	id, _, _ := strings.Cut(hub.New().LastID(), "-")
+	return id
+}
+
+// begin begins a run, which must be a new one.
+func (f *fixture) begin(s run.Store, c run.Claim) {
+	f.Helper()
+	r, err := s.Claim(soon(f), c)
+	if err != nil || r.ID != c.ID || r.Outcome != "" {
+		f.Fatalf("claim: got %+v, %v, want a new run %s", r, err, c.ID)
+	}
+}
+
+func (f *fixture) isError(what string, got, want error) {
+	f.Helper()
+	if !errors.Is(got, want) {
+		f.Errorf("%s: got the error %v, want %v", what, got, want)
+	}
+}
+
+func (f *fixture) equal(what string, got, want any) {
+	f.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		f.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// until waits until something is so.
+func (f *fixture) until(what string, so func() bool) {
+	f.Helper()
+	for deadline := time.Now().Add(patience); !so(); {
+		if time.Now().After(deadline) {
+			f.Fatalf("%s: not within %v", what, patience)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// request returns the context of a request with a last event ID, and its status if it is refused.
+func request(t testing.TB, lastEventID string) (ctx context.Context, refused func() int) {
+	t.Helper()
+	s, err := host.NewSession(soon(t), lastEventID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s.Context(), func() int {
+		if e, ok := errors.AsType[*core.RefusedError](s.Refused()); ok {
+			return e.Status
+		}
+		return 0
+	}
+}
+
+// collect returns the events of a stream, and its error.
+func collect(s core.Stream) (events []core.Event, err error) {
+	for e, err := range s {
+		if err != nil {
+			return events, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// words returns the data of events.
+func words(events []core.Event) []string {
+	var all []string
+	for _, e := range events {
+		all = append(all, e.Data)
+	}
+	return all
+}
+
+// A script is a generator that a test leads.
+type script struct {
+	events chan string // closed, the generator returns
+	fail   chan error  // the generator yields what comes
+	ended  chan error  // the cause of the context's end
+}
+
+func newScript() *script {
+	return &script{make(chan string), make(chan error), make(chan error, 1)}
+}
+
+func (s *script) generate(ctx context.Context) core.Stream {
+	return func(yield func(core.Event, error) bool) {
+		for {
+			select {
+			case word, ok := <-s.events:
+				if !ok || !yield(core.Event{Data: word}, nil) {
+					return
+				}
+			case err := <-s.fail:
+				yield(core.Event{}, err)
+				return
+			case <-ctx.Done():
+				s.ended <- context.Cause(ctx)
+				return
+			}
+		}
+	}
+}
+
+// say has the generator yield events.
+func (s *script) say(words ...string) {
+	for _, word := range words {
+		s.events <- word
+	}
+}
