@@ -19,7 +19,7 @@ import (
 )
 
 // serveCluster starts a cluster of one server.
-func serveCluster(t *testing.T) *server {
+func serveCluster(t testing.TB) *server {
 	t.Helper()
 	s := serve(t, "--cluster-enabled", "yes")
 	c := s.client()

@@ -23,6 +23,7 @@ type Log struct {
 	config
 
 	options redis.UniversalOptions
+	kind    string // what it is called in errors
 	stream  string
 	epochs  string        // the key of the epoch
 	dials   atomic.Uint64 // how many connections were made
@@ -61,6 +62,7 @@ func New(options *redis.UniversalOptions, key string, opts ...Option) *Log {
 	l := &Log{
 		config:  newConfig(opts),
 		options: *options,
+		kind:    "stream",
 		stream:  key,
 		epochs:  sibling(key, "epoch"),
 		old:     make(map[*link]bool),
@@ -244,10 +246,10 @@ func (l *Log) fail(what string, err error) error {
 	text := err.Error()
 	for _, r := range reasons {
 		if strings.Contains(text, r.words) {
-			return fmt.Errorf("redislog: %s, stream %q: %s: %w", what, l.stream, r.why, err)
+			return fmt.Errorf("redislog: %s, %s %q: %s: %w", what, l.kind, l.stream, r.why, err)
 		}
 	}
-	return fmt.Errorf("redislog: %s, stream %q: %w", what, l.stream, err)
+	return fmt.Errorf("redislog: %s, %s %q: %w", what, l.kind, l.stream, err)
 }
 
 // Compare implements [hub.Log].

@@ -1,0 +1,371 @@
+package redislog
+
+import (
+	"context"
+	_ "embed" // for the scripts
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/run"
+)
+
+// Runs keeps runs in Redis, see [run.WithStore]. Each run is apart from all others: a hash and a list of
+// its events, which Redis drops by itself when the run's retention time is over. In a cluster a run is in one
+// slot, and different runs are in different ones.
+type Runs struct {
+	log    *Log // for its connections
+	prefix string
+	hints  *hints
+}
+
+var _ run.Store = (*Runs)(nil)
+
+// NewRuns returns the runs whose keys begin with prefix and a colon. It does not connect yet: the
+// first call does. Of the options it uses what [New] does.
+//
+// As for a [Log], the keys must not be evicted, and the server decides what survives a crash. A run
+// that has lost a part of what was stored is lost in all processes, as soon as its process adds
+// something or renews its lease. With access control lists, these permissions are enough for
+// runs of the prefix "runs":
+//
+//	ACL SETUSER runs on >password ~runs:* &runs:*
+//		+del +eval +evalsha +exists +get +hget +hgetall +hset +llen +lrange
+//		+pexpire +ping +publish +rpush +scan +set +subscribe +time +unsubscribe
+func NewRuns(options *redis.UniversalOptions, prefix string) *Runs {
+	r := &Runs{log: New(options, prefix), prefix: prefix}
+	r.log.kind = "runs"
+	r.hints = newHints(r.log.link.client)
+	return r
+}
+
+// Close closes the connections, and waits for the calls that still use them. Shut down the runners
+// that use the store first.
+func (r *Runs) Close() error {
+	r.hints.close()
+	return r.log.Close()
+}
+
+// name returns the Redis key of the runs of a key, which is also their hash tag.
+func (r *Runs) name(key string) string { return r.prefix + ":{" + url.QueryEscape(key) + "}" }
+
+var (
+	//go:embed runs.lua
+	runsLua string
+
+	claimScript = redis.NewScript(runsLua + `
+local id = redis.call('GET', name)
+local now_has = state(id)
+if now_has == '' or now_has and id == ARGV[1] then
+	return record(id)
+end
+id = ARGV[1]
+redis.call('SET', name, id)
+redis.call('HSET', hash(id), 'starter', ARGV[2], 'lease', ARGV[3], 'retention', ARGV[4], 'started', integer(now))
+renew(id)
+return record(id)`)
+
+	addScript = redis.NewScript(runsLua + `
+local id, first = ARGV[1], tonumber(ARGV[2])
+if state(id) ~= '' then
+	return 'it has ended, or is not held'
+end
+local n = redis.call('LLEN', list(id))
+if first > n + 1 then
+	finish(id, 'outcome', 'lost', 'events', n)
+	return 'it has only ' .. n .. ' events'
+end
+local from = 4 + n + 1 - first
+if from <= #ARGV then
+	redis.call('RPUSH', list(id), unpack(ARGV, from))
+	redis.call('HSET', hash(id), 'bytes', ARGV[3])
+	hint('events')
+end
+renew(id)
+return {redis.call('HGET', hash(id), 'stop')}`)
+
+	endScript = redis.NewScript(runsLua + `
+local id = ARGV[1]
+local outcome = state(id)
+if outcome and outcome ~= '' and redis.call('HGET', hash(id), 'end') == ARGV[6] then
+	return false
+end
+if outcome ~= '' then
+	return 'it has ended already, or is not held'
+end
+local n = redis.call('LLEN', list(id))
+if n ~= tonumber(ARGV[4]) then
+	finish(id, 'outcome', 'lost', 'events', n)
+	return 'it has ' .. n .. ' events instead of ' .. ARGV[4]
+end
+finish(id, 'outcome', ARGV[2], 'clean', ARGV[3], 'events', ARGV[4], 'bytes', ARGV[5], 'end', ARGV[6], 'message', ARGV[7])
+return false`)
+
+	getScript = redis.NewScript(runsLua + `
+local id = redis.call('GET', name)
+if not state(id) or not redis.call('GET', name) then
+	return false
+end
+return record(id)`)
+
+	pageScript = redis.NewScript(runsLua + `
+local id, at, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+if not state(id) then
+	return false
+end
+local page, bytes = {}, 0
+while bytes < most do
+	local some = redis.call('LRANGE', list(id), at, at + 31)
+	for _, entry in ipairs(some) do
+		page[#page + 1] = entry
+		bytes = bytes + #entry
+	end
+	at = at + #some
+	if #some < 32 then
+		break
+	end
+end
+return {record(id), page, at}`)
+
+	stopScript = redis.NewScript(runsLua + `
+local id = redis.call('GET', name)
+local outcome = state(id)
+if not outcome then
+	return false
+end
+if outcome == '' and redis.call('HEXISTS', hash(id), 'stop') == 0 then
+	redis.call('HSET', hash(id), 'stop', ARGV[1])
+	hint('stop')
+end
+return record(id)`)
+)
+
+// call runs a script about the runs of a key.
+func (r *Runs) call(ctx context.Context, what, key string, script *redis.Script, args ...any) (any, error) {
+	answer, err := ask(ctx, r.log, what+" the run "+strconv.Quote(key), func(ctx context.Context, client redis.UniversalClient) (any, error) {
+		answer, err := script.Run(ctx, client, []string{r.name(key)}, args...).Result()
+		if errors.Is(err, redis.Nil) {
+			return nil, nil
+		}
+		return answer, err
+	})
+	return answer, err
+}
+
+// record runs a script that returns a record, or nothing.
+func (r *Runs) record(ctx context.Context, what, key string, script *redis.Script, args ...any) (run.Record, error) {
+	answer, err := r.call(ctx, what, key, script, args...)
+	switch {
+	case err != nil:
+		return run.Record{}, err
+	case answer == nil:
+		return run.Record{}, run.ErrNotHeld
+	}
+	return r.parse(key, answer)
+}
+
+// Claim implements [run.Store].
+func (r *Runs) Claim(ctx context.Context, c run.Claim) (run.Record, error) {
+	return r.record(ctx, "claim", c.Key, claimScript, c.ID, c.Starter, milliseconds(c.Lease), milliseconds(c.Retention))
+}
+
+// milliseconds rounds up, so that a duration is not zero unless it is.
+func milliseconds(d time.Duration) int64 { return (d + time.Millisecond - 1).Milliseconds() }
+
+// Append implements [run.Store].
+func (r *Runs) Append(ctx context.Context, c run.Claim, b run.Batch) (*run.StopRequest, error) {
+	args := make([]any, 0, 3+len(b.Entries))
+	args = append(args, c.ID, b.First, b.Bytes)
+	for _, e := range b.Entries {
+		args = append(args, e)
+	}
+	answer, err := r.call(ctx, "append to", c.Key, addScript, args...)
+	if err != nil {
+		return nil, err
+	}
+	stop, ok := answer.([]any)
+	if !ok {
+		return nil, r.lost("append to", c.Key, answer)
+	}
+	if len(stop) == 0 || stop[0] == nil {
+		return nil, nil
+	}
+	var request run.StopRequest
+	if err := json.Unmarshal([]byte(fmt.Sprint(stop[0])), &request); err != nil {
+		return nil, r.log.fail("read the request to stop "+strconv.Quote(c.Key), err)
+	}
+	return &request, nil
+}
+
+func (r *Runs) lost(what, key string, why any) error {
+	return r.log.fail(what+" the run "+strconv.Quote(key), fmt.Errorf("%v: %w", why, run.ErrLost))
+}
+
+// End implements [run.Store].
+func (r *Runs) End(ctx context.Context, c run.Claim, e run.End) error {
+	answer, err := r.call(ctx, "end", c.Key, endScript,
+		c.ID, string(e.Outcome), e.Clean, e.Events, e.Bytes, fmt.Sprintf("%+v", e), e.Message)
+	if err == nil && answer != nil {
+		err = r.lost("end", c.Key, answer)
+	}
+	return err
+}
+
+// Get implements [run.Store].
+func (r *Runs) Get(ctx context.Context, key string) (run.Record, error) {
+	return r.record(ctx, "read", key, getScript)
+}
+
+// pageSize is about how many bytes of entries are read at once.
+const pageSize = 256 << 10
+
+// Read implements [run.Store]. A cursor is how many entries were read.
+func (r *Runs) Read(ctx context.Context, key, id, cursor string) (run.Page, error) {
+	at := 0
+	if cursor != "" {
+		var err error
+		if at, err = strconv.Atoi(cursor); err != nil {
+			return run.Page{}, r.log.fail("read the run "+strconv.Quote(key), err)
+		}
+	}
+	answer, err := r.call(ctx, "read", key, pageScript, id, at, pageSize)
+	switch {
+	case err != nil:
+		return run.Page{}, err
+	case answer == nil:
+		return run.Page{}, run.ErrNotHeld
+	}
+	parts, _ := answer.([]any)
+	if len(parts) != 3 { //nolint:mnd // as the script returns
+		return run.Page{}, r.log.fail("read the run "+strconv.Quote(key), fmt.Errorf("got %v", answer))
+	}
+	rec, err := r.parse(key, parts[0])
+	if err != nil {
+		return run.Page{}, err
+	}
+	page := run.Page{Record: rec, Cursor: fmt.Sprint(parts[2])}
+	entries, _ := parts[1].([]any)
+	for _, e := range entries {
+		page.Entries = append(page.Entries, fmt.Sprint(e))
+	}
+	return page, nil
+}
+
+// Stop implements [run.Store].
+func (r *Runs) Stop(ctx context.Context, key string, s run.StopRequest) (run.Record, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return run.Record{}, r.log.fail("stop the run "+strconv.Quote(key), err)
+	}
+	return r.record(ctx, "stop", key, stopScript, string(text))
+}
+
+// List implements [run.Store]. Redis goes through all of its keys for it, and it asks for each run.
+func (r *Runs) List(ctx context.Context) ([]run.Record, error) {
+	pattern := globs.Replace(r.prefix) + ":{*}"
+	names, err := ask(ctx, r.log, "list", func(ctx context.Context, client redis.UniversalClient) (map[string]bool, error) {
+		names := make(map[string]bool)
+		if c, ok := client.(*redis.ClusterClient); ok {
+			all := make(chan string)
+			var failed error
+			go func() {
+				defer close(all)
+				failed = c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+					return scan(ctx, node, pattern, func(name string) { all <- name })
+				})
+			}()
+			for name := range all {
+				names[name] = true
+			}
+			return names, failed
+		}
+		err := scan(ctx, client, pattern, func(name string) { names[name] = true })
+		return names, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var records []run.Record
+	for name := range names {
+		escaped := strings.TrimSuffix(strings.TrimPrefix(name, r.prefix+":{"), "}")
+		key, err := url.QueryUnescape(escaped)
+		if err != nil || r.name(key) != name {
+			continue // it is somebody else's
+		}
+		rec, err := r.Get(ctx, key)
+		switch {
+		case errors.Is(err, run.ErrNotHeld): // it has just gone
+		case err != nil:
+			return nil, err
+		default:
+			records = append(records, rec)
+		}
+	}
+	return records, nil
+}
+
+var globs = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
+
+func scan(ctx context.Context, client redis.Cmdable, pattern string, f func(name string)) error {
+	const most = 1000
+	for cursor := uint64(0); ; {
+		names, next, err := client.Scan(ctx, cursor, pattern, most).Result()
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			f(name)
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+// Watch implements [run.Store].
+func (r *Runs) Watch(key string, h run.Hint, f func()) (cancel func()) {
+	return r.hints.watch(r.name(key)+":"+string(h), f)
+}
+
+// parse returns the record that a script has returned.
+func (r *Runs) parse(key string, answer any) (run.Record, error) {
+	parts, _ := answer.([]any)
+	if len(parts) != 4 { //nolint:mnd // as record in the scripts returns
+		return run.Record{}, r.log.fail("read the run "+strconv.Quote(key), fmt.Errorf("got %v", answer))
+	}
+	fields := make(map[string]string)
+	pairs, _ := parts[3].([]any)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		fields[fmt.Sprint(pairs[i])] = fmt.Sprint(pairs[i+1])
+	}
+	integer := func(text string) int64 {
+		n, _ := strconv.ParseInt(text, 10, 64)
+		return n
+	}
+	in := func(field string) int64 { return integer(fields[field]) }
+	now, events := integer(fmt.Sprint(parts[0])), integer(fmt.Sprint(parts[1]))
+	rec := run.Record{
+		Claim: run.Claim{
+			Key: key, ID: fmt.Sprint(parts[2]), Starter: fields["starter"],
+			Lease: time.Duration(in("lease")) * time.Millisecond, Retention: time.Duration(in("retention")) * time.Millisecond,
+		},
+		End: run.End{
+			Outcome: run.Outcome(fields["outcome"]), Clean: fields["clean"] == "1", Message: fields["message"],
+			Events: int(events), Bytes: in("bytes"),
+		},
+		Started: time.UnixMilli(in("started")),
+	}
+	switch {
+	case rec.Outcome == "":
+		rec.Left = time.Duration(max(in("until")-now, 0)) * time.Millisecond
+	default:
+		rec.Events, rec.Ended = int(in("events")), time.UnixMilli(in("ended"))
+	}
+	return rec, nil
+}
