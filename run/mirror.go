@@ -248,12 +248,12 @@ func (m *mirror) add(p Page) (more bool) {
 		m.move(func() { m.events = events })
 	}
 	_, end := p.Record.errors()
-	switch left := p.Record.Events - events; {
-	case len(p.Entries) > 0 && (left > 0 || p.Record.Outcome == Lost):
+	switch {
+	case p.More:
 		return true
 	case p.Record.Outcome == "":
 		return false
-	case p.Record.Outcome != Lost && left != 0:
+	case p.Record.Events != events && p.Record.Outcome != Lost:
 		end = fmt.Errorf("run: %q: the store has %d of %d events: %w", m.key, events, p.Record.Events, ErrLost)
 	}
 	m.finish(end)

@@ -45,9 +45,8 @@ type Store interface {
 
 	// Read returns a run, and some of its entries: those after a cursor that an earlier Read of
 	// this run has returned, or the first ones if the cursor is empty. It returns none if there
-	// are no more now. The record is not newer than the entries: if it says that
-	// the run has ended, all entries can be read. The error is ErrNotHeld if the store does
-	// not hold the run.
+	// are no more now. If it returns the last ones, the record says whether more can come. The error is
+	// ErrNotHeld if the store does not hold the run.
 	Read(ctx context.Context, key, id, cursor string) (Page, error)
 
 	// Stop asks the process of a run to end it. Only the first request for a run counts. It returns
@@ -116,6 +115,7 @@ type Page struct {
 	Record  Record
 	Entries []string
 	Cursor  string // for the next Read
+	More    bool   // there are more entries now
 }
 
 // A StopRequest is a call of [Runner.Stop] in another process.

@@ -115,7 +115,7 @@ func BenchmarkRange(b *testing.B) {
 // From Publish to another hub's subscriber, at 1,000 events a second.
 func BenchmarkDelivery(b *testing.B) {
 	const rate, events = 1000, 5000
-	url := run(b, server.Options{JetStream: true}).ClientURL()
+	url := runServer(b, server.Options{JetStream: true}).ClientURL()
 	var hubs [2]*hub.Hub
 	for i := range hubs {
 		hubs[i] = hub.New(hub.WithLog(natslog.New(connect(b, url), "events")))

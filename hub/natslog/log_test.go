@@ -482,7 +482,7 @@ func TestLostEndAppend(t *testing.T) {
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	js := func(o server.Options, opts ...nats.Option) func(*testing.T) jetstream.JetStream {
-		return func(t *testing.T) jetstream.JetStream { return connect(t, run(t, o).ClientURL(), opts...) }
+		return func(t *testing.T) jetstream.JetStream { return connect(t, runServer(t, o).ClientURL(), opts...) }
 	}
 	user := func(deny ...string) *server.User {
 		p := &server.Permissions{
@@ -546,7 +546,7 @@ func TestErrors(t *testing.T) {
 		{
 			"no server",
 			func(t *testing.T) jetstream.JetStream {
-				s := run(t, server.Options{JetStream: true, Username: "u", Password: "secret"})
+				s := runServer(t, server.Options{JetStream: true, Username: "u", Password: "secret"})
 				js := connect(t, strings.Replace(s.ClientURL(), "//", "//u:secret@", 1),
 					nats.ReconnectWait(time.Second/2)) // the connection is locked while it is made
 				s.Shutdown()
@@ -558,7 +558,7 @@ func TestErrors(t *testing.T) {
 		{
 			"wrong password",
 			func(t *testing.T) jetstream.JetStream {
-				s := run(t, server.Options{JetStream: true, Username: "u", Password: "secret"})
+				s := runServer(t, server.Options{JetStream: true, Username: "u", Password: "secret"})
 				return connect(t, s.ClientURL(), nats.UserInfo("u", "wrong"),
 					nats.RetryOnFailedConnect(true), nats.IgnoreAuthErrorAbort(),
 					nats.ReconnectWait(time.Second/2)) // the connection is locked while it is made
@@ -664,7 +664,7 @@ func TestSentOnce(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", "key"} {
 		t.Run(fmt.Sprintf("key %q", key), func(t *testing.T) {
-			s := run(t, server.Options{JetStream: true})
+			s := runServer(t, server.Options{JetStream: true})
 			p := hubtest.NewProxy(t, strings.TrimPrefix(s.ClientURL(), "nats://"))
 			js := connect(t, "nats://"+p.Addr)
 			l, direct := natslog.New(js, "events"), natslog.New(connect(t, s.ClientURL()), "events")

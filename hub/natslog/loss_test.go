@@ -95,7 +95,7 @@ func (c *sieved) Read(p []byte) (int, error) {
 func openSieved(t *testing.T) (*natslog.Log, *sieve) {
 	t.Helper()
 	s := new(sieve)
-	js := connect(t, run(t, server.Options{JetStream: true}).ClientURL(), nats.SetCustomDialer(s))
+	js := connect(t, runServer(t, server.Options{JetStream: true}).ClientURL(), nats.SetCustomDialer(s))
 	return natslog.New(js, "events"), s
 }
 
@@ -199,7 +199,7 @@ func TestGoneWhileRead(t *testing.T) {
 	for _, from := range []string{"the oldest", "this epoch", "another epoch"} {
 		t.Run(from, func(t *testing.T) {
 			t.Parallel()
-			url, s := run(t, server.Options{JetStream: true}).ClientURL(), new(sieve)
+			url, s := runServer(t, server.Options{JetStream: true}).ClientURL(), new(sieve)
 			other := natslog.New(connect(t, url), "events")
 			l := natslog.New(connect(t, url, nats.SetCustomDialer(s)), "events")
 			after, want := last(t, l), "gap"
@@ -358,7 +358,7 @@ func TestPublishToAnotherStream(t *testing.T) {
 // The stream is replaced after the follower has looked at it, and before it has a consumer.
 func TestReplacedBeforeFollowed(t *testing.T) {
 	t.Parallel()
-	url, s := run(t, server.Options{JetStream: true}).ClientURL(), new(sieve)
+	url, s := runServer(t, server.Options{JetStream: true}).ClientURL(), new(sieve)
 	js := connect(t, url)
 	l := natslog.New(connect(t, url, nats.SetCustomDialer(s)), "events")
 	ids := publish(t, l, 1, 3)

@@ -90,8 +90,8 @@ func start(addr string, o server.Options) (*server.Server, error) {
 	return s, nil
 }
 
-// run runs a server in this process until the end of the test.
-func run(t testing.TB, o server.Options) *server.Server {
+// runServer runs a server in this process until the end of the test.
+func runServer(t testing.TB, o server.Options) *server.Server {
 	t.Helper()
 	if o.StoreDir == "" {
 		o.StoreDir = t.TempDir()
@@ -193,7 +193,7 @@ func connect(t testing.TB, url string, opts ...nats.Option) jetstream.JetStream 
 // open returns a log on its own server.
 func open(t testing.TB, opts ...natslog.Option) (*natslog.Log, jetstream.JetStream) {
 	t.Helper()
-	js := connect(t, run(t, server.Options{JetStream: true}).ClientURL())
+	js := connect(t, runServer(t, server.Options{JetStream: true}).ClientURL())
 	return natslog.New(js, "events", opts...), js
 }
 

@@ -200,6 +200,11 @@ const (
 
 // get reads up to n messages, from a number on.
 func (l *Log) get(ctx context.Context, from uint64, n int) ([]stored, error) {
+	return l.direct(ctx, fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, from, n, pageBytes), n)
+}
+
+// direct sends a request for up to n messages, which any server that has the stream may answer.
+func (l *Log) direct(ctx context.Context, request []byte, n int) ([]stored, error) {
 	return within(ctx, l, l.reads, func(ctx context.Context) ([]stored, error) {
 		inbox := l.nc.NewInbox()
 		replies := make(chan *nats.Msg, n+1)
@@ -208,7 +213,6 @@ func (l *Log) get(ctx context.Context, from uint64, n int) ([]stored, error) {
 			return nil, err
 		}
 		defer func() { _ = subscription.Unsubscribe() }()
-		request := fmt.Appendf(nil, `{"seq":%d,"batch":%d,"max_bytes":%d}`, from, n, pageBytes)
 		if err := l.nc.PublishRequest(l.api+"DIRECT.GET."+l.stream, inbox, request); err != nil {
 			return nil, err
 		}

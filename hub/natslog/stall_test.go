@@ -19,7 +19,7 @@ import (
 // A connection that cannot write is locked, but no call waits longer than its deadline.
 func TestStall(t *testing.T) {
 	t.Parallel()
-	s := run(t, server.Options{JetStream: true})
+	s := runServer(t, server.Options{JetStream: true})
 	p := hubtest.NewProxy(t, strings.TrimPrefix(s.ClientURL(), "nats://"))
 	l := natslog.New(connect(t, "nats://"+p.Addr), "events")
 	ids := publish(t, l, 1, 5)

@@ -131,7 +131,7 @@ while bytes < most do
 		break
 	end
 end
-return {record(id), page, at}`)
+return {record(id), page, at, redis.call('LLEN', list(id)) - at}`)
 
 	stopScript = redis.NewScript(runsLua + `
 local id = redis.call('GET', name)
@@ -242,14 +242,15 @@ func (r *Runs) Read(ctx context.Context, key, id, cursor string) (run.Page, erro
 		return run.Page{}, run.ErrNotHeld
 	}
 	parts, _ := answer.([]any)
-	if len(parts) != 3 { //nolint:mnd // as the script returns
+	if len(parts) != 4 { //nolint:mnd // as the script returns
 		return run.Page{}, r.log.fail("read the run "+strconv.Quote(key), fmt.Errorf("got %v", answer))
 	}
 	rec, err := r.parse(key, parts[0])
 	if err != nil {
 		return run.Page{}, err
 	}
-	page := run.Page{Record: rec, Cursor: fmt.Sprint(parts[2])}
+	left, _ := parts[3].(int64)
+	page := run.Page{Record: rec, Cursor: fmt.Sprint(parts[2]), More: left > 0}
 	entries, _ := parts[1].([]any)
 	for _, e := range entries {
 		page.Entries = append(page.Entries, fmt.Sprint(e))

@@ -119,10 +119,10 @@ func (f *fixture) read(s run.Store, key, id string) []string {
 		if p.Record.ID != id {
 			f.Fatalf("read %q: got the run %q, want %q", key, p.Record.ID, id)
 		}
-		if len(p.Entries) == 0 {
+		all = append(all, p.Entries...)
+		if !p.More {
 			return all
 		}
-		all = append(all, p.Entries...)
 		cursor = p.Cursor
 	}
 }
@@ -179,6 +179,9 @@ func checkPages(f *fixture) {
 				f.Fatalf("after %d entries: %v", len(got), err)
 			}
 			got, cursor = append(got, p.Entries...), p.Cursor
+			if p.More != (len(got) < len(want)) {
+				f.Fatalf("got %d of %d entries, and %t", len(got), len(want), p.More)
+			}
 		}
 		p, err := other.Read(soon(f), "x", c.ID, cursor)
 		if err != nil || len(p.Entries) > 0 {

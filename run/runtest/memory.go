@@ -197,7 +197,9 @@ func (m *Memory) Read(ctx context.Context, key, id, cursor string) (run.Page, er
 	from, _ := strconv.Atoi(cursor) // an empty one is 0
 	from = min(from, len(h.entries))
 	to := min(from+100, len(h.entries))
-	return run.Page{Record: h.record(), Entries: slices.Clone(h.entries[from:to]), Cursor: strconv.Itoa(to)}, nil
+	return run.Page{
+		Record: h.record(), Entries: slices.Clone(h.entries[from:to]), Cursor: strconv.Itoa(to), More: to < len(h.entries),
+	}, nil
 }
 
 // Stop implements [run.Store].
