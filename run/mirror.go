@@ -164,7 +164,7 @@ func (m *mirror) signal() {
 	}
 }
 
-// follow reads what comes. If a hint is lost, it notices a third of a lease later.
+// follow reads what comes.
 func (m *mirror) follow(ctx context.Context) {
 	defer m.store.Watch(m.key, HintEvents, m.signal)()
 	for {
@@ -173,7 +173,7 @@ func (m *mirror) follow(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			pause.For(ctx, m.lease/50) //nolint:mnd // often, but not all the time
+			pause.For(ctx, retry(m.lease))
 			continue
 		}
 		t := time.NewTimer(next)
@@ -215,7 +215,7 @@ func (m *mirror) update(ctx context.Context) (next time.Duration, err error) {
 		default:
 			m.asked, m.cursor = began, p.Cursor
 			if !m.add(p) {
-				return min(m.lease/3, max(p.Record.Left, 0)+time.Millisecond), nil //nolint:mnd // see follow
+				return min(renewal(m.lease), max(p.Record.Left, 0)+time.Millisecond), nil
 			}
 		}
 	}
@@ -223,7 +223,7 @@ func (m *mirror) update(ctx context.Context) (next time.Duration, err error) {
 }
 
 func (m *mirror) read(ctx context.Context) (Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.lease/2) //nolint:mnd // so there is a second attempt
+	ctx, cancel := context.WithTimeout(ctx, attempt(m.lease))
 	defer cancel()
 	return m.store.Read(ctx, m.key, m.id, m.cursor)
 }

@@ -13,7 +13,7 @@ import (
 // claim asks the store whether a run may begin. If the key has another one, it returns that.
 func (r *Runner) claim(one *run) (other *Record, err error) {
 	u := one.upload
-	ctx, cancel := context.WithTimeout(context.Background(), u.claim.Lease/2) //nolint:mnd // it is half over then
+	ctx, cancel := context.WithTimeout(context.Background(), attempt(u.claim.Lease))
 	defer cancel()
 	u.renewed = time.Now()
 	held, err := u.store.Claim(ctx, u.claim)
@@ -89,9 +89,7 @@ func (r *Runner) mirror(ctx context.Context, key string) (*mirror, error) {
 	if m != nil && m.following() { // it is that one
 		return m, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.config.lease)
-	defer cancel()
-	rec, err := r.config.store.Get(ctx, key)
+	rec, err := ask(ctx, r, func(ctx context.Context) (Record, error) { return r.config.store.Get(ctx, key) })
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +178,7 @@ func (r *Runner) stopShared(ctx context.Context, key string, last []core.Event) 
 		case ctx.Err() != nil:
 			return errors.Join(bad, fmt.Errorf("run: stop %q: its process has not ended it yet: %w", key, context.Cause(ctx)))
 		}
-		t := time.NewTimer(max(rec.Lease, time.Millisecond) / 50) //nolint:mnd // if the hint is lost
+		t := time.NewTimer(max(retry(rec.Lease), time.Millisecond)) // if the hint is lost
 		select {
 		case <-moved:
 		case <-t.C:
@@ -190,9 +188,9 @@ func (r *Runner) stopShared(ctx context.Context, key string, last []core.Event) 
 	}
 }
 
-// ask calls the store, for at most the time of a lease.
+// ask calls the store once.
 func ask[T any](ctx context.Context, r *Runner, f func(ctx context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.config.lease)
+	ctx, cancel := context.WithTimeout(ctx, attempt(r.config.lease))
 	defer cancel()
 	return f(ctx)
 }

@@ -137,6 +137,17 @@ const (
 // with it in all processes.
 var ErrLost = errors.New("run: the run was lost")
 
+// What a lease means for calls of the store. A long one does not make them slow.
+
+// attempt is how long a call may take, so that there is time for another one.
+func attempt(lease time.Duration) time.Duration { return min(lease/2, 5*time.Second) }
+
+// retry is how long to wait after a call that has failed.
+func retry(lease time.Duration) time.Duration { return min(lease/50, 200*time.Millisecond) }
+
+// renewal is how often the lease is renewed, and how often the store is read without a hint.
+func renewal(lease time.Duration) time.Duration { return min(lease/3, 5*time.Second) }
+
 // An otherError is the error of a run of another process.
 type otherError struct{ message string }
 

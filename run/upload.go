@@ -102,11 +102,11 @@ func (u *upload) next() (Batch, *End) {
 
 // due reports whether it is time to ask the store for a request to stop, or to renew the lease.
 func (u *upload) due() bool {
-	return u.hurry.Swap(false) || time.Since(u.renewed) >= u.claim.Lease/3
+	return u.hurry.Swap(false) || time.Since(u.renewed) >= renewal(u.claim.Lease)
 }
 
 func (u *upload) wait() {
-	t := time.NewTimer(u.claim.Lease/3 - time.Since(u.renewed))
+	t := time.NewTimer(renewal(u.claim.Lease) - time.Since(u.renewed))
 	defer t.Stop()
 	select {
 	case <-u.wake:
@@ -142,7 +142,7 @@ func (u *upload) call(what string, f func(ctx context.Context) error) error {
 	for {
 		began := time.Now()
 		deadline := u.renewed.Add(u.claim.Lease)
-		ctx, cancel := context.WithDeadline(context.Background(), earlier(deadline, began.Add(u.claim.Lease/2)))
+		ctx, cancel := context.WithDeadline(context.Background(), earlier(deadline, began.Add(attempt(u.claim.Lease))))
 		err := f(ctx)
 		cancel()
 		switch {
@@ -155,7 +155,7 @@ func (u *upload) call(what string, f func(ctx context.Context) error) error {
 			return fmt.Errorf("run: %s %q: the store could not be reached for %v: %w: %w", what, u.claim.Key, u.claim.Lease, ErrLost, err)
 		}
 		ctx, cancel = context.WithDeadline(context.Background(), deadline)
-		pause.For(ctx, u.claim.Lease/50) //nolint:mnd // often, but not all the time
+		pause.For(ctx, retry(u.claim.Lease))
 		cancel()
 	}
 }

@@ -412,7 +412,7 @@ func (r *Runs) held(ctx context.Context, key string) (*change, run.Record, error
 	if err != nil {
 		return nil, run.Record{}, err
 	}
-	if c == nil || c.End != nil && !now.Before(c.time.Add(c.Retention)) {
+	if c == nil || c.End != nil && (c.Retention <= 0 || !now.Before(c.time.Add(c.Retention))) {
 		return nil, run.Record{}, run.ErrNotHeld
 	}
 	return c, c.record(key, now), nil
