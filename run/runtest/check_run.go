@@ -177,9 +177,11 @@ func checkOneRun(f *fixture) {
 					return func(yield func(core.Event, error) bool) {
 						mu.Lock()
 						begun[key]++
-						n := begun[key]
+						e := core.Event{Data: fmt.Sprint(begun[key])}
 						mu.Unlock()
-						_ = yield(core.Event{Data: fmt.Sprint(n)}, nil) && yield(core.Event{Data: fmt.Sprint(n)}, nil)
+						if yield(e, nil) {
+							yield(e, nil)
+						}
 					}
 				}))
 				if err != nil || len(got) != 2 || got[0].Data != got[1].Data {

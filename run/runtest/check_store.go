@@ -66,7 +66,8 @@ func checkClaimRace(f *fixture) {
 func checkKeys(f *fixture) {
 	s := f.store()
 	keys := []string{
-		"a", "a.b", "a b", "a+b", "a:b", "{a}", "}", "{", "{}", "*", ">", "a.*", "a%2Eb", "?", "[a]", "ä", "\x00\n", "\xff", "A", "$", strings.Repeat("}", 255),
+		"a", "a.b", "a b", "a+b", "a:b", "{a}", "}", "{", "{}", "*", ">", "a.*", "a%2Eb", "?", "[a]", "ä", "\x00\n", "\xff",
+		"A", "$", strings.Repeat("}", 255),
 	}
 	for _, key := range keys {
 		c := claim(key, long)
@@ -88,7 +89,8 @@ func checkKeys(f *fixture) {
 
 // entry returns an entry.
 func entry(id string, n int, word string) string {
-	return fmt.Sprintf("id: %s-%d\ndata: %s\n\n", id, n, strings.ToValidUTF8(strings.NewReplacer("\n", " ", "\x00", " ").Replace(word), "?"))
+	word = strings.ToValidUTF8(strings.NewReplacer("\n", " ", "\x00", " ").Replace(word), "?")
+	return fmt.Sprintf("id: %s-%d\ndata: %s\n\n", id, n, word)
 }
 
 // append adds entries.

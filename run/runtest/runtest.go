@@ -98,7 +98,7 @@ func Run(t *testing.T, b Backend) {
 			n = 10
 		}
 		for seed := range n {
-			Program(t, uint64(seed), b.Start(t), 20*time.Millisecond) //nolint:gosec // not negative
+			Program(t, uint64(seed), b.Start(t), 20*time.Millisecond)
 			if t.Failed() {
 				t.Fatalf("seed %d", seed)
 			}
