@@ -31,6 +31,7 @@
 //     a separate module
 //   - [github.com/yieldsse/yieldsse/hub/natslog]: the same with NATS; a separate module
 //   - [github.com/yieldsse/yieldsse/hub/hubtest]: the test suite for authors of logs
+//   - [github.com/yieldsse/yieldsse/run/runtest]: the test suite for authors of stores of runs
 //
 // To read streams and to test them:
 //

@@ -55,6 +55,14 @@
 // [core.Group.Shutdown]. An EventSource comes back by itself and resumes. Tell other clients
 // the end with a last event.
 //
+// # Several processes
+//
+// With [WithStore] several processes share their runs, over Redis or NATS: see
+// [github.com/yieldsse/yieldsse/hub/redislog.NewRuns] and
+// [github.com/yieldsse/yieldsse/hub/natslog.NewRuns]. There is one run for a key over all of them, and a
+// client may attach, resume and stop it anywhere. If a process dies, the streams of its
+// runs fail with [ErrLost] in all processes, see [WithLease].
+//
 // # What a run costs
 //
 // A run keeps its events, encoded once for all clients, in a [hub.Hub] of its own. It never
