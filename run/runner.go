@@ -77,14 +77,14 @@ func (r *Runner) lock() {
 // its GET after a failure, and would begin a run that has failed again and again.
 //
 // If the generator of a run with this key that was ended has not returned, Start waits for it,
-// up to 10 s. Otherwise it returns at once. In addition to Attach's refusals, the request is
-// refused, and the stream fails, with
+// up to 10 s. With a [Store] it waits for the store's answer. Otherwise it returns at once. In addition
+// to Attach's refusals, the request is refused, and the stream fails, with
 //
 //   - 400 if the key is not valid, and 500 if generate is nil,
 //   - 409 and [ErrRunning], see [WithExclusive],
 //   - 503 and a [*LimitError] if there are too many runs, or they are too large,
 //   - 503 and [core.ErrShutdown] after [Runner.Shutdown] was called,
-//   - 503 if that generator has not returned in time.
+//   - 503 if that generator has not returned in time, or if the [Store] does not answer.
 func (r *Runner) Start(
 	ctx context.Context, key string, generate func(ctx context.Context) core.Stream, opts ...StartOption,
 ) core.Stream {
@@ -223,7 +223,11 @@ func checkKey(key string) error {
 //   - 204 and [ErrFinished] if the run has ended cleanly, and the client has seen its last
 //     event, or it has none; see also [WithOnlyRunning],
 //   - 204 and [ErrNotHeld] if there is no such run, or 410 if the request has a last event
-//     ID.
+//     ID,
+//   - with a [Store], 410 and [ErrLost] if the client has seen more of the run than the store, and 503
+//     if the store does not answer, or there is no room for another process's run.
+//
+// With a store, Attach may wait for it, for some seconds; without one it returns at once.
 //
 // The stream may run several times, even at once. Return it from the view as it is if you
 // can, as with [hub.Hub.Subscribe].
@@ -277,7 +281,8 @@ func failed(err error) core.Stream {
 //
 // Stop waits until the generator has returned, unless ctx is made of the generator's own. If
 // ctx ends first, it returns an error that wraps the cause of that; the run has ended
-// nevertheless. The error is [ErrNotHeld] if there is no such run. If an event in last cannot be
+// nevertheless, except in another process: see [WithStore]. There Stop waits until the end is in the
+// store. The error is [ErrNotHeld] if there is no such run. If an event in last cannot be
 // added, the streams fail with Stop's error.
 func (r *Runner) Stop(ctx context.Context, key string, last ...core.Event) error {
 	one := r.get(key)
@@ -306,71 +311,10 @@ func (r *Runner) Stop(ctx context.Context, key string, last ...core.Event) error
 	}
 }
 
-// A State describes a run.
-type State struct {
-	Key     string
-	ID      string // differs between two runs of the same key; the IDs of its events begin with it
-	Starter string // see [WithStarter]
-	Started time.Time
-	Ended   time.Time // zero while it runs
-	Events  int
-	Bytes   int64 // that its events take in memory, about: their text, and 96 bytes for each
-
-	// Err is nil while it runs and if its generator has returned, [ErrStopped] after
-	// [Runner.Stop], and otherwise why it has failed: the generator's error, a
-	// *[core.PanicError], a [*LimitError] or [core.ErrShutdown].
-	Err error
-}
-
-// Get returns the state of a run. The error is [ErrNotHeld] if there is none. Only a [Store] may
-// return other errors, and needs ctx.
-func (r *Runner) Get(ctx context.Context, key string) (State, error) {
-	if one := r.get(key); one != nil {
-		return one.state(), nil
-	}
-	if r.config.store == nil || checkKey(key) != nil {
-		return State{}, ErrNotHeld
-	}
-	rec, err := ask(ctx, r, func(ctx context.Context) (Record, error) { return r.config.store.Get(ctx, key) })
-	if err != nil {
-		return State{}, err
-	}
-	return rec.state(), nil
-}
-
-// List returns the states of all runs, including those that are held after their end, the
-// oldest first. Only a [Store] may return an error, and needs ctx; its runs are those of all
-// processes.
-func (r *Runner) List(ctx context.Context) ([]State, error) {
-	r.lock()
-	runs := slices.Collect(maps.Values(r.runs))
-	r.mu.Unlock()
-	states := make([]State, 0, len(runs))
-	if store := r.config.store; store != nil {
-		records, err := store.List(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, rec := range records {
-			states = append(states, rec.state())
-		}
-	} else {
-		for _, one := range runs {
-			states = append(states, one.state())
-		}
-	}
-	slices.SortFunc(states, func(a, b State) int {
-		if c := a.Started.Compare(b.Started); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Key, b.Key)
-	})
-	return states, nil
-}
-
 // Shutdown refuses to begin runs, waits until the generators of all runs have returned, and
 // returns nil. Clients may still attach. If ctx ends first, Shutdown ends what still runs, and returns a
-// [*ShutdownError]; it does not wait for the generators then. It fails at once if ctx is
+// [*ShutdownError]; it does not wait for the generators then, but with a [Store] until their runs' ends
+// are stored, for at most the time of the lease. It fails at once if ctx is
 // made of a generator's, which it would wait for.
 func (r *Runner) Shutdown(ctx context.Context) error {
 	if own := ownOf(ctx); own != nil && own.runner == r {

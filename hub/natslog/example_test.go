@@ -19,6 +19,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/natslog"
 	"github.com/yieldsse/yieldsse/nethttpsse"
+	"github.com/yieldsse/yieldsse/run"
 )
 
 // A view subscribes to a hub over a log as to any other hub. All processes that use the
@@ -233,4 +234,44 @@ func events(url, lastEventID string) core.Stream {
 		}
 		client.Stream(req, client.WithOnce(""), client.WithLastEventID(lastEventID))(yield)
 	}
+}
+
+// A run that one process has started is read in another one.
+func ExampleNewRuns() {
+	open := func() (*run.Runner, func()) { // as each process does
+		nc, err := nats.Connect(os.Getenv("NATS_URL"), nats.MaxReconnects(-1))
+		if err != nil {
+			panic(err)
+		}
+		js, err := jetstream.New(nc)
+		if err != nil {
+			panic(err)
+		}
+		store := natslog.NewRuns(js, "answers")
+		return run.New(run.WithStore(store)), func() {
+			store.Close()
+			nc.Close()
+		}
+	}
+	one, done := open()
+	defer done()
+	other, done := open()
+	defer done()
+
+	ctx := context.Background()
+	one.Start(ctx, "chat-7", func(context.Context) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			_ = yield(core.Event{Data: "To be"}, nil) && yield(core.Event{Data: "or not"}, nil)
+		}
+	})
+	for e, err := range other.Attach(ctx, "chat-7") {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.Data)
+	}
+	// Output:
+	// To be
+	// or not
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/redislog"
 	"github.com/yieldsse/yieldsse/nethttpsse"
+	"github.com/yieldsse/yieldsse/run"
 )
 
 // A view subscribes to a hub over a log as to any other hub. All processes that use the
@@ -208,4 +209,33 @@ func events(url, lastEventID string) core.Stream {
 		}
 		client.Stream(req, client.WithOnce(""), client.WithLastEventID(lastEventID))(yield)
 	}
+}
+
+// A run that one process has started is read in another one.
+func ExampleNewRuns() {
+	open := func() (*run.Runner, *redislog.Runs) { // as each process does
+		store := redislog.NewRuns(&redis.UniversalOptions{Addrs: []string{os.Getenv("REDIS_ADDR")}}, "answers")
+		return run.New(run.WithStore(store)), store
+	}
+	one, store := open()
+	defer store.Close()
+	other, store := open()
+	defer store.Close()
+
+	ctx := context.Background()
+	one.Start(ctx, "chat-7", func(context.Context) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			_ = yield(core.Event{Data: "To be"}, nil) && yield(core.Event{Data: "or not"}, nil)
+		}
+	})
+	for e, err := range other.Attach(ctx, "chat-7") {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.Data)
+	}
+	// Output:
+	// To be
+	// or not
 }

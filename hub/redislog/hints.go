@@ -76,7 +76,7 @@ func (h *hints) close() {
 
 // subscribe subscribes to what is wanted.
 func (h *hints) subscribe(subscription *redis.PubSub) {
-	defer subscription.Close()
+	defer func() { _ = subscription.Close() }() // which ends receive
 	has := make(map[string]bool)
 	for {
 		select {

@@ -1,48 +1,16 @@
 package redislog_test
 
 import (
-	"context"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub/redislog"
 	"github.com/yieldsse/yieldsse/run"
 	"github.com/yieldsse/yieldsse/run/runtest"
 )
-
-// A run that one process has started is read in another one.
-func ExampleNewRuns() {
-	open := func() (*run.Runner, *redislog.Runs) { // as each process does
-		store := redislog.NewRuns(&redis.UniversalOptions{Addrs: []string{os.Getenv("REDIS_ADDR")}}, "answers")
-		return run.New(run.WithStore(store)), store
-	}
-	one, store := open()
-	defer store.Close()
-	other, store := open()
-	defer store.Close()
-
-	ctx := context.Background()
-	one.Start(ctx, "chat-7", func(context.Context) core.Stream {
-		return func(yield func(core.Event, error) bool) {
-			_ = yield(core.Event{Data: "To be"}, nil) && yield(core.Event{Data: "or not"}, nil)
-		}
-	})
-	for e, err := range other.Attach(ctx, "chat-7") {
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		fmt.Println(e.Data)
-	}
-	// Output:
-	// To be
-	// or not
-}
 
 func startRuns(t testing.TB) runtest.Server {
 	s := serve(t, durable...)

@@ -17,8 +17,10 @@ import (
 // process and in another one, and attaching to one run of 100 events among few runs and among 10,000. It
 // writes the runs to the store directly.
 func Benchmark(b *testing.B, start func(t testing.TB) Server) {
+	b.Helper()
 	s := start(b)
 	open := func(b *testing.B) (run.Store, *run.Runner) {
+		b.Helper()
 		store, die := s.Open(b)
 		b.Cleanup(die)
 		return store, run.New(run.WithStore(store), run.WithMaxRuns(0), run.WithMaxEvents(0), run.WithMaxBytes(0),
