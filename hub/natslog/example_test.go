@@ -249,7 +249,7 @@ func ExampleNewRuns() {
 		}
 		store := natslog.NewRuns(js, "answers")
 		return run.New(run.WithStore(store)), func() {
-			store.Close()
+			_ = store.Close()
 			nc.Close()
 		}
 	}
