@@ -12,7 +12,7 @@ import (
 func startMemory(testing.TB) runtest.Server {
 	m := new(runtest.Memory)
 	return runtest.Server{
-		Open: func(testing.TB) (run.Store, func()) {
+		Open: func(testing.TB, string) (run.Store, func()) {
 			l := runtest.NewLink(m)
 			return l, l.Cut
 		},

@@ -14,8 +14,9 @@ import (
 func startRuns(t testing.TB) runtest.Server {
 	p := spawn(t)
 	return runtest.Server{
-		Open: func(t testing.TB) (run.Store, func()) {
-			js := connect(t, "nats://"+p.addr, nats.RetryOnFailedConnect(true))
+		Addr: p.addr,
+		Open: func(t testing.TB, addr string) (run.Store, func()) {
+			js := connect(t, "nats://"+addr, nats.RetryOnFailedConnect(true))
 			r := natslog.NewRuns(js, "runs")
 			return r, func() {
 				js.Conn().Close()
@@ -39,7 +40,7 @@ func TestRuns(t *testing.T) {
 func BenchmarkRuns(b *testing.B) {
 	runtest.Benchmark(b, func(t testing.TB) runtest.Server {
 		url := runServer(t, server.Options{JetStream: true}).ClientURL()
-		return runtest.Server{Open: func(t testing.TB) (run.Store, func()) {
+		return runtest.Server{Open: func(t testing.TB, _ string) (run.Store, func()) {
 			r := natslog.NewRuns(connect(t, url), "runs")
 			return r, func() { _ = r.Close() }
 		}}

@@ -15,7 +15,8 @@ import (
 func startRuns(t testing.TB) runtest.Server {
 	s := serve(t, durable...)
 	return runtest.Server{
-		Open:         func(testing.TB) (run.Store, func()) { return openRuns(s.addr, "app:runs", false) },
+		Open:         func(_ testing.TB, addr string) (run.Store, func()) { return openRuns(addr, "app:runs", false) },
+		Addr:         s.addr,
 		Kill:         s.kill,
 		Restart:      s.restart,
 		RestartEmpty: s.restartEmpty,
@@ -39,13 +40,13 @@ func TestRunsInCluster(t *testing.T) {
 	var started atomic.Int64
 	runtest.Run(t, runtest.Backend{Programs: 1, Start: func(testing.TB) runtest.Server {
 		prefix := fmt.Sprint("runs*", started.Add(1))
-		return runtest.Server{Open: func(testing.TB) (run.Store, func()) { return openRuns(s.addr, prefix, true) }}
+		return runtest.Server{Open: func(testing.TB, string) (run.Store, func()) { return openRuns(s.addr, prefix, true) }}
 	}})
 }
 
 func BenchmarkRuns(b *testing.B) {
 	runtest.Benchmark(b, func(t testing.TB) runtest.Server {
 		s := serve(t)
-		return runtest.Server{Open: func(testing.TB) (run.Store, func()) { return openRuns(s.addr, "runs", false) }}
+		return runtest.Server{Open: func(testing.TB, string) (run.Store, func()) { return openRuns(s.addr, "runs", false) }}
 	})
 }

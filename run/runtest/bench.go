@@ -21,7 +21,7 @@ func Benchmark(b *testing.B, start func(t testing.TB) Server) {
 	s := start(b)
 	open := func(b *testing.B) (run.Store, *run.Runner) {
 		b.Helper()
-		store, die := s.Open(b)
+		store, die := s.Open(b, s.Addr)
 		b.Cleanup(die)
 		return store, run.New(run.WithStore(store), run.WithMaxRuns(0), run.WithMaxEvents(0), run.WithMaxBytes(0),
 			run.WithMaxTotalBytes(0), run.WithRetention(time.Minute))

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
 	"github.com/yieldsse/yieldsse/run"
 )
 
@@ -261,7 +262,7 @@ func checkStop(f *fixture) {
 
 // When a process has died, the readers of its runs are told everywhere.
 func checkDeath(f *fixture) {
-	a, die := f.process(run.WithLease(short))
+	a, die := f.process(run.WithLease(middle))
 	b, _ := f.process()
 	_, stream := f.begun(a, "x")
 	_, here := f.reading(stream)
@@ -285,6 +286,60 @@ func checkDeath(f *fixture) {
 	got, err = collect(stream)
 	f.isError("a new run", err, nil)
 	f.equal("events", words(got), []string{"one", "two"})
+}
+
+// A process that cannot reach the server for the time of the lease has lost its runs, and says so as
+// others do.
+func checkStall(f *fixture) {
+	if f.Addr == "" {
+		f.Skip("there is no network")
+	}
+	proxy := hubtest.NewProxy(f, f.Addr)
+	a, _ := f.processAt(proxy.Addr, run.WithLease(middle))
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	until, there := f.reading(b.Attach(soon(f), "x"))
+	until("two")
+	proxy.Stall(true, true)
+	for what, end := range map[string]func() ([]core.Event, error){"here": here, "there": there} {
+		_, err := end()
+		f.isError(what, err, run.ErrLost)
+	}
+	f.isError("the generator's cause", <-s.ended, run.ErrLost)
+	proxy.Resume()
+	f.until("it can read again", func() bool {
+		state, err := a.Get(soon(f), "x")
+		return err == nil && errors.Is(state.Err, run.ErrLost)
+	})
+}
+
+// Connections that break do no harm.
+func checkCut(f *fixture) {
+	if f.Addr == "" {
+		f.Skip("there is no network")
+	}
+	proxy := hubtest.NewProxy(f, f.Addr)
+	a, _ := f.processAt(proxy.Addr)
+	b, _ := f.processAt(proxy.Addr)
+	s, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	until, there := f.reading(b.Attach(soon(f), "x"))
+	until("two")
+	want := []string{"one", "two"}
+	for i := range 20 {
+		proxy.Cut()
+		want = append(want, fmt.Sprint("word ", i))
+		s.say(want[len(want)-1])
+	}
+	until(want[len(want)-1])
+	proxy.Cut()
+	close(s.events)
+	for _, end := range []func() ([]core.Event, error){here, there} {
+		got, err := end()
+		f.isError("the end", err, nil)
+		f.equal("events", words(got), want)
+	}
 }
 
 // While the server is down, a run goes on. Nothing of it is missing later.

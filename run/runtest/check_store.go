@@ -257,9 +257,7 @@ func checkLease(f *fixture) {
 		},
 	}
 	for i, see := range look {
-		c := claim(fmt.Sprint("x", i), short)
-		f.begin(s, c)
-		f.append(s, c, 1, "one")
+		c := f.brief(s, fmt.Sprint("x", i), patience)
 		see(c)
 		_, err := s.Append(soon(f), c, batch(c, 2))
 		f.isError("append", err, run.ErrLost)
@@ -283,6 +281,23 @@ func checkLease(f *fixture) {
 	}
 }
 
+// brief begins a run with a short lease and one entry.
+func (f *fixture) brief(s run.Store, key string, retention time.Duration) run.Claim {
+	f.Helper()
+	for range 20 {
+		c := claim(key, short)
+		c.Retention = retention
+		f.begin(s, c)
+		_, err := s.Append(soon(f), c, batch(c, 1, "one"))
+		if err == nil {
+			return c
+		}
+		f.isError("append", err, run.ErrLost) // the machine has stalled
+	}
+	f.Fatal("no run lasts")
+	return run.Claim{}
+}
+
 // What has ended is held for its retention time, and its entries at least for a lease.
 func checkRetention(f *fixture) {
 	s := f.store()
@@ -297,10 +312,7 @@ func checkRetention(f *fixture) {
 	})
 	f.equal("entries", f.read(s, "x", c.ID), batch(c, 1, "one").Entries)
 
-	c = claim("x", short) // not kept at all
-	c.Retention = 0
-	f.begin(s, c)
-	f.append(s, c, 1, "one")
+	c = f.brief(s, "x", 0) // not kept at all
 	if err := s.End(soon(f), c, run.End{Outcome: run.Returned, Clean: true, Events: 1}); err != nil && !errors.Is(err, run.ErrLost) {
 		f.Error(err)
 	}

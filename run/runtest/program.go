@@ -95,7 +95,7 @@ func Program(t testing.TB, seed uint64, s Server, tick time.Duration) {
 func (w *world) lease() time.Duration { return 100 * w.tick }
 
 func (w *world) open() *process {
-	s, die := w.server.Open(w.t)
+	s, die := w.server.Open(w.t, w.server.Addr)
 	return &process{run.New(run.WithStore(s), run.WithLease(w.lease())), die}
 }
 

@@ -28,12 +28,15 @@ type Backend struct {
 // A Server is where a store is. All fields but Open may be missing: tests that need them are
 // skipped.
 type Server struct {
-	// Open returns the server's store as a new process sees it, with connections of its own. It need
-	// not have connected yet.
+	// Open returns the server's store as a new process sees it, with connections of its own to
+	// addr, which is Addr or the address of a proxy in front of it. It need not have connected yet.
 	//
 	// The suite calls die to see what happens when the process has died: it breaks off the
 	// store's connections and frees everything that Open has started. It may be called twice.
-	Open func(t testing.TB) (s run.Store, die func())
+	Open func(t testing.TB, addr string) (s run.Store, die func())
+
+	// Addr is the server's address, for a proxy in front of it.
+	Addr string
 
 	// Kill ends the server at once, as SIGKILL does, and Restart starts it again with everything
 	// that it had. RestartEmpty starts it without. They return when the server has ended, or answers.
@@ -44,9 +47,11 @@ const (
 	// patience is how long a test waits for something that should come soon.
 	patience = time.Minute
 
-	// long is a lease that does not end during a test, and short is one that a test waits for.
-	long  = 2 * patience
-	short = time.Second
+	// Leases: long is one that does not end during a test, short is one that a test waits for, and
+	// middle is one that also lasts while a slow machine does a few things.
+	long   = 2 * patience
+	short  = time.Second
+	middle = 5 * time.Second
 )
 
 var checks = []struct {
@@ -73,6 +78,8 @@ var checks = []struct {
 	{"how runs end", checkEnds, false},
 	{"stop in another process", checkStop, false},
 	{"a process dies", checkDeath, true},
+	{"the network stalls", checkStall, true},
+	{"connections break", checkCut, true},
 	{"the server is killed", checkKill, true},
 	{"the server comes back empty", checkEmpty, true},
 }
@@ -122,7 +129,7 @@ func soon(t testing.TB) context.Context {
 // store opens the store.
 func (f *fixture) store() run.Store {
 	f.Helper()
-	s, die := f.Open(f)
+	s, die := f.Open(f, f.Addr)
 	f.Cleanup(die)
 	return s
 }
@@ -130,7 +137,13 @@ func (f *fixture) store() run.Store {
 // process returns a runner of its own, and a function that kills it.
 func (f *fixture) process(opts ...run.Option) (r *run.Runner, die func()) {
 	f.Helper()
-	s, die := f.Open(f)
+	return f.processAt(f.Addr, opts...)
+}
+
+// processAt is process with another address, such as that of a proxy.
+func (f *fixture) processAt(addr string, opts ...run.Option) (r *run.Runner, die func()) {
+	f.Helper()
+	s, die := f.Open(f, addr)
 	r = run.New(append([]run.Option{run.WithStore(s), run.WithLease(long)}, opts...)...)
 	f.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
