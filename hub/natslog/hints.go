@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/yieldsse/yieldsse/internal/watch"
 )
 
 // hintBacklog is how many hints may wait. More are lost.
@@ -12,8 +14,9 @@ const hintBacklog = 1 << 12
 // hints are subscriptions to subjects, and what is published to them. A goroutine does both, because a
 // connection is locked while it cannot write.
 type hints struct {
+	watch.Set // by subjects
+
 	nc      *nats.Conn
-	changed chan struct{} // has a value if wanted has changed
 	come    chan *nats.Msg
 	out     chan string
 	done    chan struct{} // closed by close
@@ -22,18 +25,20 @@ type hints struct {
 	mu     sync.Mutex // guards what follows
 	begun  bool
 	closed bool
-	wanted map[string]map[*func()]bool // those to call, by their subjects
 }
 
 func newHints(nc *nats.Conn) *hints {
-	return &hints{
-		nc: nc, changed: make(chan struct{}, 1), come: make(chan *nats.Msg, hintBacklog), out: make(chan string, hintBacklog),
-		done: make(chan struct{}), wanted: make(map[string]map[*func()]bool),
+	h := &hints{
+		nc: nc, come: make(chan *nats.Msg, hintBacklog), out: make(chan string, hintBacklog), done: make(chan struct{}),
 	}
+	h.Changed = make(chan struct{}, 1)
+	return h
 }
 
-// begin starts the goroutines. The hints are locked.
+// begin starts the goroutines.
 func (h *hints) begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.begun || h.closed {
 		return
 	}
@@ -44,9 +49,7 @@ func (h *hints) begin() {
 
 // publish publishes a hint, soon.
 func (h *hints) publish(subject string) {
-	h.mu.Lock()
 	h.begin()
-	h.mu.Unlock()
 	select {
 	case h.out <- subject:
 	default:
@@ -55,29 +58,8 @@ func (h *hints) publish(subject string) {
 
 // watch has f called for each message of a subject, until cancel is called.
 func (h *hints) watch(subject string, f func()) (cancel func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.wanted[subject] == nil {
-		h.wanted[subject] = make(map[*func()]bool)
-		h.change()
-	}
-	h.wanted[subject][&f] = true
 	h.begin()
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if delete(h.wanted[subject], &f); len(h.wanted[subject]) == 0 {
-			delete(h.wanted, subject)
-			h.change()
-		}
-	}
-}
-
-func (h *hints) change() {
-	select {
-	case h.changed <- struct{}{}:
-	default:
-	}
+	return h.Add(subject, f)
 }
 
 // close ends the goroutines.
@@ -101,7 +83,7 @@ func (h *hints) work() {
 	}()
 	for {
 		select {
-		case <-h.changed:
+		case <-h.Changed:
 			h.subscribe(has)
 		case subject := <-h.out:
 			_ = h.nc.Publish(subject, nil)
@@ -112,31 +94,18 @@ func (h *hints) work() {
 }
 
 func (h *hints) subscribe(has map[string]*nats.Subscription) {
-	var more []string
-	var less []*nats.Subscription
-	h.mu.Lock()
-	for subject := range h.wanted {
-		if has[subject] == nil {
-			more = append(more, subject)
-		}
-	}
-	for subject, s := range has {
-		if h.wanted[subject] == nil {
-			less = append(less, s)
-			delete(has, subject)
-		}
-	}
-	h.mu.Unlock()
+	more, less := watch.Compare(&h.Set, has)
 	for _, subject := range more {
 		s, err := h.nc.ChanSubscribe(subject, h.come)
 		if err != nil {
 			continue // the connection is closed
 		}
 		has[subject] = s
-		h.call(subject) // something may have happened before
+		h.Call(subject) // something may have happened before
 	}
-	for _, s := range less {
-		_ = s.Unsubscribe()
+	for _, subject := range less {
+		_ = has[subject].Unsubscribe()
+		delete(has, subject)
 	}
 }
 
@@ -144,17 +113,9 @@ func (h *hints) receive() {
 	for {
 		select {
 		case m := <-h.come:
-			h.call(m.Subject)
+			h.Call(m.Subject)
 		case <-h.done:
 			return
 		}
-	}
-}
-
-func (h *hints) call(subject string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for f := range h.wanted[subject] {
-		(*f)()
 	}
 }

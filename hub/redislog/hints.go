@@ -8,15 +8,23 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/yieldsse/yieldsse/internal/pause"
+	"github.com/yieldsse/yieldsse/internal/watch"
 )
 
-// hintPause is how long nothing is tried after Redis could not be reached.
-const hintPause = 100 * time.Millisecond
+const (
+	// hintPause is how long nothing is tried after Redis could not be reached.
+	hintPause = 100 * time.Millisecond
+
+	// hintBeat is how often Redis is asked for a sign of life. A connection that gives none for twice that
+	// time is given up.
+	hintBeat = 3 * time.Second
+)
 
 // hints are subscriptions to channels, over one connection. It is made for the first one.
 type hints struct {
+	watch.Set // by channels
+
 	client  redis.UniversalClient
-	changed chan struct{} // has a value if wanted has changed
 	running sync.WaitGroup
 	ctx     context.Context //nolint:containedctx // of the goroutines
 	cancel  context.CancelFunc
@@ -24,11 +32,11 @@ type hints struct {
 	mu     sync.Mutex // guards what follows
 	begun  bool
 	closed bool
-	wanted map[string]map[*func()]bool // those to call, by their channels
 }
 
 func newHints(client redis.UniversalClient) *hints {
-	h := &hints{client: client, changed: make(chan struct{}, 1), wanted: make(map[string]map[*func()]bool)}
+	h := &hints{client: client}
+	h.Changed = make(chan struct{}, 1)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
 }
@@ -37,32 +45,13 @@ func newHints(client redis.UniversalClient) *hints {
 func (h *hints) watch(channel string, f func()) (cancel func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.wanted[channel] == nil {
-		h.wanted[channel] = make(map[*func()]bool)
-		h.change()
-	}
-	h.wanted[channel][&f] = true
 	if !h.begun && !h.closed {
 		h.begun = true
 		subscription := h.client.Subscribe(h.ctx)
 		h.running.Go(func() { h.subscribe(subscription) })
 		h.running.Go(func() { h.receive(subscription) })
 	}
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if delete(h.wanted[channel], &f); len(h.wanted[channel]) == 0 {
-			delete(h.wanted, channel)
-			h.change()
-		}
-	}
-}
-
-func (h *hints) change() {
-	select {
-	case h.changed <- struct{}{}:
-	default:
-	}
+	return h.Add(channel, f)
 }
 
 // close ends the goroutines.
@@ -77,26 +66,19 @@ func (h *hints) close() {
 // subscribe subscribes to what is wanted.
 func (h *hints) subscribe(subscription *redis.PubSub) {
 	defer func() { _ = subscription.Close() }() // which ends receive
+	beat := time.NewTicker(hintBeat)
+	defer beat.Stop()
 	has := make(map[string]bool)
 	for {
 		select {
-		case <-h.changed:
+		case <-h.Changed:
+		case <-beat.C:
+			_ = subscription.Ping(h.ctx) // if it fails, the connection is made again
+			continue
 		case <-h.ctx.Done():
 			return
 		}
-		var more, less []string
-		h.mu.Lock()
-		for channel := range h.wanted {
-			if !has[channel] {
-				more = append(more, channel)
-			}
-		}
-		for channel := range has {
-			if h.wanted[channel] == nil {
-				less = append(less, channel)
-			}
-		}
-		h.mu.Unlock()
+		more, less := watch.Compare(&h.Set, has)
 		// If one fails, the connection is made again, with all channels.
 		if len(more) > 0 {
 			_ = subscription.Subscribe(h.ctx, more...)
@@ -116,25 +98,19 @@ func (h *hints) subscribe(subscription *redis.PubSub) {
 // receive calls those who watch. After a connection was lost, hints may have been lost too.
 func (h *hints) receive(subscription *redis.PubSub) {
 	for h.ctx.Err() == nil {
-		m, err := subscription.Receive(h.ctx)
+		ctx, cancel := context.WithTimeout(h.ctx, 2*hintBeat)
+		m, err := subscription.Receive(ctx) // after the timeout, the next call makes the connection again
+		cancel()
 		switch m := m.(type) {
 		case *redis.Message:
-			h.call(m.Channel)
+			h.Call(m.Channel)
 		case *redis.Subscription:
 			if m.Kind == "subscribe" { // something may have happened before
-				h.call(m.Channel)
+				h.Call(m.Channel)
 			}
 		}
 		if err != nil {
 			pause.For(h.ctx, hintPause)
 		}
-	}
-}
-
-func (h *hints) call(channel string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for f := range h.wanted[channel] {
-		(*f)()
 	}
 }

@@ -9,17 +9,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/yieldsse/yieldsse/internal/watch"
 	"github.com/yieldsse/yieldsse/run"
 )
 
 // A Memory is a store in the memory of this process, for tests. The zero Memory is empty. It
 // has no goroutines or timers, so it may be used in a testing/synctest bubble.
 type Memory struct {
-	mu       sync.Mutex
-	now      map[string]*held // by the keys
-	all      map[string]*held // by the keys and IDs
-	watchers map[watched]map[*func()]bool
-	down     bool
+	watchers watch.Set // by hints and keys
+
+	mu   sync.Mutex       // guards what follows
+	now  map[string]*held // by the keys
+	all  map[string]*held // by the keys and IDs
+	down bool
 }
 
 // held is a run.
@@ -29,11 +31,6 @@ type held struct {
 	entries []string
 	until   time.Time // the end of the lease, or of what is held after the run's end
 	stop    *run.StopRequest
-}
-
-type watched struct {
-	key  string
-	hint run.Hint
 }
 
 var _ run.Store = (*Memory)(nil)
@@ -237,29 +234,8 @@ func (m *Memory) List(ctx context.Context) ([]run.Record, error) {
 }
 
 // Watch implements [run.Store].
-func (m *Memory) Watch(key string, hint run.Hint, f func()) (cancel func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	w := watched{key, hint}
-	if m.watchers == nil {
-		m.watchers = make(map[watched]map[*func()]bool)
-	}
-	if m.watchers[w] == nil {
-		m.watchers[w] = make(map[*func()]bool)
-	}
-	m.watchers[w][&f] = true
-	return func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if delete(m.watchers[w], &f); len(m.watchers[w]) == 0 {
-			delete(m.watchers, w)
-		}
-	}
+func (m *Memory) Watch(key string, h run.Hint, f func()) (cancel func()) {
+	return m.watchers.Add(string(h)+" "+key, f)
 }
 
-// hint calls those who watch. The store is locked.
-func (m *Memory) hint(key string, hint run.Hint) {
-	for f := range m.watchers[watched{key, hint}] {
-		(*f)()
-	}
-}
+func (m *Memory) hint(key string, h run.Hint) { m.watchers.Call(string(h) + " " + key) }
