@@ -32,9 +32,9 @@ type mirror struct {
 	// Of the one whose turn it is.
 
 	cursor string
-	asked  time.Time // when the store was asked that has answered last
 
 	mu      sync.Mutex // guards what follows
+	asked   time.Time  // when the store was asked that has answered last, or when somebody began to wait for it
 	events  int
 	done    bool          // its streams have ended
 	clean   bool          // cleanly
@@ -49,8 +49,8 @@ func newMirror(r *Runner, rec Record) (*mirror, error) {
 		return nil, fmt.Errorf("run: %q: the store says that its ID is %q, which no run has", rec.Key, rec.ID)
 	}
 	m := &mirror{
-		runner: r, store: r.config.store, key: rec.Key, id: rec.ID, lease: max(rec.Lease, time.Millisecond),
-		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), moved: make(chan struct{}), asked: time.Now(),
+		runner: r, store: r.config.store, key: rec.Key, id: rec.ID, lease: min(max(rec.Lease, time.Millisecond), pause.Longest),
+		wake: make(chan struct{}, 1), turn: make(chan struct{}, 1), moved: make(chan struct{}),
 	}
 	m.hub = hub.New(hub.WithMaxEvents(0), hub.WithMaxBytes(0), hub.WithEpoch(rec.ID),
 		hub.WithJoin(func(context.Context, string) { m.join() }),
@@ -69,9 +69,9 @@ func validID(id string) bool {
 	return len(id) == 8 //nolint:mnd // see hub.WithEpoch
 }
 
-// attach returns the stream of a request, or refuses it.
-func (m *mirror) attach(ctx context.Context, a attach) core.Stream {
-	if !m.following() { // without readers, it is not up to date
+// attach returns the stream of a request, or refuses it. rec is what the store has just said of the run.
+func (m *mirror) attach(ctx context.Context, a attach, rec Record) core.Stream {
+	if !m.following() || rec.Outcome != "" { // it may not be up to date
 		if _, err := m.update(ctx); err != nil {
 			core.Refuse(ctx, err) // with 503
 			return failed(err)
@@ -137,6 +137,7 @@ func (m *mirror) join() {
 	if m.cancel == nil && !m.done {
 		var ctx context.Context
 		ctx, m.cancel = context.WithCancel(context.Background())
+		m.asked = time.Now()
 		go m.follow(ctx)
 	}
 }
@@ -166,6 +167,7 @@ func (m *mirror) signal() {
 
 // follow reads what comes.
 func (m *mirror) follow(ctx context.Context) {
+	defer m.signal() // the next one's signal may have come here
 	defer m.store.Watch(m.key, HintEvents, m.signal)()
 	for {
 		next, err := m.update(ctx)
@@ -202,18 +204,31 @@ func (m *mirror) update(ctx context.Context) (next time.Duration, err error) {
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
+	m.mu.Lock()
+	if m.cancel == nil { // nobody waits yet
+		m.asked = time.Now()
+	}
+	m.mu.Unlock()
 	for !m.over() {
 		began := time.Now()
 		p, err := m.read(ctx)
+		if err == nil && p.More && p.Cursor == m.cursor {
+			err = errors.New("the store says that there is more, but does not return it")
+		}
 		switch {
 		case errors.Is(err, ErrNotHeld):
 			m.lose(fmt.Errorf("run: %q: the store does not hold it any more: %w", m.key, ErrLost))
-		case err != nil && ctx.Err() == nil && time.Since(m.asked) >= m.lease:
-			m.lose(fmt.Errorf("run: %q: the store could not be reached for %v: %w", m.key, m.lease, err))
+		case err != nil && ctx.Err() == nil && !time.Now().Before(m.deadline()):
+			m.lose(fmt.Errorf("run: %q: the store could not be read for %v: %w: %w", m.key, m.lease, ErrLost, err))
 		case err != nil:
 			return 0, err
 		default:
-			m.asked, m.cursor = began, p.Cursor
+			m.cursor = p.Cursor
+			m.mu.Lock()
+			if began.After(m.asked) {
+				m.asked = began
+			}
+			m.mu.Unlock()
 			if !m.add(p) {
 				return min(renewal(m.lease), max(p.Record.Left, 0)+time.Millisecond), nil
 			}
@@ -222,8 +237,15 @@ func (m *mirror) update(ctx context.Context) (next time.Duration, err error) {
 	return 0, nil
 }
 
+// deadline returns until when readers wait for an answer of the store.
+func (m *mirror) deadline() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked.Add(m.lease)
+}
+
 func (m *mirror) read(ctx context.Context) (Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, attempt(m.lease))
+	ctx, cancel := context.WithDeadline(ctx, earlier(time.Now().Add(attempt(m.lease)), m.deadline()))
 	defer cancel()
 	return m.store.Read(ctx, m.key, m.id, m.cursor)
 }

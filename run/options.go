@@ -1,6 +1,10 @@
 package run
 
-import "time"
+import (
+	"time"
+
+	"github.com/yieldsse/yieldsse/internal/pause"
+)
 
 // An Option sets something about a [Runner]. A nil Option does nothing.
 type Option func(*config)
@@ -96,7 +100,7 @@ func WithStore(s Store) Option { return func(c *config) { c.store = s } }
 func WithLease(d time.Duration) Option {
 	return func(c *config) {
 		if d > 0 {
-			c.lease = d
+			c.lease = min(d, pause.Longest)
 		}
 	}
 }

@@ -8,20 +8,31 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
-// claim asks the store whether a run may begin. If the key has another one, it returns that.
+// claim asks the store whether a run may begin. If the key has another one, it returns that. If there is no
+// answer, it asks once more, because the first answer may have been lost.
 func (r *Runner) claim(one *run) (other *Record, err error) {
 	u := one.upload
-	ctx, cancel := context.WithTimeout(context.Background(), attempt(u.claim.Lease))
-	defer cancel()
+	ask := func() (Record, error) {
+		ctx, cancel := context.WithTimeout(u.ctx, attempt(u.claim.Lease)/2)
+		defer cancel()
+		return u.store.Claim(ctx, u.claim)
+	}
 	u.renewed = time.Now()
-	held, err := u.store.Claim(ctx, u.claim)
+	held, err := ask()
+	if err != nil && !errors.Is(err, ErrTooLarge) {
+		pause.For(u.ctx, retry(u.claim.Lease))
+		held, err = ask()
+	}
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("run: start %q: %w", one.key, err)
 	case held.ID != one.id:
 		return &held, nil
+	case held.Outcome != "":
+		return nil, fmt.Errorf("run: start %q: the store says that it has ended already: %w", one.key, ErrLost)
 	}
 	return nil, nil
 }
@@ -38,36 +49,54 @@ func (r *Runner) beginShared(
 		go one.work(generate)
 		return stream, nil
 	}
-	r.giveUp(one)
-	switch {
-	case err != nil:
+	if err != nil {
+		one.endNow(err)
+		close(one.claimed)
+		go func() { // the store may have begun it
+			_ = one.upload.deliver()
+			r.giveUp(one)
+		}()
 		return nil, err
-	case s.exclusive:
+	}
+	one.endNow(ErrLost)
+	close(one.claimed)
+	r.giveUp(one)
+	if s.exclusive {
 		return nil, ErrRunning
 	}
-	return r.attachShared(ctx, one.key, attach{}), nil
+	m, err := r.mirror(one.key, *other)
+	if err != nil {
+		return nil, err
+	}
+	return m.attach(ctx, attach{}, *other), nil
 }
 
-// giveUp lets go of a run that the store has refused.
+// giveUp lets go of a run that has not begun here, and has ended.
 func (r *Runner) giveUp(one *run) {
-	one.mu.Lock()
-	one.finish(ErrLost, ErrLost)
-	one.mu.Unlock()
 	r.lock()
 	r.drop(one)
 	r.mu.Unlock()
 	r.hasReturned(one)
 	close(one.told)
 	close(one.returned)
-	close(one.claimed)
 }
 
 // attachShared attaches to a run that the store holds.
 func (r *Runner) attachShared(ctx context.Context, key string, a attach) core.Stream {
-	m, err := r.mirror(ctx, key)
+	r.lock()
+	m := r.mirrors[key]
+	r.mu.Unlock()
+	rec, err := r.current(ctx, key)
 	switch {
 	case err == nil:
-		return m.attach(ctx, a)
+		m, err = r.mirror(key, rec)
+	case errors.Is(err, ErrNotHeld):
+	case m != nil && m.following(): // as if the store had not been asked: the readers of the mirror know no better
+		err = nil
+	}
+	switch {
+	case err == nil:
+		return m.attach(ctx, a, rec)
 	case !errors.Is(err, ErrNotHeld):
 		core.Refuse(ctx, err) // with 503
 		return failed(err)
@@ -78,21 +107,16 @@ func (r *Runner) attachShared(ctx context.Context, key string, a attach) core.St
 	}
 }
 
-// mirror returns the mirror of the run that the key has now.
-func (r *Runner) mirror(ctx context.Context, key string) (*mirror, error) {
+// current asks the store for the run that a key has now.
+func (r *Runner) current(ctx context.Context, key string) (Record, error) {
 	if checkKey(key) != nil {
-		return nil, ErrNotHeld
+		return Record{}, ErrNotHeld
 	}
-	r.lock()
-	m := r.mirrors[key]
-	r.mu.Unlock()
-	if m != nil && m.following() { // it is that one
-		return m, nil
-	}
-	rec, err := ask(ctx, r, func(ctx context.Context) (Record, error) { return r.config.store.Get(ctx, key) })
-	if err != nil {
-		return nil, err
-	}
+	return ask(ctx, r, func(ctx context.Context) (Record, error) { return r.config.store.Get(ctx, key) })
+}
+
+// mirror returns the mirror of a run, which the key has now.
+func (r *Runner) mirror(key string, rec Record) (*mirror, error) {
 	rec.Key = strings.Clone(key)
 	fresh, err := newMirror(r, rec)
 	if err != nil {
@@ -100,7 +124,7 @@ func (r *Runner) mirror(ctx context.Context, key string) (*mirror, error) {
 	}
 	r.lock()
 	defer r.mu.Unlock()
-	m = r.mirrors[key]
+	m := r.mirrors[key]
 	switch {
 	case m != nil && m.id == rec.ID:
 		fresh.idle.Stop()
@@ -149,16 +173,11 @@ func (r *Runner) stopShared(ctx context.Context, key string, last []core.Event) 
 		return ErrNotHeld
 	}
 	store := r.config.store
-	var request StopRequest
-	var bad error
-	for _, e := range last {
-		if e.ID != "" {
-			bad = fmt.Errorf("run: stop %q: the event has the ID %q: leave it empty, because the run assigns the IDs", key, e.ID)
-		}
+	entries, err := encode(last)
+	if err != nil {
+		return fmt.Errorf("run: stop %q: it goes on, because the events are not valid: %w", key, err)
 	}
-	if bad == nil {
-		request.Last, bad = encode(last)
-	}
+	request := StopRequest{Last: entries}
 	rec, err := ask(ctx, r, func(ctx context.Context) (Record, error) { return store.Stop(ctx, key, request) })
 	if err != nil {
 		return err
@@ -170,13 +189,19 @@ func (r *Runner) stopShared(ctx context.Context, key string, last []core.Event) 
 		default:
 		}
 	})()
+	asked := time.Now() // when the store was asked that has answered last
 	for {
-		now, err := ask(ctx, r, func(ctx context.Context) (Record, error) { return store.Get(ctx, key) })
+		began := time.Now()
+		now, err := r.current(ctx, key)
 		switch {
 		case errors.Is(err, ErrNotHeld), err == nil && (now.ID != rec.ID || now.Outcome != ""):
-			return bad
+			return nil
 		case ctx.Err() != nil:
-			return errors.Join(bad, fmt.Errorf("run: stop %q: its process has not ended it yet: %w", key, context.Cause(ctx)))
+			return fmt.Errorf("run: stop %q: its process has not ended it yet: %w", key, context.Cause(ctx))
+		case err == nil:
+			asked = began
+		case time.Since(asked) >= r.config.lease:
+			return fmt.Errorf("run: stop %q: it is not known whether its process has ended it: %w", key, err)
 		}
 		t := time.NewTimer(max(retry(rec.Lease), time.Millisecond)) // if the hint is lost
 		select {

@@ -95,6 +95,7 @@ func TestStoreIsDown(t *testing.T) {
 		// The key of a Start that was refused is free.
 		_, err = collect(b.Start(t.Context(), "y", all("one")))
 		isError(t, err, nil)
+		isError(t, a.Shutdown(t.Context()), nil) // it has made sure that its claim has no run
 	})
 }
 

@@ -31,25 +31,27 @@ func (r *Runner) Get(ctx context.Context, key string) (State, error) {
 	if one := r.get(key); one != nil {
 		return one.state(), nil
 	}
-	if r.config.store == nil || checkKey(key) != nil {
+	if r.config.store == nil {
 		return State{}, ErrNotHeld
 	}
-	rec, err := ask(ctx, r, func(ctx context.Context) (Record, error) { return r.config.store.Get(ctx, key) })
+	rec, err := r.current(ctx, key)
 	if err != nil {
 		return State{}, err
 	}
 	return rec.state(), nil
 }
 
+// listing is how long List waits for a store, which may have to ask for each run.
+const listing = time.Minute
+
 // List returns the states of all runs, including those that are held after their end, the
 // oldest first. Only a [Store] may return an error, and needs ctx; its runs are those of all
-// processes.
+// processes. List waits for it for at most a minute.
 func (r *Runner) List(ctx context.Context) ([]State, error) {
-	r.lock()
-	runs := slices.Collect(maps.Values(r.runs))
-	r.mu.Unlock()
-	states := make([]State, 0, len(runs))
+	states := []State{}
 	if store := r.config.store; store != nil {
+		ctx, cancel := context.WithTimeout(ctx, listing)
+		defer cancel()
 		records, err := store.List(ctx)
 		if err != nil {
 			return nil, err
@@ -58,6 +60,9 @@ func (r *Runner) List(ctx context.Context) ([]State, error) {
 			states = append(states, rec.state())
 		}
 	} else {
+		r.lock()
+		runs := slices.Collect(maps.Values(r.runs))
+		r.mu.Unlock()
 		for _, one := range runs {
 			states = append(states, one.state())
 		}

@@ -3,6 +3,8 @@ package run
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -19,9 +21,9 @@ import (
 // run is left.
 //
 // Its methods may be called by several goroutines at once. They return soon after their
-// context ends. An error says what has failed and where. After an error that is not
-// [ErrLost] or [ErrNotHeld], it is not known whether the call has had its effect, and it may be made
-// again: each call has its effect once.
+// context ends. An error says what has failed and where. Each method may return [ErrTooLarge], and
+// then has had no effect. After an error that is none of [ErrLost], [ErrNotHeld] and ErrTooLarge, it is not
+// known whether the call has had its effect, and it may be made again: each call has its effect once.
 type Store interface {
 	// Claim begins a run, and returns it. If the key has a run that has not ended, Claim
 	// returns that instead. It replaces a run that has ended; what that has stored can be read by
@@ -45,7 +47,8 @@ type Store interface {
 
 	// Read returns a run, and some of its entries: those after a cursor that an earlier Read of
 	// this run has returned, or the first ones if the cursor is empty. It returns none if there
-	// are no more now. If it returns the last ones, the record says whether more can come. The error is
+	// are no more now. If it returns the last ones, the record says whether more can come. What was in the
+	// store before the call is not missing, whichever process has added it. The error is
 	// ErrNotHeld if the store does not hold the run.
 	Read(ctx context.Context, key, id, cursor string) (Page, error)
 
@@ -115,7 +118,7 @@ type Page struct {
 	Record  Record
 	Entries []string
 	Cursor  string // for the next Read
-	More    bool   // there are more entries now
+	More    bool   // there are more entries now; then Cursor is not that of the Read before
 }
 
 // A StopRequest is a call of [Runner.Stop] in another process.
@@ -136,6 +139,10 @@ const (
 // long as [WithLease] allows, or that the store has lost a part of the run. Its streams fail
 // with it in all processes.
 var ErrLost = errors.New("run: the run was lost")
+
+// ErrTooLarge means that a [Store] never accepts as much at once as a call has asked for. A run fails with
+// it if the store does not accept one of its events.
+var ErrTooLarge = errors.New("run: it is too large for the store")
 
 // What a lease means for calls of the store. A long one does not make them slow.
 
@@ -175,9 +182,21 @@ func (e *End) errors() (err, end error) {
 	return err, err
 }
 
-// newEnd is the inverse of errors.
-func newEnd(err, end error) End {
-	e := End{Outcome: Failed, Clean: end == nil}
+// maxMessage is how many bytes of an error's text a store gets.
+const maxMessage = 4 << 10
+
+// newEnd is the inverse of errors. An error is perhaps the user's, whose methods may panic.
+func newEnd(err, end error) (e End) {
+	e = End{Outcome: Failed, Clean: end == nil}
+	defer func() {
+		if v := recover(); v != nil {
+			e.Message = fmt.Sprintf("run: a method of the error, a %T, has panicked: %v", err, v)
+		}
+		if len(e.Message) > maxMessage {
+			e.Message = e.Message[:maxMessage]
+		}
+		e.Message = strings.ToValidUTF8(e.Message, "\uFFFD")
+	}()
 	switch {
 	case err == nil:
 		e.Outcome = Returned

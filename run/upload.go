@@ -23,11 +23,14 @@ type upload struct {
 	run     *run
 	store   Store
 	claim   Claim
-	wake    chan struct{} // has a value if there is something to do
-	begun   atomic.Bool   // the store has the run, and its end has not been told
-	hurry   atomic.Bool   // somebody may have asked to stop the run
-	renewed time.Time     // when the call began that has renewed the lease last; of the goroutine alone
-	stored  int           // how many entries the store has; of the goroutine alone
+	ctx     context.Context    //nolint:containedctx // of the calls of the store
+	cancel  context.CancelFunc // has it give up, because the runner is shut down
+	wake    chan struct{}      // has a value if there is something to do
+	begun   atomic.Bool        // the store has the run, and its end has not been told
+	hurry   atomic.Bool        // somebody may have asked to stop the run
+	renewed time.Time          // when the call began that has renewed the lease last; of the goroutine alone
+	stored  int                // how many entries the store has; of the goroutine alone
+	refused bool               // it does not accept the next one; of the goroutine alone
 
 	// What follows is guarded by the run's lock.
 
@@ -37,7 +40,9 @@ type upload struct {
 }
 
 func newUpload(o *run, store Store, claim Claim) *upload {
-	return &upload{run: o, store: store, claim: claim, wake: make(chan struct{}, 1)}
+	u := &upload{run: o, store: store, claim: claim, wake: make(chan struct{}, 1)}
+	u.ctx, u.cancel = context.WithCancel(context.Background())
+	return u
 }
 
 func (u *upload) signal() {
@@ -55,31 +60,36 @@ func (u *upload) work() {
 		u.signal()
 	})
 	err := u.deliver()
+	if err != nil && !errors.Is(err, ErrLost) {
+		err = fmt.Errorf("%w: %w", err, ErrLost)
+	}
 	cancel()
 	u.begun.Store(false)
 	u.run.conclude(err)
 	u.run.runner.hasEnded(u.run)
 }
 
-// deliver returns nil when the store has everything, or an error that wraps ErrLost.
+// deliver returns nil when the store has everything.
 func (u *upload) deliver() error {
 	for {
-		b, end := u.next()
+		b, over := u.next()
 		switch {
 		case len(b.Entries) > 0 || u.due():
 			if err := u.append(b); err != nil {
 				return err
 			}
-		case end != nil:
-			return u.call("end", func(ctx context.Context) error { return u.store.End(ctx, u.claim, *end) })
+		case over:
+			end := newEnd(u.err, u.end) // without the lock, because it calls methods of the user's errors
+			end.Events, end.Bytes = u.stored, u.run.bytes.Load()
+			return u.call("end", func(ctx context.Context) error { return u.store.End(ctx, u.claim, end) })
 		default:
 			u.wait()
 		}
 	}
 }
 
-// next takes the next batch. If there are no more entries, it returns the end of a run that is over.
-func (u *upload) next() (Batch, *End) {
+// next takes the next batch. over means that none will follow, and that the end is known.
+func (u *upload) next() (b Batch, over bool) {
 	o := u.run
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -88,16 +98,11 @@ func (u *upload) next() (Batch, *End) {
 		bytes += len(u.entries[n])
 		n++
 	}
-	b := Batch{First: u.stored + 1, Entries: u.entries[:n:n], Bytes: o.bytes.Load()}
+	b = Batch{First: u.stored + 1, Entries: u.entries[:n:n], Bytes: o.bytes.Load()}
 	if u.entries = u.entries[n:]; len(u.entries) == 0 {
 		u.entries = nil
 	}
-	if n > 0 || !o.over.Load() {
-		return b, nil
-	}
-	end := newEnd(u.err, u.end)
-	end.Events, end.Bytes = o.events, o.bytes.Load()
-	return b, &end
+	return b, n == 0 && o.over.Load()
 }
 
 // due reports whether it is time to ask the store for a request to stop, or to renew the lease.
@@ -120,7 +125,18 @@ func (u *upload) append(b Batch) error {
 		stop, err = u.store.Append(ctx, u.claim, b)
 		return err
 	})
-	if err != nil {
+	switch n := len(b.Entries); {
+	case errors.Is(err, ErrTooLarge) && n > 1:
+		rest := b
+		b.Entries, rest.Entries, rest.First = b.Entries[:n/2], b.Entries[n/2:], b.First+n/2
+		if err := u.append(b); err != nil || u.refused {
+			return err
+		}
+		return u.append(rest)
+	case errors.Is(err, ErrTooLarge) && n == 1:
+		u.refuse(err)
+		return nil
+	case err != nil:
 		return err
 	}
 	u.stored += len(b.Entries)
@@ -136,25 +152,37 @@ func (u *upload) append(b Batch) error {
 	return nil
 }
 
+// refuse ends a run with the entries that are stored, because the store does not accept the next one.
+func (u *upload) refuse(err error) {
+	o := u.run
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.finish(err, err)
+	u.refused, u.entries, u.err, u.end = true, nil, err, err // even if it has ended otherwise
+}
+
 // call calls the store until it answers. When the lease is over, others have told their
 // clients that the run was lost, so then it is.
 func (u *upload) call(what string, f func(ctx context.Context) error) error {
 	for {
 		began := time.Now()
 		deadline := u.renewed.Add(u.claim.Lease)
-		ctx, cancel := context.WithDeadline(context.Background(), earlier(deadline, began.Add(attempt(u.claim.Lease))))
+		ctx, cancel := context.WithDeadline(u.ctx, earlier(deadline, began.Add(attempt(u.claim.Lease))))
 		err := f(ctx)
 		cancel()
 		switch {
 		case err == nil:
 			u.renewed = began
 			return nil
-		case errors.Is(err, ErrLost):
+		case errors.Is(err, ErrLost), errors.Is(err, ErrTooLarge):
 			return fmt.Errorf("run: %s %q in the store: %w", what, u.claim.Key, err)
+		case u.ctx.Err() != nil:
+			return fmt.Errorf("run: %s %q: the store has not answered, and the runner was shut down: %w: %w",
+				what, u.claim.Key, ErrLost, err)
 		case !time.Now().Before(deadline):
 			return fmt.Errorf("run: %s %q: the store could not be reached for %v: %w: %w", what, u.claim.Key, u.claim.Lease, ErrLost, err)
 		}
-		ctx, cancel = context.WithDeadline(context.Background(), deadline)
+		ctx, cancel = context.WithDeadline(u.ctx, deadline)
 		pause.For(ctx, retry(u.claim.Lease))
 		cancel()
 	}
@@ -175,6 +203,9 @@ const noID = "0"
 func encode(events []core.Event) ([]string, error) {
 	entries := make([]string, 0, len(events))
 	for _, e := range events {
+		if e.ID != "" {
+			return nil, fmt.Errorf("the event has the ID %q: leave it empty, because the run assigns the IDs", e.ID)
+		}
 		e.ID = noID
 		text, err := e.AppendText(nil)
 		if err != nil {
