@@ -1,6 +1,7 @@
 package natslog
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 type change struct {
 	mark // of its message
 
+	Prev      uint64           `json:"prev,omitempty"` // the number of the key's message before it
 	ID        string           `json:"id"`
 	Starter   string           `json:"starter,omitempty"`
 	Lease     time.Duration    `json:"lease"`
@@ -27,7 +29,8 @@ type change struct {
 	Renewed   time.Time        `json:"renewed,omitzero"` // when the lease was; zero if this does
 	Events    int              `json:"events"`
 	Bytes     int64            `json:"bytes,omitempty"`
-	Entries   []string         `json:"entries,omitempty"` // the last ones of Events
+	Entries   []string         `json:"-"`               // the last ones of Events, which follow the JSON
+	Sizes     []int            `json:"sizes,omitempty"` // theirs
 	Stop      *run.StopRequest `json:"stop,omitempty"`
 	End       *run.End         `json:"end,omitempty"`
 }
@@ -54,42 +57,93 @@ func (c *change) until() time.Time {
 	return c.Renewed.Add(c.Lease)
 }
 
-// direct asks for messages. If there is no stream, there are none.
-func (r *Runs) direct(ctx context.Context, n int, request any) ([]change, bool, error) {
+// encode returns a change as the payload of a message: a line of JSON, and the entries as they are.
+func (c *change) encode() ([]byte, error) {
+	c.Sizes = nil
+	for _, e := range c.Entries {
+		c.Sizes = append(c.Sizes, len(e))
+	}
+	text, err := compact(c)
+	for _, e := range c.Entries {
+		text = append(text, e...)
+	}
+	return text, err
+}
+
+// compact returns JSON in a line.
+func compact(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // an event of HTML would have six times its size
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
+// parse is the inverse of encode.
+func parse(m mark, payload []byte) (*change, error) {
+	c := &change{mark: m}
+	line, rest, _ := bytes.Cut(payload, []byte("\n"))
+	if len(line) == 0 { // a marker of the server's, which says that older messages are gone
+		c.End = new(run.End)
+		return c, nil
+	}
+	if err := json.Unmarshal(line, c); err != nil {
+		return nil, fmt.Errorf("message %d: %w", m.sequence, err)
+	}
+	entries := string(rest)
+	for _, n := range c.Sizes {
+		if n < 0 || n > len(entries) {
+			return nil, fmt.Errorf("message %d is too short", m.sequence)
+		}
+		c.Entries = append(c.Entries, entries[:n])
+		entries = entries[n:]
+	}
+	if c.Begin == 0 {
+		c.Begin, c.Started = m.sequence, m.time
+	}
+	return c, nil
+}
+
+// insist calls f again while it is not answered, as long as ctx allows: a stream in a cluster that has no leader, for example
+// because it has just been created, does not answer later.
+func insist[T any](ctx context.Context, f func(ctx context.Context) (T, error)) (T, error) {
+	const answer = time.Second // how long f may take, usually
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	for {
+		once, cancel := context.WithTimeout(ctx, answer)
+		value, err := f(once)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return value, err
+		}
+	}
+}
+
+// get asks the stream's leader for a change, or nil.
+func (r *Runs) get(ctx context.Context, request map[string]any) (*change, error) {
 	text, err := json.Marshal(request)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	messages, err := r.log.direct(ctx, text, n)
-	if errors.Is(err, errNoAccess) || errors.Is(err, nats.ErrNoResponders) {
-		if _, err = r.log.ask(ctx, r.log.reads); err == nil { // now it exists
-			messages, err = r.log.direct(ctx, text, n)
-		}
+	epoch, _ := r.log.seen()
+	m, err := insist(ctx, func(ctx context.Context) (*found, error) { return r.log.find(ctx, string(text)) })
+	if wrong, ok := errors.AsType[*jetstream.APIError](err); ok && wrong.ErrorCode == jetstream.JSErrCodeStreamNotFound {
+		return nil, nil
 	}
-	if err != nil || len(messages) == 0 {
-		return nil, false, err
+	if err != nil || m == nil {
+		return nil, err
 	}
-	changes := make([]change, len(messages))
-	for i, m := range messages {
-		c := &changes[i]
-		if err := json.Unmarshal(m.Data, c); err != nil {
-			return nil, false, fmt.Errorf("message %d: %w", m.sequence, err)
-		}
-		if c.mark = m.mark; c.Begin == 0 {
-			c.Begin, c.Started = m.sequence, m.time
-		}
-	}
-	more := messages[len(messages)-1].Header.Get(headerPending) != "0"
-	return changes, more, nil
+	r.log.know(epoch, m.Sequence)
+	return parse(mark{m.Sequence, m.Time}, m.Data)
 }
 
 // last returns the last change of a key, or nil.
 func (r *Runs) last(ctx context.Context, key string) (*change, error) {
-	changes, _, err := r.direct(ctx, 1, map[string]any{"multi_last": []string{r.subject(key)}})
-	if err != nil || len(changes) == 0 {
-		return nil, err
-	}
-	return &changes[0], nil
+	return r.get(ctx, map[string]any{"last_by_subj": r.subject(key)})
 }
 
 // now returns the time of the server.
@@ -102,8 +156,10 @@ func (r *Runs) now(ctx context.Context, exact bool) (time.Time, error) {
 		return time.Now().Add(clock), nil
 	}
 	began := time.Now()
-	s, err := within(ctx, r.log, r.log.reads, func(ctx context.Context) (jetstream.Stream, error) {
-		return r.log.js.Stream(ctx, r.log.stream)
+	s, err := insist(ctx, func(ctx context.Context) (jetstream.Stream, error) {
+		return within(ctx, r.log, r.log.reads, func(ctx context.Context) (jetstream.Stream, error) {
+			return r.log.js.Stream(ctx, r.log.stream)
+		})
 	})
 	if err != nil {
 		return time.Time{}, err
@@ -139,6 +195,19 @@ func (r *Runs) state(ctx context.Context, key string) (*change, time.Time, error
 	}
 }
 
+// settled is state, but asks once more if the answer is not the expected one: a server that has just become
+// the stream's leader may not have the last messages yet.
+func (r *Runs) settled(ctx context.Context, key string, expected func(*change) bool) (*change, time.Time, error) {
+	c, now, err := r.state(ctx, key)
+	if err != nil || c != nil && expected(c) {
+		return c, now, err
+	}
+	if _, err := insist(ctx, func(ctx context.Context) (state, error) { return r.log.look(ctx, r.log.reads) }); err != nil {
+		return nil, time.Time{}, err
+	}
+	return r.state(ctx, key)
+}
+
 // lose records that a run is lost, unless something else has happened.
 func (r *Runs) lose(ctx context.Context, key string, c change) (bool, error) {
 	next := c
@@ -152,28 +221,41 @@ func (r *Runs) lose(ctx context.Context, key string, c change) (bool, error) {
 	return done, err
 }
 
+// Errors of the server.
+const (
+	codeTooLarge jetstream.ErrorCode = 10054 // the message is larger than the stream's MaxMsgSize
+	codeBusy     jetstream.ErrorCode = 10164 // in a cluster, another message of the subject is being added
+)
+
 // add adds a change, and reports whether the one before it was still the last one.
 func (r *Runs) add(ctx context.Context, key string, after uint64, c change) (sequence uint64, done bool, err error) {
-	text, err := json.Marshal(c)
+	c.Prev = after
+	text, err := c.encode()
 	if err != nil {
 		return 0, false, err
 	}
+	epoch, _ := r.log.seen()
 	m := &nats.Msg{Subject: r.subject(key), Data: text}
 	ack, err := within(ctx, r.log, r.log.adds, func(ctx context.Context) (*jetstream.PubAck, error) {
-		return r.log.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(after))
+		return r.log.js.PublishMsg(ctx, m,
+			jetstream.WithExpectStream(r.log.stream), jetstream.WithExpectLastSequencePerSubject(after))
 	})
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		if _, err := r.log.ask(ctx, r.log.adds); err != nil {
+		if _, err := insist(ctx, func(ctx context.Context) (state, error) { return r.log.ask(ctx, r.log.adds) }); err != nil {
 			return 0, false, err
 		}
 		return 0, false, nil // look again, now that it exists
 	}
-	if wrong, ok := errors.AsType[*jetstream.APIError](err); ok && wrong.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence {
+	wrong, _ := errors.AsType[*jetstream.APIError](err)
+	switch {
+	case wrong != nil && (wrong.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || wrong.ErrorCode == codeBusy):
 		return 0, false, nil
-	}
-	if err != nil {
+	case wrong != nil && wrong.ErrorCode == codeTooLarge, errors.Is(err, nats.ErrMaxPayload):
+		return 0, false, fmt.Errorf("%w: %w", run.ErrTooLarge, err)
+	case err != nil:
 		return 0, false, err
 	}
+	r.log.know(epoch, ack.Sequence)
 	return ack.Sequence, true, nil
 }
 
@@ -190,6 +272,18 @@ func (r *Runs) disown(id string) {
 	delete(r.owned, id)
 }
 
+// present asks for the last change of a run, of which this process knows one.
+func (r *Runs) present(ctx context.Context, c run.Claim, known uint64) (change, error) {
+	now, _, err := r.settled(ctx, c.Key, func(now *change) bool { return now.ID == c.ID && now.sequence >= known })
+	switch {
+	case err != nil:
+		return change{}, err
+	case now == nil || now.ID != c.ID:
+		return change{}, fmt.Errorf("it is not held: %w", run.ErrLost)
+	}
+	return *now, nil
+}
+
 // change adds a change to a run of this process: what f makes of the last one, which returns false if there is
 // nothing to add. The error is ErrLost if the run does not go on.
 func (r *Runs) change(ctx context.Context, c run.Claim, f func(*change) (bool, error)) (change, error) {
@@ -198,20 +292,16 @@ func (r *Runs) change(ctx context.Context, c run.Claim, f func(*change) (bool, e
 	r.mu.Unlock()
 	for {
 		if !ok {
-			now, _, err := r.state(ctx, c.Key)
-			switch {
-			case err != nil:
+			var err error
+			if last, err = r.present(ctx, c, last.sequence); err != nil {
 				return change{}, err
-			case now == nil || now.ID != c.ID:
-				return change{}, fmt.Errorf("it is not held: %w", run.ErrLost)
 			}
-			last = *now
 		}
 		next := last
 		next.Entries, next.Renewed = nil, time.Time{}
 		some, err := f(&next)
 		if err != nil {
-			if errors.Is(err, errHole) {
+			if errors.Is(err, errHole) && last.End == nil {
 				if _, err := r.lose(ctx, c.Key, last); err != nil {
 					return change{}, err
 				}

@@ -85,39 +85,44 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 // gone reports whether all messages from a number on that existed at a state are gone. The
 // stream's leader knows.
 func (l *Log) gone(ctx context.Context, s state, from uint64) (bool, error) {
-	subject, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"next_by_subj":">","no_hdr":true}`, from))
-	if subject != "" || err != nil {
+	m, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"next_by_subj":">","no_hdr":true}`, from))
+	if m != nil || err != nil {
 		return false, err
 	}
 	now, err := l.ask(ctx, l.reads) // a new leader may not have them yet
 	return err == nil && now.epoch == s.epoch && now.last >= s.last, err
 }
 
-// find asks the stream's leader for a message, and returns its subject, or an empty one if
-// there is no such message.
-func (l *Log) find(ctx context.Context, request string) (subject string, err error) {
+// A found message is what the stream's leader has returned.
+type found struct {
+	Subject  string    `json:"subject"`
+	Sequence uint64    `json:"seq"`
+	Data     []byte    `json:"data"`
+	Time     time.Time `json:"time"`
+}
+
+// find asks the stream's leader for a message. It returns nil if there is no such message.
+func (l *Log) find(ctx context.Context, request string) (*found, error) {
 	answer, err := within(ctx, l, l.reads, func(ctx context.Context) (*nats.Msg, error) {
 		return l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, []byte(request))
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var reply struct {
 		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Subject string `json:"subject"`
-		} `json:"message"`
+		Message found               `json:"message"`
 	}
 	if err := json.Unmarshal(answer.Data, &reply); err != nil {
-		return "", fmt.Errorf("the server's answer: %w", err)
+		return nil, fmt.Errorf("the server's answer: %w", err)
 	}
 	switch {
 	case reply.Error == nil:
-		return reply.Message.Subject, nil
+		return &reply.Message, nil
 	case reply.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
-		return "", nil
+		return nil, nil
 	}
-	return "", reply.Error
+	return nil, reply.Error
 }
 
 // TopicOf implements [hub.Log].
@@ -129,7 +134,7 @@ func (l *Log) TopicOf(ctx context.Context, id string) (string, error) {
 	if sequence == 0 {
 		return "", nil // before all messages
 	}
-	subject, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, sequence))
+	m, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, sequence))
 	if err != nil {
 		return "", l.fail("read", err)
 	}
@@ -137,10 +142,10 @@ func (l *Log) TopicOf(ctx context.Context, id string) (string, error) {
 	if err != nil {
 		return "", l.fail("read", err)
 	}
-	if epoch != s.epoch || subject == "" {
+	if epoch != s.epoch || m == nil {
 		return "", nil
 	}
-	return l.topic(subject), nil
+	return l.topic(m.Subject), nil
 }
 
 var errNoAccess = errors.New("the stream does not allow direct access: set its allow_direct")

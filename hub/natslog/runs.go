@@ -3,6 +3,7 @@ package natslog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -39,6 +40,9 @@ var _ run.Store = (*Runs)(nil)
 // The entries of a run are deleted when its retention time is over, by its process. If that has died,
 // the stream's MaxAge does so, which is a day if [WithMaxAge] does not say otherwise. It must be longer than
 // a run takes together with its retention time. [WithMaxEvents] and [WithIdempotencyWindow] have no effect.
+//
+// An event must fit into a message: see the server's max_payload, which is 1 MiB by default. A run with a larger
+// one fails with [run.ErrTooLarge].
 //
 // The caller configures the connection, may share it, and closes it after [Runs.Close].
 func NewRuns(js jetstream.JetStream, stream string, opts ...Option) *Runs {
@@ -166,9 +170,12 @@ func (r *Runs) purge(key string, c change) {
 	r.purges[t] = true
 }
 
+// stopShare is which part of a message a request to stop may have, because it is in all later messages.
+const stopShare = 4
+
 // held returns the run that a key has now.
 func (r *Runs) held(ctx context.Context, key string) (*change, run.Record, error) {
-	c, now, err := r.state(ctx, key)
+	c, now, err := r.settled(ctx, key, func(*change) bool { return true })
 	if err != nil {
 		return nil, run.Record{}, err
 	}
@@ -187,85 +194,15 @@ func (r *Runs) Get(ctx context.Context, key string) (run.Record, error) {
 	return rec, nil
 }
 
-// Read implements [run.Store]. A cursor is the sequence number of the last message that was read, which is
-// read again: so there is one, unless the run is not held any more.
-func (r *Runs) Read(ctx context.Context, key, id, cursor string) (run.Page, error) {
-	p, err := r.read(ctx, key, id, cursor)
-	if err != nil {
-		return run.Page{}, r.fail("read", key, err)
-	}
-	return p, nil
-}
-
-func (r *Runs) read(ctx context.Context, key, id, cursor string) (run.Page, error) {
-	const most = 256 // messages
-	seen, _ := strconv.ParseUint(cursor, 10, 64)
-	from := max(seen, 1)
-	if cursor == "" {
-		last, err := r.last(ctx, key)
-		switch {
-		case err != nil:
-			return run.Page{}, err
-		case last != nil && last.ID == id:
-			from = last.Begin
-		}
-	}
-	for {
-		changes, more, err := r.direct(ctx, most, map[string]any{
-			"seq": from, "next_by_subj": r.subject(key), "batch": most, "max_bytes": pageBytes,
-		})
-		if err != nil {
-			return run.Page{}, err
-		}
-		own := of(changes, id)
-		switch {
-		case len(own) == 0 && (!more || seen > 0):
-			return run.Page{}, run.ErrNotHeld
-		case len(own) == 0: // of earlier runs
-			from = changes[len(changes)-1].sequence
-			continue
-		}
-		last := own[len(own)-1]
-		more = more && last.sequence == changes[len(changes)-1].sequence // and not of a later run
-		var page run.Page
-		for _, c := range own {
-			if c.sequence > seen {
-				page.Entries = append(page.Entries, c.Entries...)
-			}
-		}
-		now, err := r.now(ctx, false)
-		if err != nil {
-			return run.Page{}, err
-		}
-		if last.End == nil && !more && !now.Before(last.until()) { // it seems that the lease has ended
-			if _, _, err := r.state(ctx, key); err != nil {
-				return run.Page{}, err
-			}
-			if now, err = r.now(ctx, true); err != nil {
-				return run.Page{}, err
-			}
-			more = true // one way or the other
-		}
-		page.Record, page.Cursor, page.More = last.record(key, now), strconv.FormatUint(last.sequence, 10), more
-		return page, nil
-	}
-}
-
-// of returns the changes of one run, which follow each other.
-func of(changes []change, id string) []change {
-	first := slices.IndexFunc(changes, func(c change) bool { return c.ID == id })
-	if first < 0 {
-		return nil
-	}
-	changes = changes[first:]
-	if end := slices.IndexFunc(changes, func(c change) bool { return c.ID != id }); end >= 0 {
-		changes = changes[:end]
-	}
-	return changes
-}
-
 // Stop implements [run.Store].
 func (r *Runs) Stop(ctx context.Context, key string, s run.StopRequest) (run.Record, error) {
+	text, err := compact(s)
+	if most := r.log.nc.MaxPayload() / stopShare; err == nil && most > 0 && int64(len(text)) > most {
+		err = fmt.Errorf("its last events have %d bytes, and may have %d: %w", len(text), most, run.ErrTooLarge)
+	}
+	if err != nil {
+		return run.Record{}, r.fail("stop", key, err)
+	}
 	for {
 		c, rec, err := r.held(ctx, key)
 		if err != nil {

@@ -1,10 +1,17 @@
 package natslog_test
 
 import (
+	"bytes"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/yieldsse/yieldsse/hub/natslog"
 	"github.com/yieldsse/yieldsse/run"
@@ -37,11 +44,139 @@ func TestRuns(t *testing.T) {
 	runtest.Run(t, runtest.Backend{Start: startRuns})
 }
 
+// openRuns opens the runs until the end of the test.
+func openRuns(t testing.TB, js jetstream.JetStream, opts ...natslog.Option) *natslog.Runs {
+	r := natslog.NewRuns(js, "runs", opts...)
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// claim begins a run.
+func claim(t testing.TB, s run.Store, id string) run.Claim {
+	t.Helper()
+	c := run.Claim{Key: "x", ID: id, Lease: time.Hour, Retention: time.Hour}
+	if r, err := s.Claim(within(t, patience), c); err != nil || r.ID != id {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	return c
+}
+
+func add(t testing.TB, s run.Store, c run.Claim, first int, entries ...string) {
+	t.Helper()
+	if _, err := s.Append(within(t, patience), c, run.Batch{First: first, Entries: entries}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantEntries reads a run from its beginning.
+func wantEntries(t testing.TB, s run.Store, c run.Claim, want ...string) {
+	t.Helper()
+	ctx, cursor, got := within(t, patience), "", []string(nil)
+	for more := true; more; {
+		p, err := s.Read(ctx, c.Key, c.ID, cursor)
+		if err != nil {
+			t.Fatalf("after %d entries: %v", len(got), err)
+		}
+		if p.More && p.Cursor == cursor {
+			t.Fatalf("after %d entries: there is more, but it does not come", len(got))
+		}
+		got, cursor, more = append(got, p.Entries...), p.Cursor, p.More
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %d entries, want %d: %.200q", len(got), len(want), got)
+	}
+}
+
+// A message may be larger than what is read at once.
+func TestRunsLargeMessages(t *testing.T) {
+	t.Parallel()
+	url := runServer(t, server.Options{JetStream: true, MaxPayload: 8 << 20}).ClientURL()
+	s, other := openRuns(t, connect(t, url)), openRuns(t, connect(t, url))
+	c := claim(t, s, "aaaaaaaa")
+	var want []string
+	for i := range 4 {
+		want = append(want, strings.Repeat("x", 1200<<10)+strconv.Itoa(i))
+		add(t, s, c, i+1, want[i])
+		wantEntries(t, other, c, want...)
+	}
+	if err := s.End(within(t, patience), c, run.End{Outcome: run.Returned, Events: len(want)}); err != nil {
+		t.Fatal(err)
+	}
+	next := claim(t, s, "bbbbbbbb")
+	add(t, s, next, 1, want[0])
+	wantEntries(t, other, next, want[0])
+	wantEntries(t, other, c, want...)
+}
+
+// Only the stream's leader has the newest messages for sure. What other servers do not have yet is not missing.
+func TestRunsLag(t *testing.T) {
+	t.Parallel()
+	url, lag := runServer(t, server.Options{JetStream: true}).ClientURL(), new(sieve)
+	s, other := openRuns(t, connect(t, url)), openRuns(t, connect(t, url, nats.SetCustomDialer(lag)))
+	old := claim(t, s, "aaaaaaaa")
+	add(t, s, old, 1, "one")
+	add(t, s, old, 2, "two")
+	if err := s.End(within(t, patience), old, run.End{Outcome: run.Returned, Events: 2}); err != nil {
+		t.Fatal(err)
+	}
+	c := claim(t, s, "bbbbbbbb")
+	add(t, s, c, 1, "one", "two")
+	add(t, s, c, 3, "three")
+	add(t, s, c, 4)
+	for _, answers := range []int{0, 1, 2, 3, 4, 5, 6, 7} {
+		lag.mu.Lock()
+		left := answers
+		lag.drops = func(message []byte) bool { // all but the first ones, of what any server may answer
+			if !bytes.Contains(message, []byte("Nats-Sequence: ")) {
+				return false
+			}
+			left--
+			return left < 0
+		}
+		lag.mu.Unlock()
+		wantEntries(t, other, c, "one", "two", "three")
+		wantEntries(t, other, old, "one", "two")
+	}
+}
+
+// A stream with the same subjects, but another name, is left alone.
+func TestRunsOtherStream(t *testing.T) {
+	t.Parallel()
+	js := connect(t, runServer(t, server.Options{JetStream: true}).ClientURL())
+	stream := makeStream(t, js, jetstream.StreamConfig{Name: "other", Subjects: []string{"runs.>"}})
+	s := openRuns(t, js)
+	if _, err := s.Claim(within(t, patience), run.Claim{Key: "x", ID: "aaaaaaaa", Lease: time.Hour}); err == nil {
+		t.Error("got no error")
+	}
+	info, err := stream.Info(within(t, patience))
+	if err != nil || info.State.Msgs > 0 {
+		t.Errorf("got %+v, %v", info, err)
+	}
+}
+
+// If the stream accepts only small messages, the error says so.
+func TestRunsMaxMsgSize(t *testing.T) {
+	t.Parallel()
+	js := connect(t, runServer(t, server.Options{JetStream: true}).ClientURL())
+	s := openRuns(t, js, natslog.WithStream(func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1000 }))
+	c := claim(t, s, "aaaaaaaa")
+	_, err := s.Append(within(t, patience), c, run.Batch{First: 1, Entries: []string{strings.Repeat("x", 1000)}})
+	if !errors.Is(err, run.ErrTooLarge) {
+		t.Errorf("got %v, want ErrTooLarge", err)
+	}
+	add(t, s, c, 1, "one")
+	wantEntries(t, s, c, "one")
+}
+
 func BenchmarkRuns(b *testing.B) {
 	runtest.Benchmark(b, func(t testing.TB) runtest.Server {
 		url := runServer(t, server.Options{JetStream: true}).ClientURL()
 		return runtest.Server{Open: func(t testing.TB, _ string) (run.Store, func()) {
-			r := natslog.NewRuns(connect(t, url), "runs")
+			r := openRuns(t, connect(t, url))
 			return r, func() { _ = r.Close() }
 		}}
 	})
