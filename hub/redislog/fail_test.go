@@ -228,23 +228,34 @@ func openAs(t *testing.T, s *server, may ...any) *redislog.Log {
 	return openWith(t, &redis.UniversalOptions{Addrs: []string{s.addr}, Username: "user", Password: "password"}, redislog.WithMaxAge(time.Hour))
 }
 
-// The documentation lists the permissions that a user needs.
-func TestPermissions(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("doc.go")
+// permissions returns what the documentation in a file says that a user needs.
+func permissions(t testing.TB, file, user string) []string {
+	t.Helper()
+	text, err := os.ReadFile(file) //nolint:gosec // of this package
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rules, _ := strings.Cut(string(text), "SETUSER events on >password ")
-	rules, _, ok := strings.Cut(rules, "\n//\n")
-	if !ok {
+	_, rules, _ := strings.Cut(string(text), "SETUSER "+user+" on >password ")
+	var words []string
+	for line := range strings.Lines(rules) {
+		line = strings.TrimSpace(strings.TrimPrefix(line, "//"))
+		if line == "" || strings.HasPrefix(line, "func ") {
+			break
+		}
+		words = append(words, strings.Fields(line)...)
+	}
+	if len(words) == 0 {
 		t.Fatal("the documentation has no rules")
 	}
+	return words
+}
+
+// The documentation lists the permissions that a user needs.
+func TestPermissions(t *testing.T) {
+	t.Parallel()
 	var may []any
-	for word := range strings.FieldsSeq(rules) {
-		if word != "//" {
-			may = append(may, word)
-		}
+	for _, word := range permissions(t, "doc.go", "events") {
+		may = append(may, word)
 	}
 	s := serve(t)
 	l := openAs(t, s, may...)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ var _ run.Store = (*Runs)(nil)
 // runs of the prefix "runs":
 //
 //	ACL SETUSER runs on >password ~runs:* &runs:*
-//		+del +eval +evalsha +exists +get +hget +hgetall +hset +llen +lrange
+//		+eval +evalsha +exists +get +hexists +hget +hgetall +hset +llen +lrange
 //		+pexpire +ping +publish +rpush +scan +set +subscribe +time +unsubscribe
 func NewRuns(options *redis.UniversalOptions, prefix string) *Runs {
 	r := &Runs{log: New(options, prefix), prefix: prefix}
@@ -83,8 +84,15 @@ func (r *Runs) Claim(ctx context.Context, c run.Claim) (run.Record, error) {
 	return r.record(ctx, "claim", c.Key, claimScript, c.ID, c.Starter, milliseconds(c.Lease), milliseconds(c.Retention))
 }
 
-// milliseconds rounds up, so that a duration is not zero unless it is.
-func milliseconds(d time.Duration) int64 { return (d + time.Millisecond - 1).Milliseconds() }
+// milliseconds rounds up, so that a duration is not zero unless it is. The longest one is rounded down, so that
+// it is a duration again.
+func milliseconds(d time.Duration) int64 {
+	n := int64(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		n++
+	}
+	return min(n, int64(math.MaxInt64/time.Millisecond))
+}
 
 // Append implements [run.Store].
 func (r *Runs) Append(ctx context.Context, c run.Claim, b run.Batch) (*run.StopRequest, error) {
