@@ -32,12 +32,16 @@ func TestStore(t *testing.T) {
 
 // Many programs take no time.
 func TestStorePrograms(t *testing.T) {
+	clean := 0
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
-			runtest.Program(t, seed, startMemory(t), 20*time.Millisecond)
+			clean += runtest.Program(t, seed, startMemory(t), 20*time.Millisecond)
 		})
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
+	}
+	if clean < 400 {
+		t.Errorf("only %d readers were told of a clean end", clean)
 	}
 }

@@ -30,8 +30,9 @@ func startRuns(t testing.TB) runtest.Server {
 				_ = r.Close()
 			}
 		},
-		Kill:    p.kill,
-		Restart: p.start,
+		TooLarge: 1 << 20, // the server's max_payload
+		Kill:     p.kill,
+		Restart:  p.start,
 		RestartEmpty: func() {
 			p.dir = t.TempDir()
 			p.start()

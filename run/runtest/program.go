@@ -19,16 +19,20 @@ import (
 type world struct {
 	t      testing.TB
 	ends   map[string]string // how a run has ended, as somebody was told
+	clean  int               // how many readers were told of a clean end
+	end    chan struct{}     // closed at the end of the program
 	server Server
 	random *rand.Rand // of the test's goroutine alone
 	tick   time.Duration
 	procs  []*process
 	old    []*process // that were killed
 
-	mu    sync.Mutex
-	truth map[string]*truth // by the run's name, which begins each of its events
-	count int
-	heard []heard
+	mu      sync.Mutex
+	truth   map[string]*truth // by the run's name, which begins each of its events
+	count   int
+	heard   []heard
+	downs   []down // of the server
+	stalled bool   // the machine or the store was slow
 
 	generators sync.WaitGroup
 }
@@ -38,17 +42,24 @@ type heard struct {
 	reader
 
 	end string
+	at  time.Time
 }
+
+// down is a time when the server did not answer.
+type down struct{ from, to time.Time }
 
 type process struct {
 	*run.Runner
 
-	die func()
+	die    func()
+	killed time.Time // zero while it lives
 }
 
 // truth is what a generator has done.
 type truth struct {
 	yielded int // events
+	begun   time.Time
+	process *process
 }
 
 var errModel = errors.New("the model has failed")
@@ -58,13 +69,17 @@ const stopWord = "stopped"
 // Program runs a random program on a server: runs are started, read, resumed and stopped in several
 // processes, processes are killed, and the server is. Each reader must get one run from its beginning, or
 // from where it has left it, without a hole; and if it is told of a clean end, all of it. No two
-// readers are told different ends. A tick is how long things take.
-func Program(t testing.TB, seed uint64, s Server, tick time.Duration) {
+// readers are told different ends. No run is lost or forgotten unless its process was killed, or the server while
+// it ran. A tick is how long things take. Program returns how many readers were told of a clean end: over some programs,
+// there must be some for each.
+func Program(t testing.TB, seed uint64, s Server, tick time.Duration) (clean int) {
 	t.Helper()
 	w := &world{
 		t: t, server: s, tick: tick, random: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a seed repeats it
-		truth: make(map[string]*truth), ends: make(map[string]string),
+		truth: make(map[string]*truth), ends: make(map[string]string), end: make(chan struct{}),
 	}
+	defer close(w.end)
+	go w.notice()
 	for range 3 {
 		w.procs = append(w.procs, w.open())
 	}
@@ -89,6 +104,46 @@ func Program(t testing.TB, seed uint64, s Server, tick time.Duration) {
 	for _, h := range w.heard {
 		w.check(h)
 	}
+	return w.clean
+}
+
+// notice notices when the machine stalls.
+func (w *world) notice() {
+	for {
+		began := time.Now()
+		select {
+		case <-time.After(w.tick):
+			w.took(time.Since(began) - w.tick)
+		case <-w.end:
+			return
+		}
+	}
+}
+
+// took records how long something has taken that should take no time.
+func (w *world) took(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stalled = w.stalled || d > w.lease()/8
+}
+
+// A timed store notices when the store is slow.
+type timed struct {
+	run.Store
+
+	world *world
+}
+
+func (s timed) Append(ctx context.Context, c run.Claim, b run.Batch) (*run.StopRequest, error) {
+	began := time.Now()
+	defer func() { s.world.took(time.Since(began)) }()
+	return s.Store.Append(ctx, c, b)
+}
+
+func (s timed) Read(ctx context.Context, key, id, cursor string) (run.Page, error) {
+	began := time.Now()
+	defer func() { s.world.took(time.Since(began)) }()
+	return s.Store.Read(ctx, key, id, cursor)
 }
 
 // lease is long enough for a slow machine, and short enough to wait for.
@@ -96,10 +151,15 @@ func (w *world) lease() time.Duration { return 100 * w.tick }
 
 func (w *world) open() *process {
 	s, die := w.server.Open(w.t, w.server.Addr)
-	return &process{run.New(run.WithStore(s), run.WithLease(w.lease())), die}
+	return &process{Runner: run.New(run.WithStore(timed{s, w}), run.WithLease(w.lease())), die: die}
 }
 
 func (w *world) kill(p *process) {
+	w.mu.Lock()
+	if p.killed.IsZero() {
+		p.killed = time.Now()
+	}
+	w.mu.Unlock()
 	p.die()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -113,7 +173,7 @@ func (w *world) step(readers *sync.WaitGroup) {
 	leave, pause := 1+w.random.IntN(8), time.Duration(w.random.IntN(8))*w.tick
 	switch w.random.IntN(12) {
 	case 0, 1, 2:
-		generate := w.generator(key)
+		generate := w.generator(key, p)
 		readers.Go(func() {
 			w.read(key, func(ctx context.Context) core.Stream { return p.Start(ctx, key, generate) }, leave, pause, i)
 		})
@@ -139,9 +199,13 @@ func (w *world) step(readers *sync.WaitGroup) {
 		readers.Go(func() { w.kill(p) })
 	case 9: //nolint:mnd // one of the cases
 		if w.server.Kill != nil && w.random.IntN(3) == 0 {
+			from := time.Now()
 			w.server.Kill()
 			w.wait(time.Duration(w.random.IntN(3)) * w.tick)
 			w.server.Restart()
+			w.mu.Lock()
+			w.downs = append(w.downs, down{from, time.Now()})
+			w.mu.Unlock()
 		}
 	default:
 		w.wait(time.Duration(w.random.IntN(6)) * w.tick)
@@ -151,7 +215,7 @@ func (w *world) step(readers *sync.WaitGroup) {
 func (*world) wait(d time.Duration) { <-time.After(d) }
 
 // generator returns a generator that yields some events and then ends somehow.
-func (w *world) generator(key string) func(context.Context) core.Stream {
+func (w *world) generator(key string, p *process) func(context.Context) core.Stream {
 	w.count++
 	name, n, fails := fmt.Sprintf("%s/%d", key, w.count), w.random.IntN(12), w.random.IntN(4) == 0
 	waits := make([]time.Duration, n+1)
@@ -159,7 +223,7 @@ func (w *world) generator(key string) func(context.Context) core.Stream {
 		waits[i] = time.Duration(w.random.IntN(3)) * w.tick
 	}
 	return func(ctx context.Context) core.Stream {
-		one := new(truth)
+		one := &truth{begun: time.Now(), process: p}
 		w.generators.Add(1)
 		w.mu.Lock()
 		w.truth[name] = one
@@ -200,6 +264,7 @@ type reader struct {
 	next    int    // the number of the event that must come
 	stopped bool   // it has got the event of a call of Stop
 	lastID  string
+	last    error // why it had to come back
 }
 
 // read begins as a view does, leaves after some events, and comes back to any process until it is told an end.
@@ -219,7 +284,7 @@ func (w *world) read(key string, begin func(ctx context.Context) core.Stream, le
 		w.mu.Unlock()
 		begin = func(ctx context.Context) core.Stream { return p.Attach(ctx, key) }
 	}
-	w.t.Errorf("a reader of %s is not told an end", key)
+	w.t.Errorf("a reader of %s is not told an end: %v", key, r.last)
 }
 
 // connect reads one stream, and reports whether the client comes back.
@@ -257,12 +322,19 @@ func (w *world) connect(r *reader, s core.Stream, status, leave int) (again bool
 
 // ended judges an error, and reports whether the client comes back.
 func (w *world) ended(r *reader, err error, status int) (again bool) {
+	r.last = err
 	switch {
 	case status == 204 && errors.Is(err, run.ErrFinished):
 		w.told(r, "clean")
 		return false
-	case status == 204, status == 410:
-		return false // there is nothing, or no more
+	case status == 410 && errors.Is(err, run.ErrLost):
+		w.told(r, "lost")
+		return false
+	case errors.Is(err, run.ErrNotHeld):
+		if r.name != "" {
+			w.t.Errorf("%+v: it was forgotten", r)
+		}
+		return false
 	case status != 0:
 		return true
 	case errors.Is(err, run.ErrStopped):
@@ -271,6 +343,8 @@ func (w *world) ended(r *reader, err error, status int) (again bool) {
 		w.told(r, "failed")
 	case err.Error() == run.ErrLost.Error(): // as the store says
 		w.told(r, "lost")
+	case strings.HasPrefix(err.Error(), "run: start "): // it was ended, because its claim was not answered
+		return false
 	default: // this process does not know, or is gone
 		return true
 	}
@@ -282,12 +356,12 @@ func (w *world) told(r *reader, end string) {
 	if r.name == "" {
 		return // a run without events has no name
 	}
-	if r.stopped {
+	if r.stopped && end != "lost" { // a lost one may lack the event that a reader has
 		end += ", with an event"
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.heard = append(w.heard, heard{*r, end})
+	w.heard = append(w.heard, heard{*r, end, time.Now()})
 }
 
 // check compares what a reader was told with what others were told, and with the truth.
@@ -296,8 +370,28 @@ func (w *world) check(h heard) {
 		w.t.Errorf("%s: a reader was told %q, and another one %q", h.name, h.end, before)
 	}
 	w.ends[h.name] = h.end
-	n := w.truth[h.name].yielded
-	if h.next > n || h.end != "lost" && h.next != n {
+	one := w.truth[h.name]
+	lost := strings.HasPrefix(h.end, "lost")
+	if n := one.yielded; h.next > n || !lost && h.next != n {
 		w.t.Errorf("%s: a reader was told %q after %d of %d events", h.name, h.end, h.next, n)
 	}
+	w.mu.Lock()
+	stalled := w.stalled
+	w.mu.Unlock()
+	if lost && !stalled && !w.hit(one, h.at) {
+		w.t.Errorf("%s: a reader was told that it was lost, but neither its process nor the server was killed", h.name)
+	}
+	if strings.HasPrefix(h.end, "clean") {
+		w.clean++
+	}
+}
+
+// hit reports whether a run's process was killed before some time, or the server while it ran.
+func (w *world) hit(one *truth, at time.Time) bool {
+	for _, d := range w.downs {
+		if d.from.Before(at) && one.begun.Before(d.to.Add(w.lease())) {
+			return true
+		}
+	}
+	return !one.process.killed.IsZero() && one.process.killed.Before(at)
 }

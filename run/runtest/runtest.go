@@ -38,6 +38,9 @@ type Server struct {
 	// Addr is the server's address, for a proxy in front of it.
 	Addr string
 
+	// TooLarge is a size of an event that the store does not accept. Zero means that it accepts all.
+	TooLarge int
+
 	// Kill ends the server at once, as SIGKILL does, and Restart starts it again with everything
 	// that it had. RestartEmpty starts it without. They return when the server has ended, or answers.
 	Kill, Restart, RestartEmpty func()
@@ -76,6 +79,8 @@ var checks = []struct {
 	{"attach after the end", checkAttachLate, false},
 	{"one run for a key", checkOneRun, false},
 	{"how runs end", checkEnds, false},
+	{"large events and errors", checkLarge, false},
+	{"an event is too large", checkTooLarge, false},
 	{"stop in another process", checkStop, false},
 	{"a process dies", checkDeath, true},
 	{"the network stalls", checkStall, true},
@@ -104,11 +109,15 @@ func Run(t *testing.T, b Backend) {
 		if n == 0 {
 			n = 10
 		}
+		clean := 0
 		for seed := range n {
-			Program(t, uint64(seed), b.Start(t), 20*time.Millisecond)
+			clean += Program(t, uint64(seed), b.Start(t), 20*time.Millisecond)
 			if t.Failed() {
 				t.Fatalf("seed %d", seed)
 			}
+		}
+		if n > 5 && clean < n {
+			t.Errorf("in %d programs, only %d readers were told of a clean end", n, clean)
 		}
 	})
 }

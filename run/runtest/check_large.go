@@ -1,0 +1,57 @@
+package runtest
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/run"
+)
+
+// Large events come as they are, whatever they contain. Of a large error, the beginning comes.
+func checkLarge(f *fixture) {
+	a, _ := f.process()
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	_, there := f.reading(b.Attach(soon(f), "x"))
+	s.say(strings.Repeat("<b>&\"\\\x01\u2028", 50<<10), "three")
+	failure := errors.New(strings.Repeat("<\x01\xff\u2028ä", 300<<10))
+	s.fail <- failure
+	want, err := here()
+	f.isError("here", err, failure)
+	got, err := there()
+	if err == nil || !strings.HasPrefix(err.Error(), "<\x01\uFFFD\u2028ä<") {
+		text := "no error"
+		if err != nil {
+			text = err.Error()[:min(len(err.Error()), 100)]
+		}
+		f.Errorf("there: got the error %q", text)
+	}
+	if len(got) != 4 || len(want) != 4 || got[2] != want[2] {
+		f.Errorf("got %d and %d events, which differ or are not 4", len(got), len(want))
+	}
+}
+
+// A run with an event that the store does not accept fails at once, with what is before it.
+func checkTooLarge(f *fixture) {
+	if f.TooLarge == 0 {
+		f.Skip("the store accepts all")
+	}
+	a, _ := f.process()
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	_, there := f.reading(b.Attach(soon(f), "x"))
+	large := strings.Repeat("x", f.TooLarge)
+	f.isError("stop", b.Stop(soon(f), "x", core.Event{Data: large}), run.ErrTooLarge)
+	s.say("three", large)
+	_, err := here()
+	f.isError("here", err, run.ErrTooLarge)
+	f.isError("the generator's cause", <-s.ended, run.ErrTooLarge)
+	got, err := there()
+	if err == nil || errors.Is(err, run.ErrLost) || !strings.Contains(err.Error(), run.ErrTooLarge.Error()) {
+		f.Errorf("there: got the error %v", err)
+	}
+	f.equal("events", words(got), []string{"one", "two", "three"})
+}
