@@ -1,0 +1,209 @@
+// Package ai_test uses the chat of examples/ai as people do, in real browsers.
+package ai_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"image/png"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+)
+
+// builds is the folder in which the example is built, for all tests.
+var builds, _ = os.MkdirTemp("", "ai") // outlives a single test
+
+func TestMain(m *testing.M) { browsertest.Main(m, func() { _ = os.RemoveAll(builds) }) }
+
+var build = sync.OnceValues(func() (path string, err error) {
+	path = filepath.Join(builds, "ai")
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd.Dir = "../../examples/ai"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// start runs the example on a free port, and returns its address.
+func start(t *testing.T, args ...string) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, path, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the example's stderr: %s", &stderr)
+		}
+	})
+	late := time.AfterFunc(time.Minute, cancel)
+	defer late.Stop()
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _, _ := strings.Cut(strings.TrimPrefix(line, "Open "), ",")
+	return url
+}
+
+// dictated is a server that speaks OpenAI's protocol, and says what the test tells it.
+func dictated(t *testing.T) (url string, tokens chan<- string) {
+	t.Helper()
+	said := make(chan string)
+	base := hosttest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return func(yield func(core.Event, error) bool) {
+			for token := range core.Receive(r.Context(), said) {
+				if token == "[DONE]" {
+					yield(core.Event{Data: token}, nil)
+					return
+				}
+				if token == "[FAIL]" {
+					return // without an end
+				}
+				delta := map[string]any{"delta": map[string]string{"content": token}}
+				if !yield(core.Event{}.JSON(map[string]any{"choices": []any{delta}})) {
+					return
+				}
+			}
+		}
+	}))
+	return base + "/v1", said
+}
+
+func say(t *testing.T, tokens chan<- string, all ...string) {
+	t.Helper()
+	for _, token := range all {
+		select {
+		case tokens <- token:
+		case <-time.After(time.Minute):
+			t.Fatal("the model is not asked")
+		}
+	}
+}
+
+const (
+	answers = `[...document.querySelectorAll(".answer")]`
+	last    = answers + `.at(-1)`
+)
+
+// reads waits until the last answer is want, and is in a state.
+func reads(p *browsertest.Page, want, state string) {
+	p.Helper()
+	p.Wait(fmt.Sprintf(`%s?.querySelector(".text").textContent === %q && %s.dataset.state === %q`, last, want, last, state))
+}
+
+func ask(p *browsertest.Page, question string) {
+	p.Helper()
+	p.Wait(`document.querySelector("#link").dataset.state === "live"`)
+	p.Set("textarea", question)
+	p.Click("#send")
+}
+
+// Tokens appear as they come. A reload in the middle, and a second window, miss nothing.
+func TestAnswer(t *testing.T) {
+	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+		upstream, tokens := dictated(t)
+		first := browsertest.Open(t, b, start(t, "-upstream", upstream))
+		ask(first, "Why?")
+		say(t, tokens, "Be", "cause **of**")
+		reads(first, "Because of", "writing")
+		first.Visit(first.Text(`location.href`))
+		reads(first, "Because of", "writing")
+		second := browsertest.Open(t, b, first.Text(`location.href`))
+		reads(second, "Because of", "writing")
+		say(t, tokens, " <b>that</b>")
+		reads(first, "Because of <b>that</b>", "writing")
+		reads(second, "Because of <b>that</b>", "writing")
+		say(t, tokens, ".", "[DONE]")
+		reads(first, "Because of <b>that</b>.", "done")
+		reads(second, "Because of <b>that</b>.", "done")
+
+		// The other window asks, too.
+		ask(second, "Really?")
+		say(t, tokens, "Yes")
+		reads(first, "Yes", "writing")
+		first.Click("#stop")
+		reads(first, "Yes", "stopped")
+		reads(second, "Yes", "stopped")
+		ask(first, "And?")
+		say(t, tokens, "So", "[FAIL]")
+		reads(first, "So", "failed")
+		reads(second, "So", "failed")
+		late := browsertest.Open(t, b, first.Text(`location.href`))
+		late.Wait(answers + `.map((a) => a.dataset.state).join() === "done,stopped,failed"`)
+	})
+}
+
+// The page shows something, in both themes and on a phone. If YIELDSSE_SCREENSHOTS names a
+// folder, the pictures are written there, so that a person can look at them.
+func TestScreenshots(t *testing.T) {
+	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+		p := browsertest.Open(t, b, start(t))
+		p.Resize(900, 860)
+		picture(p, "empty")
+		ask(p, "How does a stream survive a reload?")
+		dir := os.Getenv("YIELDSSE_SCREENSHOTS")
+		if dir == "" {
+			p.Wait(last + `?.querySelector("ol")`)
+		} else {
+			p.Wait(last + `?.querySelector("pre")?.textContent.length > 200`)
+		}
+		picture(p, "chat")
+		p.Resize(390, 844)
+		p.Do(`scrollTo(0, 0)`)
+		picture(p, "phone")
+	})
+}
+
+// picture takes a picture of the viewport in each theme.
+func picture(p *browsertest.Page, name string) {
+	p.Helper()
+	for range 2 {
+		p.Click("#theme")
+		theme := p.Text(`document.documentElement.dataset.theme`)
+		data := p.Screenshot(browsertest.Eval[browser.Rect](p, `({ x: 0, y: Math.round(scrollY), width: innerWidth, height: innerHeight })`))
+		if dir := os.Getenv("YIELDSSE_SCREENSHOTS"); dir != "" {
+			path := filepath.Join(dir, filepath.Base(p.Name())+"-ai-"+name+"-"+theme+".png")
+			if err := os.WriteFile(path, data, 0o600); err != nil { //nolint:gosec // the user chooses the folder
+				p.Fatal(err)
+			}
+		}
+		img, err := png.Decode(bytes.NewReader(data))
+		if err != nil {
+			p.Fatalf("%s: %v", name, err)
+		}
+		r, _, _, _ := img.At(3, img.Bounds().Dy()/2).RGBA() // the page's margin
+		if got, want := r < 0x8000, theme == "dark"; got != want {
+			p.Errorf("%s in %s: got a dark page: %t", name, theme, got)
+		}
+	}
+}
