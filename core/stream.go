@@ -54,6 +54,24 @@ func DecodeJSON[T any](s Stream) iter.Seq2[T, error] {
 	}
 }
 
+// Then yields the events of s and then those of last, such as the [DONE] that some clients
+// wait for. If s has failed, Then yields nothing after the error, so that a part does not
+// look like the whole.
+func Then(s Stream, last ...Event) Stream {
+	return func(yield func(Event, error) bool) {
+		for e, err := range s {
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+		for _, e := range last {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
 // Every yields the time every d, for the first time after d, until ctx ends. Ticks that a
 // slow loop misses are dropped. If d is not positive, Every only waits until ctx ends,
 // like [time.Tick], which then never ticks.

@@ -96,6 +96,43 @@ func TestEncodeJSONStops(t *testing.T) {
 	}
 }
 
+func TestThen(t *testing.T) {
+	events := func(err error) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "1"}, nil) && yield(core.Event{Data: "2"}, err) && err == nil {
+				yield(core.Event{Data: "3"}, nil)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		err  error
+		stop int // the loop ends after this many elements
+		want string
+	}{
+		{"whole", nil, 9, "1 2 3 [DONE] end"},
+		{"failed", errSource, 9, "1 error"},
+		{"left in the stream", nil, 2, "1 2"},
+		{"left after it", nil, 3, "1 2 3"},
+		{"left in the last events", nil, 4, "1 2 3 [DONE]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for e, err := range core.Then(events(tt.err), core.Event{Data: "[DONE]"}, core.Event{Data: "end"}) {
+				if err != nil {
+					e.Data = "error"
+				}
+				if got = append(got, e.Data); len(got) == tt.stop {
+					break
+				}
+			}
+			if got := strings.Join(got, " "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestDecodeJSON(t *testing.T) {
 	event := func(data string) core.Event { return core.Event{ID: "7", Type: "price", Data: data} }
 	for _, tt := range []struct {
