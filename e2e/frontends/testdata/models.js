@@ -2,6 +2,7 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
+import { createServer } from "node:net";
 import OpenAI from "openai";
 
 const clients = {
@@ -51,11 +52,29 @@ process.on("unhandledRejection", () => {});
 process.on("uncaughtException", (e) => { console.error(e); process.exit(3); });
 console.error = () => {};
 
+// blind reports whether fetch takes a response for whole that says Connection: close and is
+// broken off.
+async function blind() {
+  const server = createServer((socket) => socket.once("data", () => {
+    socket.end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1\r\na\r\n");
+  }));
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  try {
+    const answer = await fetch(`http://127.0.0.1:${server.address().port}/`);
+    return await answer.text() === "a";
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
+
+const isBlind = await blind();
 const results = [];
 for await (const line of (await import("node:readline")).createInterface({ input: process.stdin })) {
   const { client, base } = JSON.parse(line);
   results.push((async () => {
-    const result = { client, base, text: "", error: "" };
+    const result = { client, base, blind: isBlind, text: "", error: "" };
     try {
       await clients[client](base, (t) => (result.text += t), (n) => Object.assign(result, n));
     } catch (e) {
