@@ -51,7 +51,8 @@ func chatViews(chat string) []hosts.View {
 }
 
 // A chat of the AI SDK goes on after a reload, and a button stops it.
-func TestChat(t *testing.T) {
+func testChat(t *testing.T, dir string) {
+	t.Helper()
 	var asked []result
 	names := map[string]string{}
 	for _, framework := range hosts.Frameworks() {
@@ -62,7 +63,7 @@ func TestChat(t *testing.T) {
 			asked = append(asked, result{Client: "chat", Base: base})
 		}
 	}
-	results := askNode(t, "chat.js", asked)
+	results := askNode(t, dir, "chat.js", asked)
 	if got, want := len(results), len(asked); got != want {
 		t.Errorf("got %d results, want %d", got, want)
 	}

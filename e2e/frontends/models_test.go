@@ -46,9 +46,14 @@ const (
 
 var endings = []string{whole, broken, short, told, refused}
 
-func clientsOf(t *testing.T) string {
-	t.Helper()
-	return testenv.NPM(t, os.DirFS("testdata"))
+// The clients are installed once for all tests that run them.
+func TestClients(t *testing.T) {
+	dir := testenv.NPM(t, os.DirFS("testdata"))
+	for name, test := range map[string]func(t *testing.T, dir string){
+		"models": testModels, "chat": testChat, "mcp": testMCP, "pages": testPages,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, dir) })
+	}
 }
 
 var errOut = errors.New("no more paper")
@@ -147,7 +152,8 @@ var wanted = map[string]map[string]string{
 
 // The clients get the same answer from all frameworks, plain and detached, and an answer that
 // has failed looks whole to none.
-func TestModels(t *testing.T) {
+func testModels(t *testing.T, dir string) {
+	t.Helper()
 	bases := map[string]string{} // to the framework and mode
 	for _, framework := range hosts.Frameworks() {
 		for mode, opts := range map[string][]core.Option{"plain": nil, "detached": {core.WithDetach()}} {
@@ -163,7 +169,7 @@ func TestModels(t *testing.T) {
 		}
 		asked = append(asked, result{Client: "ai", Base: base + "/tool"})
 	}
-	results := append(askNode(t, "models.js", asked), askGo(t, asked)...)
+	results := append(askNode(t, dir, "models.js", asked), askGo(t, asked)...)
 	if got, want := len(results), len(asked); got != want {
 		t.Errorf("got %d answers, want %d", got, want)
 	}
@@ -201,12 +207,12 @@ func TestModels(t *testing.T) {
 }
 
 // askNode has the npm clients ask, in one process.
-func askNode(t *testing.T, script string, asked []result) []result {
+func askNode(t *testing.T, dir, script string, asked []result) []result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, testenv.Program(t, "node"), script)
-	cmd.Dir = clientsOf(t)
+	cmd.Dir = dir
 	cmd.WaitDelay = time.Second
 	var in, stderr bytes.Buffer
 	for _, a := range asked {

@@ -91,6 +91,13 @@ func Run(t *testing.T, test func(t *testing.T, b browser.Profile)) {
 	}
 }
 
+// RunIn runs a test in one browser, with such a name as [browser.Names] returns. It skips the
+// test if that is not installed; see [testenv.Skip].
+func RunIn(t *testing.T, name string, test func(t *testing.T, b browser.Profile)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { test(t, newProfile(t, name)) })
+}
+
 func newProfile(t *testing.T, name string) browser.Profile {
 	t.Helper()
 	b, err := browsers[name]()
