@@ -1,6 +1,6 @@
-# Each module has its own go.mod; go.work joins them, except e2e/frameworks and
-# e2e/middleware, which take minutes to compile.
-modules = $(shell go list -m -f '{{.Dir}}') $(CURDIR)/e2e/frameworks $(CURDIR)/e2e/middleware
+# Each module has its own go.mod; go.work joins them, except e2e/frameworks,
+# e2e/frontends and e2e/middleware, which take minutes to compile.
+modules = $(shell go list -m -f '{{.Dir}}') $(CURDIR)/e2e/frameworks $(CURDIR)/e2e/frontends $(CURDIR)/e2e/middleware
 
 # The tools, which .ci/run installs in the versions that it names.
 export PATH := $(PATH):$(shell go env GOPATH)/bin
@@ -18,6 +18,7 @@ test: ## run all tests of all modules, with the race detector
 	go test -race -shuffle=on work
 	cd e2e/middleware && go test -race -shuffle=on .
 	cd e2e/frameworks && go test -race -shuffle=on .
+	cd e2e/frontends && go test -shuffle=on .
 
 .PHONY: lint
 lint: ## run go vet and golangci-lint in each module

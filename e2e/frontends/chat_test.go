@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -29,7 +30,7 @@ func chatViews(chat string) []hosts.View {
 	return []hosts.View{
 		{Method: http.MethodPost, Path: "/api/chat", Stream: func(ctx context.Context, _ string) core.Stream {
 			n++
-			return startChat(ctx, chat, "answer-"+string(rune('0'+n)), model)
+			return startChat(ctx, chat, "answer-"+strconv.Itoa(n), model)
 		}},
 		{Method: http.MethodGet, Path: "/api/chat/one/stream", Stream: func(ctx context.Context, _ string) core.Stream {
 			return resumeChat(ctx, chat)

@@ -20,7 +20,7 @@ type openAIChunk struct {
 type openAIChoice struct {
 	Index        int               `json:"index"`
 	Delta        map[string]string `json:"delta"`
-	FinishReason *string           `json:"finish_reason"`
+	FinishReason *string           `json:"finish_reason"` //nolint:tagliatelle // OpenAI's name
 }
 
 // openAI streams an answer as POST /v1/chat/completions does.

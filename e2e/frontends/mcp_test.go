@@ -56,7 +56,7 @@ func mcpCall(ctx context.Context, req rpc, wait time.Duration) core.Stream {
 		ProtocolVersion string `json:"protocolVersion"`
 		Meta            struct {
 			ProgressToken json.RawMessage `json:"progressToken"`
-		} `json:"_meta"`
+		} `json:"_meta"` //nolint:tagliatelle // the protocol's name
 	}
 	_ = json.Unmarshal(req.Params, &params) // what is missing stays empty
 	switch req.Method {

@@ -217,7 +217,10 @@ func askNode(t *testing.T, dir, script string, asked []result) []result {
 	var in, stderr bytes.Buffer
 	for _, a := range asked {
 		if askers[a.Client] == nil {
-			line, _ := json.Marshal(a) // cannot fail
+			line, err := json.Marshal(a)
+			if err != nil {
+				t.Fatal(err)
+			}
 			in.Write(append(line, '\n'))
 		}
 	}

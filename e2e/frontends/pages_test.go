@@ -31,6 +31,9 @@ type library struct {
 
 	// comes has the last event ID of each of its connections, see [feed].
 	comes []string
+
+	// ended is a condition that holds when it will not come back, or "" if it does.
+	ended string
 }
 
 var libraries = []library{
@@ -39,28 +42,29 @@ var libraries = []library{
 		`<script src="/node_modules/htmx2/dist/htmx.js"></script><script src="/node_modules/htmx-ext-sse/sse.js"></script>
 		<div hx-ext="sse" sse-connect="feed"><ul id="list" sse-swap="price" hx-swap="beforeend"></ul></div>`,
 		func(text string) core.Event { return htmlEvent("price", text) },
-		[]string{"", "2", "3", ""},
+		[]string{"", "2", "3", ""}, "",
 	},
 	{
 		"htmx 4",
 		`<script src="/node_modules/htmx.org/dist/htmx.js"></script><script src="/node_modules/htmx.org/dist/ext/hx-sse.js"></script>
 		<ul id="list" hx-sse:connect="feed" hx-swap="beforeend"></ul>`,
 		func(text string) core.Event { return htmlEvent("", text) },
-		[]string{"", "2", "3", "3"},
+		[]string{"", "2", "3", "3"}, "",
 	},
 	{
 		"datastar",
-		`<script type="module" src="/datastar/datastar.js"></script>
+		`<script>document.addEventListener("datastar-fetch", (e) => window.finished ||= e.detail.type === "finished")</script>
+		<script type="module" src="/datastar/datastar.js"></script>
 		<ul id="list" data-on-load="@get('feed')"></ul>`,
 		func(text string) core.Event { return datastarPatch("#list", "append", "<li>"+text+"</li>") },
-		[]string{"", "2"},
+		[]string{"", "2"}, `window.finished`,
 	},
 	{
 		"turbo",
 		`<script type="module" src="/node_modules/@hotwired/turbo/dist/turbo.es2017-esm.js"></script>
 		<turbo-stream-source src="feed"></turbo-stream-source><ul id="list"></ul>`,
 		func(text string) core.Event { return turboStream("append", "list", "<li>"+text+"</li>") },
-		[]string{"", "2", "3"},
+		[]string{"", "2", "3"}, `document.querySelector("turbo-stream-source").streamSource.readyState === EventSource.CLOSED`,
 	},
 }
 
@@ -145,6 +149,9 @@ func testLibrary(t *testing.T, b browser.Profile, dir string, lib library, opts 
 	p.Wait(`document.querySelectorAll("#list li").length >= 3`)
 	if got, want := p.Text(`[...document.querySelectorAll("#list li")].map((li) => li.textContent).join()`), "1,2,3"; got != want {
 		t.Errorf("got the list %s, want %s", got, want)
+	}
+	if lib.ended != "" {
+		p.Wait(lib.ended)
 	}
 }
 

@@ -12,7 +12,7 @@ func htmlEvent(typ, text string) core.Event {
 	return core.Event{Type: typ, Data: "<li>" + html.EscapeString(text) + "</li>"}
 }
 
-// datastarPatch makes an event that puts HTML into a page, such as patch("#list", "append",
+// datastarPatch makes an event that puts HTML into a page, such as datastarPatch("#list", "append",
 // "<li>1</li>").
 func datastarPatch(selector, mode, elements string) core.Event {
 	return core.Event{
