@@ -90,6 +90,9 @@ func checkModule(t *testing.T, repo, file string, replaces bool) {
 			t.Errorf("%s of %s does not require %s", file, commit, module)
 		}
 		for _, got := range found {
+			if strings.Contains(got[0], module+"/e2e ") {
+				continue // it is not released, so it is replaced and has no version
+			}
 			if got[1] != version {
 				t.Errorf("%s of %s has %q, want version %s", file, commit, got[0], version)
 			}
