@@ -29,7 +29,8 @@ func ServeViews(t testing.TB, framework string, views []View, opts ...core.Optio
 	}
 	var routes []route
 	for _, v := range views {
-		routes = append(routes, route{v.Method, v.Path, func(r request) core.Stream { return v.Stream(r.ctx, r.body) }, append(slices.Clip(opts), v.Options...)})
+		view := func(r request) core.Stream { return v.Stream(r.ctx, r.body) }
+		routes = append(routes, route{v.Method, v.Path, view, append(slices.Clip(opts), v.Options...)})
 	}
 	mounts[framework](t, ln, routes)
 	return "http://" + ln.Addr().String()
