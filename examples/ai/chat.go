@@ -37,10 +37,10 @@ type chat struct {
 type turn struct {
 	ID    string `json:"id"` // the same for a question and its answer
 	Text  string `json:"text"`
-	State string `json:"state,omitempty"` // of an answer: done, stopped or failed
+	State string `json:"state,omitempty"` // of an answer: see ending
 }
 
-func (s *chat) router() *gin.Engine {
+func (s *chat) router() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(gin.Recovery())
@@ -57,9 +57,9 @@ func (s *chat) router() *gin.Engine {
 	detached := core.WithDetach() // a window that only waits costs 2 kB
 	one.GET("/turns", ginsse.Handler(s.follow, detached, core.WithRetry(time.Second)))
 	one.POST("/questions", ginsse.Handler(s.ask))
-	one.GET("/answers/:id", ginsse.Handler(s.read, detached, core.WithRetry(time.Second)))
+	one.GET("/answers/:id", ginsse.Handler(s.read, detached, core.WithRetry(time.Second), core.WithErrorEvent(ending)))
 	one.DELETE("/answers/:id", s.stop)
-	return r
+	return http.NewCrossOriginProtection().Handler(r) // other sites' pages must not ask
 }
 
 // follow sends the turns so far, and then each new one.
@@ -67,15 +67,17 @@ func (s *chat) follow(c *gin.Context) core.Stream {
 	return s.turns.SubscribeFrom(c.Request.Context(), hub.Oldest, c.Param("chat"))
 }
 
-// ask begins an answer, and streams it. The client need not read it: the answer goes on
-// without it, and read sends it to any number of windows.
+// ask begins an answer, and streams it. The first event, of type "asked", says that the
+// question is kept. The client need not read the rest: the answer goes on without it, and
+// read sends it to any number of windows.
 func (s *chat) ask(c *gin.Context) core.Stream {
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, 4*maxQuestion) // a form is longer than its text
 	question := strings.TrimSpace(c.PostForm("text"))
 	if question == "" || len(question) > maxQuestion {
 		c.String(http.StatusBadRequest, "a question has 1 to 16,384 bytes")
 		return nil
 	}
-	name, id := strings.Clone(c.Param("chat")), rand.Text()
+	name, id := c.Param("chat"), rand.Text()
 	return s.answers.Start(c.Request.Context(), key(name, id), func(ctx context.Context) core.Stream {
 		return s.answer(ctx, name, turn{ID: id, Text: question})
 	})
@@ -87,10 +89,10 @@ func (s *chat) read(c *gin.Context) core.Stream {
 }
 
 func (s *chat) stop(c *gin.Context) {
-	err := s.answers.Stop(c.Request.Context(), key(c.Param("chat"), c.Param("id")), core.Event{Type: "stopped"})
+	err := s.answers.Stop(c.Request.Context(), key(c.Param("chat"), c.Param("id")), ending(run.ErrStopped))
 	switch {
 	case errors.Is(err, run.ErrNotHeld):
-		c.Status(http.StatusNotFound)
+		c.String(http.StatusNotFound, "there is no such answer")
 	case err != nil:
 		c.String(http.StatusServiceUnavailable, err.Error())
 	default:
@@ -101,41 +103,70 @@ func (s *chat) stop(c *gin.Context) {
 // key returns the key of an answer's run.
 func key(name, id string) string { return name + "/" + id }
 
+// ending returns the last event of an answer that has ended with err. Its type is the state
+// of the turn: done, stopped, cut (the model was not allowed to say more) or failed.
+func ending(err error) core.Event {
+	var cut *cutError
+	switch {
+	case err == nil:
+		return core.Event{Type: "done"}
+	case errors.Is(err, run.ErrStopped):
+		return core.Event{Type: "stopped"}
+	case errors.As(err, &cut):
+		return core.Event{Type: "cut"}
+	default:
+		return core.Event{Type: "failed"}
+	}
+}
+
 // answer publishes a question, yields the tokens of its answer, and publishes the answer,
 // whatever its end.
 func (s *chat) answer(ctx context.Context, name string, question turn) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		asked, err := s.publish(ctx, name, "question", question)
 		if err != nil {
+			log.Printf("ai: a question is not kept: %v", err)
 			yield(core.Event{}, err)
 			return
 		}
-		var text strings.Builder
-		state := "failed"
-		defer func() {
-			if errors.Is(context.Cause(ctx), run.ErrStopped) {
-				state = "stopped"
-			}
-			_, err := s.publish(context.WithoutCancel(ctx), name, "answer", turn{question.ID, text.String(), state})
-			if err != nil {
-				log.Printf("ai: an answer is not kept: %v", err)
-			}
-		}()
-		history, err := s.history(ctx, name, asked)
-		if err != nil {
-			yield(core.Event{}, err)
-			return
+		var text string
+		if yield(core.Event{Type: "asked", Data: question.ID}, nil) {
+			text, err = s.write(ctx, name, asked, yield)
 		}
-		for token, err := range s.model(ctx, history) {
-			if !yield(core.Event{Data: token}, err) || err != nil {
-				return
-			}
-			text.WriteString(token)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // why the run has ended
+		}
+		end := ending(err)
+		if err != nil && end.Type != "stopped" {
+			log.Printf("ai: an answer has %s: %v", end.Type, err)
+		}
+		if _, err := s.publish(context.WithoutCancel(ctx), name, "answer", turn{question.ID, text, end.Type}); err != nil {
+			log.Printf("ai: an answer is not kept: %v", err)
 		}
 		if ctx.Err() == nil {
-			state = "done"
+			yield(end, err)
 		}
 	}
+}
+
+// write yields the tokens of the answer to the question with an ID, and returns those that
+// were taken.
+func (s *chat) write(ctx context.Context, name, asked string, yield func(core.Event, error) bool) (string, error) {
+	history, err := s.history(ctx, name, asked)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	for token, err := range s.model(ctx, history) {
+		if err != nil {
+			return text.String(), err
+		}
+		if !yield(core.Event{Data: token}, nil) {
+			break
+		}
+		text.WriteString(token)
+	}
+	return text.String(), nil
 }
 
 func (s *chat) publish(ctx context.Context, name, typ string, t turn) (id string, err error) {
@@ -147,7 +178,8 @@ func (s *chat) publish(ctx context.Context, name, typ string, t turn) (id string
 }
 
 // history returns what a conversation has up to the event with an ID, which is the last
-// question: questions that have an answer, their answers, and that question.
+// question: questions that have an answer, their answers, and that question. An answer
+// whose question was dropped is left out.
 func (s *chat) history(ctx context.Context, name, last string) ([]said, error) {
 	var all []said
 	questions := map[string]string{}
@@ -155,18 +187,19 @@ func (s *chat) history(ctx context.Context, name, last string) ([]said, error) {
 		if err != nil {
 			return nil, err
 		}
+		if e.Type == "gap" {
+			return nil, errors.New("turns were dropped before they were read")
+		}
 		var t turn
-		if e.Type != "gap" {
-			err = json.Unmarshal([]byte(e.Data), &t)
+		if err := json.Unmarshal([]byte(e.Data), &t); err != nil {
+			return nil, err
 		}
 		switch {
-		case err != nil:
-			return nil, err
 		case e.ID == last:
 			return append(all, said{"user", t.Text}), nil
 		case e.Type == "question":
 			questions[t.ID] = t.Text
-		case e.Type == "answer" && t.Text != "":
+		case e.Type == "answer" && t.Text != "" && questions[t.ID] != "":
 			all = append(all, said{"user", questions[t.ID]}, said{"assistant", t.Text})
 		}
 	}

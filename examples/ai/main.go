@@ -30,11 +30,18 @@ import (
 	"github.com/yieldsse/yieldsse/run"
 )
 
-// How long the answers, and then the servers, may take to end.
+// Bounds of what the chat keeps, all in memory.
 const (
-	answerTime = 5 * time.Second
-	closeTime  = 2 * time.Second
+	maxTurns  = 64 << 20         // bytes of all conversations: the oldest turns are dropped
+	maxAnswer = 10 * time.Minute // for writing one
+	maxSilent = 2 * time.Minute  // of a server of models: some think for long before they speak
 )
+
+// A grace is how long a shutdown may take.
+type grace struct {
+	answers time.Duration // for the answers that are being written
+	rest    time.Duration // after them
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,7 +55,7 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("ai", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "the `address` to listen on")
-	upstream := flags.String("upstream", "", "the base `URL` of a server that speaks OpenAI's protocol; the built-in model without it")
+	server := flags.String("upstream", "", "the base `URL` of a server that speaks OpenAI's protocol; the built-in model without it")
 	name := flags.String("model", "gpt-5-mini", "the `model` to ask there")
 	err := flags.Parse(args)
 	switch {
@@ -62,15 +69,16 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	ask := builtIn
-	if *upstream != "" {
-		base, err := url.Parse(*upstream)
+	if *server != "" {
+		base, err := url.Parse(*server)
 		if err != nil || base.Host == "" {
-			fmt.Fprintf(stderr, "ai: -upstream %q is not a URL such as http://127.0.0.1:11434/v1\n", *upstream)
+			fmt.Fprintf(stderr, "ai: -upstream %q is not a URL such as http://127.0.0.1:11434/v1\n", *server)
 			return 2
 		}
-		ask = upstreamModel(base.JoinPath("chat", "completions").String(), *name, os.Getenv("OPENAI_API_KEY"))
+		u := upstream{base.JoinPath("chat", "completions").String(), *name, os.Getenv("OPENAI_API_KEY"), maxSilent}
+		ask = u.answer
 	}
-	if err := serve(ctx, *addr, ask, stdout); err != nil {
+	if err := serve(ctx, *addr, ask, grace{5 * time.Second, 2 * time.Second}, stdout); err != nil {
 		fmt.Fprintf(stderr, "ai: %v\n", err)
 		return 1
 	}
@@ -78,7 +86,7 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // serve serves the chat until ctx ends. Then the answers that are being written may finish.
-func serve(ctx context.Context, addr string, ask model, stdout io.Writer) error {
+func serve(ctx context.Context, addr string, ask model, g grace, stdout io.Writer) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
@@ -86,7 +94,8 @@ func serve(ctx context.Context, addr string, ask model, stdout io.Writer) error 
 	fmt.Fprintf(stdout, "Open http://%s, ask something, and reload the page.\n", ln.Addr())
 
 	// All that the chat keeps is in these two, in memory.
-	chats, answers := hub.New(), run.New()
+	chats := hub.New(hub.WithMaxEvents(0), hub.WithMaxBytes(maxTurns))
+	answers := run.New(run.WithMaxDuration(maxAnswer))
 
 	srv := &http.Server{Handler: (&chat{ask, chats, answers}).router(), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
@@ -96,10 +105,29 @@ func serve(ctx context.Context, addr string, ask model, stdout io.Writer) error 
 		return err
 	case <-ctx.Done():
 	}
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	ctx = context.WithoutCancel(ctx)
+	finished := finish(ctx, answers, g)
+	within, cancel := context.WithTimeout(ctx, g.rest)
 	defer cancel()
-	unfinished := answers.Shutdown(within)
-	within, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	return errors.Join(finished, chats.Shutdown(within), srv.Shutdown(within)) // the windows get the last answers first
+}
+
+// finish lets the answers finish, and ends those that take too long. In both cases it waits
+// until what they have said is published.
+func finish(ctx context.Context, answers *run.Runner, g grace) error {
+	within, cancel := context.WithTimeout(ctx, g.answers)
 	defer cancel()
-	return errors.Join(unfinished, chats.Shutdown(within), srv.Shutdown(within)) // the windows get the last answers first
+	err := answers.Shutdown(within)
+	var unfinished *run.ShutdownError
+	if !errors.As(err, &unfinished) {
+		return err
+	}
+	within, cancel = context.WithTimeout(ctx, g.rest)
+	defer cancel()
+	for _, key := range unfinished.Keys { // they have ended, but their generators may not have returned
+		if stuck := answers.Stop(within, key); !errors.Is(stuck, run.ErrNotHeld) {
+			err = errors.Join(err, stuck)
+		}
+	}
+	return err
 }

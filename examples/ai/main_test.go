@@ -8,13 +8,17 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/yieldsse/yieldsse/client"
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
@@ -36,8 +40,12 @@ func (d *dictated) model(ctx context.Context, history []said) iter.Seq2[string, 
 	return func(yield func(string, error) bool) {
 		d.asked <- history
 		for token := range core.Receive(ctx, d.tokens) {
-			if token == "fail" {
+			switch token {
+			case "fail":
 				yield("", d.err)
+				return
+			case "cut":
+				yield("", &cutError{"length"})
 				return
 			}
 			if token == "end" || !yield(token, nil) {
@@ -53,9 +61,7 @@ func serveChat(t *testing.T) (base string, d *dictated) {
 	d = &dictated{tokens: make(chan string), err: errors.New("no more paper"), asked: make(chan []said, 10)}
 	s := &chat{d.model, hub.New(), run.New()}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		if err := s.answers.Shutdown(ctx); err != nil {
+		if err := finish(context.Background(), s.answers, grace{0, hosttest.Patience}); err != nil {
 			t.Log(err)
 		}
 	})
@@ -67,7 +73,7 @@ func (d *dictated) say(t *testing.T, tokens ...string) {
 	for _, token := range tokens {
 		select {
 		case d.tokens <- token:
-		case <-t.Context().Done():
+		case <-time.After(hosttest.Patience):
 			t.Fatal("the model was not asked")
 		}
 	}
@@ -90,12 +96,32 @@ func next(t *testing.T, s *ssetest.Stream, typ string) turn {
 	return got
 }
 
+// text returns the tokens among events.
 func text(events []core.Event) string {
 	var all strings.Builder
 	for _, e := range events {
-		all.WriteString(e.Data)
+		if e.Type == "" {
+			all.WriteString(e.Data)
+		}
 	}
 	return all.String()
+}
+
+// ends fails the test unless the last event says how the answer has ended.
+func ends(t *testing.T, events []core.Event, state string) {
+	t.Helper()
+	if n := len(events); n == 0 || events[n-1].Type != state {
+		t.Errorf("got %+v, want that it is %s at the end", events, state)
+	}
+}
+
+// logged returns what is logged from now on.
+func logged(t *testing.T) *hosttest.Logbook {
+	t.Helper()
+	book := new(hosttest.Logbook)
+	log.SetOutput(book)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	return book
 }
 
 // An answer goes on without the window that has asked, and all others see it whole.
@@ -107,13 +133,16 @@ func TestAnswer(t *testing.T) {
 	if question.Text != "Why?" || question.ID == "" {
 		t.Errorf("got %+v, want the question with an ID", question)
 	}
+	if got := asker.Next(); got.Type != "asked" || got.Data != question.ID {
+		t.Errorf("got %+v, want that the question is kept", got)
+	}
 	d.say(t, "Be", "cause")
 	if got, want := text(asker.Collect(2)), "Because"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	asker.Close() // the page is reloaded
 	reader := ssetest.Open(t, base+"/answers/"+question.ID)
-	if got, want := text(reader.Collect(2)), "Because"; got != want {
+	if got, want := text(reader.Collect(3)), "Because"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	reader.Close()
@@ -127,8 +156,10 @@ func TestAnswer(t *testing.T) {
 	if got := next(t, turns, "answer"); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if rest := reader.All(); len(rest) > 0 {
-		t.Errorf("got %+v, want the end", rest)
+	if rest := reader.All(); len(rest) != 1 {
+		t.Errorf("got %+v, want only the end", rest)
+	} else {
+		ends(t, rest, "done")
 	}
 	late := ssetest.Open(t, base+"/turns")
 	next(t, late, "question")
@@ -137,10 +168,10 @@ func TestAnswer(t *testing.T) {
 	}
 
 	// The model gets the whole conversation.
-	<-d.asked
+	hosttest.Receive(t, d.asked, "a question to the model")
 	second := ask(base, "Really?").Open(t)
 	history := []said{{"user", "Why?"}, {"assistant", want.Text}, {"user", "Really?"}}
-	if got := <-d.asked; !slices.Equal(got, history) {
+	if got := hosttest.Receive(t, d.asked, "a question to the model"); !slices.Equal(got, history) {
 		t.Errorf("got the history %q, want %q", got, history)
 	}
 	d.say(t, "Yes.", "end")
@@ -154,7 +185,7 @@ func TestStop(t *testing.T) {
 	turns, asker := ssetest.Open(t, base+"/turns"), ask(base, "Why?").Open(t)
 	id := next(t, turns, "question").ID
 	d.say(t, "Be")
-	asker.Next()
+	asker.Collect(2)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, base+"/answers/"+id, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
@@ -165,24 +196,74 @@ func TestStop(t *testing.T) {
 	if got, want := next(t, turns, "answer"), (turn{id, "Be", "stopped"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	rest := asker.All() // the end is clean
-	if len(rest) != 1 || rest[0].Type != "stopped" {
-		t.Errorf("got %+v, want that it was stopped", rest)
+	ends(t, asker.All(), "stopped") // the end is clean
+}
+
+// An answer that fails, or that the model may not finish, does not look whole, and its error
+// is logged.
+func TestNotWhole(t *testing.T) {
+	for _, test := range []struct{ token, state, log string }{
+		{"fail", "failed", "no more paper"},
+		{"cut", "cut", "length"},
+	} {
+		t.Run(test.state, func(t *testing.T) {
+			book := logged(t)
+			base, d := serveChat(t)
+			turns, asker := ssetest.Open(t, base+"/turns"), ask(base, "Why?").Open(t)
+			id := next(t, turns, "question").ID
+			reader := ssetest.Open(t, base+"/answers/"+id)
+			d.say(t, "Be", test.token)
+			events, err := asker.Rest()
+			if got, want := text(events), "Be"; got != want || err == nil {
+				t.Errorf("got %q and the end %v, want %q and a broken response", got, err, want)
+			}
+			ends(t, reader.All(), test.state)
+			if got, want := next(t, turns, "answer"), (turn{id, "Be", test.state}); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			if got := book.String(); !strings.Contains(got, test.state) || !strings.Contains(got, test.log) {
+				t.Errorf("got the log %q, want %q and %q in it", got, test.state, test.log)
+			}
+		})
 	}
 }
 
-// An answer that fails does not look whole.
-func TestFailure(t *testing.T) {
-	base, d := serveChat(t)
-	turns, asker := ssetest.Open(t, base+"/turns"), ask(base, "Why?").Open(t)
-	id := next(t, turns, "question").ID
-	d.say(t, "Be", "fail")
-	events, err := asker.Rest()
-	if got, want := text(events), "Be"; got != want || err == nil {
-		t.Errorf("got %q and the end %v, want %q and a broken response", got, err, want)
+// A question that cannot be kept is not taken: its response breaks before it is "asked".
+func TestQuestionIsLost(t *testing.T) {
+	book := logged(t)
+	s := &chat{builtIn, hub.New(hub.WithMaxBytes(100)), run.New()}
+	asker := ask(hosttest.Serve(t, s.router())+"/chats/one", strings.Repeat("Why? ", 100)).Open(t)
+	if events, err := asker.Rest(); len(events) > 0 || err == nil {
+		t.Errorf("got %+v and the end %v, want a broken response", events, err)
 	}
-	if got, want := next(t, turns, "answer"), (turn{id, "Be", "failed"}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+	if got, want := book.String(), "a question is not kept"; !strings.Contains(got, want) {
+		t.Errorf("got the log %q, want %q in it", got, want)
+	}
+}
+
+// An answer whose question was dropped is not told to the model.
+func TestHistory(t *testing.T) {
+	s := &chat{builtIn, hub.New(hub.WithMaxEvents(4)), run.New()}
+	var last string
+	for _, e := range []struct {
+		typ string
+		turn
+	}{
+		{"question", turn{"1", "Why?", ""}}, // dropped
+		{"answer", turn{"1", "Because.", "done"}},
+		{"question", turn{"2", "Who?", ""}},
+		{"answer", turn{"2", "He.", "stopped"}},
+		{"question", turn{"3", "And?", ""}},
+	} {
+		id, err := s.publish(t.Context(), "one", e.typ, e.turn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = id
+	}
+	got, err := s.history(t.Context(), "one", last)
+	if want := []said{{"user", "Who?"}, {"assistant", "He."}, {"user", "And?"}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q and %v, want %q", got, err, want)
 	}
 }
 
@@ -195,6 +276,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		{http.MethodPost, base + "/questions", "text=+", http.StatusBadRequest},
 		{http.MethodPost, base + "/questions", "text=" + strings.Repeat("a", maxQuestion+1), http.StatusBadRequest},
+		{http.MethodPost, base + "/questions", "text=Why?&more=" + strings.Repeat("a", 4*maxQuestion), http.StatusBadRequest},
 		{http.MethodGet, base + "/answers/none", "", http.StatusNoContent},
 		{http.MethodDelete, base + "/answers/none", "", http.StatusNotFound},
 		{http.MethodGet, root + "/chats/%3E/turns", "", http.StatusNotFound}, // a pattern: all conversations
@@ -210,6 +292,11 @@ func TestRefusals(t *testing.T) {
 		if got := hosttest.Do(t, req).Status; got != test.status {
 			t.Errorf("%s %.60s: got status %d, want %d", test.method, test.url, got, test.status)
 		}
+	}
+	other := ask(base, "Why?")
+	other.Header.Set("Sec-Fetch-Site", "cross-site")
+	if got, want := other.Open(t).Status, http.StatusForbidden; got != want {
+		t.Errorf("a page of another site: got status %d, want %d", got, want)
 	}
 	if got := hosttest.Get(t, root+"/"); !strings.HasPrefix(got.Header.Get("Location"), "/chats/") {
 		t.Errorf("got status %d and location %q, want a new conversation", got.Status, got.Header.Get("Location"))
@@ -241,6 +328,9 @@ func TestUpstream(t *testing.T) {
 		e, _ := core.Event{}.JSON(map[string]any{"choices": []any{map[string]any{"delta": map[string]string{"content": s}}}})
 		return e
 	}
+	finish := func(reason string) core.Event {
+		return core.Event{Data: `{"choices":[{"delta":{},"finish_reason":"` + reason + `"}]}`}
+	}
 	done := core.Event{Data: "[DONE]"}
 	for _, test := range []struct {
 		name   string
@@ -249,6 +339,9 @@ func TestUpstream(t *testing.T) {
 		fails  string
 	}{
 		{"whole", []core.Event{piece("Be"), piece(""), {Data: `{"choices":[],"usage":{}}`}, piece(" cause"), done, piece("no")}, "Be cause", ""},
+		{"whole, with a reason", []core.Event{piece("Be"), finish("stop"), {Data: `{"choices":[{"delta":{},"finish_reason":null}]}`}, done}, "Be", ""},
+		{"too long", []core.Event{piece("Be"), finish("length"), done}, "Be", "length"},
+		{"filtered", []core.Event{piece("Be"), finish("content_filter"), {Data: `{"choices":[]}`}, done}, "Be", "content_filter"},
 		{"without an end", []core.Event{piece("Be")}, "Be", "[DONE]"},
 		{"an error", []core.Event{piece("Be"), {Data: `{"error":{"message":"overloaded"}}`}}, "Be", "overloaded"},
 		{"not JSON", []core.Event{{Data: "?"}}, "", "is not a"},
@@ -271,9 +364,10 @@ func TestUpstream(t *testing.T) {
 					}
 				}
 			}))
+			u := upstream{base + "/v1/chat/completions", "m", "k", hosttest.Patience}
 			var got strings.Builder
 			var err error
-			for token, fault := range upstreamModel(base+"/v1/chat/completions", "m", "k")(t.Context(), []said{{"user", "Why?"}}) {
+			for token, fault := range u.answer(t.Context(), []said{{"user", "Why?"}}) {
 				got.WriteString(token)
 				err = fault
 			}
@@ -281,10 +375,23 @@ func TestUpstream(t *testing.T) {
 				t.Errorf("got %q and %v, want %q and %q", got.String(), err, test.want, test.fails)
 			}
 			want := `/v1/chat/completions Bearer k {"messages":[{"role":"user","content":"Why?"}],"model":"m","stream":true}`
-			if got := <-asked; got != want {
+			if got := hosttest.Receive(t, asked, "a request"); got != want {
 				t.Errorf("asked %s, want %s", got, want)
 			}
 		})
+	}
+}
+
+// A server that says nothing is given up.
+func TestSilentUpstream(t *testing.T) {
+	url := hosttest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		_, _ = io.Copy(io.Discard, r.Body)
+		return func(func(core.Event, error) bool) { <-r.Context().Done() }
+	}, core.WithHeartbeat(0)))
+	for _, err := range (upstream{url, "m", "", time.Millisecond}).answer(t.Context(), []said{{"user", "Why?"}}) {
+		if !errors.Is(err, client.ErrIdle) {
+			t.Errorf("got %v, want %v", err, client.ErrIdle)
+		}
 	}
 }
 
@@ -307,22 +414,30 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// A shutdown lets the answers finish, and ends the streams.
-func TestShutdown(t *testing.T) {
-	d := &dictated{tokens: make(chan string), asked: make(chan []said, 1)}
+// serveUntil serves a conversation until stop is called, and returns its URL and what
+// serve will return.
+func serveUntil(t *testing.T, ask model, g grace) (base string, stop func(), ended <-chan error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	t.Cleanup(cancel)
 	out, in := io.Pipe()
-	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, "127.0.0.1:0", d.model, in) }()
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, "127.0.0.1:0", ask, g, in) }()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, _, _ := strings.Cut(strings.TrimPrefix(line, "Open "), ",")
-	turns, asker := ssetest.Open(t, base+"/chats/one/turns"), ask(base+"/chats/one", "Why?").Open(t)
+	base, _, _ = strings.Cut(strings.TrimPrefix(line, "Open "), ",")
+	return base + "/chats/one", cancel, served
+}
+
+// A shutdown lets the answers finish, and ends the streams.
+func TestShutdown(t *testing.T) {
+	d := &dictated{tokens: make(chan string), asked: make(chan []said, 1)}
+	base, stop, ended := serveUntil(t, d.model, grace{hosttest.Patience, hosttest.Patience})
+	turns, asker := ssetest.Open(t, base+"/turns"), ask(base, "Why?").Open(t)
 	next(t, turns, "question")
-	cancel()
+	stop()
 	d.say(t, "Because.", "end")
 	if got, want := text(asker.All()), "Because."; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -333,5 +448,42 @@ func TestShutdown(t *testing.T) {
 	}
 	if err := hosttest.Receive(t, ended, "the end"); err != nil {
 		t.Errorf("got %v, want no error", err)
+	}
+}
+
+// A shutdown ends an answer that takes too long, and keeps what it has said.
+func TestShutdownOfEndlessAnswer(t *testing.T) {
+	book := logged(t)
+	slow := make(chan struct{})
+	endless := func(ctx context.Context, _ []said) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) {
+			if !yield("Be", nil) {
+				return
+			}
+			<-ctx.Done()
+			<-slow // it does not return at once
+		}
+	}
+	base, stop, ended := serveUntil(t, endless, grace{0, hosttest.Patience})
+	turns, asker := ssetest.Open(t, base+"/turns"), ask(base, "Why?").Open(t)
+	id := next(t, turns, "question").ID
+	asker.Collect(2)
+	stop()
+	if _, err := asker.Rest(); err == nil {
+		t.Error("got a clean end, want a broken response")
+	}
+	close(slow)
+	if got, want := next(t, turns, "answer"), (turn{id, "Be", "failed"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if rest := turns.All(); len(rest) > 0 {
+		t.Errorf("got %+v, want the end", rest)
+	}
+	var unfinished *run.ShutdownError
+	if err := hosttest.Receive(t, ended, "the end"); !errors.As(err, &unfinished) {
+		t.Errorf("got %v, want the answer that has not finished", err)
+	}
+	if got, want := book.String(), "an answer has failed"; !strings.Contains(got, want) {
+		t.Errorf("got the log %q, want %q in it", got, want)
 	}
 }

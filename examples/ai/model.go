@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,47 +26,61 @@ type said struct {
 	Content string `json:"content"`
 }
 
-// upstreamModel asks the model with this name on a server that speaks OpenAI's protocol.
-func upstreamModel(url, name, key string) model {
-	return func(ctx context.Context, history []said) iter.Seq2[string, error] {
-		return func(yield func(string, error) bool) {
-			req, err := completion(ctx, url, name, key, history)
+// An upstream is a model on a server that speaks OpenAI's protocol.
+type upstream struct {
+	url, name, key string
+	silent         time.Duration // how long the server may be
+}
+
+// A cutError means that an answer is not whole, although nothing has failed.
+type cutError struct{ reason string }
+
+func (e *cutError) Error() string { return "the model was not allowed to say more: " + e.reason }
+
+// answer is a [model].
+func (u upstream) answer(ctx context.Context, history []said) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		req, err := u.request(ctx, history)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		reason := ""
+		// With WithOnce, a response without [DONE] is an error, and not the end of an answer.
+		for c, err := range core.DecodeJSON[chunk](client.Stream(req, client.WithOnce("[DONE]"), client.WithIdleTimeout(u.silent))) {
+			if err == nil && c.Error != nil {
+				err = fmt.Errorf("the model has failed: %s", c.Error.Message)
+			}
 			if err != nil {
 				yield("", err)
 				return
 			}
-			// With WithOnce, a response without [DONE] is an error, and not the end of an answer.
-			for c, err := range core.DecodeJSON[chunk](client.Stream(req, client.WithOnce("[DONE]"))) {
-				if err == nil && c.Error != nil {
-					err = fmt.Errorf("the model has failed: %s", c.Error.Message)
-				}
-				if err != nil {
-					yield("", err)
+			for _, choice := range c.Choices {
+				reason = cmp.Or(choice.FinishReason, reason)
+				if choice.Delta.Content != "" && !yield(choice.Delta.Content, nil) {
 					return
 				}
-				for _, choice := range c.Choices {
-					if choice.Delta.Content != "" && !yield(choice.Delta.Content, nil) {
-						return
-					}
-				}
 			}
+		}
+		if reason != "" && reason != "stop" { // such as length or content_filter
+			yield("", &cutError{reason})
 		}
 	}
 }
 
-// completion returns the request for an answer.
-func completion(ctx context.Context, url, name, key string, history []said) (*http.Request, error) {
-	body, err := json.Marshal(map[string]any{"model": name, "messages": history, "stream": true})
+// request returns the request for an answer.
+func (u upstream) request(ctx context.Context, history []said) (*http.Request, error) {
+	body, err := json.Marshal(map[string]any{"model": u.name, "messages": history, "stream": true})
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	if key != "" {
-		req.Header.Set("Authorization", "Bearer "+key)
+	if u.key != "" {
+		req.Header.Set("Authorization", "Bearer "+u.key)
 	}
 	return req, nil
 }
@@ -76,6 +91,7 @@ type chunk struct {
 		Delta struct {
 			Content string `json:"content"`
 		} `json:"delta"`
+		FinishReason string `json:"finish_reason"` //nolint:tagliatelle // OpenAI's name
 	} `json:"choices"`
 	Error *struct {
 		Message string `json:"message"`
