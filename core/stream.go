@@ -55,8 +55,16 @@ func DecodeJSON[T any](s Stream) iter.Seq2[T, error] {
 }
 
 // Then yields the events of s and then those of last, such as the [DONE] that some clients
-// wait for. If s has failed, Then yields nothing after the error, so that a part does not
-// look like the whole.
+// wait for. After an error of s it yields nothing, so that a part does not look like the
+// whole.
+//
+// For Then, a stream that returns without an error is whole. A generator that returns early
+// because its context has ended, such as a loop over [Every] or [Receive], should therefore
+// yield [context.Cause] of it. If the host has ended the session, nothing more is sent in
+// either case; a generator that goes on elsewhere, such as that of a run, has no host.
+//
+// A subscription that a view returns as it is needs no goroutine while it waits; inside Then
+// it does. s must not be nil.
 func Then(s Stream, last ...Event) Stream {
 	return func(yield func(Event, error) bool) {
 		for e, err := range s {

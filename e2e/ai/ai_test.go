@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"image/png"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,12 +27,15 @@ import (
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-// builds is the folder in which the example is built, for all tests.
-var builds, _ = os.MkdirTemp("", "ai") // outlives a single test
+// builds is the folder in which build has built the example, for all tests.
+var builds string
 
-func TestMain(m *testing.M) { browsertest.Main(m, func() { _ = os.RemoveAll(builds) }) }
+func TestMain(m *testing.M) { browsertest.Main(m, func() { _, _ = build() }, func() { _ = os.RemoveAll(builds) }) }
 
 var build = sync.OnceValues(func() (path string, err error) {
+	if builds, err = os.MkdirTemp("", "ai"); err != nil { // it outlives a single test
+		return "", err
+	}
 	path = filepath.Join(builds, "ai")
 	cmd := exec.Command("go", "build", "-o", path, ".")
 	cmd.Dir = "../../examples/ai"
@@ -70,15 +76,15 @@ func start(t *testing.T, args ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, _, _ := strings.Cut(strings.TrimPrefix(line, "Open "), ",")
-	return url
+	base, _, _ := strings.Cut(strings.TrimPrefix(line, "Open "), ",")
+	return base
 }
 
 // dictated is a server that speaks OpenAI's protocol, and says what the test tells it.
-func dictated(t *testing.T) (url string, tokens chan<- string) {
+func dictated(t *testing.T) (base string, tokens chan<- string) {
 	t.Helper()
 	said := make(chan string)
-	base := hosttest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+	server := hosttest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		_, _ = io.Copy(io.Discard, r.Body)
 		return func(yield func(core.Event, error) bool) {
 			for token := range core.Receive(r.Context(), said) {
@@ -96,7 +102,7 @@ func dictated(t *testing.T) (url string, tokens chan<- string) {
 			}
 		}
 	}))
-	return base + "/v1", said
+	return server + "/v1", said
 }
 
 func say(t *testing.T, tokens chan<- string, all ...string) {
@@ -160,6 +166,113 @@ func TestAnswer(t *testing.T) {
 		reads(second, "So", "failed")
 		late := browsertest.Open(t, b, first.Text(`location.href`))
 		late.Wait(answers + `.map((a) => a.dataset.state).join() === "done,stopped,failed"`)
+	})
+}
+
+// Each window has one connection, and a browser six to each server. So three windows in which
+// an answer is being written can be reloaded, and can stop it.
+func TestThreeWindows(t *testing.T) {
+	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+		upstream, tokens := dictated(t)
+		first := browsertest.Open(t, b, start(t, "-upstream", upstream))
+		ask(first, "Why?")
+		say(t, tokens, "Be")
+		reads(first, "Be", "writing")
+		second := browsertest.Open(t, b, first.Text(`location.href`))
+		third := browsertest.Open(t, b, first.Text(`location.href`))
+		reads(second, "Be", "writing")
+		reads(third, "Be", "writing")
+		third.Visit(third.Text(`location.href`))
+		reads(third, "Be", "writing")
+		third.Click("#stop")
+		for _, p := range []*browsertest.Page{first, second, third} {
+			reads(p, "Be", "stopped")
+		}
+	})
+}
+
+// A front is a proxy that refuses some requests.
+type front struct {
+	url string
+
+	mu       sync.Mutex
+	refusals map[string]int // by the third element of the path: turns, questions or answers
+}
+
+// frontOf returns a front of a server.
+func frontOf(t *testing.T, server string) *front {
+	t.Helper()
+	target, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &front{refusals: map[string]int{}}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // of clients that leave
+	}
+	f.url = hosttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.refuses(r.URL.Path) {
+			http.Error(w, "not now", http.StatusServiceUnavailable)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	return f
+}
+
+func (f *front) refuses(path string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	elements := strings.Split(path, "/")
+	if len(elements) < 4 || f.refusals[elements[3]] == 0 {
+		return false
+	}
+	f.refusals[elements[3]]--
+	return true
+}
+
+// refuse refuses the next n requests for something.
+func (f *front) refuse(what string, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refusals[what] = n
+}
+
+// A page that is refused tries again by itself, and says what was not sent.
+func TestRefused(t *testing.T) {
+	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+		upstream, tokens := dictated(t)
+		f := frontOf(t, start(t, "-upstream", upstream))
+		f.refuse("turns", 2)
+		p := browsertest.Open(t, b, f.url)
+		f.refuse("questions", 1)
+		f.refuse("answers", 1)
+		ask(p, "Why?")
+		p.Wait(`document.querySelector("#problem").textContent === "Not sent: not now\n"`)
+		if got, want := p.Text(`document.querySelector("textarea").value`), "Why?"; got != want {
+			t.Errorf("got the question %q, want %q", got, want)
+		}
+		p.Click("#send")
+		say(t, tokens, "Be")
+		reads(p, "Be", "writing")
+		p.Wait(`document.querySelector("textarea").value === "" && document.querySelector("#problem").textContent === ""`)
+		if got, want := p.Text(`String(document.querySelectorAll(".question").length)`), "1"; got != want {
+			t.Errorf("got %s questions, want %s", got, want)
+		}
+		f.refuse("answers", 1)
+		p.Click("#stop")
+		p.Wait(`document.querySelector("#problem").textContent === "Not stopped: not now\n"`)
+
+		f.refuse("answers", 3) // in a row, as if the server had forgotten it
+		late := browsertest.Open(t, b, p.Text(`location.href`))
+		late.Wait(last + `?.dataset.state === "lost"`)
+		p.Click("#stop")
+		reads(p, "Be", "stopped")
+		reads(late, "Be", "stopped") // the turns have told it
 	})
 }
 

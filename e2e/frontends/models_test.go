@@ -30,7 +30,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-func TestMain(m *testing.M) { browsertest.Main(m) }
+func TestMain(m *testing.M) { browsertest.Main(m, nil, nil) }
 
 // patience bounds each wait.
 const patience = time.Minute
