@@ -58,10 +58,10 @@ func DecodeJSON[T any](s Stream) iter.Seq2[T, error] {
 // wait for. After an error of s it yields nothing, so that a part does not look like the
 // whole.
 //
-// For Then, a stream that returns without an error is whole. A generator that returns early
-// because its context has ended, such as a loop over [Every] or [Receive], should therefore
-// yield [context.Cause] of it. If the host has ended the session, nothing more is sent in
-// either case; a generator that goes on elsewhere, such as that of a run, has no host.
+// For Then, a stream that returns without an error is whole. So one that returns early,
+// because its context has ended, as a loop over [Every] or [Receive] does, should yield
+// [context.Cause] of that context. Nothing is sent after the end of a session or a run, in
+// either case; but a context of your own, such as a deadline for the source, may end alone.
 //
 // A subscription that a view returns as it is needs no goroutine while it waits; inside Then
 // it does. s must not be nil.

@@ -30,7 +30,9 @@ import (
 // builds is the folder in which build has built the example, for all tests.
 var builds string
 
-func TestMain(m *testing.M) { browsertest.Main(m, func() { _, _ = build() }, func() { _ = os.RemoveAll(builds) }) }
+func TestMain(m *testing.M) {
+	browsertest.Main(m, func() { _, _ = build() }, func() { _ = os.RemoveAll(builds) })
+}
 
 var build = sync.OnceValues(func() (path string, err error) {
 	if builds, err = os.MkdirTemp("", "ai"); err != nil { // it outlives a single test

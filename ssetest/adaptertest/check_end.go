@@ -21,12 +21,14 @@ import (
 )
 
 // idle returns a view that waits for the end of its context and sends the cause to causes.
+// Then it yields an event, which must not be sent: it could tell the client that the stream
+// is whole.
 func idle(causes chan<- error) View {
 	return func(ctx context.Context, _ Exchange) core.Stream {
-		return func(func(core.Event, error) bool) {
+		return core.Then(func(func(core.Event, error) bool) {
 			<-ctx.Done()
 			causes <- context.Cause(ctx)
-		}
+		}, core.Event{Data: "too late"})
 	}
 }
 
