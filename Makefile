@@ -18,7 +18,7 @@ test: ## run all tests of all modules, with the race detector
 	go test -race -shuffle=on work
 	cd e2e/middleware && go test -race -shuffle=on .
 	cd e2e/frameworks && go test -race -shuffle=on .
-	cd e2e/frontends && go test -shuffle=on .
+	cd e2e/frontends && go test -race -shuffle=on . && go test -tags sdks -run TestGoClients .
 
 .PHONY: lint
 lint: ## run go vet and golangci-lint in each module

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -12,25 +13,34 @@ import (
 )
 
 // chatViews returns the endpoints of a chat in which the model says "Be" and, after POST
-// /say, "cause".
+// /say, "cause", or fails after POST /fail.
 func chatViews(chat string) []hosts.View {
-	goOn := make(chan struct{})
+	goOn := make(chan error)
 	model := func(ctx context.Context) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) {
 			if !yield("Be", nil) {
 				return
 			}
-			for range core.Receive(ctx, goOn) {
-				yield("cause", nil)
+			for err := range core.Receive(ctx, goOn) {
+				yield("cause", err)
 				return
 			}
+			yield("", context.Cause(ctx))
 		}
 	}
-	n := 0
+	proceed := func(err error) func(context.Context, string) core.Stream {
+		return func(ctx context.Context, _ string) core.Stream {
+			select {
+			case goOn <- err:
+			case <-ctx.Done():
+			}
+			return nil
+		}
+	}
+	var n atomic.Int64
 	return []hosts.View{
 		{Method: http.MethodPost, Path: "/api/chat", Stream: func(ctx context.Context, _ string) core.Stream {
-			n++
-			return startChat(ctx, chat, "answer-"+strconv.Itoa(n), model)
+			return startChat(ctx, chat, "answer-"+strconv.FormatInt(n.Add(1), 10), model)
 		}},
 		{Method: http.MethodGet, Path: "/api/chat/one/stream", Stream: func(ctx context.Context, _ string) core.Stream {
 			return resumeChat(ctx, chat)
@@ -41,17 +51,12 @@ func chatViews(chat string) []hosts.View {
 			}
 			return nil
 		}},
-		{Method: http.MethodPost, Path: "/say", Stream: func(ctx context.Context, _ string) core.Stream {
-			select {
-			case goOn <- struct{}{}:
-			case <-ctx.Done():
-			}
-			return nil
-		}},
+		{Method: http.MethodPost, Path: "/say", Stream: proceed(nil)},
+		{Method: http.MethodPost, Path: "/fail", Stream: proceed(errOut)},
 	}
 }
 
-// A chat of the AI SDK goes on after a reload, and a button stops it.
+// A chat of the AI SDK goes on after a reload, a button stops it, and a failure stays one.
 func testChat(t *testing.T, dir string) {
 	t.Helper()
 	var asked []result
@@ -69,7 +74,11 @@ func testChat(t *testing.T, dir string) {
 		t.Errorf("got %d results, want %d", got, want)
 	}
 	for _, got := range results {
-		const want = "ready|0|Because|ready|2|Because|ready|2|Be|ready"
+		failed := "error"
+		if got.Blind && closes(names[got.Base]) {
+			failed = "ready" // the break looks like an end
+		}
+		want := "ready|0|Because|ready|2|Because|ready|2|Be|ready|aborted: false, reason: undefined|" + failed + "|Be|" + failed
 		if got.Text != want || got.Error != "" {
 			t.Errorf("%s: got %s and %s, want %s", names[got.Base], got.Text, got.Error, want)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/run"
@@ -13,6 +14,7 @@ import (
 type openAIChunk struct {
 	ID      string         `json:"id"`
 	Object  string         `json:"object"`
+	Created int64          `json:"created"`
 	Model   string         `json:"model"`
 	Choices []openAIChoice `json:"choices"`
 }
@@ -25,12 +27,16 @@ type openAIChoice struct {
 
 // openAI streams an answer as POST /v1/chat/completions does.
 func openAI(tokens iter.Seq2[string, error]) core.Stream {
+	created := time.Now().Unix()
 	chunk := func(delta map[string]string, finish *string) openAIChunk {
-		return openAIChunk{"chatcmpl-1", "chat.completion.chunk", "m", []openAIChoice{{0, delta, finish}}}
+		return openAIChunk{"chatcmpl-1", "chat.completion.chunk", created, "m", []openAIChoice{{0, delta, finish}}}
 	}
 	chunks := func(yield func(openAIChunk, error) bool) {
+		if !yield(chunk(map[string]string{"role": "assistant", "content": ""}, nil), nil) {
+			return
+		}
 		for token, err := range tokens {
-			if !yield(chunk(map[string]string{"role": "assistant", "content": token}, nil), err) || err != nil {
+			if !yield(chunk(map[string]string{"content": token}, nil), err) || err != nil {
 				return
 			}
 		}

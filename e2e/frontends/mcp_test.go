@@ -1,12 +1,14 @@
 package frontends_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,8 +47,8 @@ func mcp(call func(ctx context.Context, req rpc) core.Stream) nethttpsse.View {
 	}
 }
 
-// mcpCall answers a request: with a stream of progress and a result if it calls the tool.
-func mcpCall(ctx context.Context, req rpc, wait time.Duration) core.Stream {
+// mcpCall answers a request: with a stream of progress and a result if it calls the tool, which pauses.
+func mcpCall(ctx context.Context, req rpc, pause func(context.Context)) core.Stream {
 	reply := func(result any) core.Stream {
 		return core.EncodeJSON("", func(yield func(rpc, error) bool) {
 			yield(rpc{Version: "2.0", ID: req.ID, Result: result}, nil)
@@ -70,9 +72,7 @@ func mcpCall(ctx context.Context, req rpc, wait time.Duration) core.Stream {
 	case "tools/call":
 		return core.EncodeJSON("", func(yield func(rpc, error) bool) {
 			for n := range 2 {
-				for range core.Every(ctx, wait) {
-					break
-				}
+				pause(ctx)
 				params, err := json.Marshal(object{"progressToken": params.Meta.ProgressToken, "progress": n + 1})
 				if !yield(rpc{Version: "2.0", Method: "notifications/progress", Params: params}, err) || err != nil {
 					return
@@ -86,64 +86,110 @@ func mcpCall(ctx context.Context, req rpc, wait time.Duration) core.Stream {
 	})
 }
 
-// idleProxy forwards connections, and cuts one whose server sends nothing for the time, as
-// load balancers do.
-func idleProxy(t *testing.T, addr string, idle time.Duration) (url string) {
+// A proxy forwards connections.
+type proxy struct {
+	url   string
+	beats chan struct{} // receives when a heartbeat was forwarded
+
+	mu    sync.Mutex
+	conns []net.Conn // of the clients
+}
+
+// newProxy returns a proxy of the server at an address.
+func newProxy(t *testing.T, addr string) *proxy {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = ln.Close() })
+	p := &proxy{url: "http://" + ln.Addr().String(), beats: make(chan struct{})}
 	go func() {
 		for {
-			from, err := ln.Accept()
+			client, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			to, err := net.Dial("tcp", addr)
+			server, err := net.Dial("tcp", addr)
 			if err != nil {
-				_ = from.Close()
+				_ = client.Close()
 				continue
 			}
+			p.mu.Lock()
+			p.conns = append(p.conns, client)
+			p.mu.Unlock()
 			go func() {
-				_, _ = io.Copy(to, from)
-				_ = to.Close()
+				_, _ = io.Copy(server, client)
+				_ = server.Close()
 			}()
-			go func() {
-				defer func() { _, _ = from.Close(), to.Close() }()
-				buf := make([]byte, 32<<10)
-				for {
-					_ = to.SetReadDeadline(time.Now().Add(idle))
-					n, err := to.Read(buf)
-					if _, err2 := from.Write(buf[:n]); err != nil || err2 != nil {
-						return
-					}
-				}
-			}()
+			go p.back(client, server)
 		}
 	}()
-	return "http://" + ln.Addr().String()
+	return p
 }
 
-// A tool that is silent for longer than a proxy allows works with heartbeats. Without them,
-// the client does not notice the cut: it waits until its own time is over.
+// back forwards what the server sends.
+func (p *proxy) back(client, server net.Conn) {
+	defer func() { _, _ = client.Close(), server.Close() }()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := server.Read(buf)
+		if _, err2 := client.Write(buf[:n]); err != nil || err2 != nil {
+			return
+		}
+		if bytes.Contains(buf[:n], []byte(": heartbeat")) {
+			select {
+			case p.beats <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// cut closes all connections, as a proxy does with those that are silent for too long.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+// A tool may be silent for as long as it likes if heartbeats keep proxies from cutting its
+// stream. The client does not notice the cut: it waits until its own time is over.
 func testMCP(t *testing.T, dir string) {
 	t.Helper()
-	const idle = 1500 * time.Millisecond
 	var asked []result
 	kinds := map[string]string{} // by the proxy's URL
 	for kind, opts := range map[string][]core.Option{
-		"heartbeats":           {core.WithHeartbeat(idle / 20)},
-		"heartbeats, detached": {core.WithHeartbeat(idle / 20), core.WithDetach()},
+		"heartbeats":           {core.WithHeartbeat(10 * time.Millisecond)},
+		"heartbeats, detached": {core.WithHeartbeat(10 * time.Millisecond), core.WithDetach()},
 		"silence":              {core.WithHeartbeat(0)},
 	} {
-		view := mcp(func(ctx context.Context, req rpc) core.Stream { return mcpCall(ctx, req, idle*4/3) })
+		var p *proxy
+		pause := func(ctx context.Context) {
+			if kind == "silence" {
+				p.cut()
+				<-ctx.Done()
+				return
+			}
+			for range 3 {
+				select {
+				case <-p.beats:
+				case <-ctx.Done():
+				}
+			}
+		}
+		view := mcp(func(ctx context.Context, req rpc) core.Stream { return mcpCall(ctx, req, pause) })
 		mux := http.NewServeMux()
 		mux.Handle("/mcp", nethttpsse.Handler(view, opts...))
-		base := idleProxy(t, strings.TrimPrefix(hosttest.Serve(t, mux), "http://"), idle)
-		kinds[base] = kind
-		asked = append(asked, result{Client: "mcp", Base: base})
+		p = newProxy(t, strings.TrimPrefix(hosttest.Serve(t, mux), "http://"))
+		kinds[p.url] = kind
+		r := result{Client: "mcp", Base: p.url, Timeout: patience.Milliseconds()}
+		if kind == "silence" {
+			r.Timeout = 2000
+		}
+		asked = append(asked, r)
 	}
 	results := askNode(t, dir, "mcp.js", asked)
 	if got, want := len(results), len(asked); got != want {

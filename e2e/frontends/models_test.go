@@ -5,7 +5,6 @@ package frontends_test
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,12 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anthropics/anthropic-sdk-go/v2"
-	anthropicoption "github.com/anthropics/anthropic-sdk-go/v2/option"
-	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
-
-	"github.com/yieldsse/yieldsse/client"
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
@@ -128,6 +121,9 @@ type result struct {
 	Status       string `json:"status"`       // of a chat of the AI SDK
 	FinishReason string `json:"finishReason"` // likewise
 	Tool         string `json:"tool"`         // likewise
+	Aborted      bool   `json:"isAbort"`      // likewise
+	Role         string `json:"role"`         // of a whole message of OpenAI's runner
+	Timeout      int64  `json:"timeout"`      // in ms, of a call of MCP
 
 	// Blind says that the client's fetch takes a response with Connection: close for whole if
 	// it is broken off, as Node before the summer of 2026 does (nodejs/undici#5273).
@@ -136,74 +132,109 @@ type result struct {
 
 const all = "Because of\nthat."
 
-// wanted has a part of each client's error for each ending, or "" for no error. Many clients
-// take a short answer for a whole one: so a stream that has failed must not end cleanly.
-var wanted = map[string]map[string]string{
-	"openai":            {whole: "", broken: "terminated", short: "", told: "the model has failed", refused: "503"},
-	"openai, runner":    {whole: "", broken: "", short: "missing finish_reason", told: "the model has failed", refused: "503"},
-	"openai-go":         {whole: "", broken: "unexpected EOF", short: "", told: "the model has failed", refused: "503"},
-	"anthropic":         {whole: "", broken: "terminated", short: "", told: "the model has failed", refused: "503"},
-	"anthropic, helper": {whole: "", broken: "", short: "stream ended without", told: "the model has failed", refused: "503"},
-	"anthropic-sdk-go":  {whole: "", broken: "unexpected EOF", short: "", told: "the model has failed", refused: "503"},
-	"ai":                {whole: "", broken: "terminated", short: "", told: "the model has failed", refused: "no more paper"},
-	"client, openai":    {whole: "", broken: "unexpected EOF", short: "[DONE]", told: "the model has failed", refused: "503"},
-	"client, anthropic": {whole: "", broken: "unexpected EOF", short: "message_stop", told: "the model has failed", refused: "503"},
+// ends has a part of a client's error for each ending, or "" for no error. Many clients take a
+// short answer for a whole one: so a stream that has failed must not end cleanly.
+type ends map[string]string
+
+// npm has the clients in JavaScript.
+var npm = map[string]ends{
+	"openai":            {broken: "terminated", short: "", told: "the model has failed", refused: "503"},
+	"openai, runner":    {broken: "terminated", short: "missing finish_reason", told: "the model has failed", refused: "503"},
+	"anthropic":         {broken: "terminated", short: "", told: "the model has failed", refused: "503"},
+	"anthropic, helper": {broken: "terminated", short: "stream ended without", told: "the model has failed", refused: "503"},
+	"ai":                {broken: "terminated", short: "", told: "the model has failed", refused: "no more paper"},
 }
 
-// The clients get the same answer from all frameworks, plain and detached, and an answer that
-// has failed looks whole to none.
-func testModels(t *testing.T, dir string) {
+// serveModels serves models on all frameworks, plain and detached, and returns what is behind
+// each URL.
+func serveModels(t *testing.T) (modes map[string]string) {
 	t.Helper()
-	bases := map[string]string{} // to the framework and mode
+	modes = map[string]string{}
 	for _, framework := range hosts.Frameworks() {
 		for mode, opts := range map[string][]core.Option{"plain": nil, "detached": {core.WithDetach()}} {
-			bases[hosts.ServeViews(t, framework, models(), opts...)] = framework + ", " + mode
+			modes[hosts.ServeViews(t, framework, models(), opts...)] = framework + ", " + mode
 		}
 	}
+	return modes
+}
+
+// ask returns what each client is asked.
+func ask[T any](modes map[string]string, clients map[string]T) []result {
 	var asked []result
-	for base := range bases {
+	for base := range modes {
 		for _, ending := range endings {
-			for name := range wanted {
+			for name := range clients {
 				asked = append(asked, result{Client: name, Base: base + "/" + ending})
 			}
 		}
+	}
+	return asked
+}
+
+// testModels has the clients in JavaScript get the same answer everywhere.
+func testModels(t *testing.T, dir string) {
+	t.Helper()
+	modes := serveModels(t)
+	asked := ask(modes, npm)
+	for base := range modes {
 		asked = append(asked, result{Client: "ai", Base: base + "/tool"})
 	}
-	results := append(askNode(t, dir, "models.js", asked), askGo(t, asked)...)
+	results := askNode(t, dir, "models.js", asked)
 	if got, want := len(results), len(asked); got != want {
-		t.Errorf("got %d answers, want %d", got, want)
+		t.Fatalf("got %d answers, want %d", got, want)
+	}
+	if results[0].Blind {
+		t.Log("this version of Node takes a response with Connection: close for whole if it is broken off")
 	}
 	for _, got := range results {
-		host, ending, _ := strings.Cut(strings.TrimPrefix(got.Base, "http://"), "/")
-		mode := bases["http://"+host]
-		where := fmt.Sprintf("%s, %s, %s: got %+v", got.Client, ending, mode, got)
-		if ending == "tool" {
-			if want := `tool-weather output-available {"city":"Bonn"} {"sky":"blue"}`; got.Tool != want || got.Error != "" {
-				t.Errorf("%s, want %s", where, want)
-			}
-			continue
-		}
-		text, part := all, wanted[got.Client][ending]
-		if ending == refused {
-			text = ""
-		}
-		if got.Text != text {
-			t.Errorf("%s, want the text %q", where, text)
-		}
-		closes := strings.Contains(mode, "fiber") || strings.Contains(mode, "detached")
-		switch fails := ending != whole && (part != "" || ending == broken); {
-		case ending == broken && closes && got.Blind:
-			// This version of Node's fetch takes it for whole; some clients notice what is missing.
-		case fails != (got.Error != ""), !strings.Contains(got.Error, part):
-			t.Errorf("%s, want an error: %t, with %q in it", where, fails, part)
-		}
-		if want := cmp.Or(map[bool]string{true: "ready"}[got.Error == ""], "error"); got.Client == "ai" && got.Status != want {
-			t.Errorf("%s, want the status %s", where, want)
-		}
-		if got.Client == "ai" && ending != whole && got.FinishReason != "" {
-			t.Errorf("%s, want no reason: it has not finished", where)
+		if !strings.HasSuffix(got.Base, "/tool") {
+			check(t, modes, got, npm[got.Client])
+		} else if want := `tool-weather output-available {"city":"Bonn"} {"sky":"blue"}`; got.Tool != want || got.Error != "" {
+			t.Errorf("%s: got %+v, want %s", got.Base, got, want)
 		}
 	}
+}
+
+// check checks what a client has made of an answer. One that has failed must not look whole.
+func check(t *testing.T, modes map[string]string, got result, wanted ends) {
+	t.Helper()
+	host, ending, _ := strings.Cut(strings.TrimPrefix(got.Base, "http://"), "/")
+	mode := modes["http://"+host]
+	where := fmt.Sprintf("%s, %s, %s: got %+v", got.Client, ending, mode, got)
+	text, part := all, wanted[ending]
+	if ending == refused {
+		text = ""
+	}
+	if got.Text != text {
+		t.Errorf("%s, want the text %q", where, text)
+	}
+	if ending == broken && got.Blind && closes(mode) {
+		part = wanted[short] // the break looks like an end
+	}
+	if (part != "") != (got.Error != "") || !strings.Contains(got.Error, part) {
+		t.Errorf("%s, want an error with %q in it, or none if that is empty", where, part)
+	}
+	if got.Client == "openai, runner" && ending == whole && got.Role != "assistant" {
+		t.Errorf("%s, want the role assistant", where)
+	}
+	if got.Client != "ai" {
+		return
+	}
+	status, reason := "ready", ""
+	if part != "" {
+		status = "error"
+	}
+	if ending == whole {
+		reason = "stop"
+	}
+	if got.Status != status || got.FinishReason != reason || got.Aborted {
+		t.Errorf("%s, want the status %s and the reason %q, and no abort", where, status, reason)
+	}
+}
+
+// closes reports whether responses say Connection: close in a mode, which names the framework.
+func closes(mode string) bool {
+	return strings.Contains(mode, "fiber") || strings.Contains(mode, "detached")
 }
 
 // askNode has the npm clients ask, in one process.
@@ -216,13 +247,11 @@ func askNode(t *testing.T, dir, script string, asked []result) []result {
 	cmd.WaitDelay = time.Second
 	var in, stderr bytes.Buffer
 	for _, a := range asked {
-		if askers[a.Client] == nil {
-			line, err := json.Marshal(a)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in.Write(append(line, '\n'))
+		line, err := json.Marshal(a)
+		if err != nil {
+			t.Fatal(err)
 		}
+		in.Write(append(line, '\n'))
 	}
 	cmd.Stdin, cmd.Stderr = &in, &stderr
 	out, err := cmd.Output()
@@ -239,118 +268,4 @@ func askNode(t *testing.T, dir, script string, asked []result) []result {
 		results = append(results, r)
 	}
 	return results
-}
-
-// askers are the clients in Go.
-var askers = map[string]func(ctx context.Context, base string, say func(string)) error{
-	"openai-go": func(ctx context.Context, base string, say func(string)) error {
-		c := openai.NewClient(option.WithBaseURL(base+"/v1"), option.WithAPIKey("key"), option.WithMaxRetries(0))
-		stream := c.Chat.Completions.NewStreaming(ctx, openai.ChatCompletionNewParams{
-			Model: "m", Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Why?")},
-		})
-		for stream.Next() {
-			for _, choice := range stream.Current().Choices {
-				say(choice.Delta.Content)
-			}
-		}
-		return cmp.Or(stream.Err(), stream.Close())
-	},
-	"anthropic-sdk-go": func(ctx context.Context, base string, say func(string)) error {
-		c := anthropic.NewClient(anthropicoption.WithBaseURL(base), anthropicoption.WithAPIKey("key"), anthropicoption.WithMaxRetries(0))
-		stream := c.Messages.NewStreaming(ctx, anthropic.MessageNewParams{
-			Model: "m", MaxTokens: 9, Messages: []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock("Why?"))},
-		})
-		for stream.Next() {
-			say(stream.Current().Delta.Text)
-		}
-		return cmp.Or(stream.Err(), stream.Close())
-	},
-	"client, openai": func(ctx context.Context, base string, say func(string)) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", strings.NewReader("{}"))
-		if err != nil {
-			return err
-		}
-		return readOpenAI(req, say)
-	},
-	"client, anthropic": func(ctx context.Context, base string, say func(string)) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/messages", strings.NewReader("{}"))
-		if err != nil {
-			return err
-		}
-		return readAnthropic(req, say)
-	},
-}
-
-// askGo asks with the clients in Go.
-func askGo(t *testing.T, asked []result) []result {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	var results []result
-	for _, r := range asked {
-		if askers[r.Client] == nil {
-			continue
-		}
-		if err := askers[r.Client](ctx, r.Base, func(text string) { r.Text += text }); err != nil {
-			r.Error = err.Error()
-		}
-		results = append(results, r)
-	}
-	return results
-}
-
-// readOpenAI reads an answer of OpenAI's API. Without a [DONE], or if the response is broken
-// off, it returns an error.
-func readOpenAI(req *http.Request, say func(string)) error {
-	type chunk struct {
-		Choices []struct {
-			Delta struct {
-				Content string `json:"content"`
-			} `json:"delta"`
-		} `json:"choices"`
-		Error *struct {
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	for c, err := range core.DecodeJSON[chunk](client.Stream(req, client.WithOnce("[DONE]"))) {
-		switch {
-		case err != nil:
-			return err
-		case c.Error != nil:
-			return errors.New(c.Error.Message)
-		}
-		for _, choice := range c.Choices {
-			say(choice.Delta.Content)
-		}
-	}
-	return nil
-}
-
-// readAnthropic reads an answer of Anthropic's API.
-func readAnthropic(req *http.Request, say func(string)) error {
-	for e, err := range client.Stream(req, client.WithOnce("")) {
-		if err != nil {
-			return err
-		}
-		var data struct {
-			Delta struct {
-				Text string `json:"text"`
-			} `json:"delta"`
-			Error struct {
-				Message string `json:"message"`
-			} `json:"error"`
-		}
-		if err := json.Unmarshal([]byte(e.Data), &data); err != nil {
-			return err
-		}
-		switch e.Type {
-		case "content_block_delta":
-			say(data.Delta.Text)
-		case "error":
-			return errors.New(data.Error.Message)
-		case "message_stop":
-			return nil
-		}
-	}
-	return errors.New("the response has ended without a message_stop")
 }

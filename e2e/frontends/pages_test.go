@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,10 +69,12 @@ var libraries = []library{
 	},
 }
 
-// A feed sends events 1 and 2 and is broken off, sends 3 to those who come back with the ID 2
-// and ends, and answers 204 to those who come back with 3, once. Later connections stay open.
+// A feed sends events 1 and 2 and is broken off when the page has them, sends 3 to those who
+// come back with the ID 2 and ends, and answers 204 to those who come back with 3, once. Later
+// connections stay open.
 type feed struct {
 	event func(text string) core.Event
+	shown chan struct{} // closed when the page has 1 and 2: a break may cost what was sent just before
 
 	mu    sync.Mutex
 	comes []string
@@ -92,8 +95,9 @@ func (f *feed) view(w http.ResponseWriter, r *http.Request) core.Stream {
 	case n == 1:
 		return func(yield func(core.Event, error) bool) {
 			if yield(number(1), nil) && yield(number(2), nil) {
-				for range core.Every(r.Context(), 50*time.Millisecond) { // a response that breaks may lack what was sent just before
-					break
+				select {
+				case <-f.shown:
+				case <-r.Context().Done():
 				}
 				yield(core.Event{}, errOut)
 			}
@@ -116,14 +120,7 @@ func (f *feed) seen() []string {
 // testPages uses streams in pages in Chromium.
 func testPages(t *testing.T, dir string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	bundle := exec.CommandContext(ctx, testenv.Program(t, "node"), "node_modules/esbuild/bin/esbuild", "usechat.jsx",
-		"--bundle", "--format=esm", "--jsx=automatic", "--outfile=usechat.js")
-	bundle.Dir = dir
-	if out, err := bundle.CombinedOutput(); err != nil {
-		t.Fatalf("esbuild: %v\n%s", err, out)
-	}
+	bundle(t, dir, "usechat.jsx", "usechat.js")
 	browsertest.RunIn(t, "chromium", func(t *testing.T, b browser.Profile) {
 		for mode, opts := range map[string][]core.Option{"plain": nil, "detached": {core.WithDetach()}} {
 			opts = append(opts, core.WithRetry(20*time.Millisecond))
@@ -132,17 +129,34 @@ func testPages(t *testing.T, dir string) {
 			}
 			t.Run("useChat, "+mode, func(t *testing.T) { testUseChat(t, b, dir, opts) })
 		}
+		testExamples(t, b, dir)
 	})
+}
+
+// bundle puts a module and what it imports into one file.
+func bundle(t *testing.T, dir, module, file string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, testenv.Program(t, "node"), "node_modules/esbuild/bin/esbuild", module,
+		"--bundle", "--format=esm", "--jsx=automatic", "--outfile="+file)
+	cmd.Dir = dir
+	cmd.WaitDelay = time.Second
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("esbuild: %v\n%s", err, out)
+	}
 }
 
 func testLibrary(t *testing.T, b browser.Profile, dir string, lib library, opts []core.Option) {
 	t.Helper()
-	f := &feed{event: lib.event}
+	f := &feed{event: lib.event, shown: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir(dir)))
 	mux.Handle("/feed", nethttpsse.Handler(f.view, opts...))
 	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<!doctype html>"+lib.page) })
 	p := browsertest.Open(t, b, hosttest.Serve(t, mux)+"/page")
+	p.Wait(`document.querySelectorAll("#list li").length === 2`)
+	close(f.shown)
 	hosttest.EventuallyWithin(t, patience/2, fmt.Sprintf("connections with the IDs %q", lib.comes), func() bool {
 		return slices.Equal(f.seen(), lib.comes)
 	})
@@ -159,8 +173,10 @@ func testLibrary(t *testing.T, b browser.Profile, dir string, lib library, opts 
 // fails is an error.
 func testUseChat(t *testing.T, b browser.Profile, dir string, opts []core.Option) {
 	t.Helper()
-	tokens, n := make(chan string), 0
-	var stored json.RawMessage = []byte("[]")
+	tokens := make(chan string)
+	var n atomic.Int64
+	var stored atomic.Value // of JSON
+	stored.Store(json.RawMessage("[]"))
 	model := func(ctx context.Context) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) {
 			for token := range core.Receive(ctx, tokens) {
@@ -172,6 +188,7 @@ func testUseChat(t *testing.T, b browser.Profile, dir string, opts []core.Option
 					return
 				}
 			}
+			yield("", context.Cause(ctx))
 		}
 	}
 	name := t.Name()
@@ -180,7 +197,7 @@ func testUseChat(t *testing.T, b browser.Profile, dir string, opts []core.Option
 	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `<!doctype html><body><script type="module" src="/usechat.js"></script>`)
 	})
-	mux.HandleFunc("GET /stored", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(stored) })
+	mux.HandleFunc("GET /stored", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(stored.Load().(json.RawMessage)) })
 	mux.Handle("POST /api/chat", nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		var body struct {
 			Messages json.RawMessage `json:"messages"`
@@ -188,9 +205,8 @@ func testUseChat(t *testing.T, b browser.Profile, dir string, opts []core.Option
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 			core.Refuse(r.Context(), err)
 		}
-		stored = body.Messages
-		n++
-		return startChat(r.Context(), name, "answer-"+strconv.Itoa(n), model)
+		stored.Store(body.Messages)
+		return startChat(r.Context(), name, "answer-"+strconv.FormatInt(n.Add(1), 10), model)
 	}, opts...))
 	mux.Handle("GET /api/chat/one/stream", nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		return resumeChat(r.Context(), name)

@@ -1,6 +1,7 @@
 // Uses a chat of the AI SDK as useChat does with resume: true, against each server.
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
+import { blind } from "./blind.js";
 
 const textOf = (chat) => chat.messages.at(-1)?.parts.filter((p) => p.type === "text").map((p) => p.text).join("") ?? "";
 const settled = async (chat, ok) => {
@@ -30,18 +31,30 @@ async function use(base) {
   await third.resumeStream(); // when it has ended: 204
   seen.push(textOf(third), third.status, third.messages.length);
 
-  // The stop button stops the run.
+  // The stop button stops the run. The chat does not call that an abort, nor finished.
+  let end;
+  third.onFinish = (e) => end = `aborted: ${e.isAbort}, reason: ${e.finishReason}`;
   third.sendMessage({ text: "And?" });
   await settled(third, (c) => c.messages.length === 4 && textOf(c) === "Be");
   await fetch(base + "/api/chat/one", { method: "DELETE" });
   await settled(third, (c) => c.status === "ready");
-  seen.push(textOf(third), third.status);
+  seen.push(textOf(third), third.status, end);
+
+  // An answer that fails is still an error after a reload.
+  third.sendMessage({ text: "So?" });
+  await settled(third, (c) => c.messages.length === 6 && textOf(c) === "Be");
+  await go("fail");
+  await settled(third, (c) => c.status === "error" || c.status === "ready");
+  const fourth = open(third.messages.slice(0, 5));
+  await fourth.resumeStream();
+  seen.push(third.status, textOf(fourth), fourth.status);
   return seen.join("|");
 }
 
+const isBlind = await blind();
 for await (const line of (await import("node:readline")).createInterface({ input: process.stdin })) {
   const { base } = JSON.parse(line);
-  const result = { client: "chat", base, text: "", error: "" };
+  const result = { client: "chat", base, text: "", error: "", blind: isBlind };
   try {
     result.text = await use(base);
   } catch (e) {

@@ -1,7 +1,7 @@
 // Calls a tool of each MCP server.
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 
-async function call(base) {
+async function call({ base, timeout }) {
   const result = { client: "mcp", base, text: "", error: "" };
   const client = new Client({ name: "test", version: "1" });
   try {
@@ -10,7 +10,7 @@ async function call(base) {
     }));
     const seen = [];
     const answer = await client.callTool({ name: "count", arguments: {} }, {
-      onprogress: (p) => seen.push(p.progress), timeout: 8000, resetTimeoutOnProgress: false,
+      onprogress: (p) => seen.push(p.progress), timeout, resetTimeoutOnProgress: false,
     });
     result.text = `${seen.join(" ")}, then ${answer.content[0].text}`;
   } catch (e) {
@@ -21,5 +21,5 @@ async function call(base) {
 }
 
 const calls = [];
-for await (const line of (await import("node:readline")).createInterface({ input: process.stdin })) calls.push(call(JSON.parse(line).base));
+for await (const line of (await import("node:readline")).createInterface({ input: process.stdin })) calls.push(call(JSON.parse(line)));
 await Promise.all(calls);

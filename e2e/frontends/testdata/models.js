@@ -2,8 +2,8 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { Chat } from "@ai-sdk/react";
 import { DefaultChatTransport } from "ai";
-import { createServer } from "node:net";
 import OpenAI from "openai";
+import { blind } from "./blind.js";
 
 const clients = {
   async openai(base, say) {
@@ -12,11 +12,12 @@ const clients = {
     for await (const chunk of stream) say(chunk.choices[0]?.delta.content ?? "");
   },
 
-  async "openai, runner"(base, say) {
+  async "openai, runner"(base, say, note) {
     const client = new OpenAI({ baseURL: base + "/v1", apiKey: "key", maxRetries: 0 });
     const stream = client.chat.completions.stream({ model: "m", messages: [{ role: "user", content: "Why?" }] });
     stream.on("content", (delta) => say(delta));
-    await stream.finalChatCompletion();
+    const whole = await stream.finalChatCompletion();
+    note({ role: whole.choices[0].message.role });
   },
 
   async anthropic(base, say) {
@@ -47,27 +48,10 @@ const clients = {
   },
 };
 
-// A broken stream has more than one rejection in some clients.
-process.on("unhandledRejection", () => {});
+// A broken stream has more than one rejection in some clients. The test shows what is written
+// to stderr if this program fails.
+process.on("unhandledRejection", (e) => console.error("unhandled:", e));
 process.on("uncaughtException", (e) => { console.error(e); process.exit(3); });
-console.error = () => {};
-
-// blind reports whether fetch takes a response for whole that says Connection: close and is
-// broken off.
-async function blind() {
-  const server = createServer((socket) => socket.once("data", () => {
-    socket.end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1\r\na\r\n");
-  }));
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  try {
-    const answer = await fetch(`http://127.0.0.1:${server.address().port}/`);
-    return await answer.text() === "a";
-  } catch {
-    return false;
-  } finally {
-    server.close();
-  }
-}
 
 const isBlind = await blind();
 const results = [];

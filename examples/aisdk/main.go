@@ -1,0 +1,93 @@
+// A chat with useChat of the AI SDK, on a stand-in for a model. An answer goes on when the
+// page is reloaded, and a button stops it.
+//
+//	go run ./examples/aisdk
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"iter"
+	"log"
+	"net/http"
+	"sync"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/nethttpsse"
+	"github.com/yieldsse/yieldsse/run"
+)
+
+//go:embed index.html page.js
+var page embed.FS
+
+var (
+	answers run.Runner
+	stored  sync.Map // the messages of each chat, without an answer that is being written
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "the `address` to listen on")
+	flag.Parse()
+	fmt.Printf("Open http://%s, ask something, and reload the page.\n", *addr) //nolint:forbidigo // for the user
+	log.Fatal(http.ListenAndServe(*addr, handler(echo)))
+}
+
+func handler(say model) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /", http.FileServerFS(page))
+	mux.HandleFunc("GET /api/chat/{id}", func(w http.ResponseWriter, r *http.Request) {
+		messages, _ := stored.LoadOrStore(r.PathValue("id"), []message{})
+		_ = json.NewEncoder(w).Encode(messages)
+	})
+	mux.Handle("POST /api/chat", nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
+		var chat struct {
+			ID       string    `json:"id"`
+			Messages []message `json:"messages"`
+		}
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&chat); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return nil
+		}
+		return answers.Start(r.Context(), chat.ID, func(ctx context.Context) core.Stream {
+			return core.Then(core.EncodeJSON("", answer(ctx, chat.ID, chat.Messages, say)), core.Event{Data: "[DONE]"})
+		}, run.WithExclusive())
+	}))
+	mux.Handle("GET /api/chat/{id}/stream", nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		return answers.Attach(r.Context(), r.PathValue("id"), run.WithOnlyRunning())
+	}))
+	mux.HandleFunc("DELETE /api/chat/{id}", func(w http.ResponseWriter, r *http.Request) {
+		err := answers.Stop(r.Context(), r.PathValue("id"), core.Event{Data: `{"type":"abort"}`}, core.Event{Data: "[DONE]"})
+		if err != nil && !errors.Is(err, run.ErrNotHeld) {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+	return mux
+}
+
+// answer yields the parts of an answer, and stores what was said unless the model fails.
+func answer(ctx context.Context, chat string, messages []message, say model) iter.Seq2[part, error] {
+	return func(yield func(part, error) bool) {
+		stored.Store(chat, messages)
+		said := message{rand.Text(), "assistant", []part{{Type: "text"}}}
+		ok := yield(part{Type: "start", MessageID: said.ID}, nil) && yield(part{Type: "text-start", ID: "1"}, nil)
+		if !ok {
+			return
+		}
+		for token, err := range say(ctx, messages) {
+			if ok = yield(part{Type: "text-delta", ID: "1", Delta: token}, err); err != nil {
+				return
+			}
+			if !ok {
+				break // it was stopped
+			}
+			said.Parts[0].Text += token
+		}
+		stored.Store(chat, append(messages, said))
+		_ = ok && yield(part{Type: "text-end", ID: "1"}, nil) && yield(part{Type: "finish"}, nil)
+	}
+}
