@@ -136,6 +136,12 @@ func ask(p *browsertest.Page, question string) {
 	p.Click("#send")
 }
 
+// kept waits until a page knows that its question is kept.
+func kept(p *browsertest.Page) {
+	p.Helper()
+	p.Wait(`document.querySelector("textarea").value === "" && document.querySelector("#problem").textContent === ""`)
+}
+
 // Tokens appear as they come. A reload in the middle, and a second window, miss nothing.
 func TestAnswer(t *testing.T) {
 	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
@@ -144,6 +150,7 @@ func TestAnswer(t *testing.T) {
 		ask(first, "Why?")
 		say(t, tokens, "Be", "cause **of**")
 		reads(first, "Because of", "writing")
+		kept(first)
 		first.Visit(first.Text(`location.href`))
 		reads(first, "Because of", "writing")
 		second := browsertest.Open(t, b, first.Text(`location.href`))
@@ -254,20 +261,20 @@ func TestRefused(t *testing.T) {
 		f.refuse("questions", 1)
 		f.refuse("answers", 1)
 		ask(p, "Why?")
-		p.Wait(`document.querySelector("#problem").textContent === "Not sent: not now\n"`)
+		p.Wait(`document.querySelector("#problem").textContent === "Not sent: not now"`)
 		if got, want := p.Text(`document.querySelector("textarea").value`), "Why?"; got != want {
 			t.Errorf("got the question %q, want %q", got, want)
 		}
 		p.Click("#send")
 		say(t, tokens, "Be")
 		reads(p, "Be", "writing")
-		p.Wait(`document.querySelector("textarea").value === "" && document.querySelector("#problem").textContent === ""`)
+		kept(p)
 		if got, want := p.Text(`String(document.querySelectorAll(".question").length)`), "1"; got != want {
 			t.Errorf("got %s questions, want %s", got, want)
 		}
 		f.refuse("answers", 1)
 		p.Click("#stop")
-		p.Wait(`document.querySelector("#problem").textContent === "Not stopped: not now\n"`)
+		p.Wait(`document.querySelector("#problem").textContent === "Not stopped: not now"`)
 
 		f.refuse("answers", 3) // in a row, as if the server had forgotten it
 		late := browsertest.Open(t, b, p.Text(`location.href`))

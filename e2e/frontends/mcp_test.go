@@ -72,11 +72,11 @@ func mcpCall(ctx context.Context, req rpc, pause func(context.Context)) core.Str
 	case "tools/call":
 		return core.EncodeJSON("", func(yield func(rpc, error) bool) {
 			for n := range 2 {
-				pause(ctx)
 				params, err := json.Marshal(object{"progressToken": params.Meta.ProgressToken, "progress": n + 1})
 				if !yield(rpc{Version: "2.0", Method: "notifications/progress", Params: params}, err) || err != nil {
 					return
 				}
+				pause(ctx)
 			}
 			yield(rpc{Version: "2.0", ID: req.ID, Result: object{"content": []object{{"type": "text", "text": "done"}}}}, nil)
 		})
@@ -88,11 +88,12 @@ func mcpCall(ctx context.Context, req rpc, pause func(context.Context)) core.Str
 
 // A proxy forwards connections.
 type proxy struct {
-	url   string
-	beats chan struct{} // receives when a heartbeat was forwarded
+	url string
 
-	mu    sync.Mutex
-	conns []net.Conn // of the clients
+	mu     sync.Mutex
+	conns  []net.Conn    // of the clients
+	passed bytes.Buffer  // what servers have sent
+	more   chan struct{} // closed when more has passed
 }
 
 // newProxy returns a proxy of the server at an address.
@@ -103,7 +104,7 @@ func newProxy(t *testing.T, addr string) *proxy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = ln.Close() })
-	p := &proxy{url: "http://" + ln.Addr().String(), beats: make(chan struct{})}
+	p := &proxy{url: "http://" + ln.Addr().String(), more: make(chan struct{})}
 	go func() {
 		for {
 			client, err := ln.Accept()
@@ -137,11 +138,31 @@ func (p *proxy) back(client, server net.Conn) {
 		if _, err2 := client.Write(buf[:n]); err != nil || err2 != nil {
 			return
 		}
-		if bytes.Contains(buf[:n], []byte(": heartbeat")) {
-			select {
-			case p.beats <- struct{}{}:
-			default:
-			}
+		p.mu.Lock()
+		p.passed.Write(buf[:n])
+		close(p.more)
+		p.more = make(chan struct{})
+		p.mu.Unlock()
+	}
+}
+
+// count returns how often a text has passed, and a channel that is closed when more has.
+func (p *proxy) count(text string) (n int, more <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Count(p.passed.Bytes(), []byte(text)), p.more
+}
+
+// wait waits until a text has passed n times.
+func (p *proxy) wait(ctx context.Context, text string, n int) {
+	for ctx.Err() == nil {
+		got, more := p.count(text)
+		if got >= n {
+			return
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
 		}
 	}
 }
@@ -169,16 +190,13 @@ func testMCP(t *testing.T, dir string) {
 		var p *proxy
 		pause := func(ctx context.Context) {
 			if kind == "silence" {
+				p.wait(ctx, "notifications/progress", 1)
 				p.cut()
 				<-ctx.Done()
 				return
 			}
-			for range 3 {
-				select {
-				case <-p.beats:
-				case <-ctx.Done():
-				}
-			}
+			n, _ := p.count(": heartbeat")
+			p.wait(ctx, ": heartbeat", n+3)
 		}
 		view := mcp(func(ctx context.Context, req rpc) core.Stream { return mcpCall(ctx, req, pause) })
 		mux := http.NewServeMux()

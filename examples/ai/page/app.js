@@ -110,6 +110,7 @@ function follow() {
         document.title = text.slice(0, 60);
         update();
         toEnd();
+        kept(text);
       }
       settle();
     },
@@ -146,11 +147,22 @@ follow();
 
 const problem = (text) => $("#problem").textContent = text;
 let sending = false;
+let asked; // what was sent last, until the server has kept it
 
-// ask sends a question. It is kept in the field until the server says that it has kept it.
+// kept is called when the server has kept a question.
+function kept(text) {
+  if (text !== asked) return;
+  asked = undefined;
+  problem("");
+  if ($("textarea").value.trim() === text) $("textarea").value = "";
+}
+
+// ask sends a question. It stays in the field until the server says that it has kept it, or
+// it comes back as a turn.
 async function ask(text) {
   if (text === "" || sending || writing()) return;
   problem("");
+  asked = text;
   sending = $("textarea").readOnly = true;
   try {
     const response = await fetch(`${base}/questions`, { method: "POST", body: new URLSearchParams({ text }) });
@@ -162,8 +174,9 @@ async function ask(text) {
       got += value;
     }
     reader.cancel(); // the tokens come as in all windows
-    if ($("textarea").value.trim() === text) $("textarea").value = "";
+    kept(text);
   } catch (e) {
+    if (asked === undefined) return; // only the answer to this request is lost
     problem(`Not sent: ${e.message}`);
     $("textarea").value ||= text;
   } finally {
