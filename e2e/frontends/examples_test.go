@@ -53,7 +53,7 @@ func testExamples(t *testing.T, b browser.Profile, dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "page.js"), page, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "page.js"), page, 0o600); err != nil { //nolint:gosec // it is the test's
 			t.Fatal(err)
 		}
 		bundle(t, dir, "page.js", "bundle/page.js")

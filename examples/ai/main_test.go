@@ -246,14 +246,14 @@ func TestHistory(t *testing.T) {
 	s := &chat{builtIn, hub.New(hub.WithMaxEvents(4)), run.New()}
 	var last string
 	for _, e := range []struct {
-		typ string
 		turn
+		typ string
 	}{
-		{"question", turn{"1", "Why?", ""}}, // dropped
-		{"answer", turn{"1", "Because.", "done"}},
-		{"question", turn{"2", "Who?", ""}},
-		{"answer", turn{"2", "He.", "stopped"}},
-		{"question", turn{"3", "And?", ""}},
+		{turn{"1", "Why?", ""}, "question"}, // dropped
+		{turn{"1", "Because.", "done"}, "answer"},
+		{turn{"2", "Who?", ""}, "question"},
+		{turn{"2", "He.", "stopped"}, "answer"},
+		{turn{"3", "And?", ""}, "question"},
 	} {
 		id, err := s.publish(t.Context(), "one", e.typ, e.turn)
 		if err != nil {

@@ -88,7 +88,10 @@ func TestStop(t *testing.T) {
 func TestEcho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got strings.Builder
-		for token := range echo(t.Context(), []message{{Parts: []part{{Text: "so it is"}}}}) {
+		for token, err := range echo(t.Context(), []message{{Parts: []part{{Text: "so it is"}}}}) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			got.WriteString(token)
 		}
 		if want := "You have said: so it is "; got.String() != want {

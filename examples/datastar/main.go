@@ -40,7 +40,9 @@ func handler() http.Handler {
 		return room.SubscribeFrom(r.Context(), hub.Oldest, "messages")
 	}))
 	mux.Handle("POST /messages", nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
-		var signals struct{ Text string }
+		var signals struct {
+			Text string `json:"text"`
+		}
 		if err := json.NewDecoder(r.Body).Decode(&signals); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return nil
