@@ -7,6 +7,9 @@ import (
 	"slices"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/css"
+	"github.com/chromedp/cdproto/dom"
+	"github.com/chromedp/cdproto/network"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
@@ -92,11 +95,22 @@ func startChromium(ctx context.Context, path string) (Browser, error) {
 // begin starts the browser, profile or window of b's context. It uses that context
 // itself, because what it starts ends with the context that it uses.
 func (b *chromium) begin(ctx context.Context) error {
-	err := b.do(ctx, func(context.Context) error { return chromedp.Do(b.ctx, chromedp.Navigate("about:blank")) })
+	err := b.do(ctx, func(context.Context) error { return chromedp.Do(b.ctx, chromedp.Navigate("about:blank"), quiet) })
 	if err != nil {
 		_ = b.drop(ctx)
 	}
 	return err
+}
+
+// quiet ends messages that chromedp asks for and no test needs: about each node that a page
+// changes, its style, and each part of a response. They cost more than the pages do.
+func quiet(ctx context.Context, t *chromedp.Target) (none chromedp.Void, err error) {
+	for _, method := range []string{dom.CommandDisable, css.CommandDisable, network.CommandDisable} {
+		if err := t.Call(ctx, method, cdp.Empty{}, nil); err != nil {
+			return none, fmt.Errorf("%s: %w", method, err)
+		}
+	}
+	return none, nil
 }
 
 func (b *chromium) Profile(ctx context.Context) (Profile, error) {
