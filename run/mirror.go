@@ -92,32 +92,39 @@ func (m *mirror) attach(ctx context.Context, a attach, rec Record) core.Stream {
 }
 
 // reach waits until the event with an ID has come. A client may have seen it in the run's own
-// process, before it was in the store. If that process died then, it never comes.
+// process, before it was in the store. That process retries what the store has not answered, so if the store says
+// twice that it does not have the event, nothing is gained by waiting longer: the hub sends a gap, and then everything.
 func (m *mirror) reach(ctx context.Context, id string) error {
 	epoch, digits, _ := strings.Cut(id, "-")
-	number, err := strconv.Atoi(digits)
+	number, err := strconv.ParseUint(digits, 10, 64)
 	if epoch != m.id || err != nil {
 		return nil
 	}
 	m.join()
 	defer m.leave()
-	ctx, cancel := context.WithTimeout(ctx, m.lease+time.Second)
-	defer cancel()
-	for {
+	for answers := 0; ; {
 		m.mu.Lock()
 		events, done, moved := m.events, m.done, m.moved
 		m.mu.Unlock()
 		switch {
-		case number <= events:
+		case number <= uint64(events): //nolint:gosec // it is not negative
 			return nil
 		case done:
 			return fmt.Errorf("run: %q: the client has seen more of it than the store: %w", m.key, ErrLost)
+		case answers == 2: //nolint:mnd // see above
+			return nil
 		}
+		t := time.NewTimer(2 * retry(m.lease)) //nolint:mnd // so that the run's process has retried in the meantime
 		select {
 		case <-moved:
+		case <-t.C:
+			if _, err := m.update(ctx); err == nil {
+				answers++
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("run: %q: event %d has not come into the store: %w", m.key, number, context.Cause(ctx))
 		}
+		t.Stop()
 	}
 }
 

@@ -57,8 +57,8 @@ func (r *Runner) lock() {
 }
 
 // Attach returns the stream of the run with this key: all of its events from the first
-// one, or after the client's last event ID (see [core.LastEventID]), and its end. If that
-// ID is not of this run, the client is sent a gap event (see [hub.Gap]) and then
+// one, or after the client's last event ID (see [core.LastEventID]), and its end. If the run
+// has no event with that ID, the client is sent a gap event (see [hub.Gap]) and then
 // everything.
 //
 // Attach looks for the run when it is called, so call it in the view. The request is refused,
@@ -68,7 +68,7 @@ func (r *Runner) lock() {
 //     event, or it has none; see also [WithOnlyRunning],
 //   - 204 and [ErrNotHeld] if there is no such run, or 410 if the request has a last event
 //     ID,
-//   - with a [Store], 410 and [ErrLost] if the client has seen more of the run than the store, and 503
+//   - with a [Store], 410 and [ErrLost] if the run has ended, and the client has seen more of it than the store, and 503
 //     if the store does not answer, or there is no room for another process's run.
 //
 // With a store, Attach may wait for it, for some seconds; without one it returns at once.

@@ -123,7 +123,7 @@ func TestAheadOfStore(t *testing.T) {
 		isError(t, err, nil)
 		equal(t, "events", len(got), 0)
 
-		// There is no event 9.
+		// The run has ended, and has no event 9.
 		stream, session := resume(t, b, "x", strings.TrimSuffix(first.ID, "1")+"9")
 		_, err = collect(stream)
 		isError(t, err, run.ErrLost)
@@ -131,6 +131,39 @@ func TestAheadOfStore(t *testing.T) {
 		if !ok || refused.Status != 410 {
 			t.Errorf("got %v, want 410", session.Refused())
 		}
+	})
+}
+
+// A client with the ID of an event that a run has never had is told of a gap soon, and gets everything, as in the
+// run's own process.
+func TestBeyondTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m runtest.Memory
+		a, _ := shared(&m, run.WithLease(time.Hour))
+		b, _ := shared(&m, run.WithLease(time.Hour))
+		s := newScript()
+		next := pull(t, a.Start(t.Context(), "x", s.generate))
+		s.say("one")
+		first, _, _ := next()
+		synctest.Wait()
+		for _, number := range []string{"2", "9", "9223372036854775808", "18446744073709551615", "99999999999999999999"} {
+			for _, r := range []*run.Runner{a, b} {
+				began := time.Now()
+				stream, session := resume(t, r, "x", strings.TrimSuffix(first.ID, "1")+number)
+				got := pull(t, stream)
+				e, err, _ := got()
+				if err != nil || e.Type != "gap" {
+					t.Errorf("%s: got %+v, %v, %v, want a gap", number, e, err, session.Refused())
+				}
+				if e, err, _ = got(); err != nil || e.Data != "one" {
+					t.Errorf("%s: got %+v, %v", number, e, err)
+				}
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("%s: told after %v", number, took)
+				}
+			}
+		}
+		close(s.events)
 	})
 }
 

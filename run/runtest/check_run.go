@@ -146,6 +146,28 @@ func checkAttachLate(f *fixture) {
 	close(s.events)
 }
 
+// A client with the ID of an event that the run has never had is told of a gap, and not only when the lease ends.
+func checkBeyond(f *fixture) {
+	a, _ := f.process()
+	b, _ := f.process()
+	s, stream := f.begun(a, "x")
+	_, here := f.reading(stream)
+	seen, _ := f.reading(b.Attach(soon(f), "x"))
+	ctx, refused := request(f, seen("one")+"000")
+	until, there := f.reading(b.Attach(ctx, "x"))
+	until("two")
+	close(s.events)
+	want, err := here()
+	f.isError("here", err, nil)
+	got, err := there()
+	f.isError("there", err, nil)
+	f.equal("status", refused(), 0)
+	if len(got) == 0 || got[0].Type != "gap" {
+		f.Fatalf("got %+v, want a gap first", got)
+	}
+	f.equal("events", got[1:], want)
+}
+
 // There is one run for a key, whoever starts it.
 func checkOneRun(f *fixture) {
 	a, _ := f.process()
