@@ -25,6 +25,7 @@ type hints struct {
 	watch.Set // by channels
 
 	client  redis.UniversalClient
+	beat    time.Duration
 	running sync.WaitGroup
 	ctx     context.Context //nolint:containedctx // of the goroutines
 	cancel  context.CancelFunc
@@ -35,7 +36,7 @@ type hints struct {
 }
 
 func newHints(client redis.UniversalClient) *hints {
-	h := &hints{client: client}
+	h := &hints{client: client, beat: hintBeat}
 	h.Changed = make(chan struct{}, 1)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h
@@ -66,7 +67,7 @@ func (h *hints) close() {
 // subscribe subscribes to what is wanted.
 func (h *hints) subscribe(subscription *redis.PubSub) {
 	defer func() { _ = subscription.Close() }() // which ends receive
-	beat := time.NewTicker(hintBeat)
+	beat := time.NewTicker(h.beat)
 	defer beat.Stop()
 	has := make(map[string]bool)
 	for {
@@ -98,7 +99,7 @@ func (h *hints) subscribe(subscription *redis.PubSub) {
 // receive calls those who watch. After a connection was lost, hints may have been lost too.
 func (h *hints) receive(subscription *redis.PubSub) {
 	for h.ctx.Err() == nil {
-		ctx, cancel := context.WithTimeout(h.ctx, 2*hintBeat)
+		ctx, cancel := context.WithTimeout(h.ctx, 2*h.beat)
 		m, err := subscription.Receive(ctx) // after the timeout, the next call makes the connection again
 		cancel()
 		switch m := m.(type) {

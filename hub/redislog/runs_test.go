@@ -66,8 +66,9 @@ func TestRunsSilentConnection(t *testing.T) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return mute{c, muted.Load()}, err
 	}
-	watcher, closeWatcher := openRuns(&options, "runs")
-	defer closeWatcher()
+	watcher := redislog.NewRuns(&options, "runs")
+	defer watcher.Close()
+	watcher.SetBeat(200 * time.Millisecond)
 	other, closeOther := openRuns(&redis.UniversalOptions{Addrs: []string{s.addr}}, "runs")
 	defer closeOther()
 	c := run.Claim{Key: "x", ID: "abcdefgh", Lease: time.Hour}
