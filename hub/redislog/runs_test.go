@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/yieldsse/yieldsse/hub/redislog"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/run"
 	"github.com/yieldsse/yieldsse/run/runtest"
 )
@@ -67,7 +68,7 @@ func TestRunsSilentConnection(t *testing.T) {
 		return mute{c, muted.Load()}, err
 	}
 	watcher := redislog.NewRuns(&options, "runs")
-	defer watcher.Close()
+	defer func() { _ = watcher.Close() }()
 	watcher.SetBeat(200 * time.Millisecond)
 	other, closeOther := openRuns(&redis.UniversalOptions{Addrs: []string{s.addr}}, "runs")
 	defer closeOther()
@@ -108,6 +109,62 @@ func TestRunsSilentConnection(t *testing.T) {
 	default:
 	}
 	hint()
+}
+
+// When the retention time of a run is over, however it has ended, and even if nobody has noticed that it was lost,
+// nothing of it is left.
+func TestRunsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	store, closeStore := openRuns(&redis.UniversalOptions{Addrs: []string{s.addr}}, "runs")
+	defer closeStore()
+	for key, end := range map[string]*run.End{
+		"returned": {Outcome: run.Returned, Clean: true, Events: 1}, "failed": {Outcome: run.Failed, Message: "why", Events: 1},
+		"lost": nil, "replaced": {Outcome: run.Stopped, Events: 1},
+	} {
+		c := run.Claim{Key: key, ID: "aaaaaaaa", Starter: "ann", Lease: 500 * time.Millisecond, Retention: time.Second}
+		if end != nil {
+			c.Lease = patience
+			c.Retention = patience
+		}
+		begin := func() {
+			t.Helper()
+			if _, err := store.Claim(soon(t), c); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Append(soon(t), c, run.Batch{First: 1, Entries: []string{"data: x\n\n"}}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Stop(soon(t), key, run.StopRequest{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begin()
+		if end == nil {
+			continue
+		}
+		if err := store.End(soon(t), c, *end); err != nil {
+			t.Fatal(err)
+		}
+		if key == "replaced" {
+			c.ID = "bbbbbbbb"
+			begin()
+		}
+	}
+	c := s.client()
+	// Redis itself drops what is left, so it need not be waited for.
+	names, err := c.Keys(soon(t), "*").Result()
+	if err != nil || len(names) < 12 {
+		t.Fatalf("got %q, %v", names, err)
+	}
+	for _, name := range names {
+		if ttl := c.PTTL(soon(t), name).Val(); ttl <= 0 || ttl > 2*patience {
+			t.Errorf("%s is held for %v", name, ttl)
+		}
+	}
+	hosttest.Eventually(t, "the lost run to be dropped", func() bool {
+		return len(c.Keys(soon(t), "*lost*").Val()) == 0
+	})
 }
 
 // Each run is in one slot. The tests share a server, with a prefix for each.
