@@ -213,8 +213,9 @@ func (r *Runs) lose(ctx context.Context, key string, c change) (bool, error) {
 	next := c
 	next.Entries = nil
 	next.End = &run.End{Outcome: run.Lost, Events: c.Events, Bytes: c.Bytes}
-	_, done, err := r.add(ctx, key, c.sequence, next)
+	sequence, done, err := r.add(ctx, key, c.sequence, next)
 	if done {
+		next.sequence = sequence
 		r.hint(key, run.HintEvents)
 		r.purge(key, next)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/yieldsse/yieldsse/hub/natslog"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/run"
 	"github.com/yieldsse/yieldsse/run/runtest"
 )
@@ -141,6 +142,49 @@ func TestRunsLag(t *testing.T) {
 		lag.mu.Unlock()
 		wantEntries(t, other, c, "one", "two", "three")
 		wantEntries(t, other, old, "one", "two")
+	}
+}
+
+// When the retention time of a run is over, however it has ended, nothing of it is left.
+func TestRunsLeaveNothing(t *testing.T) {
+	t.Parallel()
+	js := connect(t, runServer(t, server.Options{JetStream: true}).ClientURL())
+	s, other := openRuns(t, js), openRuns(t, js)
+	for key, end := range map[string]*run.End{
+		"returned": {Outcome: run.Returned, Clean: true, Events: 1}, "failed": {Outcome: run.Failed, Message: "why", Events: 1}, "lost": nil,
+	} {
+		for _, id := range []string{"aaaaaaaa", "bbbbbbbb"} { // the second one replaces the first one
+			c := run.Claim{Key: key, ID: id, Lease: 500 * time.Millisecond, Retention: 500 * time.Millisecond}
+			ctx := within(t, patience)
+			if r, err := s.Claim(ctx, c); err != nil || r.ID != id {
+				t.Fatalf("claim: got %+v, %v", r, err)
+			}
+			lost := func(err error) bool { return errors.Is(err, run.ErrLost) } // the machine is slow
+			if _, err := s.Append(ctx, c, run.Batch{First: 1, Entries: []string{"data: x\n\n"}}); err != nil && !lost(err) {
+				t.Fatal(err)
+			}
+			if end != nil {
+				if err := s.End(ctx, c, *end); err != nil && !lost(err) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			hosttest.Eventually(t, "the run to be lost", func() bool {
+				r, err := other.Get(ctx, key)
+				return err == nil && r.Outcome == run.Lost || errors.Is(err, run.ErrNotHeld)
+			})
+		}
+	}
+	stream, err := js.Stream(within(t, patience), "runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosttest.Eventually(t, "the stream to be empty", func() bool {
+		info, err := stream.Info(within(t, patience))
+		return err == nil && info.State.Msgs == 0
+	})
+	if records, err := s.List(within(t, patience)); err != nil || len(records) > 0 {
+		t.Errorf("got %+v, %v", records, err)
 	}
 }
 
