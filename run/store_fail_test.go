@@ -222,6 +222,66 @@ func TestClaimUnanswered(t *testing.T) {
 	})
 }
 
+// A lossyStore does what it is asked, but loses every second answer.
+type lossyStore struct {
+	run.Store
+
+	calls atomic.Int64
+}
+
+func lossy[T any](s *lossyStore, answer T, err error) (T, error) {
+	if err == nil && s.calls.Add(1)%2 == 1 {
+		err = errAnswer
+	}
+	return answer, err
+}
+
+func (s *lossyStore) Claim(ctx context.Context, c run.Claim) (run.Record, error) {
+	r, err := s.Store.Claim(ctx, c)
+	return lossy(s, r, err)
+}
+
+func (s *lossyStore) Append(ctx context.Context, c run.Claim, b run.Batch) (*run.StopRequest, error) {
+	r, err := s.Store.Append(ctx, c, b)
+	return lossy(s, r, err)
+}
+
+func (s *lossyStore) End(ctx context.Context, c run.Claim, e run.End) error {
+	_, err := lossy(s, 0, s.Store.End(ctx, c, e))
+	return err
+}
+
+// An answer that was lost is asked for again, and nothing comes twice.
+func TestAnswersLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m runtest.Memory
+		store := &lossyStore{Store: &m}
+		a := run.New(run.WithStore(store))
+		b, _ := shared(&m)
+		s := newScript()
+		stream := a.Start(t.Context(), "x", s.generate)
+		there := b.Attach(t.Context(), "x")
+		var want []string
+		for i := range 10 {
+			want = append(want, fmt.Sprint(i))
+			s.say(want[i])
+			time.Sleep(time.Second) //nolint:forbidigo // in a synctest bubble: each is a batch
+		}
+		close(s.events)
+		for what, stream := range map[string]core.Stream{"here": stream, "there": there, "late": b.Attach(t.Context(), "x")} {
+			got, err := collect(stream)
+			isError(t, err, nil)
+			equal(t, what, got, want)
+		}
+		if state := state(t, b, "x"); state.Events != 10 || state.Err != nil {
+			t.Errorf("got %+v", state)
+		}
+		if n := store.calls.Load(); n < 24 { // each call twice
+			t.Errorf("the store was called only %d times", n)
+		}
+	})
+}
+
 // Readers are told within the lease and a second if the store hangs. A client that comes then is refused.
 func TestStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

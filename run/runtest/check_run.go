@@ -80,6 +80,12 @@ func checkAttach(f *fixture) {
 	seen, there := f.reading(b.Attach(soon(f), "x"))
 	id := seen("one")
 	seen("two")
+	own, _ := a.Get(soon(f), "x")
+	running, err := b.Get(soon(f), "x")
+	if err != nil || running.ID != own.ID || running.Starter != "ann" || running.Events != 2 || running.Bytes != own.Bytes ||
+		!running.Ended.IsZero() || running.Err != nil || running.Started.Sub(own.Started).Abs() > patience {
+		f.Errorf("got the state %+v, %v, want %+v", running, err, own)
+	}
 	ctx, _ := request(f, id)
 	again, resumed := f.reading(b.Attach(ctx, "x"))
 	again("two")
@@ -99,7 +105,8 @@ func checkAttach(f *fixture) {
 		f.equal(fmt.Sprint("events from ", from), got, want[from:])
 	}
 	got, err := b.Get(soon(f), "x")
-	if err != nil || got.Events != 5 || got.Starter != "ann" || got.Err != nil || got.Ended.IsZero() || !strings.HasPrefix(last, got.ID) {
+	if err != nil || got.Events != 5 || got.Starter != "ann" || got.Err != nil || !strings.HasPrefix(last, got.ID) ||
+		got.Bytes <= running.Bytes || !got.Started.Equal(running.Started) || got.Ended.Before(got.Started) {
 		f.Errorf("got the state %+v, %v", got, err)
 	}
 	states, err := b.List(soon(f))
