@@ -40,6 +40,15 @@ type turn struct {
 	State string `json:"state,omitempty"` // of an answer: see ending
 }
 
+// newChat returns a chat. All that it keeps is in a hub and a runner.
+func newChat(ask model, s shared) *chat {
+	return &chat{
+		model:   ask,
+		turns:   hub.New(hub.WithLog(s.turns), hub.WithMaxEvents(0), hub.WithMaxBytes(maxTurns)),
+		answers: run.New(run.WithStore(s.answers), run.WithMaxDuration(maxAnswer)),
+	}
+}
+
 func (s *chat) router() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
@@ -77,9 +86,13 @@ func (s *chat) ask(c *gin.Context) core.Stream {
 		c.String(http.StatusBadRequest, "a question has 1 to 16,384 bytes")
 		return nil
 	}
-	name, id := c.Param("chat"), rand.Text()
-	return s.answers.Start(c.Request.Context(), key(name, id), func(ctx context.Context) core.Stream {
-		return s.answer(ctx, name, turn{ID: id, Text: question})
+	return s.begin(c.Request.Context(), c.Param("chat"), turn{ID: rand.Text(), Text: question})
+}
+
+// begin begins the answer to a question.
+func (s *chat) begin(ctx context.Context, name string, question turn) core.Stream {
+	return s.answers.Start(ctx, key(name, question.ID), func(ctx context.Context) core.Stream {
+		return s.answer(ctx, name, question)
 	})
 }
 
@@ -104,7 +117,8 @@ func (s *chat) stop(c *gin.Context) {
 func key(name, id string) string { return name + "/" + id }
 
 // ending returns the last event of an answer that has ended with err. Its type is the state
-// of the turn: done, stopped, cut (the model was not allowed to say more) or failed.
+// of the turn: done, stopped, cut (the model was not allowed to say more), lost (with the
+// process that was writing it, or because that could not reach the server) or failed.
 func ending(err error) core.Event {
 	var cut *cutError
 	switch {
@@ -114,6 +128,8 @@ func ending(err error) core.Event {
 		return core.Event{Type: "stopped"}
 	case errors.As(err, &cut):
 		return core.Event{Type: "cut"}
+	case errors.Is(err, run.ErrLost):
+		return core.Event{Type: "lost"}
 	default:
 		return core.Event{Type: "failed"}
 	}
@@ -178,9 +194,11 @@ func (s *chat) publish(ctx context.Context, name, typ string, t turn) (id string
 }
 
 // history returns what a conversation has up to the event with an ID, which is the last
-// question: questions that have an answer, their answers, and that question. An answer
-// whose question was dropped is left out.
+// question: questions that have an answer, their answers, and that question. If one of a
+// pair was dropped or lost, the other is left out.
 func (s *chat) history(ctx context.Context, name, last string) ([]said, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxRead, errors.New("the question was lost, or the conversation takes too long to read"))
+	defer cancel()
 	var all []said
 	questions := map[string]string{}
 	for e, err := range s.turns.SubscribeFrom(ctx, hub.Oldest, name) {
@@ -188,7 +206,7 @@ func (s *chat) history(ctx context.Context, name, last string) ([]said, error) {
 			return nil, err
 		}
 		if e.Type == "gap" {
-			return nil, errors.New("turns were dropped before they were read")
+			continue
 		}
 		var t turn
 		if err := json.Unmarshal([]byte(e.Data), &t); err != nil {

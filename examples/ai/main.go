@@ -9,7 +9,13 @@
 //
 //	go run ./examples/ai -upstream http://127.0.0.1:11434/v1 -model llama3.2
 //
-// chat.go has the views, model.go the two models.
+// All is in the memory of the process. With a Redis or a NATS server, several processes serve
+// the same chats, so a window may come to any of them:
+//
+//	go run ./examples/ai -redis redis://127.0.0.1:6379
+//	go run ./examples/ai -redis redis://127.0.0.1:6379 -addr 127.0.0.1:8081
+//
+// chat.go has the views, model.go the two models, and shared.go what the processes share.
 package main
 
 import (
@@ -26,14 +32,14 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/run"
 )
 
-// Bounds of what the chat keeps, all in memory.
+// Bounds of what the chat keeps.
 const (
-	maxTurns  = 64 << 20         // bytes of all conversations: the oldest turns are dropped
+	maxTurns  = 64 << 20         // bytes of all conversations in memory: the oldest turns are dropped
 	maxAnswer = 10 * time.Minute // for writing one
+	maxRead   = 30 * time.Second // for reading a conversation
 	maxSilent = 2 * time.Minute  // of a server of models: some think for long before they speak
 )
 
@@ -49,36 +55,90 @@ func main() {
 	os.Exit(start(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// options are what the arguments say.
+type options struct{ addr, upstream, model, redis, nats string }
+
+// parse returns the options, or an error that flag has printed or check has found.
+func parse(args []string, stderr io.Writer) (o options, err error) {
+	flags := flag.NewFlagSet("ai", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "the `address` to listen on")
+	flags.StringVar(&o.upstream, "upstream", "", "the base `URL` of a server that speaks OpenAI's protocol; the built-in model without it")
+	flags.StringVar(&o.model, "model", "gpt-5-mini", "the `model` to ask there")
+	flags.StringVar(&o.redis, "redis", "", "the `URL` of a Redis server; all processes that have the same one serve the same chats")
+	flags.StringVar(&o.nats, "nats", "", "the `URL` of a NATS server, instead of Redis")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	} else {
+		err = o.check()
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "ai: %v\n", err)
+	}
+	return o, err
+}
+
+// check returns an error without the URLs, which may have passwords.
+func (o *options) check() error {
+	if o.redis != "" && o.nats != "" {
+		return errors.New("-redis and -nats cannot be used together: choose one")
+	}
+	for _, u := range []struct{ flag, value, example string }{
+		{"upstream", o.upstream, "http://127.0.0.1:11434/v1"},
+		{"redis", o.redis, "redis://127.0.0.1:6379"},
+		{"nats", o.nats, "nats://127.0.0.1:4222"},
+	} {
+		if at, err := url.Parse(u.value); u.value != "" && (err != nil || at.Host == "" && at.Scheme != "unix") {
+			return fmt.Errorf("-%s wants a URL such as %s", u.flag, u.example)
+		}
+	}
+	return nil
+}
+
+// open returns what is shared over the server that the options name.
+func (o *options) open(ctx context.Context) (s shared, closeAll func(), err error) {
+	switch {
+	case o.redis != "":
+		s, closeAll, err = openRedis(ctx, o.redis)
+		if err != nil {
+			err = fmt.Errorf("-redis: %w", err)
+		}
+	case o.nats != "":
+		s, closeAll, err = openNATS(ctx, o.nats)
+		if err != nil {
+			err = fmt.Errorf("-nats: %w", err)
+		}
+	default:
+		closeAll = func() {}
+	}
+	return s, closeAll, err
+}
+
 // start serves until ctx ends, and returns the exit code: 2 if the arguments are wrong, 1
 // after any other error.
 func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("ai", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	addr := flags.String("addr", "127.0.0.1:8080", "the `address` to listen on")
-	server := flags.String("upstream", "", "the base `URL` of a server that speaks OpenAI's protocol; the built-in model without it")
-	name := flags.String("model", "gpt-5-mini", "the `model` to ask there")
-	err := flags.Parse(args)
+	o, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
-	case err == nil && flags.NArg() > 0:
-		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
-		fmt.Fprintf(stderr, "ai: %v\n", err)
-	}
-	if err != nil {
+	case err != nil:
 		return 2
 	}
 	ask := builtIn
-	if *server != "" {
-		base, err := url.Parse(*server)
-		if err != nil || base.Host == "" {
-			fmt.Fprintf(stderr, "ai: -upstream %q is not a URL such as http://127.0.0.1:11434/v1\n", *server)
-			return 2
-		}
-		u := upstream{base.JoinPath("chat", "completions").String(), *name, os.Getenv("OPENAI_API_KEY"), maxSilent}
+	if o.upstream != "" {
+		base, _ := url.Parse(o.upstream) // it was checked
+		u := upstream{base.JoinPath("chat", "completions").String(), o.model, os.Getenv("OPENAI_API_KEY"), maxSilent}
 		ask = u.answer
 	}
-	if err := serve(ctx, *addr, ask, grace{5 * time.Second, 2 * time.Second}, stdout); err != nil {
+	s, closeAll, err := o.open(ctx)
+	if err == nil {
+		defer closeAll()
+		err = serve(ctx, o.addr, ask, s, grace{5 * time.Second, 2 * time.Second}, stdout)
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "ai: %v\n", err)
 		return 1
 	}
@@ -86,18 +146,15 @@ func start(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // serve serves the chat until ctx ends. Then the answers that are being written may finish.
-func serve(ctx context.Context, addr string, ask model, g grace, stdout io.Writer) error {
+func serve(ctx context.Context, addr string, ask model, common shared, g grace, stdout io.Writer) error {
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "Open http://%s, ask something, and reload the page.\n", ln.Addr())
 
-	// All that the chat keeps is in these two, in memory.
-	chats := hub.New(hub.WithMaxEvents(0), hub.WithMaxBytes(maxTurns))
-	answers := run.New(run.WithMaxDuration(maxAnswer))
-
-	srv := &http.Server{Handler: (&chat{ask, chats, answers}).router(), ReadHeaderTimeout: 10 * time.Second}
+	s := newChat(ask, common)
+	srv := &http.Server{Handler: s.router(), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	select {
@@ -106,10 +163,10 @@ func serve(ctx context.Context, addr string, ask model, g grace, stdout io.Write
 	case <-ctx.Done():
 	}
 	ctx = context.WithoutCancel(ctx)
-	finished := finish(ctx, answers, g)
+	finished := finish(ctx, s.answers, g)
 	within, cancel := context.WithTimeout(ctx, g.rest)
 	defer cancel()
-	return errors.Join(finished, chats.Shutdown(within), srv.Shutdown(within)) // the windows get the last answers first
+	return errors.Join(finished, s.turns.Shutdown(within), srv.Shutdown(within)) // the windows get the last answers first
 }
 
 // finish lets the answers finish, and ends those that take too long. In both cases it waits

@@ -22,12 +22,20 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/run"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-func TestMain(m *testing.M) { ssetest.Main(m) }
+// The test binary also runs as the program itself.
+func TestMain(m *testing.M) {
+	if os.Getenv(envProgram) != "" {
+		main()
+	}
+	testenv.ShareCPUs()
+	ssetest.Main(m)
+}
 
 // dictated is a model that says what the test tells it, and records what it was asked.
 type dictated struct {
@@ -241,29 +249,105 @@ func TestQuestionIsLost(t *testing.T) {
 	}
 }
 
-// An answer whose question was dropped is not told to the model.
-func TestHistory(t *testing.T) {
-	s := &chat{builtIn, hub.New(hub.WithMaxEvents(4)), run.New()}
-	var last string
-	for _, e := range []struct {
-		turn
-		typ string
-	}{
-		{turn{"1", "Why?", ""}, "question"}, // dropped
-		{turn{"1", "Because.", "done"}, "answer"},
-		{turn{"2", "Who?", ""}, "question"},
-		{turn{"2", "He.", "stopped"}, "answer"},
-		{turn{"3", "And?", ""}, "question"},
-	} {
-		id, err := s.publish(t.Context(), "one", e.typ, e.turn)
+// keep publishes turns, of which answers have a state, and returns the ID of the last one.
+func keep(t *testing.T, s *chat, turns ...turn) (last string) {
+	t.Helper()
+	for _, one := range turns {
+		typ := "answer"
+		if one.State == "" {
+			typ = "question"
+		}
+		id, err := s.publish(t.Context(), "one", typ, one)
 		if err != nil {
 			t.Fatal(err)
 		}
 		last = id
 	}
+	return last
+}
+
+// An answer whose question was dropped is not told to the model.
+func TestHistory(t *testing.T) {
+	s := &chat{builtIn, hub.New(hub.WithMaxEvents(4)), run.New()}
+	last := keep(t, s, turn{"1", "Why?", ""}, // dropped
+		turn{"1", "Because.", "done"}, turn{"2", "Who?", ""}, turn{"2", "He.", "stopped"}, turn{"3", "And?", ""})
 	got, err := s.history(t.Context(), "one", last)
 	if want := []said{{"user", "Who?"}, {"assistant", "He."}, {"user", "And?"}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q and %v, want %q", got, err, want)
+	}
+}
+
+// Turns that are dropped while the history is read are left out. If the question itself is
+// one of them, the answer fails instead of waiting for it.
+func TestHistoryIsDropped(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		dropped int
+		want    []said
+		fails   string
+	}{
+		{"turns", 2, []said{{"user", "And?"}}, ""},
+		{"the question", 3, nil, "the question was lost"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var s *chat
+				drop := func(ctx context.Context, name string) { // when the history begins to be read
+					for range test.dropped {
+						if _, err := s.publish(ctx, name, "answer", turn{"0", "Other.", "done"}); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				s = &chat{builtIn, hub.New(hub.WithMaxEvents(3), hub.WithJoin(drop)), run.New()}
+				last := keep(t, s, turn{"1", "Why?", ""}, turn{"1", "Because.", "done"}, turn{"2", "And?", ""})
+				got, err := s.history(t.Context(), "one", last)
+				if !slices.Equal(got, test.want) || (err == nil) != (test.fails == "") || !strings.Contains(fmt.Sprint(err), test.fails) {
+					t.Errorf("got %q and %v, want %q and %q", got, err, test.want, test.fails)
+				}
+			})
+		})
+	}
+}
+
+// An answer that takes too long is ended, and what it has said is kept.
+func TestEndlessAnswer(t *testing.T) {
+	book := logged(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newChat(func(ctx context.Context, _ []said) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) {
+				for range core.Every(ctx, time.Minute) {
+					if !yield("no ", nil) {
+						return
+					}
+				}
+			}
+		}, shared{})
+		began := time.Now()
+		var events []core.Event
+		var end error
+		for e, err := range s.begin(t.Context(), "one", turn{ID: "1", Text: "Why?"}) {
+			if end = err; err == nil {
+				events = append(events, e)
+			}
+		}
+		var limit *run.LimitError
+		if !errors.As(end, &limit) || limit.Limit != run.LimitDuration {
+			t.Errorf("got the end %v, want that it has taken too long", end)
+		}
+		if got := time.Since(began); got != maxAnswer {
+			t.Errorf("it has ended after %v, want %v", got, maxAnswer)
+		}
+		if err := s.answers.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		got, err := s.history(t.Context(), "one", keep(t, s, turn{"2", "And?", ""}))
+		if want := []said{{"user", "Why?"}, {"assistant", text(events)}, {"user", "And?"}}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("got the history %q and %v, want %q", got, err, want)
+		}
+	})
+	if got := book.String(); !strings.Contains(got, "an answer has failed") {
+		t.Errorf("got the log %q, want the failure", got)
 	}
 }
 
@@ -406,7 +490,11 @@ func TestStart(t *testing.T) {
 		{"-help", 0, "-upstream"},
 		{"-up", 2, "-up"},
 		{"now", 2, `unexpected argument "now"`},
-		{"-upstream localhost", 2, `-upstream "localhost" is not a URL`},
+		{"-upstream localhost", 2, "-upstream wants a URL such as"},
+		{"-redis 127.0.0.1:6379", 2, "-redis wants a URL such as redis://"},
+		{"-nats 127.0.0.1:4222", 2, "-nats wants a URL such as nats://"},
+		{"-redis redis://127.0.0.1:6379 -nats nats://127.0.0.1:4222", 2, "choose one"},
+		{"-redis http://127.0.0.1:6379", 1, "-redis: redis: invalid URL scheme"},
 		{"-addr 127.0.0.1", 1, "missing port"},
 	} {
 		var out strings.Builder
@@ -424,7 +512,7 @@ func serveUntil(t *testing.T, ask model, g grace) (base string, stop func(), end
 	t.Cleanup(cancel)
 	out, in := io.Pipe()
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, "127.0.0.1:0", ask, g, in) }()
+	go func() { served <- serve(ctx, "127.0.0.1:0", ask, shared{}, g, in) }()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)

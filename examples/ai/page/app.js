@@ -139,7 +139,7 @@ function read(a) {
       a.said += e.data;
       a.show();
     },
-    done: end, stopped: end, cut: end, failed: end,
+    done: end, stopped: end, cut: end, lost: end, failed: end,
   });
 }
 
