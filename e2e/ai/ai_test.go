@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,7 +203,8 @@ func TestThreeWindows(t *testing.T) {
 
 // A front is a proxy that refuses some requests.
 type front struct {
-	url string
+	url  string
+	lost atomic.Bool // it says so of each answer that is read
 
 	mu       sync.Mutex
 	refusals map[string]int // by the third element of the path: turns, questions or answers
@@ -223,12 +225,18 @@ func frontOf(t *testing.T, server string) *front {
 		},
 		ErrorLog: log.New(io.Discard, "", 0), // of clients that leave
 	}
+	lost := nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
+		return func(yield func(core.Event, error) bool) { yield(core.Event{Type: "lost"}, nil) }
+	})
 	f.url = hosttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if f.refuses(r.URL.Path) {
+		switch {
+		case f.refuses(r.URL.Path):
 			http.Error(w, "not now", http.StatusServiceUnavailable)
-			return
+		case f.lost.Load() && strings.Contains(r.URL.Path, "/answers/"):
+			lost.ServeHTTP(w, r)
+		default:
+			proxy.ServeHTTP(w, r)
 		}
-		proxy.ServeHTTP(w, r)
 	}))
 	return f
 }
@@ -282,6 +290,21 @@ func TestRefused(t *testing.T) {
 		p.Click("#stop")
 		reads(p, "Be", "stopped")
 		reads(late, "Be", "stopped") // the turns have told it
+	})
+}
+
+// If the process that has written an answer has died, the page says so, and another question
+// can be asked.
+func TestLost(t *testing.T) {
+	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+		upstream, _ := dictated(t)
+		f := frontOf(t, start(t, "-upstream", upstream))
+		f.lost.Store(true)
+		p := browsertest.Open(t, b, f.url)
+		ask(p, "Why?")
+		reads(p, "", "lost")
+		p.Wait(last + `.querySelector(".state").textContent === "The rest of the answer is lost."`)
+		p.Wait(`document.querySelector("#stop").hidden && !document.querySelector("#send").hidden`)
 	})
 }
 
