@@ -12,7 +12,7 @@ import (
 )
 
 func churn(s size) Work {
-	times := s.of(1_000, 200)
+	times := s.of(1_000, 50)
 	return Work{
 		Name:  "churn",
 		Title: "A client that comes and goes",

@@ -34,7 +34,7 @@ var perDelivery = []report.Metric{
 }
 
 func fanOut(s size, subscribers int) Work {
-	events := max(s.of(300_000, 50_000)/subscribers, 1)
+	events := max(s.of(300_000, 20_000)/subscribers, 1)
 	return Work{
 		Name:    fmt.Sprintf("fanout-%d", subscribers),
 		Title:   fmt.Sprintf("Fan-out at full speed, %s subscribers", thousands(subscribers)),

@@ -15,7 +15,7 @@ import (
 
 func heartbeat(s size) Work {
 	const every = 250 * time.Millisecond
-	conns, beats := s.of(2_000, 500), s.of(4, 2)
+	conns, beats := s.of(2_000, 200), s.of(4, 1)
 	return Work{
 		Name:  "heartbeat",
 		Title: "A heartbeat",

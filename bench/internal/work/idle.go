@@ -37,7 +37,7 @@ func peers() []Side {
 }
 
 func idle(s size) Work {
-	conns := s.of(10_000, 1_000)
+	conns := s.of(10_000, 500)
 	return Work{
 		Name:  "idle",
 		Title: "An idle connection",

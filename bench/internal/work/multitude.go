@@ -16,9 +16,9 @@ import (
 )
 
 func multitude(s size) Work {
-	conns, beat := s.of(100_000, 3_000), 15*time.Second
+	conns, beat := s.of(100_000, 1_000), 15*time.Second
 	if s {
-		beat = 2 * time.Second
+		beat = time.Second / 2
 	}
 	return Work{
 		Name:  "multitude",
