@@ -18,16 +18,16 @@ import (
 	"time"
 )
 
-// window is how long events are counted.
-const window = 2 * time.Second
-
 // BenchmarkMigrate measures the originals and the ports of the Flask app in turn,
 // YIELDSSE_BENCH_ROUNDS times, and logs a table. The number of connections to hold is
-// YIELDSSE_BENCH_CONNS. An original runs in one Gunicorn worker with half as many threads.
+// YIELDSSE_BENCH_CONNS, and events are counted for YIELDSSE_BENCH_WINDOW ms. An original runs
+// in one Gunicorn worker with half as many threads.
 func BenchmarkMigrate(b *testing.B) {
 	python := findPython(b)
 	program := buildPort(b, "flask")
 	conns, rounds := setting(b, "YIELDSSE_BENCH_CONNS", 2000), setting(b, "YIELDSSE_BENCH_ROUNDS", 1)
+	window := time.Duration(setting(b, "YIELDSSE_BENCH_WINDOW", 2000)) * time.Millisecond
+	tick := window / 2 // of the streams that are held
 	threads := max(conns/2, 100)
 	type contender struct {
 		name  string
@@ -37,17 +37,17 @@ func BenchmarkMigrate(b *testing.B) {
 	var all []*contender
 	for _, app := range []string{"flask", "django"} {
 		all = append(all, &contender{name: app, start: func() *migrated {
-			return startOriginal(b, python, app, threads, time.Second)
+			return startOriginal(b, python, app, threads, tick)
 		}})
 	}
 	for _, framework := range ports {
 		all = append(all, &contender{name: framework, start: func() *migrated {
-			return startPort(b, program, "flask", framework, time.Second)
+			return startPort(b, program, "flask", framework, tick)
 		}})
 	}
 	for range rounds {
 		for _, c := range all {
-			c.costs = append(c.costs, measure(b, c.start(), conns))
+			c.costs = append(c.costs, measure(b, c.start(), conns, window))
 		}
 	}
 	b.ReportMetric(0, "ns/op") // hides it, because it means nothing here
@@ -110,7 +110,7 @@ func short(v float64) string {
 type cost [7]float64
 
 // measure measures a server and ends it.
-func measure(b *testing.B, s *migrated, conns int) (c cost) {
+func measure(b *testing.B, s *migrated, conns int, window time.Duration) (c cost) {
 	b.Helper()
 	defer s.kill(b)
 	warm := openCrowd(b, s, "/events?n=1000", 1)
@@ -127,7 +127,7 @@ func measure(b *testing.B, s *migrated, conns int) (c cost) {
 		b.Fatalf("%s: got no event on any of %d connections", s.name, conns)
 	}
 	_, after := s.usage(b)
-	_, perEvent := held.count(b, s)
+	_, perEvent := held.count(b, s, window)
 	held.close()
 	c[0], c[1], c[2] = n, float64(after-before)/n/1e3, perEvent
 
@@ -136,7 +136,7 @@ func measure(b *testing.B, s *migrated, conns int) (c cost) {
 		if !crowd.wait(int64(10*conns), patience) {
 			b.Fatalf("%s: got %d events on %d connections, want ten for each", s.name, crowd.events.Load(), conns)
 		}
-		c[3+2*i], c[4+2*i] = crowd.count(b, s)
+		c[3+2*i], c[4+2*i] = crowd.count(b, s, window)
 		crowd.close()
 	}
 	return c
@@ -203,9 +203,9 @@ func (c *crowd) wait(n int64, d time.Duration) bool {
 	return true
 }
 
-// count returns how many events arrive in a second, and how much CPU time of the server
-// each costs, in microseconds.
-func (c *crowd) count(b *testing.B, s *migrated) (perSecond, perEvent float64) {
+// count counts events for a window. It returns how many arrive in a second, and how much CPU
+// time of the server each costs, in microseconds.
+func (c *crowd) count(b *testing.B, s *migrated, window time.Duration) (perSecond, perEvent float64) {
 	b.Helper()
 	begin, events := time.Now(), c.events.Load()
 	cpu, _ := s.usage(b)
