@@ -25,23 +25,23 @@ import (
 //go:embed index.html page.js
 var page embed.FS
 
-var (
+type server struct {
 	answers run.Runner
 	stored  sync.Map // the messages of each chat, without an answer that is being written
-)
+}
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "the `address` to listen on")
 	flag.Parse()
 	fmt.Printf("Open http://%s, ask something, and reload the page.\n", *addr) //nolint:forbidigo // for the user
-	log.Fatal(http.ListenAndServe(*addr, handler(echo)))
+	log.Fatal(http.ListenAndServe(*addr, new(server).handler(echo)))
 }
 
-func handler(say model) http.Handler {
+func (s *server) handler(say model) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(page))
 	mux.HandleFunc("GET /api/chat/{id}", func(w http.ResponseWriter, r *http.Request) {
-		messages, _ := stored.LoadOrStore(r.PathValue("id"), []message{})
+		messages, _ := s.stored.LoadOrStore(r.PathValue("id"), []message{})
 		_ = json.NewEncoder(w).Encode(messages)
 	})
 	mux.Handle("POST /api/chat", nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
@@ -53,15 +53,15 @@ func handler(say model) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return nil
 		}
-		return answers.Start(r.Context(), chat.ID, func(ctx context.Context) core.Stream {
-			return core.Then(core.EncodeJSON("", answer(ctx, chat.ID, chat.Messages, say)), core.Event{Data: "[DONE]"})
+		return s.answers.Start(r.Context(), chat.ID, func(ctx context.Context) core.Stream {
+			return core.Then(core.EncodeJSON("", s.answer(ctx, chat.ID, chat.Messages, say)), core.Event{Data: "[DONE]"})
 		}, run.WithExclusive())
 	}))
 	mux.Handle("GET /api/chat/{id}/stream", nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
-		return answers.Attach(r.Context(), r.PathValue("id"), run.WithOnlyRunning())
+		return s.answers.Attach(r.Context(), r.PathValue("id"), run.WithOnlyRunning())
 	}))
 	mux.HandleFunc("DELETE /api/chat/{id}", func(w http.ResponseWriter, r *http.Request) {
-		err := answers.Stop(r.Context(), r.PathValue("id"), core.Event{Data: `{"type":"abort"}`}, core.Event{Data: "[DONE]"})
+		err := s.answers.Stop(r.Context(), r.PathValue("id"), core.Event{Data: `{"type":"abort"}`}, core.Event{Data: "[DONE]"})
 		if err != nil && !errors.Is(err, run.ErrNotHeld) {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
@@ -69,25 +69,32 @@ func handler(say model) http.Handler {
 	return mux
 }
 
-// answer yields the parts of an answer, and stores what was said unless the model fails.
-func answer(ctx context.Context, chat string, messages []message, say model) iter.Seq2[part, error] {
+// answer yields the parts of an answer. It stores the answer if it is whole, or if somebody has
+// stopped it.
+func (s *server) answer(ctx context.Context, chat string, messages []message, say model) iter.Seq2[part, error] {
 	return func(yield func(part, error) bool) {
-		stored.Store(chat, messages)
+		s.stored.Store(chat, messages)
 		said := message{rand.Text(), "assistant", []part{{Type: "text"}}}
 		ok := yield(part{Type: "start", MessageID: said.ID}, nil) && yield(part{Type: "text-start", ID: "1"}, nil)
 		if !ok {
 			return
 		}
+		var failed error
 		for token, err := range say(ctx, messages) {
-			if ok = yield(part{Type: "text-delta", ID: "1", Delta: token}, err); err != nil {
-				return
-			}
-			if !ok {
-				break // it was stopped
+			if failed, ok = err, err == nil && yield(part{Type: "text-delta", ID: "1", Delta: token}, nil); !ok {
+				break
 			}
 			said.Parts[0].Text += token
 		}
-		stored.Store(chat, append(messages, said))
+		switch cause := context.Cause(ctx); {
+		case errors.Is(cause, run.ErrStopped): // somebody has read enough
+		case failed != nil:
+			yield(part{}, failed)
+			return
+		case cause != nil:
+			return
+		}
+		s.stored.Store(chat, append(messages, said))
 		_ = ok && yield(part{Type: "text-end", ID: "1"}, nil) && yield(part{Type: "finish"}, nil)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // e2e/frontends uses the page in a browser.
 func TestChat(t *testing.T) {
 	tokens := make(chan string, 10)
-	base := hosttest.Serve(t, handler(func(ctx context.Context, _ []message) iter.Seq2[string, error] {
+	base := hosttest.Serve(t, new(server).handler(func(ctx context.Context, _ []message) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) {
 			for token := range core.Receive(ctx, tokens) {
 				if !yield(token, nil) {
@@ -61,10 +61,11 @@ func TestChat(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
-	base := hosttest.Serve(t, handler(func(ctx context.Context, _ []message) iter.Seq2[string, error] {
+	base := hosttest.Serve(t, new(server).handler(func(ctx context.Context, _ []message) iter.Seq2[string, error] {
 		return func(yield func(string, error) bool) {
 			if yield("Be", nil) {
 				<-ctx.Done()
+				yield("", ctx.Err())
 			}
 		}
 	}))
@@ -82,6 +83,29 @@ func TestStop(t *testing.T) {
 	}
 	if got, want := hosttest.Get(t, base+"/api/chat/two").Body, `"text":"Be"`; !strings.Contains(got, want) {
 		t.Errorf("got the messages %s, want %s in them", got, want)
+	}
+}
+
+// An answer that a shutdown has cut is not stored.
+func TestShutdown(t *testing.T) {
+	s := new(server)
+	base := hosttest.Serve(t, s.handler(func(ctx context.Context, _ []message) iter.Seq2[string, error] {
+		return func(yield func(string, error) bool) {
+			if yield("Be", nil) {
+				<-ctx.Done()
+			}
+		}
+	}))
+	asker := ssetest.Request{URL: base + "/api/chat", Body: `{"id":"three","messages":[]}`}.Open(t)
+	asker.Collect(3)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	_ = s.answers.Shutdown(ended) // says which runs it has ended
+	if _, err := asker.Rest(); err == nil {
+		t.Error("the answer ends well, want a failure")
+	}
+	if got, want := hosttest.Get(t, base+"/api/chat/three").Body, "[]\n"; got != want {
+		t.Errorf("got the messages %s, want %s", got, want)
 	}
 }
 
