@@ -548,7 +548,7 @@ func TestErrors(t *testing.T) {
 			func(t *testing.T) jetstream.JetStream {
 				s := runServer(t, server.Options{JetStream: true, Username: "u", Password: "secret"})
 				js := connect(t, strings.Replace(s.ClientURL(), "//", "//u:secret@", 1),
-					nats.ReconnectWait(time.Second/2)) // the connection is locked while it is made
+					nats.ReconnectWait(time.Hour)) // it cannot be asked while it tries
 				s.Shutdown()
 				s.WaitForShutdown()
 				return js
@@ -559,9 +559,12 @@ func TestErrors(t *testing.T) {
 			"wrong password",
 			func(t *testing.T) jetstream.JetStream {
 				s := runServer(t, server.Options{JetStream: true, Username: "u", Password: "secret"})
-				return connect(t, s.ClientURL(), nats.UserInfo("u", "wrong"),
-					nats.RetryOnFailedConnect(true), nats.IgnoreAuthErrorAbort(),
-					nats.ReconnectWait(time.Second/2)) // the connection is locked while it is made
+				js := connect(t, s.ClientURL(), nats.UserInfo("u", "wrong"), nats.RetryOnFailedConnect(true), nats.IgnoreAuthErrorAbort(),
+					nats.CustomReconnectDelay(func(attempts int) time.Duration { // it cannot be asked while it tries
+						return time.Duration(attempts-1) * time.Hour
+					}))
+				hosttest.Eventually(t, "the error of an attempt", func() bool { return js.Conn().LastError() != nil })
+				return js
 			},
 			"x", nil, []string{"not connected to nats://127.0.0.1", "Authorization Violation"},
 		},
