@@ -29,7 +29,7 @@ func TestPublishAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if want := 2.0; got > want {
+	if want := 1.0; got > want {
 		t.Errorf("got %v allocations to publish, want at most %v", got, want)
 	}
 }

@@ -100,10 +100,8 @@ func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...Pu
 		return "", fmt.Errorf("hub: the event has the ID %q: leave it empty, because the hub assigns the IDs", e.ID)
 	}
 	var p publication
-	for _, o := range opts {
-		if o != nil {
-			o(&p)
-		}
+	if len(opts) > 0 {
+		p = newPublication(opts)
 	}
 	if err := p.check(name); err != nil {
 		return "", fmt.Errorf("hub: publish to %q: %w", name, err)

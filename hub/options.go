@@ -158,6 +158,17 @@ type publication struct {
 	time        int64    // by a Log's clock, in ns since the hub began
 }
 
+// newPublication is only for a Publish that has options, because they put it on the heap.
+func newPublication(opts []PublishOption) publication {
+	var p publication
+	for _, o := range opts {
+		if o != nil {
+			o(&p)
+		}
+	}
+	return p
+}
+
 // WithKey lets the event replace earlier ones of the same topic and key: a subscriber that
 // has not read those yet gets only this one. What it skips in this way is not a gap, and
 // takes no room in the log. It is for values of which only the last one counts, such as

@@ -50,7 +50,7 @@ func TestStepsAreBounded(t *testing.T) {
 			}
 		}},
 		{"a pattern that matches nothing", nil, func(t *testing.T, h *Hub) {
-			s := &subscription{selection: &selection{}, hub: h, ctx: t.Context(), start: h.find("", Oldest)}
+			s := &subscription{hub: h, ctx: t.Context(), start: h.find("", Oldest)}
 			if err := s.join([]string{"none.>"}); err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +181,7 @@ func TestOthersAreLetIn(t *testing.T) {
 		}
 	}
 	deep := maxNames * nameWork(names[0]) / (stepWork + nameWork(names[0]))
-	s := &subscription{selection: &selection{}, hub: h, ctx: t.Context()}
+	s := &subscription{hub: h, ctx: t.Context()}
 	check("join", deep, func() {
 		if err := s.join(names); err != nil {
 			t.Fatal(err)
@@ -192,7 +192,7 @@ func TestOthersAreLetIn(t *testing.T) {
 	const many = 3_000
 	join := func(name string) {
 		for range many {
-			s := &subscription{selection: &selection{}, hub: h, ctx: t.Context()}
+			s := &subscription{hub: h, ctx: t.Context()}
 			if err := s.join([]string{name}); err != nil {
 				t.Fatal(err)
 			}

@@ -67,20 +67,24 @@ func (h *Hub) Subscribe(ctx context.Context, topics ...string) core.Stream {
 // Last-Event-ID header, such as with the page. The client's own last event ID, which
 // [core.LastEventID] returns, takes precedence.
 func (h *Hub) SubscribeFrom(ctx context.Context, from Position, topics ...string) core.Stream {
-	return h.SubscribeWith(ctx, topics, From(from))
+	return h.subscribe(ctx, topics, selection{from: from})
 }
 
 // SubscribeWith is Subscribe with options.
 func (h *Hub) SubscribeWith(ctx context.Context, topics []string, opts ...SubscribeOption) core.Stream {
-	err := Check(topics...)
-	topics = distinct(topics)
 	var with selection
 	for _, o := range opts {
 		if o != nil {
 			o(&with)
 		}
 	}
-	begin, closed := h.locate(core.LastEventID(ctx), &with)
+	return h.subscribe(ctx, topics, with)
+}
+
+func (h *Hub) subscribe(ctx context.Context, topics []string, with selection) core.Stream {
+	err := Check(topics...)
+	topics = distinct(topics)
+	begin, closed := h.locate(core.LastEventID(ctx), with)
 	if closed && err == nil {
 		err = errShutdown
 		core.Refuse(ctx, err)
@@ -91,7 +95,7 @@ func (h *Hub) SubscribeWith(ctx context.Context, topics []string, opts ...Subscr
 			yield(core.Event{}, err)
 			return
 		}
-		s := &subscription{hub: h, ctx: ctx, start: begin, selection: &with}
+		s := &subscription{hub: h, ctx: ctx, start: begin, selection: with}
 		if err := s.run(stream, topics, yield); err != nil {
 			yield(core.Event{}, err)
 		}
@@ -130,7 +134,7 @@ type request struct {
 }
 
 // locate returns where a client begins, and whether the hub is closed.
-func (h *Hub) locate(lastEventID string, with *selection) (at start, closed bool) {
+func (h *Hub) locate(lastEventID string, with selection) (at start, closed bool) {
 	h.lock()
 	defer h.mu.Unlock()
 	from := with.from
@@ -170,28 +174,29 @@ func (h *Hub) find(lastEventID string, from Position) start {
 // ending and final; the rest belongs to the stream.
 type subscription struct {
 	start
-	*selection
+	selection
 
-	hub    *Hub
-	ctx    context.Context //nolint:containedctx // it ends the stream
-	moving bool            // it has read at least once, even if there was nothing
-	lost   uint64          // the last event that was lost to its patterns before they existed
+	hub *Hub
+	ctx context.Context //nolint:containedctx // it ends the stream
+
+	idle   atomic.Bool // it has a filter, has read everything, and was not woken since
+	moving bool        // it has read at least once, even if there was nothing
+	ending bool        // the stream ends after the event of the number final
+	over   bool        // the stream ends at once
+	states uint8       // how many states were sent, one right after the other
+
+	lost  uint64 // the last event that was lost to its patterns before they existed
+	links []link
+	final uint64
 
 	older    uint64 // events up to this one must be searched for: its patterns do not have them
 	searched uint64 // how far that search has come
 
 	reach    *reach    // nil without a Log
 	snapshot *snapshot // the state that is sent next; nil if none is
-	states   uint8     // how many states were sent, one right after the other
-
-	links  []link
-	ending bool // the stream ends after the event of the number final
-	over   bool // the stream ends at once
-	final  uint64
-	errand *errand // for Prepare; nil if there is none
+	errand   *errand   // for Prepare; nil if there is none
 
 	// What is woken when there may be something to do.
-	idle    atomic.Bool   // it has a filter, has read everything, and was not woken since
 	wake    chan struct{} // wakes its goroutine; nil if it never has one
 	feed    feed.Feed     // of the session that the stream was handed over to; nil if it was not
 	joined  int           // how many of links the join hook was called for
@@ -326,7 +331,9 @@ func (s *subscription) readAll(to *batch, most int) (gap *Gap, more bool, err er
 	h := s.hub
 	h.lock()
 	defer h.mu.Unlock()
-	s.idle.Store(false)
+	if s.filter != nil {
+		s.idle.Store(false)
+	}
 	switch {
 	case h.trim():
 		return nil, true, nil
