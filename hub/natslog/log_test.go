@@ -465,6 +465,25 @@ func TestLostEnd(t *testing.T) {
 	}
 }
 
+// A reader of pages notices as well, when another process has used the number of the lost
+// event again.
+func TestLostEndRange(t *testing.T) {
+	p := spawn(t)
+	l := natslog.New(connect(t, p.url), "events")
+	ids := publish(t, l, 1, 3)
+	rewind(t, p, func() {
+		ids = append(ids, publish(t, l, 4, 4)...)
+		follow(t, l, ids[2]).want("4")
+	})
+	again := publish(t, natslog.New(connect(t, p.url), "events"), 100, 100)
+	if again[0] != ids[3] {
+		t.Fatalf("the number was not used again, so this proves nothing: %q, %q", again, ids)
+	}
+	if got := wantRange(t, l, ids[1], 10, "gap 1 2 3 100"); epoch(got[0].ID) == epoch(ids[3]) {
+		t.Errorf("the page is of the earlier epoch: %+v", got)
+	}
+}
+
 // A publisher also notices.
 func TestLostEndAppend(t *testing.T) {
 	p := spawn(t)

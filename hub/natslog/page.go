@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -55,6 +56,11 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 				at = 0 // everything that is held now
 			}
 			continue
+		case l.replaced(s.epoch, messages):
+			if _, err := l.cut(ctx, l.reads, s.epoch); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		p := page{log: l, epoch: s.epoch, at: at}
 		switch {
@@ -80,6 +86,16 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 		pause.For(ctx, doubtPause)
 	}
 	return nil, lacks
+}
+
+// replaced reports whether one of the messages has the number of the newest one that a
+// follower has seen in the epoch, and is another: the stream has lost its end.
+func (l *Log) replaced(epoch string, messages []stored) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return epoch == l.epoch && !l.tail.time.IsZero() && slices.ContainsFunc(messages, func(m stored) bool {
+		return m.sequence == l.tail.sequence && !m.time.Equal(l.tail.time)
+	})
 }
 
 // gone reports whether all messages from a number on that existed at a state are gone. The
