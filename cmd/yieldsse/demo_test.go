@@ -1,18 +1,17 @@
 package main
 
 import (
-	"bufio"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-var addressLine = regexp.MustCompile(`^ +(\S.*?) +(http://\S+)$`)
+var addressLine = regexp.MustCompile(`(?m)^ +(\S.*?) +(http://\S+)$`)
 
 // startDemo starts the demo as a process until the test ends, and returns the address
 // of each framework.
@@ -24,26 +23,13 @@ func startDemo(t *testing.T) map[string]string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	demo := exec.CommandContext(t.Context(), name, "-addr", "127.0.0.1:0", "-tick", "100ms")
-	demo.Cancel = func() error { return demo.Process.Signal(os.Interrupt) }
-	demo.WaitDelay = 5 * time.Second // after that it is killed
-	stdout, err := demo.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := demo.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = demo.Wait() })
-
+	demo := exec.Command(name, "-addr", "127.0.0.1:0", "-tick", "100ms") //nolint:noctx // it ends with the test
 	urls := make(map[string]string)
-	for lines := bufio.NewScanner(stdout); len(urls) < 6; {
-		if !lines.Scan() {
-			t.Fatalf("the demo has ended after the addresses %v", urls)
-		}
-		if m := addressLine.FindStringSubmatch(lines.Text()); m != nil {
-			urls[m[1]] = m[2]
-		}
+	for _, m := range addressLine.FindAllStringSubmatch(testenv.Start(t, demo, "Ctrl-C"), -1) {
+		urls[m[1]] = m[2]
+	}
+	if len(urls) != 6 {
+		t.Fatalf("got the addresses %v, want 6", urls)
 	}
 	return urls
 }

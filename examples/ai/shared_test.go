@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -12,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -32,12 +29,12 @@ const envProgram = "AI_TEST_PROGRAM"
 // A backend is what processes can share.
 type backend struct {
 	flag  string
-	serve func(t *testing.T) (url string)
+	serve func(t testing.TB) (url string)
 	drop  func(t *testing.T, url string, nth int) // the nth turn
 }
 
 var backends = []backend{
-	{"redis", redisServer, func(t *testing.T, url string, nth int) {
+	{"redis", testenv.Redis, func(t *testing.T, url string, nth int) {
 		t.Helper()
 		o, err := redis.ParseURL(url)
 		if err != nil {
@@ -74,36 +71,8 @@ var backends = []backend{
 	}},
 }
 
-// redisServer starts a Redis server and returns its URL.
-func redisServer(t *testing.T) string {
-	t.Helper()
-	path := testenv.Program(t, "redis-server")
-	dir := t.TempDir()
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", dir+"/redis.sock", "--dir", dir, "--save", "")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	late := time.AfterFunc(hosttest.Patience, func() { _ = cmd.Process.Kill() })
-	defer late.Stop()
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if strings.Contains(lines.Text(), "eady to accept connections") {
-			return "unix://" + dir + "/redis.sock"
-		}
-	}
-	t.Fatal("redis-server did not start")
-	return ""
-}
-
 // natsServer runs a NATS server and returns its URL.
-func natsServer(t *testing.T) string {
+func natsServer(t testing.TB) string {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
@@ -127,35 +96,12 @@ func program(t *testing.T, args ...string) (base string, kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"-addr", "127.0.0.1:0"}, args...)...) //nolint:gosec // itself
 	cmd.Env = append(os.Environ(), envProgram+"=1")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	_, line, _ := strings.Cut(testenv.Start(t, cmd, "Open "), "Open ")
+	root, _, _ := strings.Cut(line, ",")
+	return root + "/chats/one", func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	kill = func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	}
-	t.Cleanup(func() {
-		kill()
-		if t.Failed() {
-			t.Logf("a process wrote: %s", &stderr)
-		}
-	})
-	late := time.AfterFunc(hosttest.Patience, func() { _ = cmd.Process.Kill() })
-	defer late.Stop()
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, _, _ := strings.Cut(strings.TrimPrefix(line, "Open "), ",")
-	return root + "/chats/one", kill
 }
 
 // window opens a stream. The death of a process is told after 11 s, which is longer than ssetest waits.

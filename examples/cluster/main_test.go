@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -13,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,44 +38,17 @@ func cluster(t *testing.T, args ...string) (urls []string, stop func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], append([]string{"-nodes", "3", "-port", "0"}, args...)...) //nolint:gosec // itself
 	cmd.Env = append(os.Environ(), "CLUSTER_TEST_START=1")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	all := make(chan struct{}) // closed when its whole output has been read
-	stop = func() {
-		if cmd.ProcessState != nil {
-			return
-		}
+	printed := testenv.Start(t, cmd, "Ctrl-C")
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		kill := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
-		<-all
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("the cluster ended with %v: %s", err, stderr.String())
+			t.Errorf("the cluster ended with %v", err)
 		}
-	}
-	var text []byte
-	buf := make([]byte, 4096)
-	for !bytes.Contains(text, []byte("Ctrl-C")) {
-		n, err := out.Read(buf)
-		if text = append(text, buf[:n]...); err != nil {
-			close(all)
-			stop()
-			t.Fatalf("the cluster did not start: %s%s", text, stderr.String())
-		}
-	}
-	go func() {
-		defer close(all)
-		_, _ = io.Copy(io.Discard, out)
-	}()
+	})
 	t.Cleanup(stop)
-	return regexp.MustCompile(`http://\S+`).FindAllString(string(text), -1), stop
+	return regexp.MustCompile(`http://\S+`).FindAllString(printed, -1), stop
 }
 
 // stream reads messages from a node until it has got as many as it wants, and returns
@@ -126,34 +99,7 @@ func post(t *testing.T, node, path string, form url.Values) error {
 
 func TestCluster(t *testing.T) {
 	t.Run("NATS", func(t *testing.T) { checkCluster(t) })
-	t.Run("Redis", func(t *testing.T) { checkCluster(t, "-redis", redisServer(t)) })
-}
-
-// redisServer starts a Redis server and returns its URL.
-func redisServer(t *testing.T) string {
-	t.Helper()
-	path := testenv.Program(t, "redis-server")
-	dir := t.TempDir()
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", dir+"/redis.sock", "--dir", dir, "--save", "")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if strings.Contains(lines.Text(), "eady to accept connections") {
-			return "unix://" + dir + "/redis.sock"
-		}
-	}
-	t.Fatal("redis-server did not start")
-	return ""
+	t.Run("Redis", func(t *testing.T) { checkCluster(t, "-redis", testenv.Redis(t)) })
 }
 
 func checkCluster(t *testing.T, args ...string) {

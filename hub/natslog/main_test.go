@@ -1,7 +1,6 @@
 package natslog_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -114,14 +113,12 @@ type process struct {
 	addr string
 	url  string
 	cmd  *exec.Cmd
-	end  io.Closer
 }
 
 func spawn(t testing.TB) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), addr: testenv.Addr(t)}
 	p.start()
-	t.Cleanup(func() { p.kill() })
 	return p
 }
 
@@ -129,24 +126,10 @@ func (p *process) start() {
 	p.t.Helper()
 	p.cmd = exec.Command(os.Args[0]) //nolint:gosec,noctx // itself, until it is killed
 	p.cmd.Env = append(os.Environ(), envServer+"="+p.addr+" "+p.dir)
-	p.cmd.Stderr = os.Stderr
-	in, err := p.cmd.StdinPipe()
-	if err != nil {
+	if _, err := p.cmd.StdinPipe(); err != nil { // it ends with this process
 		p.t.Fatal(err)
 	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	p.end = in
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		p.t.Fatalf("the server does not start: %v", err)
-	}
-	p.url = strings.TrimSpace(line)
+	p.url = strings.TrimSpace(testenv.Start(p.t, p.cmd, "://"))
 }
 
 // kill kills the server with SIGKILL.
@@ -156,7 +139,6 @@ func (p *process) kill() {
 	}
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
-	_ = p.end.Close()
 }
 
 // connect connects until the end of the test.

@@ -1,6 +1,6 @@
-// Package testenv tells tests which programs the machine has. A test that needs something
-// optional is skipped with a reason if that is missing. In CI it fails instead, so that no
-// test is skipped unnoticed.
+// Package testenv tells tests which programs the machine has, and starts them. A test that
+// needs something optional is skipped with a reason if that is missing. In CI it fails
+// instead, so that no test is skipped unnoticed.
 package testenv
 
 import (
