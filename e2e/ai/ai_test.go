@@ -2,11 +2,7 @@
 package ai_test
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"fmt"
-	"image/png"
 	"io"
 	"log"
 	"net/http"
@@ -14,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,61 +20,20 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/browser"
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-// builds is the folder in which build has built the example, for all tests.
-var builds string
-
 func TestMain(m *testing.M) {
-	browsertest.Main(m, func() { _, _ = build() }, func() { _ = os.RemoveAll(builds) })
+	browsertest.Main(m, "../../examples/ai")
 }
-
-var build = sync.OnceValues(func() (path string, err error) {
-	if builds, err = os.MkdirTemp("", "ai"); err != nil { // it outlives a single test
-		return "", err
-	}
-	path = filepath.Join(builds, "ai")
-	cmd := exec.Command("go", "build", "-o", path, ".")
-	cmd.Dir = "../../examples/ai"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
 
 // start runs the example on a free port, and returns its address.
 func start(t *testing.T, args ...string) string {
 	t.Helper()
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("the example's stderr: %s", &stderr)
-		}
-	})
-	late := time.AfterFunc(time.Minute, cancel)
-	defer late.Stop()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	base, _, _ := strings.Cut(strings.TrimPrefix(line, "Open "), ",")
+	cmd := exec.Command(browsertest.Program(t), append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	_, line, _ := strings.Cut(testenv.Start(t, cmd, "Open "), "Open ")
+	base, _, _ := strings.Cut(line, ",")
 	return base
 }
 
@@ -335,20 +289,6 @@ func picture(p *browsertest.Page, name string) {
 	for range 2 {
 		p.Click("#theme")
 		theme := p.Text(`document.documentElement.dataset.theme`)
-		data := p.Screenshot(browsertest.Eval[browser.Rect](p, `({ x: 0, y: Math.round(scrollY), width: innerWidth, height: innerHeight })`))
-		if dir := os.Getenv("YIELDSSE_SCREENSHOTS"); dir != "" {
-			path := filepath.Join(dir, filepath.Base(p.Name())+"-ai-"+name+"-"+theme+".png")
-			if err := os.WriteFile(path, data, 0o600); err != nil { //nolint:gosec // the user chooses the folder
-				p.Fatal(err)
-			}
-		}
-		img, err := png.Decode(bytes.NewReader(data))
-		if err != nil {
-			p.Fatalf("%s: %v", name, err)
-		}
-		r, _, _, _ := img.At(3, img.Bounds().Dy()/2).RGBA() // the page's margin
-		if got, want := r < 0x8000, theme == "dark"; got != want {
-			p.Errorf("%s in %s: got a dark page: %t", name, theme, got)
-		}
+		p.Picture("ai-"+name, theme, browsertest.Eval[browser.Rect](p, `(({ clientWidth: width, clientHeight: height }) => ({ x: 0, y: Math.round(scrollY), width, height }))(document.documentElement)`))
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testenv.AtOnce(6) // they wait for two thirds of their time
-	browsertest.Main(m, nil, nil)
+	browsertest.Main(m, "")
 }
 
 // A page is a window with EventSources.

@@ -1,7 +1,6 @@
 package demo_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -14,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +21,7 @@ import (
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
 	"github.com/yieldsse/yieldsse/e2e/internal/hosts"
 	"github.com/yieldsse/yieldsse/e2e/internal/programs"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // A demo is a running demo program.
@@ -33,7 +32,7 @@ type demo struct {
 }
 
 func TestMain(m *testing.M) {
-	browsertest.Main(m, func() { _, _ = buildDemo() }, func() { _ = os.RemoveAll(builds) })
+	browsertest.Main(m, "../../examples/demo")
 }
 
 // A page is a window that shows the demo.
@@ -48,28 +47,10 @@ func eval[T any](p *page, js string) T {
 // browser.
 const patience = time.Minute
 
-// builds is the folder in which the demo is built, for all tests.
-var builds, _ = os.MkdirTemp("", "demo") // outlives a single test
-
-// buildDemo builds the demo, once.
-var buildDemo = sync.OnceValues(func() (path string, err error) {
-	path = filepath.Join(builds, "demo")
-	build := exec.Command("go", "build", "-o", path, ".")
-	build.Dir = "../../examples/demo"
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
 // startDemo runs the demo on free ports, with a certificate if the protocol is
 // HTTP/2.
 func startDemo(t *testing.T, tick, protocol string) *demo {
 	t.Helper()
-	path, err := buildDemo()
-	if err != nil {
-		t.Fatal(err)
-	}
 	d := &demo{urls: map[string]string{}, client: http.DefaultClient}
 	args := []string{"-addr", "127.0.0.1:0", "-tick", tick}
 	if protocol == "HTTP/2" {
@@ -77,33 +58,10 @@ func startDemo(t *testing.T, tick, protocol string) *demo {
 		d.client = programs.Client(t, programs.WriteCertificate(t, dir), "HTTP/2", "HTTP/1.1") // fiber needs HTTP/1.1
 		args = append(args, "-cert", filepath.Join(dir, "example.pem"), "-key", filepath.Join(dir, "example.key"))
 	}
-	d.cmd = exec.Command(path, args...)
-	var stderr bytes.Buffer
-	d.cmd.Stderr = &stderr
-	stdout, err := d.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := d.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if d.cmd.ProcessState == nil {
-			_ = d.cmd.Process.Kill()
-			_ = d.cmd.Wait()
-		}
-		if t.Failed() {
-			t.Logf("the demo's stderr: %s", &stderr)
-		}
-	})
-	late := time.AfterFunc(patience, func() { _ = d.cmd.Process.Kill() })
-	defer late.Stop()
-	served := regexp.MustCompile(`^ +(\S.*?) +(https?://\S+)$`)
-	lines := bufio.NewScanner(stdout)
-	for len(d.urls) < len(hosts.Frameworks()) && lines.Scan() {
-		if m := served.FindStringSubmatch(lines.Text()); m != nil {
-			d.urls[m[1]] = m[2]
-		}
+	d.cmd = exec.Command(browsertest.Program(t), args...)
+	served := regexp.MustCompile(`(?m)^ +(\S.*?) +(https?://\S+)$`)
+	for _, m := range served.FindAllStringSubmatch(testenv.Start(t, d.cmd, "Ctrl-C"), -1) {
+		d.urls[m[1]] = m[2]
 	}
 	if len(d.urls) != len(hosts.Frameworks()) {
 		t.Fatalf("got the addresses %v, want one for each of %v", d.urls, hosts.Frameworks())

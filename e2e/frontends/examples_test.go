@@ -1,7 +1,6 @@
 package frontends_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/e2e/internal/browser"
 	"github.com/yieldsse/yieldsse/e2e/internal/browsertest"
+	"github.com/yieldsse/yieldsse/e2e/internal/programs"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
@@ -82,23 +82,12 @@ func testExamples(t *testing.T, b browser.Profile, dir string) {
 // too.
 func serveExample(t *testing.T, name, dir string) string {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), name)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-	defer cancel()
-	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "./"+name)
-	build.Dir = "../../examples"
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	example := url.URL{Scheme: "http", Host: testenv.Addr(t)}
-	cmd := exec.Command(bin, "-addr", example.Host)
-	if err := cmd.Start(); err != nil {
+	bin, err := programs.Build("../../examples/"+name, t.TempDir())
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
+	example := url.URL{Scheme: "http", Host: testenv.Addr(t)}
+	testenv.Start(t, exec.Command(bin, "-addr", example.Host), "Open ")
 	hosttest.Eventually(t, "the example listens", func() bool {
 		c, err := net.Dial("tcp", example.Host)
 		if err == nil {

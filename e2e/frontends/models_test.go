@@ -23,7 +23,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-func TestMain(m *testing.M) { browsertest.Main(m, nil, nil) }
+func TestMain(m *testing.M) { browsertest.Main(m, "") }
 
 // patience bounds each wait.
 const patience = time.Minute

@@ -80,11 +80,9 @@ func startOriginal(tb testing.TB, python, app string, threads int, tick time.Dur
 // buildPort builds the program with the ports of an app, and returns its path.
 func buildPort(tb testing.TB, app string) string {
 	tb.Helper()
-	path := filepath.Join(tb.TempDir(), app)
-	build := exec.Command("go", "build", "-o", path, "./"+app)
-	build.Dir = "../../examples/migrate"
-	if out, err := build.CombinedOutput(); err != nil {
-		tb.Fatalf("go build: %v\n%s", err, out)
+	path, err := programs.Build("../../examples/migrate/"+app, tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return path
 }

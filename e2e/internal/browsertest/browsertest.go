@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/e2e/internal/browser"
+	"github.com/yieldsse/yieldsse/e2e/internal/programs"
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
@@ -37,13 +38,20 @@ var browsers = func() map[string]func() (browser.Browser, error) {
 	return all
 }()
 
-// Main starts the browsers, runs a package's tests while no others run, ends the browsers,
-// and then calls cleanup, if it is not nil. Before it takes the CPUs for itself it calls
-// prepare, if it is not nil and there is a browser.
-func Main(m *testing.M, prepare, cleanup func()) {
+// program builds the program that Main was told of, once, and returns its path.
+var program func() (path string, err error)
+
+// Main starts the browsers, runs a package's tests while no others run, and ends the
+// browsers. If the tests need a program, source is its folder: see [Program].
+func Main(m *testing.M, source string) {
+	dir, err := os.MkdirTemp("", "browsertest")
+	if err != nil {
+		panic(err)
+	}
+	program = sync.OnceValues(func() (string, error) { return programs.Build(source, dir) })
 	if slices.ContainsFunc(browser.Names(), browser.Installed) {
-		if prepare != nil {
-			prepare()
+		if source != "" {
+			_, _ = program() // before it takes the CPUs; each test tells the error
 		}
 		testenv.TakeCPUs()
 		// One after the other, and before the tests: Firefox begins a session only when it has
@@ -62,10 +70,18 @@ func Main(m *testing.M, prepare, cleanup func()) {
 			}
 		}
 	}
-	if cleanup != nil {
-		cleanup()
-	}
+	_ = os.RemoveAll(dir)
 	os.Exit(code) //nolint:gocritic // the context ends with the process
+}
+
+// Program returns the path of the program that [Main] was told of.
+func Program(t *testing.T) string {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // limit returns the context of a step: it ends after patience, or in time for the test to

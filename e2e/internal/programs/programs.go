@@ -3,12 +3,15 @@ package programs
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -60,6 +63,19 @@ func (o *Transcript) Wait(d time.Duration, accept func(said string) bool) bool {
 			return false
 		}
 	}
+}
+
+// Build builds the program in the folder source, and returns its path, which is in dir.
+func Build(source, dir string) (path string, err error) {
+	path = filepath.Join(dir, filepath.Base(source))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, ".")
+	cmd.Dir = source
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build in %s: %w\n%s", source, err, out)
+	}
+	return path, nil
 }
 
 // WriteCertificate writes a certificate for 127.0.0.1 into dir: example.key has its
