@@ -2,7 +2,6 @@ package yieldsse_test
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -148,13 +147,17 @@ func repository(t *testing.T) *os.Root {
 }
 
 func TestSnippetsCompile(t *testing.T) {
+	pages := map[string]*page{}
 	for doc, text := range documents(t) {
-		if doc == "docs/frameworks.md" || doc == "docs/frontends.md" {
-			continue // e2e/frameworks and e2e/frontends have their code, and tests that they do
+		if doc != "docs/frameworks.md" && doc != "docs/frontends.md" { // e2e/frameworks and e2e/frontends have their code, and tests that they do
+			pages[doc] = parse(doc, text)
 		}
+	}
+	exports := exportsFor(t, pages)
+	for doc, p := range pages {
 		t.Run(doc, func(t *testing.T) {
 			t.Parallel()
-			for _, err := range checkSnippets(t.Context(), doc, text) {
+			for _, err := range p.check(exports) {
 				t.Error(err)
 			}
 		})
@@ -174,9 +177,14 @@ func TestSnippetCheckFindsFaults(t *testing.T) {
 		{"a block without an end", fence + "go\nvar x int\n", "doc.md:2: the block does not end"},
 		{"a hidden block serves the others", "<!-- go\nvar x int\n-->\n" + fence + "go\ny := x\n" + fence, ""},
 	}
+	pages := map[string]*page{}
+	for _, tt := range tests {
+		pages[tt.name] = parse("doc.md", tt.markdown)
+	}
+	exports := exportsFor(t, pages)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := fmt.Sprint(errors.Join(checkSnippets(t.Context(), "doc.md", tt.markdown)...))
+			got := fmt.Sprint(errors.Join(pages[tt.name].check(exports)...))
 			if tt.want == "" {
 				tt.want = fmt.Sprint(error(nil))
 			}
@@ -194,39 +202,48 @@ type snippet struct {
 	hidden bool
 }
 
-func checkSnippets(ctx context.Context, doc, markdown string) []error {
+// A page has the code of a document.
+type page struct {
+	fset      *token.FileSet
+	fragments []*ast.File // of one package
+	programs  []*ast.File // each of its own
+	faults    []error     // of those that cannot be parsed
+}
+
+// lookup finds what the compiler has exported from a package.
+type lookup = func(path string) (io.ReadCloser, error)
+
+func parse(doc, markdown string) *page {
+	p := &page{fset: token.NewFileSet()}
 	snippets, err := snippetsOf(doc, markdown)
 	if err != nil {
-		return []error{err}
+		p.faults = append(p.faults, err)
+		return p
 	}
-	var (
-		faults    []error
-		fset      = token.NewFileSet()
-		fragments []*ast.File
-		programs  []*ast.File
-	)
 	for _, s := range snippets {
 		if nice, err := format.Source([]byte(s.code)); err == nil && string(nice) != s.code && !s.hidden {
-			faults = append(faults, fmt.Errorf("%s:%d: not formatted as gofmt does", doc, s.line))
+			p.faults = append(p.faults, fmt.Errorf("%s:%d: not formatted as gofmt does", doc, s.line))
 		}
 		source, program := s.file(doc)
-		file, err := parser.ParseFile(fset, "", source, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(p.fset, "", source, parser.SkipObjectResolution)
 		switch {
 		case err != nil:
-			faults = append(faults, err)
+			p.faults = append(p.faults, err)
 		case program:
-			programs = append(programs, file)
+			p.programs = append(p.programs, file)
 		default:
-			fragments = append(fragments, file)
+			p.fragments = append(p.fragments, file)
 		}
 	}
-	exports, err := exportsFor(ctx, append(fragments, programs...))
-	if err != nil {
-		return append(faults, err)
-	}
+	return p
+}
+
+// check returns the page's faults, with those that a compiler finds.
+func (p *page) check(exports lookup) []error {
+	faults := slices.Clone(p.faults)
 	check := func(files []*ast.File, tolerant bool) {
 		config := types.Config{
-			Importer: importer.ForCompiler(fset, "gc", exports),
+			Importer: importer.ForCompiler(p.fset, "gc", exports),
 			Error: func(err error) {
 				var fault types.Error
 				if !tolerant || !errors.As(err, &fault) || !fault.Soft {
@@ -234,10 +251,10 @@ func checkSnippets(ctx context.Context, doc, markdown string) []error {
 				}
 			},
 		}
-		_, _ = config.Check("doc", fset, files, nil) // Error has them all
+		_, _ = config.Check("doc", p.fset, files, nil) // Error has them all
 	}
-	check(fragments, true)
-	for _, program := range programs {
+	check(p.fragments, true)
+	for _, program := range p.programs {
 		check([]*ast.File{program}, false)
 	}
 	return faults
@@ -308,34 +325,34 @@ func unresolved(file *ast.File) []string {
 	return names
 }
 
-// exportsFor has go build what the files import, and returns where an importer
-// finds it. The documents speak of Linux.
-func exportsFor(ctx context.Context, files []*ast.File) (func(path string) (io.ReadCloser, error), error) {
+// exportsFor has go build what all pages import, once. The documents speak of Linux.
+func exportsFor(t *testing.T, pages map[string]*page) lookup {
+	t.Helper()
 	args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}", "--", "errors"}
-	for _, file := range files {
-		for _, spec := range file.Imports {
-			name, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return nil, err
+	for _, p := range pages {
+		for _, file := range slices.Concat(p.fragments, p.programs) {
+			for _, spec := range file.Imports {
+				name, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				args = append(args, name)
 			}
-			args = append(args, name)
 		}
 	}
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Env = append(os.Environ(), "GOOS=linux")
 	cmd.Stderr = new(strings.Builder)
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("go list: %w\n%s", err, cmd.Stderr)
+		t.Fatalf("go list: %v\n%s", err, cmd.Stderr)
 	}
 	exports := map[string]string{}
 	for line := range strings.Lines(string(out)) {
 		name, file, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		exports[name] = file
 	}
-	return func(path string) (io.ReadCloser, error) {
-		return os.Open(exports[path])
-	}, nil
+	return func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) }
 }
 
 // Links between the files of the repository lead somewhere, and so do those to a
@@ -607,18 +624,29 @@ func missingExamples(dir, source string) []error {
 // client.
 func TestSessionsAreNotLinked(t *testing.T) {
 	const sessions = module + "/core/host"
-	for pkg, want := range map[string]bool{
+	links := map[string]bool{
 		"core": false, "client": false, "cmd/yieldsse": false, "hub": false, "hub/redislog": false, "hub/natslog": false,
 		"openapisse": false,
 		"nethttpsse": true, // or this test would prove nothing
-	} {
-		deps, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+"/"+pkg).Output()
-		if err != nil {
-			t.Fatalf("go list -deps %s: %v", pkg, err)
-		}
-		if got := slices.Contains(strings.Fields(string(deps)), sessions); got != want {
+	}
+	args := []string{"list", "-f", `{{.ImportPath}} {{join .Deps " "}}`}
+	for pkg := range links {
+		args = append(args, module+"/"+pkg)
+	}
+	out, err := exec.CommandContext(t.Context(), "go", args...).Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		deps := strings.Fields(line)
+		pkg := strings.TrimPrefix(deps[0], module+"/")
+		if got, want := slices.Contains(deps, sessions), links[pkg]; got != want {
 			t.Errorf("%s links %s: got %v, want %v", pkg, sessions, got, want)
 		}
+		delete(links, pkg)
+	}
+	for pkg := range links {
+		t.Errorf("go list does not know %s", pkg)
 	}
 }
 
