@@ -77,18 +77,13 @@ func (m *mirror) attach(ctx context.Context, a attach, rec Record) core.Stream {
 			return failed(err)
 		}
 	}
-	id := core.LastEventID(ctx)
-	if err := m.reach(ctx, id); err != nil {
+	if err := m.reach(ctx, core.LastEventID(ctx)); err != nil {
 		return refuse(ctx, 410, err)
 	}
 	m.mu.Lock()
-	seen := id == m.hub.LastID() || id == "" && (m.events == 0 || a.running)
-	finished := seen && m.done && m.clean
+	events, clean := m.events, m.clean
 	m.mu.Unlock()
-	if finished {
-		return refuse(ctx, 204, ErrFinished)
-	}
-	return m.hub.SubscribeFrom(ctx, hub.Oldest, topic)
+	return a.stream(ctx, m.hub, events, clean)
 }
 
 // reach waits until the event with an ID has come. A client may have seen it in the run's own
@@ -114,17 +109,15 @@ func (m *mirror) reach(ctx context.Context, id string) error {
 		case answers == 2: //nolint:mnd // see above
 			return nil
 		}
-		t := time.NewTimer(2 * retry(m.lease)) //nolint:mnd // so that the run's process has retried in the meantime
 		select {
 		case <-moved:
-		case <-t.C:
+		case <-time.After(2 * retry(m.lease)): // so that the run's process has retried in the meantime
 			if _, err := m.update(ctx); err == nil {
 				answers++
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("run: %q: event %d has not come into the store: %w", m.key, number, context.Cause(ctx))
 		}
-		t.Stop()
 	}
 }
 
@@ -185,13 +178,11 @@ func (m *mirror) follow(ctx context.Context) {
 			pause.For(ctx, retry(m.lease))
 			continue
 		}
-		t := time.NewTimer(next)
 		select {
 		case <-m.wake:
-		case <-t.C:
+		case <-time.After(next):
 		case <-ctx.Done():
 		}
-		t.Stop()
 	}
 }
 

@@ -270,23 +270,24 @@ func (o *run) conclude(lost error) {
 }
 
 // attach returns the run's stream, or refuses the request. It returns nil if the run was
-// dropped. The stream is the hub's as it is, so that it can be handed over.
+// dropped.
 func (o *run) attach(ctx context.Context, a attach) core.Stream {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.hub == nil {
 		return nil
 	}
-	id := core.LastEventID(ctx)
-	seen := id == o.hub.LastID() || id == "" && (o.events == 0 || a.running)
-	if seen && o.done && o.clean {
-		return refuse(ctx, 204, ErrFinished)
-	}
-	return o.stream(ctx)
+	return a.stream(ctx, o.hub, o.events, o.clean)
 }
 
-func (o *run) stream(ctx context.Context) core.Stream {
-	return o.hub.SubscribeFrom(ctx, hub.Oldest, topic)
+// stream returns the stream of a run with some events, or refuses the request if the run has ended cleanly
+// and nothing of it is left for the client. It is the hub's as it is, so that it can be handed over.
+func (a attach) stream(ctx context.Context, h *hub.Hub, events int, clean bool) core.Stream {
+	id := core.LastEventID(ctx)
+	if clean && (id == h.LastID() || id == "" && (events == 0 || a.running)) {
+		return refuse(ctx, 204, ErrFinished)
+	}
+	return h.SubscribeFrom(ctx, hub.Oldest, topic)
 }
 
 // forget lets go of the events, which the generator may otherwise hold for longer.

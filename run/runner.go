@@ -90,6 +90,11 @@ func (r *Runner) Attach(ctx context.Context, key string, opts ...AttachOption) c
 	if r.config.store != nil {
 		return r.attachShared(ctx, key, a)
 	}
+	return notHeld(ctx)
+}
+
+// notHeld refuses a request for a run that there is not, as [ErrNotHeld] says.
+func notHeld(ctx context.Context) core.Stream {
 	if core.LastEventID(ctx) != "" {
 		return refuse(ctx, 410, ErrNotHeld)
 	}

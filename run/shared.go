@@ -100,10 +100,8 @@ func (r *Runner) attachShared(ctx context.Context, key string, a attach) core.St
 	case !errors.Is(err, ErrNotHeld):
 		core.Refuse(ctx, err) // with 503
 		return failed(err)
-	case core.LastEventID(ctx) != "":
-		return refuse(ctx, 410, ErrNotHeld)
 	default:
-		return refuse(ctx, 204, ErrNotHeld)
+		return notHeld(ctx)
 	}
 }
 
@@ -203,13 +201,11 @@ func (r *Runner) stopShared(ctx context.Context, key string, last []core.Event) 
 		case time.Since(asked) >= r.config.lease:
 			return fmt.Errorf("run: stop %q: it is not known whether its process has ended it: %w", key, err)
 		}
-		t := time.NewTimer(max(retry(rec.Lease), time.Millisecond)) // if the hint is lost
 		select {
 		case <-moved:
-		case <-t.C:
+		case <-time.After(max(retry(rec.Lease), time.Millisecond)): // if the hint is lost
 		case <-ctx.Done():
 		}
-		t.Stop()
 	}
 }
 

@@ -73,8 +73,7 @@ var errStopping = fmt.Errorf(
 func (r *Runner) begin(
 	ctx context.Context, key string, generate func(ctx context.Context) core.Stream, s start,
 ) (core.Stream, error) {
-	deadline := time.NewTimer(stopping)
-	defer deadline.Stop()
+	deadline := time.After(stopping)
 	for {
 		stream, one, other, err := r.beginNow(ctx, key, s)
 		switch {
@@ -100,7 +99,7 @@ func (r *Runner) begin(
 		}
 		select { // it has ended
 		case <-other.returned:
-		case <-deadline.C:
+		case <-deadline:
 			return nil, errStopping
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -136,7 +135,7 @@ func (r *Runner) beginNow(ctx context.Context, key string, s start) (stream core
 		r.drop(old)
 	}
 	one = newRun(r, strings.Clone(key), strings.Clone(s.starter))
-	stream = one.stream(ctx) // before it can end and be dropped
+	stream = attach{}.stream(ctx, one.hub, 0, false) // before it can end and be dropped
 	r.runs[one.key], r.active[one.key] = one, one
 	r.bytes.Add(runSize)
 	return stream, one, nil, nil

@@ -111,11 +111,9 @@ func (u *upload) due() bool {
 }
 
 func (u *upload) wait() {
-	t := time.NewTimer(renewal(u.claim.Lease) - time.Since(u.renewed))
-	defer t.Stop()
 	select {
 	case <-u.wake:
-	case <-t.C:
+	case <-time.After(renewal(u.claim.Lease) - time.Since(u.renewed)):
 	}
 }
 
