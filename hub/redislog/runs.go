@@ -55,10 +55,14 @@ func (r *Runs) Close() error {
 // name returns the Redis key of the runs of a key, which is also their hash tag.
 func (r *Runs) name(key string) string { return r.prefix + ":{" + url.QueryEscape(key) + "}" }
 
+// about says what is done, for errors.
+func about(what, key string) string { return what + " the run " + strconv.Quote(key) }
+
+func (r *Runs) fail(what, key string, err error) error { return r.log.fail(about(what, key), err) }
+
 // call runs a script about the runs of a key.
 func (r *Runs) call(ctx context.Context, what, key string, script *redis.Script, args ...any) (any, error) {
-	what += " the run " + strconv.Quote(key)
-	return ask(ctx, r.log, what, func(ctx context.Context, client redis.UniversalClient) (any, error) {
+	return ask(ctx, r.log, about(what, key), func(ctx context.Context, client redis.UniversalClient) (any, error) {
 		answer, err := script.Run(ctx, client, []string{r.name(key)}, args...).Result()
 		if errors.Is(err, redis.Nil) {
 			return nil, nil
@@ -114,13 +118,13 @@ func (r *Runs) Append(ctx context.Context, c run.Claim, b run.Batch) (*run.StopR
 	}
 	var request run.StopRequest
 	if err := json.Unmarshal([]byte(fmt.Sprint(stop[0])), &request); err != nil {
-		return nil, r.log.fail("read the request to stop "+strconv.Quote(c.Key), err)
+		return nil, r.fail("read the request to stop", c.Key, err)
 	}
 	return &request, nil
 }
 
 func (r *Runs) lost(what, key string, why any) error {
-	return r.log.fail(what+" the run "+strconv.Quote(key), fmt.Errorf("%v: %w", why, run.ErrLost))
+	return r.fail(what, key, fmt.Errorf("%v: %w", why, run.ErrLost))
 }
 
 // End implements [run.Store].
@@ -147,7 +151,7 @@ func (r *Runs) Read(ctx context.Context, key, id, cursor string) (run.Page, erro
 	if cursor != "" {
 		var err error
 		if at, err = strconv.Atoi(cursor); err != nil {
-			return run.Page{}, r.log.fail("read the run "+strconv.Quote(key), err)
+			return run.Page{}, r.fail("read", key, err)
 		}
 	}
 	answer, err := r.call(ctx, "read", key, pageScript, id, at, pageSize)
@@ -159,7 +163,7 @@ func (r *Runs) Read(ctx context.Context, key, id, cursor string) (run.Page, erro
 	}
 	parts, _ := answer.([]any)
 	if len(parts) != 4 { //nolint:mnd // as the script returns
-		return run.Page{}, r.log.fail("read the run "+strconv.Quote(key), fmt.Errorf("got %v", answer))
+		return run.Page{}, r.fail("read", key, fmt.Errorf("got %v", answer))
 	}
 	rec, err := r.parse(key, parts[0])
 	if err != nil {
@@ -178,7 +182,7 @@ func (r *Runs) Read(ctx context.Context, key, id, cursor string) (run.Page, erro
 func (r *Runs) Stop(ctx context.Context, key string, s run.StopRequest) (run.Record, error) {
 	text, err := json.Marshal(s)
 	if err != nil {
-		return run.Record{}, r.log.fail("stop the run "+strconv.Quote(key), err)
+		return run.Record{}, r.fail("stop", key, err)
 	}
 	return r.record(ctx, "stop", key, stopScript, string(text))
 }
@@ -254,7 +258,7 @@ func (r *Runs) Watch(key string, h run.Hint, f func()) (cancel func()) {
 func (r *Runs) parse(key string, answer any) (run.Record, error) {
 	parts, _ := answer.([]any)
 	if len(parts) != 4 { //nolint:mnd // as record in the scripts returns
-		return run.Record{}, r.log.fail("read the run "+strconv.Quote(key), fmt.Errorf("got %v", answer))
+		return run.Record{}, r.fail("read", key, fmt.Errorf("got %v", answer))
 	}
 	fields := make(map[string]string)
 	pairs, _ := parts[3].([]any)
