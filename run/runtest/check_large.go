@@ -10,17 +10,14 @@ import (
 
 // Large events come as they are, whatever they contain. Of a large error, the beginning comes.
 func checkLarge(f *fixture) {
-	a, _ := f.process()
-	b, _ := f.process()
-	s, stream := f.begun(a, "x")
-	_, here := f.reading(stream)
-	_, there := f.reading(b.Attach(soon(f), "x"))
-	s.say(strings.Repeat("<b>&\"\\\x01\u2028", 50<<10), "three")
+	a, b := f.pair()
+	x := f.watched(a, b)
+	x.say(strings.Repeat("<b>&\"\\\x01\u2028", 50<<10), "three")
 	failure := errors.New(strings.Repeat("<\x01\xff\u2028ä", 300<<10))
-	s.fail <- failure
-	want, err := here()
+	x.fail <- failure
+	want, err := x.here()
 	f.isError("here", err, failure)
-	got, err := there()
+	got, err := x.there()
 	if err == nil || !strings.HasPrefix(err.Error(), "<\x01\uFFFD\u2028ä<") {
 		text := "no error"
 		if err != nil {
@@ -38,18 +35,15 @@ func checkTooLarge(f *fixture) {
 	if f.TooLarge == 0 {
 		f.Skip("the store accepts all")
 	}
-	a, _ := f.process()
-	b, _ := f.process()
-	s, stream := f.begun(a, "x")
-	_, here := f.reading(stream)
-	_, there := f.reading(b.Attach(soon(f), "x"))
+	a, b := f.pair()
+	x := f.watched(a, b)
 	large := strings.Repeat("x", f.TooLarge)
 	f.isError("stop", b.Stop(soon(f), "x", core.Event{Data: large}), run.ErrTooLarge)
-	s.say("three", large)
-	_, err := here()
+	x.say("three", large)
+	_, err := x.here()
 	f.isError("here", err, run.ErrTooLarge)
-	f.isError("the generator's cause", <-s.ended, run.ErrTooLarge)
-	got, err := there()
+	f.isError("the generator's cause", <-x.ended, run.ErrTooLarge)
+	got, err := x.there()
 	if err == nil || errors.Is(err, run.ErrLost) || !strings.Contains(err.Error(), run.ErrTooLarge.Error()) {
 		f.Errorf("there: got the error %v", err)
 	}

@@ -71,35 +71,59 @@ func (f *fixture) reading(stream core.Stream) (until func(word string) (id strin
 	}
 }
 
-// Readers in other processes get what readers in the run's own process get, with the same IDs.
-func checkAttach(f *fixture) {
-	a, _ := f.process()
-	b, _ := f.process()
+// A watched run has a reader in its own process, here, and one in another process, there.
+type watched struct {
+	*script
+	seen        func(word string) (id string)           // waits until the reader there has received an event
+	here, there func() (events []core.Event, err error) // wait for the end of the reader's stream
+}
+
+// watched begins the run "x" in process a. The reader in process b has received "one" and "two".
+func (f *fixture) watched(a, b *run.Runner) *watched {
+	f.Helper()
 	s, stream := f.begun(a, "x")
 	_, here := f.reading(stream)
 	seen, there := f.reading(b.Attach(soon(f), "x"))
-	id := seen("one")
 	seen("two")
+	return &watched{s, seen, here, there}
+}
+
+// ends waits for the ends of both streams, which must be the same. If they are clean, so must be the events.
+func (f *fixture) ends(x *watched, end error) (here, there []core.Event) {
+	f.Helper()
+	here, err := x.here()
+	f.isError("the end here", err, end)
+	there, err = x.there()
+	f.isError("the end there", err, end)
+	if end == nil {
+		f.equal("events there", there, here)
+	}
+	return here, there
+}
+
+// Readers in other processes get what readers in the run's own process get, with the same IDs.
+func checkAttach(f *fixture) {
+	a, b := f.pair()
+	x := f.watched(a, b)
 	own, _ := a.Get(soon(f), "x")
 	running, err := b.Get(soon(f), "x")
 	if err != nil || running.ID != own.ID || running.Starter != "ann" || running.Events != 2 || running.Bytes != own.Bytes ||
 		!running.Ended.IsZero() || running.Err != nil || running.Started.Sub(own.Started).Abs() > patience {
 		f.Errorf("got the state %+v, %v, want %+v", running, err, own)
 	}
-	ctx, _ := request(f, id)
+	ctx, _ := request(f, x.seen("one"))
 	again, resumed := f.reading(b.Attach(ctx, "x"))
 	again("two")
-	s.say("three")
-	last := seen("three")
+	x.say("three")
+	last := x.seen("three")
 	ctx, _ = request(f, last)
 	_, rest := f.reading(b.Attach(ctx, "x"))
-	s.events <- "" // empty data
-	s.say("five\nlines")
-	close(s.events)
-	want, err := here()
-	f.isError("here", err, nil)
+	x.events <- "" // empty data
+	x.say("five\nlines")
+	close(x.events)
+	want, _ := f.ends(x, nil)
 	f.equal("words", words(want), []string{"one", "two", "three", "", "five\nlines"})
-	for from, end := range map[int]func() ([]core.Event, error){0: there, 1: resumed, 3: rest} {
+	for from, end := range map[int]func() ([]core.Event, error){1: resumed, 3: rest} {
 		got, err := end()
 		f.isError("there", err, nil)
 		f.equal(fmt.Sprint("events from ", from), got, want[from:])
@@ -117,8 +141,7 @@ func checkAttach(f *fixture) {
 
 // What has ended is held for all processes.
 func checkAttachLate(f *fixture) {
-	a, _ := f.process()
-	b, _ := f.process()
+	a, b := f.pair()
 	s, stream := f.begun(a, "x")
 	close(s.events)
 	want, err := collect(stream)
@@ -155,17 +178,13 @@ func checkAttachLate(f *fixture) {
 
 // A client with the ID of an event that the run has never had is told of a gap, and not only when the lease ends.
 func checkBeyond(f *fixture) {
-	a, _ := f.process()
-	b, _ := f.process()
-	s, stream := f.begun(a, "x")
-	_, here := f.reading(stream)
-	seen, _ := f.reading(b.Attach(soon(f), "x"))
-	ctx, refused := request(f, seen("one")+"000")
+	a, b := f.pair()
+	x := f.watched(a, b)
+	ctx, refused := request(f, x.seen("one")+"000")
 	until, there := f.reading(b.Attach(ctx, "x"))
 	until("two")
-	close(s.events)
-	want, err := here()
-	f.isError("here", err, nil)
+	close(x.events)
+	want, _ := f.ends(x, nil)
 	got, err := there()
 	f.isError("there", err, nil)
 	f.equal("status", refused(), 0)
@@ -177,8 +196,7 @@ func checkBeyond(f *fixture) {
 
 // There is one run for a key, whoever starts it.
 func checkOneRun(f *fixture) {
-	a, _ := f.process()
-	b, _ := f.process()
+	a, b := f.pair()
 	s, stream := f.begun(a, "x")
 	never := func(context.Context) core.Stream { panic("a second generator") }
 	ctx, refused := request(f, "")
@@ -225,8 +243,7 @@ func checkOneRun(f *fixture) {
 
 // How a run ends is told everywhere.
 func checkEnds(f *fixture) {
-	a, _ := f.process()
-	b, _ := f.process()
+	a, b := f.pair()
 	failure := errors.New("the model is overloaded")
 	s, _ := f.begun(a, "x")
 	_, there := f.reading(b.Attach(soon(f), "x"))
@@ -254,29 +271,26 @@ func checkEnds(f *fixture) {
 
 // A run is stopped by any process.
 func checkStop(f *fixture) {
-	a, _ := f.process()
-	b, _ := f.process()
+	a, b := f.pair()
 	f.isError("stop no run", b.Stop(soon(f), "x"), run.ErrNotHeld)
 	for _, last := range [][]core.Event{nil, {{Type: "stopped", Data: "by the user"}, {}}} {
-		s, stream := f.begun(a, "x")
-		_, here := f.reading(stream)
-		_, there := f.reading(b.Attach(soon(f), "x"))
+		x := f.watched(a, b)
 		f.isError("stop", b.Stop(soon(f), "x", last...), nil)
 		select {
-		case cause := <-s.ended:
+		case cause := <-x.ended:
 			f.isError("the generator's cause", cause, run.ErrStopped)
 		case <-soon(f).Done():
 			f.Fatal("the generator goes on")
 		}
-		for _, end := range []func() ([]core.Event, error){here, there} {
-			got, err := end()
-			f.equal("events", len(got), 2+len(last))
-			if last == nil {
-				f.isError("the end", err, run.ErrStopped)
-			} else {
-				f.isError("the end", err, nil)
-				f.equal("the last event but one", got[2].Type, "stopped")
-			}
+		end := run.ErrStopped
+		if last != nil {
+			end = nil
+		}
+		here, there := f.ends(x, end)
+		f.equal("events here", len(here), 2+len(last))
+		f.equal("events there", there, here)
+		if last != nil {
+			f.equal("the last event but one", here[2].Type, "stopped")
 		}
 		state, err := b.Get(soon(f), "x")
 		f.isError("get", err, nil)
@@ -293,15 +307,9 @@ func checkStop(f *fixture) {
 func checkDeath(f *fixture) {
 	a, die := f.process(run.WithLease(middle))
 	b, _ := f.process()
-	_, stream := f.begun(a, "x")
-	_, here := f.reading(stream)
-	until, there := f.reading(b.Attach(soon(f), "x"))
-	until("two")
+	x := f.watched(a, b)
 	die()
-	_, err := here()
-	f.isError("here", err, run.ErrLost)
-	got, err := there()
-	f.isError("there", err, run.ErrLost)
+	_, got := f.ends(x, run.ErrLost)
 	f.equal("events", words(got), []string{"one", "two"})
 	late, err := collect(b.Attach(soon(f), "x"))
 	f.isError("late", err, run.ErrLost)
@@ -326,16 +334,10 @@ func checkStall(f *fixture) {
 	proxy := hubtest.NewProxy(f, f.Addr)
 	a, _ := f.processAt(proxy.Addr, run.WithLease(middle))
 	b, _ := f.process()
-	s, stream := f.begun(a, "x")
-	_, here := f.reading(stream)
-	until, there := f.reading(b.Attach(soon(f), "x"))
-	until("two")
+	x := f.watched(a, b)
 	proxy.Stall(true, true)
-	for what, end := range map[string]func() ([]core.Event, error){"here": here, "there": there} {
-		_, err := end()
-		f.isError(what, err, run.ErrLost)
-	}
-	f.isError("the generator's cause", <-s.ended, run.ErrLost)
+	f.ends(x, run.ErrLost)
+	f.isError("the generator's cause", <-x.ended, run.ErrLost)
 	proxy.Resume()
 	f.until("it can read again", func() bool {
 		state, err := a.Get(soon(f), "x")
@@ -351,24 +353,18 @@ func checkCut(f *fixture) {
 	proxy := hubtest.NewProxy(f, f.Addr)
 	a, _ := f.processAt(proxy.Addr)
 	b, _ := f.processAt(proxy.Addr)
-	s, stream := f.begun(a, "x")
-	_, here := f.reading(stream)
-	until, there := f.reading(b.Attach(soon(f), "x"))
-	until("two")
+	x := f.watched(a, b)
 	want := []string{"one", "two"}
 	for i := range 20 {
 		proxy.Cut()
 		want = append(want, fmt.Sprint("word ", i))
-		s.say(want[len(want)-1])
+		x.say(want[len(want)-1])
 	}
-	until(want[len(want)-1])
+	x.seen(want[len(want)-1])
 	proxy.Cut()
-	close(s.events)
-	for _, end := range []func() ([]core.Event, error){here, there} {
-		got, err := end()
-		f.isError("the end", err, nil)
-		f.equal("events", words(got), want)
-	}
+	close(x.events)
+	got, _ := f.ends(x, nil)
+	f.equal("events", words(got), want)
 }
 
 // While the server is down, a run goes on. Nothing of it is missing later.
@@ -376,23 +372,16 @@ func checkKill(f *fixture) {
 	if f.Kill == nil || f.Restart == nil {
 		f.Skip("the server cannot be killed")
 	}
-	a, _ := f.process()
-	b, _ := f.process()
-	s, stream := f.begun(a, "x")
-	_, here := f.reading(stream)
-	until, there := f.reading(b.Attach(soon(f), "x"))
-	until("two")
+	a, b := f.pair()
+	x := f.watched(a, b)
 	f.Kill()
-	s.say("three", "four")
+	x.say("three", "four")
 	f.Restart()
-	s.say("five")
-	until("five")
-	close(s.events)
-	for _, end := range []func() ([]core.Event, error){here, there} {
-		got, err := end()
-		f.isError("the end", err, nil)
-		f.equal("events", words(got), []string{"one", "two", "three", "four", "five"})
-	}
+	x.say("five")
+	x.seen("five")
+	close(x.events)
+	got, _ := f.ends(x, nil)
+	f.equal("events", words(got), []string{"one", "two", "three", "four", "five"})
 }
 
 // If the store has lost the run, all are told.
@@ -400,17 +389,10 @@ func checkEmpty(f *fixture) {
 	if f.Kill == nil || f.RestartEmpty == nil {
 		f.Skip("the server cannot be emptied")
 	}
-	a, _ := f.process()
-	b, _ := f.process()
-	s, stream := f.begun(a, "x")
-	_, here := f.reading(stream)
-	until, there := f.reading(b.Attach(soon(f), "x"))
-	until("two")
+	a, b := f.pair()
+	x := f.watched(a, b)
 	f.Kill()
 	f.RestartEmpty()
-	s.say("three")
-	for _, end := range []func() ([]core.Event, error){here, there} {
-		_, err := end()
-		f.isError("the end", err, run.ErrLost)
-	}
+	x.say("three")
+	f.ends(x, run.ErrLost)
 }

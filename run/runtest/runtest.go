@@ -164,6 +164,14 @@ func (f *fixture) processAt(addr string, opts ...run.Option) (r *run.Runner, die
 	return r, die
 }
 
+// pair returns the runners of two processes.
+func (f *fixture) pair() (a, b *run.Runner) {
+	f.Helper()
+	a, _ = f.process()
+	b, _ = f.process()
+	return a, b
+}
+
 // claim returns a claim with a new ID.
 func claim(key string, lease time.Duration) run.Claim {
 	return run.Claim{Key: key, ID: newID(), Starter: "ann", Lease: lease, Retention: patience}
