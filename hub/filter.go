@@ -48,7 +48,7 @@ func WithFilter(f func(topic string, a Attributes) bool) SubscribeOption {
 	return func(s *selection) { s.filter = f }
 }
 
-// details are what an event has beside its frame. nil are none.
+// details are what an event has besides its frame; nil if it has none.
 type details struct {
 	Attributes
 
@@ -56,7 +56,7 @@ type details struct {
 	bytes int
 }
 
-// newDetails returns the details of an event of some topics, of which more are beside the first.
+// newDetails returns the details of an event of some topics: the first, and more besides.
 func newDetails(a Attributes, first string, more []string) *details {
 	if len(a) == 0 && len(more) == 0 {
 		return nil

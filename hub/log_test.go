@@ -659,7 +659,7 @@ func TestEndAfterPublish(t *testing.T) {
 	}
 }
 
-// A client that comes while the log does not answer, and has got nothing when the hub is
+// A client that comes while the log does not answer, and has received nothing when the hub is
 // shut down, is not told that this was everything.
 func TestShutdownBeforeTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -153,7 +153,7 @@ type publication struct {
 	key         string
 	keyed       bool
 	idempotency string
-	topics      []string // beside the first
+	topics      []string // besides the first
 	details     *details // which WithAttributes begins and check completes
 	time        int64    // by a Log's clock, in ns since the hub began
 }

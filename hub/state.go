@@ -14,7 +14,7 @@ import (
 // WithState has a client begin with the present state: it is sent the events of state, and
 // then everything that is published after the state was taken. This is for a client without a
 // last event ID, if [From] does not say where it begins. And whenever a client has missed
-// something, it is sent the state anew, instead of a gap event and whatever [WithGapPolicy]
+// something, it is sent the state again, instead of a gap event and whatever [WithGapPolicy]
 // says. A client that comes back and has missed nothing is not sent the state.
 //
 // The hub takes the position from which the subscription continues before it runs state. So

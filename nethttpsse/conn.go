@@ -37,7 +37,7 @@ type conn struct {
 
 	breaks   breaking
 	broken   atomic.Bool // the client must see a broken response
-	answered atomic.Bool // the client has got an answer instead of the stream
+	answered atomic.Bool // the client has received an answer instead of the stream
 	exited   bool        // the handler does not return to quic-go
 	held     error       // a middleware holds the response back
 	netConn  net.Conn    // the connection of HTTP/1.0, if it is known

@@ -311,7 +311,7 @@ func (m *mirror) finish(end error) {
 	m.move(func() { m.done, m.clean = true, end == nil })
 }
 
-// lose ends the streams although the run may go on: who attaches after that begins anew.
+// lose ends the streams although the run may go on: who attaches after that begins again.
 func (m *mirror) lose(err error) {
 	m.drop()
 	m.finish(err)

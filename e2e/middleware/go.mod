@@ -165,7 +165,7 @@ replace (
 )
 
 // These are for echo v4 and, since a later minor version, for echo v5. A second name has
-// the later version beside the earlier one.
+// the later version as well as the earlier one.
 replace (
 	github.com/getsentry/sentry-go/echov5 => github.com/getsentry/sentry-go/echo v0.46.2
 	github.com/samber/slog-echov5 => github.com/samber/slog-echo v1.22.0

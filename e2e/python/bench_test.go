@@ -147,7 +147,7 @@ type crowd struct {
 	conns   []net.Conn
 	reading sync.WaitGroup
 	events  atomic.Int64
-	served  atomic.Int64 // readers that have got an event
+	served  atomic.Int64 // readers that have received an event
 }
 
 func openCrowd(b *testing.B, s *migrated, path string, n int) *crowd {

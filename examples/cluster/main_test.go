@@ -51,7 +51,7 @@ func cluster(t *testing.T, args ...string) (urls []string, stop func()) {
 	return regexp.MustCompile(`http://\S+`).FindAllString(printed, -1), stop
 }
 
-// stream reads messages from a node until it has got as many as it wants, and returns
+// stream reads messages from a node until it has received as many as it wants, and returns
 // the last ID.
 func stream(t *testing.T, node, after string, want ...string) (id string) {
 	t.Helper()

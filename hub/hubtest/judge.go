@@ -134,7 +134,7 @@ func (j *judge) stateEvent(i int, e core.Event) error {
 	return nil
 }
 
-// passes judges the events that the client has not got before an index.
+// passes judges the events that the client has not received before an index.
 func (j *judge) passes(to int) error {
 	for from := j.due; from < to; {
 		id := j.missing(j.visit, from, to)

@@ -102,7 +102,7 @@ const stateType = "the state"
 
 func isState(e core.Event) bool { return e.Type == stateType }
 
-// troubled reports whether accidents make it unknown what a kicked visit should have got.
+// troubled reports whether accidents make it unknown what a kicked visit should have received.
 func (v *visit) troubled() bool { return v.until == "" || v.calm != v.troubles }
 
 // A gate can be closed and opened.

@@ -241,7 +241,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 			if _, err := f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
 				return err
 			}
-			return errors.New("the stream has lost its end, and other messages have got the lost numbers")
+			return errors.New("the stream has lost its end, and other messages have the lost numbers")
 		}
 	}
 	switch {

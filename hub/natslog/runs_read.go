@@ -10,7 +10,7 @@ import (
 )
 
 // Read implements [run.Store]. A cursor is the sequence number of the last message that was read. The stream's leader
-// says what the last message is. A reader that lacks only that one has got it with the answer. Any server that has the
+// says what the last message is. A reader that lacks only that one has received it with the answer. Any server that has the
 // stream returns what is older.
 func (r *Runs) Read(ctx context.Context, key, id, cursor string) (run.Page, error) {
 	p, err := r.read(ctx, key, id, cursor)

@@ -15,8 +15,8 @@ var thePoller poller
 // no thread.
 //
 // An epoll event is only a hint: the code that gets it finds out by itself. So a hint
-// that comes late, and reaches another connection that has got the same file descriptor
-// in the meantime, does no harm.
+// that comes late, and reaches another connection, which has the same file descriptor by
+// then, does no harm.
 type poller struct {
 	mu    sync.Mutex
 	file  *os.File // the epoll instance; nil while there is nothing to watch

@@ -51,7 +51,7 @@ func checkEnd(f *fixture) {
 	f.isError("end no run", s.End(soon(f), claim("none", long), run.End{}), run.ErrLost)
 }
 
-// A run whose lease has ended is lost for ever, whoever looks first.
+// A run whose lease has ended is lost forever, whoever looks first.
 func checkLease(f *fixture) {
 	s, other := f.store(), f.store()
 	look := []func(c run.Claim){
@@ -131,7 +131,7 @@ func checkRetention(f *fixture) {
 	})
 	f.equal("entries", f.read(s, "x", c.ID), batch(c, 1, "one").Entries)
 
-	c = claim("for ever", math.MaxInt64)
+	c = claim("forever", math.MaxInt64)
 	c.Retention = math.MaxInt64
 	f.begin(s, c)
 	f.append(s, c, 1, "one")

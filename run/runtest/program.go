@@ -262,7 +262,7 @@ func (w *world) generator(key string, p *process) func(context.Context) core.Str
 type reader struct {
 	name    string // of the run; empty before the first event
 	next    int    // the number of the event that must come
-	stopped bool   // it has got the event of a call of Stop
+	stopped bool   // it has received the event of a call of Stop
 	lastID  string
 	last    error // why it had to come back
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// expected returns the bytes that the client may have got: first of the events that were
+// expected returns the bytes that the client may have received: first of the events that were
 // taken, and then of those that were tried. For a hub it finds out which events these
 // are, and describes what is wrong with them.
 func (r *trial) expected(got []byte) (body, rest []byte, told string) {

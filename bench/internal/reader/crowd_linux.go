@@ -117,7 +117,7 @@ func (c *Crowd) Mark() {
 	}
 }
 
-// Await reads until each connection has got that many events since the last [Crowd.Mark],
+// Await reads until each connection has received that many events since the last [Crowd.Mark],
 // or until nothing has arrived for as long as quiet on those that have not. It returns how
 // many have arrived on all connections. It is an error if a connection gets more.
 func (c *Crowd) Await(events int, quiet time.Duration) (delivered int, err error) {
@@ -187,7 +187,7 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 		swept = time.Now()
 		pause = max(sweepEvery, sweepPart*swept.Sub(begin))
 		if since := swept.Sub(last); len(waiting) > 0 && since > quiet {
-			return fmt.Errorf("%w for %v, and %d of %d connections have not got everything",
+			return fmt.Errorf("%w for %v, and %d of %d connections have not received everything",
 				errQuiet, since.Round(time.Millisecond), len(waiting), len(c.conns))
 		}
 	}

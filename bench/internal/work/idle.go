@@ -99,7 +99,7 @@ func openHeld(conns int, hold holder) func(s Side) (runner, error) {
 	}
 }
 
-// A holder opens n connections, and returns when each has got all that it will get.
+// A holder opens n connections, and returns when each has received all that it will.
 type holder func(addr netip.AddrPort, n int, target string) (drop func(), err error)
 
 func holdPlain(addr netip.AddrPort, n int, target string) (drop func(), err error) {

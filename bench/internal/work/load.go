@@ -150,7 +150,7 @@ func (r Reached) Lost() float64 {
 // ErrStuck means that a server did not publish all events in time.
 var ErrStuck = errors.New("work: the server did not publish all events in time")
 
-// Reach publishes events, and waits until each subscriber has got all of them or
+// Reach publishes events, and waits until each subscriber has received all of them or
 // nothing more arrives.
 func (a *Audience) Reach(events, dataSize, rate int) (r Reached, err error) {
 	if a.crowd != nil && a.crowd.Ended() > 0 {

@@ -160,7 +160,7 @@ func (s *shards) measure(conns int, beat time.Duration) (report.Sample, error) {
 	return sample, err
 }
 
-// readFor makes all clients read, and returns how many comments they have got so far.
+// readFor makes all clients read, and returns how many comments they have received so far.
 func (s *shards) readFor(d time.Duration) (comments int, err error) {
 	type answer struct {
 		comments int
