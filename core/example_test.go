@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -117,6 +118,31 @@ data: out of order
 	// roof 20
 	// cellar 19
 	// core: data of event "" (type "") is not a core_test.reading: invalid character 'o' looking for beginning of value
+}
+
+// A client that knows the end of an answer by its last event does not mistake a part for the whole.
+func ExampleThen() {
+	answer := func(fails error) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "Hello"}, nil) && fails != nil {
+				yield(core.Event{}, fails)
+			}
+		}
+	}
+	for _, fails := range []error{nil, errors.New("the model is overloaded")} {
+		for e, err := range core.Then(answer(fails), core.Event{Data: "[DONE]"}) {
+			if err != nil {
+				fmt.Println("error:", err)
+				break
+			}
+			fmt.Println(e.Data)
+		}
+	}
+	// Output:
+	// Hello
+	// [DONE]
+	// Hello
+	// error: the model is overloaded
 }
 
 func ExampleRead() {

@@ -130,6 +130,27 @@ func ExampleWithFilter() {
 	// an order from eu
 }
 
+// An order and its customer each have a topic. A client of both gets the event once.
+func ExampleWithTopics() {
+	h := hub.New()
+	ctx := context.Background()
+	_, _ = h.Publish(ctx, "order.1207", core.Event{Data: "paid"}, hub.WithTopics("customer.5"))
+	_ = h.Finish(nil)
+	for _, topics := range [][]string{{"order.1207"}, {"customer.*"}, {"order.1207", "customer.5"}} {
+		for e, err := range h.SubscribeFrom(ctx, hub.Oldest, topics...) {
+			if err != nil {
+				fmt.Println(err)
+				return
+			}
+			fmt.Println(topics, e.Data)
+		}
+	}
+	// Output:
+	// [order.1207] paid
+	// [customer.*] paid
+	// [order.1207 customer.5] paid
+}
+
 // Values instead of events.
 func ExampleTopic() {
 	type Price struct {
