@@ -217,7 +217,7 @@ func (r *Runs) lose(ctx context.Context, key string, c change) (bool, error) {
 	if done {
 		next.sequence = sequence
 		r.hint(key, run.HintEvents)
-		r.purge(key, next)
+		r.purge(key, next, max(next.Retention, next.Lease))
 	}
 	return done, err
 }

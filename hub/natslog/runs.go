@@ -37,8 +37,9 @@ var _ run.Store = (*Runs)(nil)
 // NewRuns returns the runs in the stream of that name. Nothing is sent before the first call, which
 // creates the stream if it does not exist. Hints are messages of subjects that begin with the name and "-hint.".
 //
-// The entries of a run are deleted when its retention time is over, by its process. If that has died,
-// the stream's MaxAge does so, which is a day if [WithMaxAge] does not say otherwise. It must be longer than
+// The entries of a run are deleted when its retention time is over, by its process. If that has died or was
+// closed, another process does so when it looks at the run the next time; [Runs.List] looks at all. What nobody looks at is
+// deleted by the stream's MaxAge, which is a day if [WithMaxAge] does not say otherwise. It must be longer than
 // a run takes together with its retention time. [WithMaxEvents] and [WithIdempotencyWindow] have no effect.
 //
 // An event must fit into a message: see the server's max_payload, which is 1 MiB by default. A run with a larger
@@ -143,19 +144,19 @@ func (r *Runs) End(ctx context.Context, c run.Claim, e run.End) error {
 	}
 	r.disown(c.ID)
 	r.hint(c.Key, run.HintEvents)
-	r.purge(c.Key, last)
+	r.purge(c.Key, last, max(last.Retention, last.Lease))
 	return nil
 }
 
-// purge deletes a run when it need not be held any more.
-func (r *Runs) purge(key string, c change) {
+// purge deletes a run after some time, when it need not be held any more.
+func (r *Runs) purge(key string, c change, after time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return
 	}
 	var t *time.Timer
-	t = time.AfterFunc(max(c.Retention, c.Lease), func() {
+	t = time.AfterFunc(after, func() {
 		r.mu.Lock()
 		delete(r.purges, t)
 		r.mu.Unlock()
@@ -164,7 +165,7 @@ func (r *Runs) purge(key string, c change) {
 			if err == nil {
 				err = s.Purge(ctx, jetstream.WithPurgeSubject(r.subject(key)), jetstream.WithPurgeSequence(c.sequence+1))
 			}
-			return true, err // MaxAge does the rest
+			return true, err // who looks next tries again
 		})
 	})
 	r.purges[t] = true
@@ -179,7 +180,13 @@ func (r *Runs) held(ctx context.Context, key string) (*change, run.Record, error
 	if err != nil {
 		return nil, run.Record{}, err
 	}
-	if c == nil || c.End != nil && (c.Retention <= 0 || !now.Before(c.time.Add(c.Retention))) {
+	switch {
+	case c == nil:
+		return nil, run.Record{}, run.ErrNotHeld
+	case c.End != nil && (c.Retention <= 0 || !now.Before(c.time.Add(c.Retention))):
+		if !now.Before(c.time.Add(max(c.Retention, c.Lease))) { // the process that should have has died
+			r.purge(key, *c, 0)
+		}
 		return nil, run.Record{}, run.ErrNotHeld
 	}
 	return c, c.record(key, now), nil

@@ -188,6 +188,47 @@ func TestRunsLeaveNothing(t *testing.T) {
 	}
 }
 
+// A process that has ended a run and is gone does not drop it. The others do when they look.
+func TestRunsLeaveNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	js := connect(t, runServer(t, server.Options{JetStream: true}).ClientURL())
+	gone, other := natslog.NewRuns(js, "runs"), openRuns(t, js)
+	for _, c := range []run.Claim{
+		{Key: "short", ID: "aaaaaaaa", Lease: 500 * time.Millisecond, Retention: 500 * time.Millisecond},
+		{Key: "none", ID: "bbbbbbbb", Lease: 500 * time.Millisecond},
+		{Key: "died", ID: "cccccccc", Lease: 500 * time.Millisecond, Retention: 500 * time.Millisecond},
+		{Key: "long", ID: "dddddddd", Lease: time.Hour, Retention: time.Hour},
+	} {
+		ctx := within(t, patience)
+		if r, err := gone.Claim(ctx, c); err != nil || r.ID != c.ID {
+			t.Fatalf("claim: got %+v, %v", r, err)
+		}
+		if c.Key == "died" {
+			continue
+		}
+		if err := gone.End(ctx, c, run.End{Outcome: run.Returned, Clean: true}); err != nil && !errors.Is(err, run.ErrLost) {
+			t.Fatal(err) // it is lost if the machine is slow
+		}
+	}
+	if err := gone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(within(t, patience), "runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosttest.Eventually(t, "only the long run to be left", func() bool {
+		if _, err := other.List(within(t, patience)); err != nil {
+			t.Fatal(err)
+		}
+		info, err := stream.Info(within(t, patience))
+		return err == nil && info.State.Msgs == 2
+	})
+	if r, err := other.Get(within(t, patience), "long"); err != nil || r.Outcome != run.Returned {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
 // A stream with the same subjects, but another name, is left alone.
 func TestRunsOtherStream(t *testing.T) {
 	t.Parallel()
