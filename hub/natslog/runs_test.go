@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/natslog"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/run"
@@ -264,6 +265,6 @@ func BenchmarkRuns(b *testing.B) {
 		return runtest.Server{Open: func(t testing.TB, _ string) (run.Store, func()) {
 			r := openRuns(t, connect(t, url))
 			return r, func() { _ = r.Close() }
-		}}
+		}, HubLog: func(t testing.TB) hub.Log { return natslog.New(connect(t, url), "events") }}
 	})
 }

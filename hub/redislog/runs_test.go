@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/redislog"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/run"
@@ -185,6 +186,6 @@ func BenchmarkRuns(b *testing.B) {
 		s := serve(t)
 		return runtest.Server{Open: func(testing.TB, string) (run.Store, func()) {
 			return openRuns(&redis.UniversalOptions{Addrs: []string{s.addr}}, "runs")
-		}}
+		}, HubLog: func(testing.TB) hub.Log { return s.open() }}
 	})
 }

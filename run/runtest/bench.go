@@ -6,16 +6,20 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/run"
 )
 
+var token = core.Event{Type: "token", Data: `{"delta":" the"}`}
+
 // Benchmark measures a kind of store: a token that passes through a run to a reader in its own
-// process and in another one, and attaching to one run of 100 events among few runs and among 10,000. It
-// writes the runs to the store directly.
+// process and in another one, the same through a hub over [Server.HubLog], and attaching to one run of 100 events
+// among few runs and among 10,000. It writes these runs to the store directly.
 func Benchmark(b *testing.B, start func(t testing.TB) Server) {
 	b.Helper()
 	s := start(b)
@@ -35,7 +39,7 @@ func Benchmark(b *testing.B, start func(t testing.TB) Server) {
 				return func(yield func(core.Event, error) bool) {
 					<-ready
 					for range b.N {
-						if !yield(core.Event{Type: "token", Data: `{"delta":" the"}`}, nil) {
+						if !yield(token, nil) {
 							return
 						}
 					}
@@ -47,6 +51,14 @@ func Benchmark(b *testing.B, start func(t testing.TB) Server) {
 			b.ResetTimer()
 			close(ready)
 			count(b, stream, b.N)
+		})
+	}
+	for _, publishers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("token over a hub with %d publishers", publishers), func(b *testing.B) {
+			if s.HubLog == nil {
+				b.Skip("there is no log")
+			}
+			tokenOverHub(b, s.HubLog(b), publishers)
 		})
 	}
 	held := 0
@@ -69,6 +81,46 @@ func Benchmark(b *testing.B, start func(t testing.TB) Server) {
 				count(b, r.Attach(b.Context(), strconv.Itoa(i*7919%runs)), len(words))
 			}
 		})
+	}
+}
+
+// tokenOverHub measures a hub over a log as a run is measured. A publisher waits for the log's answer
+// before it publishes its next event.
+func tokenOverHub(b *testing.B, l hub.Log, publishers int) {
+	b.Helper()
+	h := hub.New(hub.WithLog(l), hub.WithMaxEvents(0), hub.WithMaxBytes(0))
+	defer func() { _ = h.Shutdown(context.Background()) }()
+	before, err := h.Publish(b.Context(), "run", token)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var all sync.WaitGroup
+	defer all.Wait()
+	b.ResetTimer()
+	for range publishers {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				if _, err := h.Publish(ctx, "run", token); err != nil {
+					b.Error(err)
+					cancel()
+					return
+				}
+			}
+		})
+	}
+	n := 0
+	for _, err := range h.SubscribeFrom(ctx, hub.After(before), "run") {
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		if n++; n == b.N {
+			return
+		}
 	}
 }
 

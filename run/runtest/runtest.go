@@ -44,6 +44,9 @@ type Server struct {
 	// Kill ends the server at once, as SIGKILL does, and Restart starts it again with everything
 	// that it had. RestartEmpty starts it without. They return when the server has ended, or answers.
 	Kill, Restart, RestartEmpty func()
+
+	// HubLog opens the log of a hub on the same server until the end of a test. [Benchmark] compares with it.
+	HubLog func(t testing.TB) hub.Log
 }
 
 const (
