@@ -14,7 +14,7 @@ func checkLarge(f *fixture) {
 	x := f.watched(a, b)
 	x.say(strings.Repeat("<b>&\"\\\x01\u2028", 50<<10), "three")
 	failure := errors.New(strings.Repeat("<\x01\xff\u2028ä", 300<<10))
-	x.fail <- failure
+	x.failWith(failure)
 	want, err := x.here()
 	f.isError("here", err, failure)
 	got, err := x.there()
@@ -42,7 +42,7 @@ func checkTooLarge(f *fixture) {
 	x.say("three", large)
 	_, err := x.here()
 	f.isError("here", err, run.ErrTooLarge)
-	f.isError("the generator's cause", <-x.ended, run.ErrTooLarge)
+	f.isError("the generator's cause", x.cause(), run.ErrTooLarge)
 	got, err := x.there()
 	if err == nil || errors.Is(err, run.ErrLost) || !strings.Contains(err.Error(), run.ErrTooLarge.Error()) {
 		f.Errorf("there: got the error %v", err)

@@ -16,8 +16,16 @@ import (
 // begun is a run that goes on, which has yielded "one" and "two", and its stream.
 func (f *fixture) begun(r *run.Runner, key string) (*script, core.Stream) {
 	f.Helper()
-	s := newScript()
-	stream := r.Start(soon(f), key, s.generate, run.WithStarter("ann"))
+	var (
+		s      *script
+		stream core.Stream
+	)
+	f.until("a run begins", func() bool { // a slow server may answer too late
+		s = f.script()
+		ctx, refused := request(f, "")
+		stream = r.Start(ctx, key, s.generate, run.WithStarter("ann"), run.WithExclusive())
+		return refused() == 0
+	})
 	s.say("one", "two")
 	f.until("two events", func() bool {
 		state, err := r.Get(soon(f), key)
@@ -247,7 +255,7 @@ func checkEnds(f *fixture) {
 	failure := errors.New("the model is overloaded")
 	s, _ := f.begun(a, "x")
 	_, there := f.reading(b.Attach(soon(f), "x"))
-	s.fail <- failure
+	s.failWith(failure)
 	got, err := there()
 	if err == nil || err.Error() != failure.Error() {
 		f.Errorf("got the error %v, want %v", err, failure)
@@ -276,12 +284,7 @@ func checkStop(f *fixture) {
 	for _, last := range [][]core.Event{nil, {{Type: "stopped", Data: "by the user"}, {}}} {
 		x := f.watched(a, b)
 		f.isError("stop", b.Stop(soon(f), "x", last...), nil)
-		select {
-		case cause := <-x.ended:
-			f.isError("the generator's cause", cause, run.ErrStopped)
-		case <-soon(f).Done():
-			f.Fatal("the generator goes on")
-		}
+		f.isError("the generator's cause", x.cause(), run.ErrStopped)
 		end := run.ErrStopped
 		if last != nil {
 			end = nil
@@ -337,7 +340,7 @@ func checkStall(f *fixture) {
 	x := f.watched(a, b)
 	proxy.Stall(true, true)
 	f.ends(x, run.ErrLost)
-	f.isError("the generator's cause", <-x.ended, run.ErrLost)
+	f.isError("the generator's cause", x.cause(), run.ErrLost)
 	proxy.Resume()
 	f.until("it can read again", func() bool {
 		state, err := a.Get(soon(f), "x")

@@ -258,17 +258,19 @@ func words(events []core.Event) []string {
 
 // A script is a generator that a test leads.
 type script struct {
+	f      *fixture
 	events chan string // closed, the generator returns
 	fail   chan error  // the generator yields what comes
-	ended  chan error  // the cause of the context's end
+	ended  chan error  // why the generator's context had ended when it returned
 }
 
-func newScript() *script {
-	return &script{make(chan string), make(chan error), make(chan error, 1)}
+func (f *fixture) script() *script {
+	return &script{f, make(chan string), make(chan error), make(chan error, 1)}
 }
 
 func (s *script) generate(ctx context.Context) core.Stream {
 	return func(yield func(core.Event, error) bool) {
+		defer func() { s.ended <- context.Cause(ctx) }()
 		for {
 			select {
 			case word, ok := <-s.events:
@@ -279,7 +281,6 @@ func (s *script) generate(ctx context.Context) core.Stream {
 				yield(core.Event{}, err)
 				return
 			case <-ctx.Done():
-				s.ended <- context.Cause(ctx)
 				return
 			}
 		}
@@ -288,7 +289,38 @@ func (s *script) generate(ctx context.Context) core.Stream {
 
 // say has the generator yield events.
 func (s *script) say(words ...string) {
+	s.f.Helper()
 	for _, word := range words {
-		s.events <- word
+		give(s, s.events, word)
+	}
+}
+
+// failWith has the generator yield an error.
+func (s *script) failWith(err error) {
+	s.f.Helper()
+	give(s, s.fail, err)
+}
+
+// give sends the generator something, unless it has returned or does not run.
+func give[T any](s *script, to chan<- T, what T) {
+	s.f.Helper()
+	select {
+	case to <- what:
+	case cause := <-s.ended:
+		s.f.Fatalf("the generator has returned early: %v", cause)
+	case <-soon(s.f).Done():
+		s.f.Fatal("the generator does not run")
+	}
+}
+
+// cause waits until the generator has returned.
+func (s *script) cause() error {
+	s.f.Helper()
+	select {
+	case cause := <-s.ended:
+		return cause
+	case <-soon(s.f).Done():
+		s.f.Fatal("the generator goes on")
+		return nil
 	}
 }
