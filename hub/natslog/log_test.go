@@ -591,16 +591,13 @@ func TestErrors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			l := natslog.New(test.js(t), "events", test.opts...)
-			ctx := within(t, 5*time.Second) // the machine may be busy
-			_, err := l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: test.data}})
-			if late := time.Since(deadline(ctx)); late > patience {
-				t.Errorf("it returned %v after the deadline", late)
-			}
-			if err == nil {
-				t.Fatal("the event was appended")
+			err := appendWithin(t, l, time.Second, test.data)
+			lacks := func(want string) bool { return !strings.Contains(err.Error(), want) }
+			if slices.ContainsFunc(test.want, lacks) { // the machine may be busy
+				err = appendWithin(t, l, patience/2, test.data)
 			}
 			for _, want := range append(test.want, `natslog: append, stream "events": `) {
-				if !strings.Contains(err.Error(), want) {
+				if lacks(want) {
 					t.Errorf("the error is %q, want %q in it", err, want)
 				}
 			}
@@ -615,6 +612,20 @@ func TestErrors(t *testing.T) {
 func deadline(ctx context.Context) time.Time {
 	d, _ := ctx.Deadline()
 	return d
+}
+
+// appendWithin returns the error of an event that is not appended.
+func appendWithin(t *testing.T, l *natslog.Log, d time.Duration, data string) error {
+	t.Helper()
+	ctx := within(t, d)
+	_, err := l.Append(ctx, hub.Entry{Topic: "t", Event: core.Event{Data: data}})
+	if late := time.Since(deadline(ctx)); late > patience {
+		t.Errorf("it returned %v after the deadline", late)
+	}
+	if err == nil {
+		t.Fatal("the event was appended")
+	}
+	return err
 }
 
 func makeStream(t testing.TB, js jetstream.JetStream, c jetstream.StreamConfig) jetstream.Stream {
