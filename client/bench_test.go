@@ -123,7 +123,7 @@ func TestConstantMemory(t *testing.T) {
 // parsing them, and writing them allocates nothing.
 func TestRelayAllocs(t *testing.T) {
 	relay := func(n int) {
-		s, err := host.NewSession(t.Context(), "")
+		s, err := host.NewSession(t.Context(), core.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}

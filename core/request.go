@@ -6,14 +6,41 @@ import (
 	"github.com/yieldsse/yieldsse/internal/config"
 )
 
-// LastEventID returns the ID of the last event that the client saw before it
-// reconnected: its Last-Event-ID header, or see [WithQueryID]. It is empty if there is
-// none, or if ctx is not the context of a view.
-func LastEventID(ctx context.Context) string {
-	if r, ok := ctx.Value(config.RequestKey{}).(config.Request); ok {
-		return r.LastEventID()
+// A Request is what a session keeps of the request that began it.
+type Request struct {
+	// RemoteAddr is the peer of the connection, as the server sees it: behind a proxy, the
+	// proxy's address. On TCP it is an IP address and a port.
+	RemoteAddr string
+
+	Method string // such as GET
+	Path   string // the URL's path, decoded; at most 1 KiB of it
+
+	// Route is the pattern that the framework's router has matched, in the framework's
+	// own form and without a method, such as /rooms/:id. It is empty if there is none.
+	Route string
+
+	// LastEventID is the ID of the last event that the client saw before it
+	// reconnected: its Last-Event-ID header, or see [WithQueryID]. It is empty if there
+	// is none.
+	LastEventID string
+}
+
+// RequestOf returns the request of the session that ctx belongs to, or the zero Request if
+// ctx is not the context of a view. The strings stay valid after the request, also on fiber.
+func RequestOf(ctx context.Context) Request {
+	if s := sessionOf(ctx); s != nil {
+		return s.Request()
 	}
-	return ""
+	return Request{}
+}
+
+// LastEventID returns [Request.LastEventID] of the session that ctx belongs to.
+func LastEventID(ctx context.Context) string { return RequestOf(ctx).LastEventID }
+
+// sessionOf returns the session that ctx belongs to, or nil.
+func sessionOf(ctx context.Context) config.Session[Request] {
+	s, _ := ctx.Value(config.SessionKey{}).(config.Session[Request])
+	return s
 }
 
 // Refuse refuses the request of the session that ctx belongs to, if its response has not
@@ -23,7 +50,7 @@ func LastEventID(ctx context.Context) string {
 // wraps err. Views call it, and so may what they subscribe to. With any other ctx Refuse does
 // nothing.
 func Refuse(ctx context.Context, err error) {
-	if r, ok := ctx.Value(config.RequestKey{}).(config.Request); ok {
-		r.Refuse(err)
+	if s := sessionOf(ctx); s != nil {
+		s.Refuse(err)
 	}
 }

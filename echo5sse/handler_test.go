@@ -392,3 +392,17 @@ func TestFlushThatFails(t *testing.T) {
 		t.Errorf("got the cause %v, want %v", got, core.ErrClientGone)
 	}
 }
+
+// The request of a session has the router's pattern.
+func TestRoute(t *testing.T) {
+	e := echo.New()
+	e.Group("/rooms").GET("/:id", echo5sse.Handler(func(c *echo.Context) (core.Stream, error) { return requestOf(c.Request().Context()), nil }))
+	if got, want := hosttest.Get(t, hosttest.Serve(t, e)+"/rooms/a%20b?x=1").Body, ": open\n\ndata: GET /rooms/a b of /rooms/:id\n\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func requestOf(ctx context.Context) core.Stream {
+	r := core.RequestOf(ctx)
+	return hosttest.Events(r.Method + " " + r.Path + " of " + r.Route)
+}

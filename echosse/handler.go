@@ -35,8 +35,9 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 	}
 	return func(c echo.Context) error {
 		r, res := c.Request(), c.Response()
-		w := res.Writer
-		defer func() { c.SetRequest(r); res.Writer = w }()
+		w, pattern := res.Writer, r.Pattern
+		r.Pattern = c.Path()
+		defer func() { c.SetRequest(r); r.Pattern, res.Writer = pattern, w }()
 		err := nethttpsse.Serve(writer{res}, r, func(r *http.Request) (core.Stream, error) {
 			c.SetRequest(r)
 			stream, err := view(c)

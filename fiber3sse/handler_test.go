@@ -663,3 +663,17 @@ func post(t *testing.T, url, key string) hosttest.Answer {
 	}
 	return hosttest.Do(t, req)
 }
+
+// The request of a session has the router's pattern.
+func TestRoute(t *testing.T) {
+	app := fiber.New()
+	app.Group("/rooms").Get("/:id", fiber3sse.Handler(func(c fiber.Ctx) (core.Stream, error) { return requestOf(c.Context()), nil }))
+	if got, want := hosttest.Get(t, "http://"+serve(t, app)+"/rooms/a%20b?x=1").Body, ": open\n\ndata: GET /rooms/a b of /rooms/:id\n\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func requestOf(ctx context.Context) core.Stream {
+	r := core.RequestOf(ctx)
+	return hosttest.Events(r.Method + " " + r.Path + " of " + r.Route)
+}

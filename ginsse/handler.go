@@ -32,8 +32,10 @@ func Handler(view View, opts ...core.Option) gin.HandlerFunc {
 	}
 	return func(c *gin.Context) {
 		r, streaming := c.Request, false
+		pattern := r.Pattern
+		r.Pattern = c.FullPath()
 		defer func() {
-			c.Request = r
+			c.Request, r.Pattern = r, pattern
 			if streaming {
 				c.Writer = ended{c.Writer}
 			}

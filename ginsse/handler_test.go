@@ -333,3 +333,17 @@ func TestAnswerAndStream(t *testing.T) {
 		t.Errorf("got c.Errors %q, want %q", got, want)
 	}
 }
+
+// The request of a session has the router's pattern.
+func TestRoute(t *testing.T) {
+	app := engine()
+	app.Group("/rooms").GET("/:id", ginsse.Handler(func(c *gin.Context) core.Stream { return requestOf(c.Request.Context()) }))
+	if got, want := hosttest.Get(t, hosttest.Serve(t, app)+"/rooms/a%20b?x=1").Body, ": open\n\ndata: GET /rooms/a b of /rooms/:id\n\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func requestOf(ctx context.Context) core.Stream {
+	r := core.RequestOf(ctx)
+	return hosttest.Events(r.Method + " " + r.Path + " of " + r.Route)
+}

@@ -57,7 +57,7 @@ func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn fun
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	for i := range n {
-		s, err := host.NewSession(ctx, "", core.WithHeartbeat(0), core.WithWriteTimeout(0), core.WithFlushWindow(0))
+		s, err := host.NewSession(ctx, core.Request{}, core.WithHeartbeat(0), core.WithWriteTimeout(0), core.WithFlushWindow(0))
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func BenchmarkReplay(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ctx, cancel := context.WithCancel(context.Background())
-		s, err := host.NewSession(ctx, last, core.WithFlushWindow(0)) // so that no time is spent waiting
+		s, err := host.NewSession(ctx, core.Request{LastEventID: last}, core.WithFlushWindow(0)) // so that no time is spent waiting
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -84,7 +84,7 @@ func TestReplayGathers(t *testing.T) {
 		publish(t, h, "a", strings.Repeat("x", 200))
 	}
 	ctx, cancel := context.WithCancel(soon(t))
-	s, err := host.NewSession(ctx, idOf(h, 0))
+	s, err := host.NewSession(ctx, core.Request{LastEventID: idOf(h, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -926,7 +926,7 @@ func TestBreakAfterAKick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(hubtest.MemoryLog)
 		h := over(t, l)
-		s, err := host.NewSession(t.Context(), "", core.WithFlushWindow(0))
+		s, err := host.NewSession(t.Context(), core.Request{}, core.WithFlushWindow(0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -73,7 +73,7 @@ func TestMemoryOfStalledClients(t *testing.T) {
 			publish(t, h, "rare", strings.Repeat("r", 100))
 			roll(t, h, 0)
 		}
-		s, err := host.NewSession(ctx, "", core.WithWriteTimeout(0))
+		s, err := host.NewSession(ctx, core.Request{}, core.WithWriteTimeout(0))
 		if err != nil {
 			t.Fatal(err)
 		}

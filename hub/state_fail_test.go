@@ -134,7 +134,7 @@ func TestStateIsSentInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New()
 		ctx, cancel := context.WithCancel(t.Context())
-		s, err := host.NewSession(ctx, "", core.WithHeartbeat(0), core.WithWriteTimeout(0))
+		s, err := host.NewSession(ctx, core.Request{}, core.WithHeartbeat(0), core.WithWriteTimeout(0))
 		if err != nil {
 			t.Fatal(err)
 		}

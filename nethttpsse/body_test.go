@@ -124,7 +124,7 @@ func TestBodyBehindAnotherIsLong(t *testing.T) {
 // come.
 func TestRefusalBeforeBody(t *testing.T) {
 	full := &core.Group{Limit: 1}
-	first, err := host.NewSession(t.Context(), "", core.WithGroup(full))
+	first, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(full))
 	if err != nil {
 		t.Fatal(err)
 	}

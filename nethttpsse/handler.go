@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
@@ -87,6 +88,8 @@ func (r reporter) report(err error) {
 // the writer. A request is also refused if the server's writer has no way to break a
 // response, because a stream that fails would look whole.
 //
+// r.Pattern is the session's [core.Request.Route], so an adapter sets it.
+//
 // If the request has a body, a refusal closes the connection, and does not wait for
 // the part that the client has not sent.
 //
@@ -118,6 +121,14 @@ func Serve(
 	return err
 }
 
+// route returns a pattern of http.ServeMux without its method.
+func route(pattern string) string {
+	if i := strings.IndexAny(pattern, " \t"); i > 0 && !strings.HasPrefix(pattern, "/") {
+		return strings.TrimLeft(pattern[i:], " \t")
+	}
+	return pattern
+}
+
 func serve(
 	w http.ResponseWriter, r *http.Request,
 	view func(r *http.Request) (core.Stream, error), opts []core.Option,
@@ -126,7 +137,13 @@ func serve(
 	if srv != nil {
 		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
 	}
-	s, err := host.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
+	s, err := host.NewSession(r.Context(), core.Request{
+		RemoteAddr:  r.RemoteAddr,
+		Method:      r.Method,
+		Path:        r.URL.Path,
+		Route:       route(r.Pattern),
+		LastEventID: r.Header.Get("Last-Event-ID"),
+	}, opts...)
 	if err != nil {
 		return err
 	}

@@ -352,3 +352,23 @@ func TestBaseContextCancelled(t *testing.T) {
 		t.Errorf("got %q, broken %t, want %q, broken", got.Body, got.Broken, twoEvents)
 	}
 }
+
+// The request of a session has the router's pattern, without its method.
+func TestRoute(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"/rooms/{id}":                "/rooms/{id}",
+		"GET /rooms/{id}":            "/rooms/{id}",
+		"GET \t 127.0.0.1/{rest...}": "127.0.0.1/{rest...}",
+		"127.0.0.1/":                 "127.0.0.1/",
+	} {
+		mux := http.NewServeMux()
+		mux.Handle(pattern, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+			request := core.RequestOf(r.Context())
+			return hosttest.Events(request.Method + " " + request.Path + " of " + request.Route)
+		}))
+		want = ": open\n\ndata: GET /rooms/a b of " + want + "\n\n"
+		if got := hosttest.Get(t, hosttest.Serve(t, mux)+"/rooms/a%20b?x=1").Body; got != want {
+			t.Errorf("%q: got %q, want %q", pattern, got, want)
+		}
+	}
+}

@@ -22,7 +22,7 @@ import (
 // refusal returns the status with which a view is refused, or 0.
 func refusal(t *testing.T, lastEventID string, view func(ctx context.Context) core.Stream) int {
 	t.Helper()
-	s, err := host.NewSession(t.Context(), lastEventID)
+	s, err := host.NewSession(t.Context(), core.Request{LastEventID: lastEventID})
 	if err != nil {
 		t.Fatal(err)
 	}

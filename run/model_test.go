@@ -144,7 +144,7 @@ func (w *world) readTwice(key string, s core.Stream, leave int, pause time.Durat
 		return
 	}
 	time.Sleep(pause) //nolint:forbidigo // in a synctest bubble
-	session, err := host.NewSession(w.t.Context(), h.lastID)
+	session, err := host.NewSession(w.t.Context(), core.Request{LastEventID: h.lastID})
 	if err != nil {
 		w.t.Error(err)
 		return

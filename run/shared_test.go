@@ -24,7 +24,7 @@ func shared(m *runtest.Memory, opts ...run.Option) (*run.Runner, *runtest.Link) 
 // resume attaches with a last event ID.
 func resume(t *testing.T, r *run.Runner, key, id string) (core.Stream, *host.Session) {
 	t.Helper()
-	s, err := host.NewSession(t.Context(), id)
+	s, err := host.NewSession(t.Context(), core.Request{LastEventID: id})
 	if err != nil {
 		t.Fatal(err)
 	}

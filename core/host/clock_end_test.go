@@ -30,7 +30,7 @@ func TestTimerRestsAfterTheEnd(t *testing.T) {
 					g     core.Group
 					takes time.Duration
 				)
-				s, err := NewSession(t.Context(), "", core.WithGroup(&g))
+				s, err := NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -58,7 +58,7 @@ func TestWriteAfterTheEndIsWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g core.Group
 		takes := time.Duration(0)
-		s, err := NewSession(t.Context(), "", core.WithGroup(&g))
+		s, err := NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func (c stuckLast) Abort() {
 func TestGraceForAllPieces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		takes := 900 * time.Millisecond
-		s, err := NewSession(t.Context(), "")
+		s, err := NewSession(t.Context(), core.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ func TestForever(t *testing.T) {
 // A list of options that was made from two lists may have a group twice.
 func TestGroupGivenTwice(t *testing.T) {
 	g := core.Group{Limit: 1}
-	s, err := host.NewSession(t.Context(), "", core.WithGroup(&g), core.WithGroup(&g))
+	s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g), core.WithGroup(&g))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func detachedOver(t *testing.T, buffer int, stream func(*host.Session) core.Stre
 		core.WithDetach(), core.WithHeartbeat(0),
 		core.WithObserver(core.Observer{Closed: func(_ context.Context, sum core.Summary) { g.sums <- sum }}),
 	}, opts...)
-	if g.session, err = host.NewSession(handler, "", opts...); err != nil {
+	if g.session, err = host.NewSession(handler, core.Request{}, opts...); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.session.Serve(g, stream(g.session)); err != nil {
@@ -931,7 +931,7 @@ func TestDetaches(t *testing.T) {
 		{"a deadline", limited, []core.Option{core.WithDetach()}, false},
 		{"a deadline further out", inner, []core.Option{core.WithDetach()}, false},
 	} {
-		s, err := host.NewSession(test.ctx, "", test.opts...)
+		s, err := host.NewSession(test.ctx, core.Request{}, test.opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -949,7 +949,7 @@ func TestDetachedValues(t *testing.T) {
 	defer cancel()
 	inner, stop := context.WithCancelCause(context.WithValue(ctx, key(2), "two"))
 	defer stop(nil)
-	s, err := host.NewSession(inner, "7", core.WithDetach())
+	s, err := host.NewSession(inner, core.Request{LastEventID: "7"}, core.WithDetach())
 	if err != nil {
 		t.Fatal(err)
 	}

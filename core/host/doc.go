@@ -5,7 +5,7 @@
 // view, passes the session's context to the view, and then calls [Session.Serve] with a
 // [Conn], which is all that a session knows of its host:
 //
-//	s, err := host.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
+//	s, err := host.NewSession(r.Context(), core.Request{LastEventID: r.Header.Get("Last-Event-ID")}, opts...)
 //	if err != nil {
 //		return err // a *core.RefusedError, with the status to answer
 //	}

@@ -47,7 +47,7 @@ func multitude(t *testing.T, n int, opts ...core.Option) (end func()) {
 	written := new(atomic.Int64)
 	var sessions []*host.Session
 	for range n {
-		s, err := host.NewSession(context.WithoutCancel(t.Context()), "", opts...)
+		s, err := host.NewSession(context.WithoutCancel(t.Context()), core.Request{}, opts...)
 		isError(t, err, nil)
 		p := &pump{next: func(*[][]byte) (bool, error) { return false, nil }}
 		isError(t, s.Serve(deafHost{&deaf{written: written, closed: make(chan struct{})}}, handedOver(t, p)(s)), nil)

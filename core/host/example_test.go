@@ -36,7 +36,7 @@ func (r response) Abort() { _ = r.control.SetWriteDeadline(time.Unix(1, 0)) }
 // adapt makes a handler of a view.
 func adapt(view func(ctx context.Context) core.Stream, opts ...core.Option) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s, err := host.NewSession(r.Context(), r.Header.Get("Last-Event-ID"), opts...)
+		s, err := host.NewSession(r.Context(), core.Request{LastEventID: r.Header.Get("Last-Event-ID")}, opts...)
 		if err != nil {
 			refuse(w, err)
 			return

@@ -201,7 +201,7 @@ func TestForwardAllocs(t *testing.T) {
 	if raceEnabled {
 		t.Skip("sync.Pool drops items under the race detector")
 	}
-	s, err := host.NewSession(t.Context(), "")
+	s, err := host.NewSession(t.Context(), core.Request{})
 	isError(t, err, nil)
 	events := frames(t, strings.Repeat("x", 200), strings.Repeat("y", 200))
 	batch := make([][]byte, len(events))

@@ -123,7 +123,7 @@ func TestGroupShutdownTakesTooLong(t *testing.T) {
 func TestGroupShutdownWaitsForViews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g core.Group
-		s, err := host.NewSession(t.Context(), "", core.WithGroup(&g))
+		s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 		isError(t, err, nil)
 		time.AfterFunc(3*time.Second, s.Close)
 		begin := time.Now()
@@ -137,7 +137,7 @@ func TestGroupShutdownWaitsForViews(t *testing.T) {
 
 func TestGroupRefuses(t *testing.T) {
 	full := &core.Group{Limit: 1}
-	first, err := host.NewSession(t.Context(), "", core.WithGroup(full))
+	first, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(full))
 	isError(t, err, nil)
 	defer first.Close()
 	var closed core.Group
@@ -157,7 +157,7 @@ func TestGroupRefuses(t *testing.T) {
 			for range 200 {
 				var before, behind core.Group
 				parent, cancel := context.WithCancel(t.Context())
-				s, err := host.NewSession(parent, "",
+				s, err := host.NewSession(parent, core.Request{},
 					core.WithGroup(&before), core.WithGroup(tt.group), core.WithGroup(&behind))
 				cancel() // has no effect
 				if s != nil {
@@ -213,7 +213,7 @@ func TestGroupLimit(t *testing.T) {
 			)
 			for range 50 {
 				wg.Go(func() {
-					s, err := host.NewSession(t.Context(), "", core.WithGroup(&g))
+					s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 					if err != nil {
 						isError(t, err, core.ErrGroupFull)
 						refused.Add(1)
@@ -230,7 +230,7 @@ func TestGroupLimit(t *testing.T) {
 			}
 			for _, s := range sessions {
 				s.Close()
-				again, err := host.NewSession(t.Context(), "", core.WithGroup(&g))
+				again, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 				isError(t, err, nil) // there is room again
 				again.Close()
 			}

@@ -14,8 +14,8 @@ import (
 type guest Session
 
 var (
-	_ config.Request = (*guest)(nil)
-	_ feed.Feed      = (*guest)(nil)
+	_ config.Session[core.Request] = (*guest)(nil)
+	_ feed.Feed                    = (*guest)(nil)
 
 	_ = feed.Register((*Session)(nil).yield)
 )
@@ -29,10 +29,10 @@ func (s *Session) answer(err error) bool {
 	return ok
 }
 
-// LastEventID implements [config.Request].
-func (g *guest) LastEventID() string { return g.lastEventID }
+// Request implements [config.Session].
+func (g *guest) Request() core.Request { return g.request }
 
-// Refuse implements [config.Request].
+// Refuse implements [config.Session].
 func (g *guest) Refuse(err error) {
 	g.timerMu.Lock()
 	defer g.timerMu.Unlock()

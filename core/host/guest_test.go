@@ -14,7 +14,7 @@ import (
 // Nothing that a stream can get ends its session: neither the feed that its yield answers
 // with, nor a value of its context.
 func TestAStreamCannotEndItsSession(t *testing.T) {
-	allowed := []string{"Context", "Forward", "Handover", "LastEventID", "Refuse", "Wake", "WakeToEnd"}
+	allowed := []string{"Context", "Forward", "Handover", "Refuse", "Request", "Wake", "WakeToEnd"}
 	tr := newTrial(t.Context(), t)
 	isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
 		// feed.Of does not know this yield, so the test asks the session itself.
@@ -22,7 +22,7 @@ func TestAStreamCannotEndItsSession(t *testing.T) {
 		if !yield(core.Event{}, &q) {
 			t.Error("the question ended the stream")
 		}
-		for name, got := range map[string]any{"its feed": q.Answer, "its context's value": ctx.Value(config.RequestKey{})} {
+		for name, got := range map[string]any{"its feed": q.Answer, "its context's value": ctx.Value(config.SessionKey{})} {
 			if got == nil {
 				t.Fatalf("%s is nil", name)
 			}

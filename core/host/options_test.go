@@ -55,7 +55,7 @@ func TestOptionsOfNothing(t *testing.T) {
 // Both functions of an observer may be nil.
 func TestEmptyObserver(t *testing.T) {
 	h := newHost(t)
-	s, err := host.NewSession(t.Context(), "", core.WithObserver(core.Observer{}))
+	s, err := host.NewSession(t.Context(), core.Request{}, core.WithObserver(core.Observer{}))
 	isError(t, err, nil)
 	isError(t, s.Serve(h, nil), nil)
 	if len(h.log) != 2 {
@@ -68,10 +68,10 @@ func TestOptionsAreShared(t *testing.T) {
 	var all, a, b core.Group
 	shared := make([]core.Option, 0, 8)
 	shared = append(shared, core.WithGroup(&all))
-	first, err := host.NewSession(t.Context(), "", append(shared, core.WithGroup(&a))...)
+	first, err := host.NewSession(t.Context(), core.Request{}, append(shared, core.WithGroup(&a))...)
 	isError(t, err, nil)
 	defer first.Close()
-	second, err := host.NewSession(t.Context(), "", append(shared, core.WithGroup(&b))...)
+	second, err := host.NewSession(t.Context(), core.Request{}, append(shared, core.WithGroup(&b))...)
 	isError(t, err, nil)
 	second.Close()
 	if all.Len() != 1 || a.Len() != 1 || b.Len() != 0 {

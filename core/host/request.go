@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,8 +13,8 @@ import (
 	"github.com/yieldsse/yieldsse/internal/config"
 )
 
-// maxLastEventID bounds a Last-Event-ID header, in bytes.
-const maxLastEventID = 1 << 10
+// maxKept bounds each of the texts that a session keeps of its request, in bytes.
+const maxKept = 1 << 10
 
 // SetHeaders sets the headers of an event stream. A Cache-Control that the view
 // has set stays, and so does a Content-Type of an event stream.
@@ -39,7 +40,7 @@ func (requestContext) Done() <-chan struct{} { return nil }
 func (requestContext) Err() error            { return nil }
 
 func (c requestContext) Value(key any) any {
-	if key == (config.RequestKey{}) {
+	if key == (config.SessionKey{}) {
 		return (*guest)(c.session)
 	}
 	return c.Context.Value(key)
@@ -68,14 +69,36 @@ var cancelType = func() reflect.Type {
 // value for a name, or nothing. An adapter calls Query before the view runs, for
 // [core.WithQueryID]. Without that option, get is not called.
 func (s *Session) Query(get func(name string) string) {
-	if s.config.QueryID && s.lastEventID == "" {
-		s.lastEventID = cleanID(get("lastEventId"))
+	if s.config.QueryID && s.request.LastEventID == "" {
+		s.request.LastEventID = cleanID(get("lastEventId"))
 	}
 }
 
+// kept returns the request as a session keeps it.
+func kept(r core.Request) core.Request {
+	r.LastEventID = cleanID(r.LastEventID)
+	if i := slices.Index(methods, r.Method); i >= 0 {
+		r.Method = methods[i]
+	} else {
+		r.Method = clipped(r.Method)
+	}
+	if r.Path == r.Route {
+		r.Path = r.Route
+	} else {
+		r.Path = clipped(r.Path)
+	}
+	return r
+}
+
+var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "QUERY", "HEAD"}
+
+// clipped returns a copy of at most maxKept bytes of s, which may share its memory with all
+// of the request's headers.
+func clipped(s string) string { return strings.Clone(s[:min(len(s), maxKept)]) }
+
 // cleanID returns id, or nothing if it cannot be the ID of an event.
 func cleanID(id string) string {
-	if len(id) > maxLastEventID || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
+	if len(id) > maxKept || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
 		return ""
 	}
 	return id

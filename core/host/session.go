@@ -46,13 +46,13 @@ const (
 // one, after the handler has returned, if the Conn outlives the handler. With
 // [core.WithDetach], Serve itself arranges that if it can.
 type Session struct {
-	config      settings
-	lastEventID string
-	ctx         context.Context //nolint:containedctx // it ends with the session
-	cancel      context.CancelCauseFunc
-	stopParent  func() bool  // stops watching the request's context; nil if it is not watched; see letGo
-	retryAtEnd  atomic.Int64 // the reconnection time that a shutdown gave, in ns
-	cut         atomic.Pointer[cut]
+	config     settings
+	request    core.Request
+	ctx        context.Context //nolint:containedctx // it ends with the session
+	cancel     context.CancelCauseFunc
+	stopParent func() bool  // stops watching the request's context; nil if it is not watched; see letGo
+	retryAtEnd atomic.Int64 // the reconnection time that a shutdown gave, in ns
+	cut        atomic.Pointer[cut]
 
 	conn     Conn          // changed once, by detach, under mu and timerMu
 	detached *detachedConn // the same as conn if the session is detached, otherwise nil
@@ -89,16 +89,17 @@ type Session struct {
 }
 
 // NewSession begins a session on a request. ctx is the request's context, which
-// ends when the client leaves; lastEventID is the value of its Last-Event-ID
-// header. An ID that has a control character or is larger than 1 KiB is ignored.
+// ends when the client leaves. The session keeps r, whose strings must not change, but
+// ignores a LastEventID that has a control character or is larger than 1 KiB, and keeps a
+// copy of at most 1 KiB of Method and Path.
 //
 // If ctx ends with the cause [context.Canceled] or [net.ErrClosed], the client has left.
 // Any other cause is the session's own, and the response ends cleanly.
 //
 // The error is a *[core.RefusedError]: a group is full or shutting down, or the event of
 // [core.WithHeartbeatEvent] is not valid.
-func NewSession(ctx context.Context, lastEventID string, opts ...core.Option) (*Session, error) {
-	s := &Session{config: newSettings(opts), lastEventID: cleanID(lastEventID)}
+func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Session, error) {
+	s := &Session{config: newSettings(opts), request: kept(r)}
 	if err := s.config.Beats.Err; err != nil {
 		return nil, &core.RefusedError{Status: 500, Err: err}
 	}

@@ -148,7 +148,7 @@ func TestRefuse(t *testing.T) {
 		}
 	}
 	t.Run("before", func(t *testing.T) {
-		s, err := host.NewSession(t.Context(), "")
+		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
 		defer s.Close()
 		isError(t, s.Refused(), nil)
@@ -157,7 +157,7 @@ func TestRefuse(t *testing.T) {
 		isError(t, context.Cause(s.Context()), core.ErrShutdown)
 	})
 	t.Run("with another status", func(t *testing.T) {
-		s, err := host.NewSession(t.Context(), "")
+		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
 		defer s.Close()
 		want := &core.RefusedError{Status: 409, Err: errors.New("it runs already")}
@@ -175,7 +175,7 @@ func TestRefuse(t *testing.T) {
 			{refusal(204), 204}, {refusal(303), 303}, {refusal(409), 409}, {refusal(599), 599},
 			{&core.StreamError{Err: refusal(404)}, 503}, {reason, 503}, {&core.RefusedError{Status: 404}, 404},
 		} {
-			s, err := host.NewSession(t.Context(), "")
+			s, err := host.NewSession(t.Context(), core.Request{})
 			isError(t, err, nil)
 			core.Refuse(s.Context(), tt.err)
 			got, ok := errors.AsType[*core.RefusedError](s.Refused())
@@ -186,7 +186,7 @@ func TestRefuse(t *testing.T) {
 		}
 	})
 	t.Run("by a context that is made of it", func(t *testing.T) {
-		s, err := host.NewSession(t.Context(), "")
+		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
 		defer s.Close()
 		ctx, cancel := context.WithCancel(s.Context())
@@ -196,7 +196,7 @@ func TestRefuse(t *testing.T) {
 	})
 	t.Run("by a shutdown while the view is at work", func(t *testing.T) {
 		var g core.Group
-		s, err := host.NewSession(t.Context(), "", core.WithGroup(&g))
+		s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 		isError(t, err, nil)
 		defer s.Close()
 		done := make(chan struct{})
@@ -207,7 +207,7 @@ func TestRefuse(t *testing.T) {
 		<-done
 	})
 	t.Run("another end", func(t *testing.T) {
-		s, err := host.NewSession(t.Context(), "")
+		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
 		defer s.Close()
 		s.ClientGone()
@@ -285,7 +285,7 @@ func TestFailureAndAnotherEnd(t *testing.T) {
 	for range tries {
 		var end core.Summary
 		var cause error
-		s, err := host.NewSession(t.Context(), "", core.WithHeartbeat(0), core.WithObserver(core.Observer{
+		s, err := host.NewSession(t.Context(), core.Request{}, core.WithHeartbeat(0), core.WithObserver(core.Observer{
 			Closed: func(ctx context.Context, sum core.Summary) { end, cause = sum, context.Cause(ctx) },
 		}))
 		if err != nil {

@@ -558,7 +558,7 @@ func TestObserver(t *testing.T) {
 		parent := context.WithValue(t.Context(), key{}, "request 7")
 		h := newHost(t)
 		var end core.Summary
-		s, err := host.NewSession(parent, "", core.WithObserver(core.Observer{
+		s, err := host.NewSession(parent, core.Request{}, core.WithObserver(core.Observer{
 			Opened: func(ctx context.Context) { h.note(fmt.Sprint("Opened ", ctx.Value(key{}), " ", ctx.Err())) },
 			Closed: func(ctx context.Context, sum core.Summary) {
 				h.note(fmt.Sprint("Closed ", ctx.Value(key{}), " ", ctx.Err()))
@@ -588,7 +588,7 @@ func TestObserverOfFailedStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t)
 		h.send = func(string) error { return errBroken }
-		s, err := host.NewSession(t.Context(), "", core.WithObserver(core.Observer{
+		s, err := host.NewSession(t.Context(), core.Request{}, core.WithObserver(core.Observer{
 			Opened: func(context.Context) { h.note("Opened") },
 			Closed: func(context.Context, core.Summary) { h.note("Closed") },
 		}))
@@ -601,7 +601,7 @@ func TestObserverOfFailedStart(t *testing.T) {
 // Close ends a session whose view has answered the request itself.
 func TestClose(t *testing.T) {
 	var g, h core.Group
-	s, err := host.NewSession(t.Context(), "", core.WithGroup(&g), core.WithGroup(&h),
+	s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g), core.WithGroup(&h),
 		core.WithObserver(core.Observer{Closed: func(context.Context, core.Summary) { t.Error("Closed without Opened") }}))
 	isError(t, err, nil)
 	if g.Len() != 1 || h.Len() != 1 {

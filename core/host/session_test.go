@@ -127,7 +127,7 @@ type trial struct {
 func newTrial(ctx context.Context, t testing.TB, opts ...core.Option) *trial {
 	t.Helper()
 	tr := &trial{fakeHost: newHost(t)}
-	s, err := host.NewSession(ctx, "", append(slices.Clip(opts), core.WithObserver(core.Observer{
+	s, err := host.NewSession(ctx, core.Request{}, append(slices.Clip(opts), core.WithObserver(core.Observer{
 		Closed: func(_ context.Context, sum core.Summary) { tr.sum = sum },
 	}))...)
 	if err != nil {
@@ -348,7 +348,7 @@ func TestSessionTimeline(t *testing.T) {
 func TestSessionWithoutStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t)
-		s, err := host.NewSession(t.Context(), "")
+		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
 		isError(t, s.Serve(h, nil), nil)
 		equal(t, h.log, []string{open, "0s End"})
@@ -499,7 +499,7 @@ func TestLastEventID(t *testing.T) {
 		{"half a character", "\xe4\xb8", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := host.NewSession(t.Context(), tt.id)
+			s, err := host.NewSession(t.Context(), core.Request{LastEventID: tt.id})
 			isError(t, err, nil)
 			defer s.Close()
 			ctx, cancel := context.WithCancel(s.Context())
@@ -518,10 +518,10 @@ func TestLastEventID(t *testing.T) {
 
 // A session in the context of another, as when a view calls a handler, has its own ID.
 func TestLastEventIDNested(t *testing.T) {
-	outer, err := host.NewSession(t.Context(), "outer")
+	outer, err := host.NewSession(t.Context(), core.Request{LastEventID: "outer"})
 	isError(t, err, nil)
 	defer outer.Close()
-	inner, err := host.NewSession(outer.Context(), "")
+	inner, err := host.NewSession(outer.Context(), core.Request{})
 	isError(t, err, nil)
 	defer inner.Close()
 	if got := core.LastEventID(inner.Context()); got != "" {
@@ -529,11 +529,41 @@ func TestLastEventIDNested(t *testing.T) {
 	}
 }
 
+// A session keeps its request, of which a client must not choose the size.
+func TestRequest(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for _, tt := range []struct {
+		name      string
+		got, want core.Request
+	}{
+		{"none", core.Request{}, core.Request{}},
+		{
+			"all",
+			core.Request{RemoteAddr: "192.0.2.1:1", Method: "GET", Path: "/a", Route: "/:id", LastEventID: "7"},
+			core.Request{RemoteAddr: "192.0.2.1:1", Method: "GET", Path: "/a", Route: "/:id", LastEventID: "7"},
+		},
+		{
+			"long",
+			core.Request{Method: long, Path: long, Route: "/*", LastEventID: long},
+			core.Request{Method: long[:1024], Path: long[:1024], Route: "/*"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := host.NewSession(t.Context(), tt.got)
+			isError(t, err, nil)
+			defer s.Close()
+			if got := core.RequestOf(s.Context()); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestSessionContext(t *testing.T) {
 	type key struct{}
 	parent, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "value"), time.Hour)
 	defer cancel()
-	s, err := host.NewSession(parent, "")
+	s, err := host.NewSession(parent, core.Request{})
 	isError(t, err, nil)
 	defer s.Close()
 	if got := s.Context().Value(key{}); got != "value" {
@@ -613,7 +643,7 @@ func TestHeartbeatEventThatCannotBe(t *testing.T) {
 		{"what cannot be encoded", "heartbeat event: core: event Type contains", core.Event{Type: "a\nb"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := host.NewSession(t.Context(), "", core.WithHeartbeatEvent(tt.event))
+			_, err := host.NewSession(t.Context(), core.Request{}, core.WithHeartbeatEvent(tt.event))
 			var refused *core.RefusedError
 			if !errors.As(err, &refused) || refused.Status != 500 || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got error %v, want a refusal with 500 that says %q", err, tt.want)
@@ -634,7 +664,7 @@ func TestSessionAllocs(t *testing.T) {
 		{"each event by itself", []core.Option{core.WithFlushWindow(0)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := host.NewSession(t.Context(), "", tt.opts...)
+			s, err := host.NewSession(t.Context(), core.Request{}, tt.opts...)
 			isError(t, err, nil)
 			e := core.Event{ID: "12345", Type: "message", Data: strings.Repeat("x", 170)}
 			var got float64

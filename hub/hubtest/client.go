@@ -56,7 +56,7 @@ func (c *client) connect(h *hub.Hub, from hub.Position) {
 	c.leave()
 	c.conns++
 	ctx, cancel := context.WithCancel(context.Background())
-	session, err := host.NewSession(ctx, c.cursor, core.WithHeartbeat(0), core.WithWriteTimeout(0))
+	session, err := host.NewSession(ctx, core.Request{LastEventID: c.cursor}, core.WithHeartbeat(0), core.WithWriteTimeout(0))
 	if err != nil {
 		cancel()
 		c.f.Errorf("connect: %v", err)

@@ -161,7 +161,7 @@ func (w *world) visit(v *visit) error {
 	if v.way >= handedOver {
 		opts = append(opts, core.WithDetach())
 	}
-	session, err := host.NewSession(ctx, v.sent, opts...)
+	session, err := host.NewSession(ctx, core.Request{LastEventID: v.sent}, opts...)
 	if err != nil {
 		cancel()
 		return err

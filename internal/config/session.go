@@ -23,12 +23,12 @@ const (
 	ReturnSpread = 4 * time.Second
 )
 
-// A RequestKey is the key of a Request in the context of a session.
-type RequestKey struct{}
+// A SessionKey is the key of a Session in the context of a session.
+type SessionKey struct{}
 
-// A Request is what core sees of the session that a context belongs to.
-type Request interface {
-	LastEventID() string
+// A Session is what core sees of the session that a context belongs to.
+type Session[Request any] interface {
+	Request() Request
 
 	// Refuse refuses the session's request with err, if its response has not begun.
 	Refuse(err error)

@@ -16,6 +16,7 @@ import (
 // A Request is a request whose handler is running, as the framework knows it.
 type Request struct {
 	Adapter string // the name of the adapter's package, for messages
+	Route   string // the pattern that the framework's router has matched
 	Ctx     *fasthttp.RequestCtx
 
 	// The context that the framework keeps for its users.
@@ -47,7 +48,13 @@ func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
 		opts = append(slices.Clip(opts), core.WithGroup(group))
 	}
 	before := r.Context()
-	s, err := host.NewSession(before, string(r.Ctx.Request.Header.Peek("Last-Event-ID")), opts...)
+	s, err := host.NewSession(before, core.Request{
+		RemoteAddr:  r.Ctx.RemoteAddr().String(),
+		Method:      string(r.Ctx.Method()),
+		Path:        string(r.Ctx.Path()),
+		Route:       r.Route,
+		LastEventID: string(r.Ctx.Request.Header.Peek("Last-Event-ID")),
+	}, opts...)
 	if err != nil {
 		return false, err
 	}

@@ -223,7 +223,7 @@ func (f *fixture) until(what string, so func() bool) {
 // request returns the context of a request with a last event ID, and its status if it is refused.
 func request(t testing.TB, lastEventID string) (ctx context.Context, refused func() int) {
 	t.Helper()
-	s, err := host.NewSession(soon(t), lastEventID)
+	s, err := host.NewSession(soon(t), core.Request{LastEventID: lastEventID})
 	if err != nil {
 		t.Fatal(err)
 	}

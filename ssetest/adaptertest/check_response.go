@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/netip"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -283,6 +284,49 @@ func checkLastEventID(t testing.TB, h mounted) {
 		if got := opened(t, st).Next().Data; got != "" {
 			t.Errorf("got ID %q, want none", got)
 		}
+	}
+}
+
+// checkRequest opens a stream on a connection whose address it knows, if the protocol
+// allows that.
+func checkRequest(t testing.TB, h mounted) {
+	requests := make(chan core.Request, 2)
+	path := "/request"
+	s := h.serve(t, map[string]View{path: func(ctx context.Context, _ Exchange) core.Stream {
+		requests <- core.RequestOf(ctx)
+		return func(func(core.Event, error) bool) { requests <- core.RequestOf(ctx) }
+	}})
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		addrs := make(chan string, 1)
+		s.client.CloseIdleConnections()
+		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { addrs <- info.Conn.LocalAddr().String() }}
+		ctx := httptrace.WithClientTrace(t.Context(), trace)
+		r, err := http.NewRequestWithContext(ctx, method, s.url+path+"?x=1", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Last-Event-ID", "7")
+		res, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		for _, where := range []string{"view", "generator"} {
+			got := hosttest.ReceiveWithin(t, h.timeout, requests, "the call of the "+where)
+			want := core.Request{RemoteAddr: got.RemoteAddr, Method: method, Path: path, Route: path, LastEventID: "7"}
+			if h.protocol != HTTP3 { // its clients tell no address
+				want.RemoteAddr = <-addrs
+				addrs <- want.RemoteAddr
+			}
+			if addr, err := netip.ParseAddrPort(got.RemoteAddr); err != nil || !addr.Addr().IsLoopback() || got != want {
+				t.Errorf("the %s got the request %+v, want %+v", where, got, want)
+			}
+		}
+		s.end()
+	}
+	if got := core.RequestOf(t.Context()); got != (core.Request{}) {
+		t.Errorf("got the request %+v outside a session, want none", got)
 	}
 }
 

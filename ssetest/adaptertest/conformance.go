@@ -223,6 +223,7 @@ var checks = []check{
 	{"nil options and negative durations do no harm", false, checkBadOptions},
 	{"a view gets a Last-Event-ID only if it is valid", false, checkLastEventID},
 	{"a view gets the ID from the query with WithQueryID", false, checkQueryID},
+	{"a view and its generator can ask for the request", false, checkRequest},
 	{"the encoder's bytes arrive", false, checkWire},
 	{"a retry is in the first event's block", false, checkRetry},
 

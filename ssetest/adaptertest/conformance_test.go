@@ -62,6 +62,7 @@ func TestConformanceFails(t *testing.T) {
 		{"refuses a body that is closed", sample{wantBody: true}, checkClosedBody, long, "want a stream, after the view has closed the body"},
 		{"hides the ID", sample{noID: true}, checkLastEventID, long, `a number: got ID ""`},
 		{"hides the query", sample{noID: true}, checkQueryID, long, `a query: got ID ""`},
+		{"says nothing of the request", sample{noRequest: true}, checkRequest, long, "got the request {RemoteAddr: "},
 		{"trims data", sample{wrap: trim}, checkWire, long, `got "data: world\n\n"`},
 		{"loses events", sample{wrap: loseSecond}, checkHeartbeatAtFullSpeed, long, `- id "2"`},
 		{"breaks off whatever the options", sample{breakAll: true}, checkBadOptions, long, "the stream is broken"},
@@ -135,7 +136,7 @@ type sample struct {
 
 	chatter, deadline, deaf, deafToBody, logAll, keep, noAbort, quiet, breakAll, noGroup, viewFirst, noRetryAfter bool
 
-	waitForBody, wantBody, properEnd, noRefused, answerFailed, greet bool
+	waitForBody, wantBody, properEnd, noRefused, answerFailed, greet, noRequest bool
 
 	leak   <-chan struct{} // where a goroutine of each stream waits
 	serial *sync.Mutex     // held over each write
@@ -219,7 +220,11 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	if f.eatBody {
 		_, _ = new(bytes.Buffer).ReadFrom(r.Body)
 	}
-	s, err := host.NewSession(ctx, id, opts...)
+	request := core.Request{RemoteAddr: r.RemoteAddr, Method: r.Method, Path: r.URL.Path, Route: r.Pattern, LastEventID: id}
+	if f.noRequest {
+		request = core.Request{LastEventID: id}
+	}
+	s, err := host.NewSession(ctx, request, opts...)
 	if err != nil {
 		f.refuse(w, err)
 		return

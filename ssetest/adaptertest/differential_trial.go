@@ -244,7 +244,7 @@ func (r *trial) crowd() (release func()) {
 		r.shutdownGroup()
 	case "full":
 		r.group.Limit = 1
-		if s, err := host.NewSession(context.Background(), "", core.WithGroup(&r.group)); err == nil {
+		if s, err := host.NewSession(context.Background(), core.Request{}, core.WithGroup(&r.group)); err == nil {
 			return s.Close
 		}
 	}
