@@ -24,10 +24,23 @@ var (
 	// ErrShutdown means that the server or a [Group] of the session is shutting
 	// down. A new session is refused with it.
 	ErrShutdown = errors.New("core: the server is shutting down")
+
+	// ErrEvicted means that a newer session has taken the place of this one in a [Group]
+	// with Evict, or that [Group.End] or [Member.End] was called without another cause.
+	ErrEvicted = errors.New("core: the session has lost its place")
 )
 
-// ErrGroupFull means that a session was refused because its [Group] is full.
-var ErrGroupFull = errors.New("core: the group is full")
+// Why a [Group] has refused a session, besides ErrShutdown.
+var (
+	// ErrGroupFull means that there are Limit sessions.
+	ErrGroupFull = errors.New("core: the group is full")
+
+	// ErrKeyFull means that there are KeyLimit sessions of the same key.
+	ErrKeyFull = errors.New("core: too many sessions of the same key")
+
+	// ErrRate means that more than Rate sessions would begin in a second.
+	ErrRate = errors.New("core: too many new sessions")
+)
 
 // ErrEventTooLarge ends a stream that has an event larger than [Parser.MaxEventSize].
 var ErrEventTooLarge = errors.New("core: event too large")

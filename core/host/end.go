@@ -40,6 +40,27 @@ func (s *Session) panicked(err *core.PanicError) {
 	s.fail(err)
 }
 
+// A farewell is why the server has ended a session, and when its client should come back; 0
+// if it may choose.
+type farewell struct {
+	cause error
+	retry time.Duration
+}
+
+// dismiss ends the session cleanly, unless it has been called before. Whatever cause is, it
+// does not say that the client has gone.
+func (s *Session) dismiss(cause error, retry time.Duration) {
+	if s.farewell.CompareAndSwap(nil, &farewell{cause, retry}) {
+		s.end(cause)
+	}
+}
+
+// dismissed reports whether cause comes from dismiss.
+func (s *Session) dismissed(cause error) bool {
+	f := s.farewell.Load()
+	return f != nil && cause != nil && identical(cause, f.cause)
+}
+
 // A cut is when and why a host cuts the response off.
 type cut struct {
 	at    time.Time
@@ -94,7 +115,7 @@ func (s *Session) finish() {
 }
 
 // settle sends what waits when the generator is done, and the reconnection time of a
-// shutdown. It reports whether the response can still end cleanly.
+// farewell. It reports whether the response can still end cleanly.
 func (s *Session) settle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,14 +123,15 @@ func (s *Session) settle() bool {
 	if !s.failed {
 		s.cause = context.Cause(s.ctx)
 	}
-	if s.lost != nil || s.gone.Load() || errors.Is(s.cause, core.ErrSlowClient) {
+	dismissed := s.dismissed(s.cause)
+	if s.lost != nil || s.gone.Load() || !dismissed && errors.Is(s.cause, core.ErrSlowClient) {
 		return false
 	}
-	if retry := s.retryAtEnd.Load(); retry > 0 && s.failure == nil && errors.Is(s.cause, core.ErrShutdown) {
+	if dismissed && s.failure == nil && s.farewell.Load().retry > 0 {
 		b := s.buffer()
-		*b = appendRetry(*b, time.Duration(retry)) // without a blank line, which some clients mistake for an event
+		*b = appendRetry(*b, s.farewell.Load().retry) // without a blank line, which some clients mistake for an event
 	}
-	return s.flush(s.now()) && !s.abandoned()
+	return s.flush(s.now()) && (dismissed || !s.abandoned())
 }
 
 // abandoned reports whether the host has given the response up. Then it is not known
@@ -160,7 +182,7 @@ func (s *Session) release(broken bool) {
 
 // summary returns the Summary of a session that has ended.
 func (s *Session) summary() core.Summary {
-	end := core.Summary{Cause: s.cause, Err: s.failure, Events: s.events, Bytes: s.sent, Duration: s.now()}
+	end := core.Summary{Cause: s.cause, Err: s.failure, Events: int(s.events.Load()), Bytes: s.sent.Load(), Duration: s.now()}
 	if end.Cause == nil && s.failure == nil && (s.lost != nil || s.aborted) { // at the very end
 		end.Cause = context.Cause(s.ctx)
 	}

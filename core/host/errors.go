@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -8,9 +9,18 @@ import (
 	"github.com/yieldsse/yieldsse/internal/config"
 )
 
-// refusal refuses a request that may be sent again later. It spreads the clients over time,
-// as a shutdown does.
+// refusal refuses a request that may be sent again later, unless err says something else.
+// It spreads the clients over time, as a shutdown does.
 func refusal(err error) *core.RefusedError {
+	own, ok := errors.AsType[*core.RefusedError](err)
+	_, other := errors.AsType[*core.StreamError](err) // then it may be another server's
+	if ok && !other && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
+		return &core.RefusedError{Status: own.Status, Err: err, RetryAfter: own.RetryAfter}
+	}
 	after := config.ReturnFrom + rand.N(config.ReturnSpread) //nolint:gosec // not a secret
-	return &core.RefusedError{Status: 503, Err: err, RetryAfter: after.Round(time.Second)}
+	refused := &core.RefusedError{Status: 503, Err: err, RetryAfter: after.Round(time.Second)}
+	if errors.Is(err, core.ErrKeyFull) {
+		refused.Status = 429
+	}
+	return refused
 }

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -39,13 +38,7 @@ func (g *guest) Refuse(err error) {
 	if g.timer != nil {
 		return
 	}
-	refused := refusal(err)
-	own, ok := errors.AsType[*core.RefusedError](err)
-	_, other := errors.AsType[*core.StreamError](err) // then it may be another server's
-	if ok && !other && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
-		refused.Status, refused.RetryAfter = own.Status, own.RetryAfter
-	}
-	g.cancel(refused)
+	g.cancel(refusal(err))
 }
 
 // Context implements [feed.Feed].
@@ -71,8 +64,18 @@ func (g *guest) WakeToEnd() {
 // A member is a session as its groups see it.
 type member Session
 
-// Shutdown implements [config.Member].
-func (m *member) Shutdown(retry time.Duration) {
-	m.retryAtEnd.Store(int64(retry))
-	(*Session)(m).end(core.ErrShutdown)
+// Context implements [config.Member].
+func (m *member) Context() context.Context { return m.ctx }
+
+// Progress implements [config.Member].
+func (m *member) Progress() (opened time.Time, events int, bytes int64) {
+	m.timerMu.Lock()
+	defer m.timerMu.Unlock()
+	if m.timer != nil {
+		opened = m.begin
+	}
+	return opened, int(m.events.Load()), m.sent.Load()
 }
+
+// End implements [config.Member].
+func (m *member) End(cause error, retry time.Duration) { (*Session)(m).dismiss(cause, retry) }

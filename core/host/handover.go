@@ -91,7 +91,7 @@ func (c *detachedConn) beat(now time.Duration) {
 // true, the first of them is the rest of an event. The session's mu is held.
 func (c *detachedConn) send(now time.Duration, f Frames, frames [][]byte, part bool) {
 	s := c.session
-	s.sent += int64(len(f.Bytes()))
+	s.sent.Add(int64(len(f.Bytes())))
 	s.beginSend(now)
 	rest := c.write(f.Chunk())
 	switch {

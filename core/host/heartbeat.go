@@ -15,7 +15,7 @@ var comments = config.Beats{Greeting: ": open\n\n", Heartbeat: ": heartbeat\n\n"
 // time is left open until there is an event for it, because some clients would mistake a
 // block without one for an event.
 func (s *Session) appendOwn(b []byte, frame string) []byte {
-	if s.config.Beats.Silent && s.config.Retry > 0 && s.events == 0 {
+	if s.config.Beats.Silent && s.config.Retry > 0 && s.events.Load() == 0 {
 		frame = frame[:len(frame)-1] // the blank line
 	}
 	return append(b, frame...)

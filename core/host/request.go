@@ -105,13 +105,16 @@ func cleanID(id string) string {
 }
 
 // Refused returns why the response must not begin, or nil: the view, or what it subscribes
-// to, has called [core.Refuse], or a shutdown has ended the session. The error is a
+// to, has called [core.Refuse], or a shutdown or a group has ended the session. The error is a
 // *[core.RefusedError]. An adapter calls Refused when the view has returned a stream,
 // before it sends anything.
 func (s *Session) Refused() error {
 	cause := context.Cause(s.ctx)
 	if cause == nil {
 		return nil
+	}
+	if s.dismissed(cause) {
+		return refusal(cause)
 	}
 	if refused, ok := errors.AsType[*core.RefusedError](cause); ok {
 		return refused

@@ -50,8 +50,8 @@ type Session struct {
 	request    core.Request
 	ctx        context.Context //nolint:containedctx // it ends with the session
 	cancel     context.CancelCauseFunc
-	stopParent func() bool  // stops watching the request's context; nil if it is not watched; see letGo
-	retryAtEnd atomic.Int64 // the reconnection time that a shutdown gave, in ns
+	stopParent func() bool // stops watching the request's context; nil if it is not watched; see letGo
+	farewell   atomic.Pointer[farewell]
 	cut        atomic.Pointer[cut]
 
 	conn     Conn          // changed once, by detach, under mu and timerMu
@@ -72,8 +72,10 @@ type Session struct {
 	failure error         // the generator's
 	cause   error         // what had ended the context when the generator returned; nil if nothing or the failure had
 	late    error         // what the generator failed with after something else had ended the context
-	events  int
-	sent    int64
+
+	// These are written under mu, and read without.
+	events atomic.Int64
+	sent   atomic.Int64
 
 	// Two times since begin, in ns. They are written under mu, and tick reads them without.
 	spoke   atomic.Int64 // when anything was last sent, for the heartbeat
@@ -96,8 +98,8 @@ type Session struct {
 // If ctx ends with the cause [context.Canceled] or [net.ErrClosed], the client has left.
 // Any other cause is the session's own, and the response ends cleanly.
 //
-// The error is a *[core.RefusedError]: a group is full or shutting down, or the event of
-// [core.WithHeartbeatEvent] is not valid.
+// The error is a *[core.RefusedError]: a group refuses the session, or the event of
+// [core.WithHeartbeatEvent] is not valid. If the Key of a group panics, so does NewSession.
 func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Session, error) {
 	s := &Session{config: newSettings(opts), request: kept(r)}
 	if err := s.config.Beats.Err; err != nil {
@@ -108,13 +110,8 @@ func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Sess
 		values = valuesOf(ctx)
 	}
 	s.ctx, s.cancel = context.WithCancelCause(requestContext{values, s})
-	for i, g := range s.config.Groups {
-		if err := g.Join((*member)(s)); err != nil {
-			s.config.Groups = s.config.Groups[:i]
-			s.cancel(err)
-			s.leaveGroups()
-			return nil, refusal(err)
-		}
+	if err := s.joinGroups(); err != nil {
+		return nil, refusal(err)
 	}
 	if ctx.Done() != nil {
 		s.stopParent = context.AfterFunc(ctx, func() {
@@ -263,8 +260,7 @@ func (s *Session) open() bool { return !s.closed && s.ctx.Err() == nil }
 // gathered sends what waits, now or when the flush window ends. n events have been added
 // to it.
 func (s *Session) gathered(n int) bool {
-	first := s.events == 0
-	s.events += n
+	first := s.events.Add(int64(n)) == int64(n)
 	now := s.now()
 	wait := s.window(now)
 	if first || wait <= 0 || len(*s.waiting) >= flushSize {
@@ -312,7 +308,7 @@ func (s *Session) push(now time.Duration, part bool) bool {
 	s.beginSend(now)
 	err := s.conn.Send(Frames{*s.waiting})
 	s.endSend(part && err == nil)
-	s.sent += int64(len(*s.waiting) - headroom)
+	s.sent.Add(int64(len(*s.waiting) - headroom))
 	putBuffer(s.waiting)
 	s.waiting = nil
 	return s.written(err)
@@ -417,6 +413,23 @@ func (s *Session) letGo() {
 	if stop != nil {
 		stop()
 	}
+}
+
+func (s *Session) joinGroups() (err error) {
+	joined, all := 0, s.config.Groups
+	defer func() {
+		if joined < len(all) { // also if a group's Key panics
+			s.config.Groups = all[:joined]
+			s.cancel(err)
+			s.leaveGroups()
+		}
+	}()
+	for ; joined < len(all); joined++ {
+		if err = all[joined].Join((*member)(s)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Session) leaveGroups() {

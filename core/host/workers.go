@@ -199,13 +199,13 @@ func (w *worker) end(c *detachedConn) {
 func (w *worker) pump(c *detachedConn) {
 	s := c.session
 	now := s.now()
-	if wait := s.window(now); wait > 0 && s.events > 0 && !c.more && !c.ending.Load() {
+	if wait := s.window(now); wait > 0 && s.events.Load() > 0 && !c.more && !c.ending.Load() {
 		w.delay(c, wait)
 		return
 	}
 	w.next(c)
 	if len(w.frames) > 0 {
-		s.events += len(w.frames)
+		s.events.Add(int64(len(w.frames)))
 		s.flushed = now
 		w.sendPiece(now, c, w.frames)
 	}

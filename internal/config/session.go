@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // A Group is what a session sees of a core.Group.
 type Group interface {
@@ -12,8 +15,15 @@ type Group interface {
 
 // A Member is what a core.Group sees of a session.
 type Member interface {
-	// Shutdown ends the session, and tells its client to come back after retry.
-	Shutdown(retry time.Duration)
+	Context() context.Context
+
+	// Progress returns when the response began, or zero, and what has been sent. It does
+	// not wait for the client.
+	Progress() (opened time.Time, events int, bytes int64)
+
+	// End ends the session cleanly with cause, unless it has been called before. If retry
+	// is not zero, the client is told to come back after it.
+	End(cause error, retry time.Duration)
 }
 
 // Clients that are sent away are told to come back after ReturnFrom plus a part of

@@ -65,9 +65,15 @@ func wantFarewell(t testing.TB, s *ssetest.Stream) (retry time.Duration) {
 // wantRefusal sends a request that must be refused with 503.
 func (s *server) wantRefusal(path string) {
 	s.t.Helper()
+	s.wantStatus(path, http.StatusServiceUnavailable)
+}
+
+// wantStatus sends a request that must be refused with this status for a while.
+func (s *server) wantStatus(path string, status int) {
+	s.t.Helper()
 	st := s.request(path).Open(s.t)
-	if st.Status != http.StatusServiceUnavailable {
-		s.t.Errorf("got status %d, want 503", st.Status)
+	if st.Status != status {
+		s.t.Errorf("got status %d, want %d", st.Status, status)
 	}
 	wantNoStream(s.t, st)
 	if after, err := strconv.Atoi(st.Header.Get("Retry-After")); err != nil || after < 1 || after > 5 {
@@ -113,6 +119,12 @@ func checkRefusals(t testing.TB, h mounted) {
 			core.Refuse(ctx, &core.RefusedError{Status: 204, Err: errors.New("nothing more comes")})
 			return never
 		},
+		"/ended": func(ctx context.Context, _ Exchange) core.Stream {
+			for m := range group.Members() {
+				m.End(errors.New("ended"))
+			}
+			return never
+		},
 		"/shutdown": func(ctx context.Context, _ Exchange) core.Stream {
 			ended, cancel := context.WithCancel(context.Background())
 			cancel()
@@ -126,6 +138,8 @@ func checkRefusals(t testing.TB, h mounted) {
 	if body := nothing.Body(); nothing.Status != http.StatusNoContent || body != "" {
 		t.Errorf("refused with status 204: got %d and the body %q, want 204 and none", nothing.Status, body)
 	}
+	s.works()
+	s.wantRefusal("/ended")
 	s.works()
 	s.wantRefusal("/shutdown")
 	if got := runs.Load(); got != 0 {
