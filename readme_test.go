@@ -43,6 +43,7 @@ import (
 //   - An HTML comment that begins with "<!-- go" is a block that readers do not
 //     see: it declares what the others need and do not say.
 var imports = map[string]string{
+	"atomic":   "sync/atomic",
 	"context":  "context",
 	"errors":   "errors",
 	"fmt":      "fmt",
@@ -53,6 +54,7 @@ var imports = map[string]string{
 	"maps":     "maps",
 	"net":      "net",
 	"os":       "os",
+	"signal":   "os/signal",
 	"slog":     "log/slog",
 	"strconv":  "strconv",
 	"sync":     "sync",

@@ -21,6 +21,10 @@ var (
 	// ErrMaxDuration means that the session reached [WithMaxDuration].
 	ErrMaxDuration = errors.New("core: the session has reached its maximum duration")
 
+	// ErrExpired means that the time of [WithExpiry] has come. A request that comes after
+	// it is refused with it, and 401.
+	ErrExpired = errors.New("core: the credential has expired")
+
 	// ErrShutdown means that the server or a [Group] of the session is shutting
 	// down. A new session is refused with it.
 	ErrShutdown = errors.New("core: the server is shutting down")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -83,6 +84,35 @@ func WithFlushWindow(d time.Duration) Option {
 // reconnects, perhaps to another machine. Zero or less, the default, sets no limit.
 func WithMaxDuration(d time.Duration) Option {
 	return func(c *settings) { c.MaxDuration = d }
+}
+
+// WithExpiry ends a session cleanly with [ErrExpired] at the time that f returns, for
+// example when the client's credential expires. f is called once, before the view runs. If
+// that time has passed, the request is refused with 401. The zero time sets no limit, and
+// neither does a nil f, the default.
+//
+// ctx is the session's: it has the values of the request's context. Requests call f at the
+// same time. If it panics, its request fails as if the view had panicked.
+func WithExpiry(f func(ctx context.Context) time.Time) Option {
+	return func(c *settings) { c.Expiry = f }
+}
+
+// WithRecheck asks f at intervals whether a session may continue, for example whether its
+// client still has the right to. If f returns an error, the session ends cleanly with that
+// error as its cause. The first time comes at a random time within d, so that clients that
+// came together are not checked together, and the next one d after f has returned. With a d
+// of zero or less or a nil f, the default, nothing is asked.
+//
+// f runs in a goroutine of its own, so a slow one delays nothing else. While it runs, the
+// session continues and does not ask again, so f must limit its own time. ctx is the
+// session's. When it ends, f must return soon, because the session waits for it. A panic of
+// f fails the stream.
+func WithRecheck(d time.Duration, f func(ctx context.Context) error) Option {
+	var r *config.Recheck
+	if d > 0 && f != nil {
+		r = &config.Recheck{Every: min(d, math.MaxInt64/4), Ask: f}
+	}
+	return func(c *settings) { c.Recheck = r }
 }
 
 // WithGroup makes sessions members of g, which can limit, count and end them. It

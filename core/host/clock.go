@@ -8,9 +8,9 @@ import (
 )
 
 // tick is called by the session's timer. It breaks a write that takes too long, ends the
-// session at its maximum duration, and sends a heartbeat if the session is silent. When
-// the session has ended, the timer runs only during a write: many sessions may end at
-// once and wait for their turn.
+// session at its maximum duration or when it expires, asks whether it may continue, and
+// sends a heartbeat if the session is silent. When the session has ended, the timer runs
+// only during a write: many sessions may end at once and wait for their turn.
 func (s *Session) tick() {
 	s.timerMu.Lock()
 	if s.stopped {
@@ -18,8 +18,8 @@ func (s *Session) tick() {
 		return
 	}
 	now := s.now()
-	if s.config.MaxDuration > 0 && now >= s.age {
-		s.cancel(core.ErrMaxDuration)
+	if s.age > 0 && now >= s.age {
+		s.cancel(s.ageCause())
 	}
 	if start := s.sending.Load(); start != 0 {
 		if limit := s.patience(); limit > 0 && now-time.Duration(start-1) >= limit {
@@ -29,6 +29,9 @@ func (s *Session) tick() {
 		}
 	}
 	ended, detached := s.ctx.Err() != nil, s.detached
+	if !ended {
+		s.recheck(now)
+	}
 	if !ended || s.sending.Load() != 0 {
 		s.timer.Reset(s.due(now))
 	}
@@ -89,6 +92,9 @@ func (s *Session) due(now time.Duration) time.Duration {
 	later(start, s.patience())
 	if s.ctx.Err() == nil {
 		later(s.spoke.Load(), s.config.Heartbeat)
+		if s.config.Recheck != nil && !s.credential.asking {
+			later(int64(s.credential.asked), s.config.Recheck.Every)
+		}
 		if s.detached != nil && s.config.Heartbeat > 0 {
 			next = s.inStep(next)
 		}

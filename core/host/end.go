@@ -158,6 +158,7 @@ func (s *Session) conclude(last *core.Event) bool {
 
 func (s *Session) release(broken bool) {
 	defer s.leaveGroups()
+	defer s.answered()
 	// First, because aborting may end the request's context, as if the client had left.
 	s.letGo()
 	s.timerMu.Lock()

@@ -292,6 +292,28 @@ func TestGroupMembers(t *testing.T) {
 	})
 }
 
+// Members may be listed while the request of one is being read.
+func TestGroupMembersBeforeTheView(t *testing.T) {
+	var g core.Group
+	s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g), core.WithQueryID())
+	isError(t, err, nil)
+	defer s.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Query(func(string) string { return "7" })
+	}()
+	for m := range g.Members() {
+		if got := m.Request.LastEventID; got != "" && got != "7" {
+			t.Errorf("got the ID %q", got)
+		}
+	}
+	<-done
+	if got := core.LastEventID(s.Context()); got != "7" {
+		t.Errorf("got the ID %q, want 7", got)
+	}
+}
+
 // The body of a loop over members may do what it likes.
 func TestGroupMembersLoop(t *testing.T) {
 	g := &core.Group{Key: byPath}

@@ -29,7 +29,11 @@ func (s *Session) answer(err error) bool {
 }
 
 // Request implements [config.Session].
-func (g *guest) Request() core.Request { return g.request }
+func (g *guest) Request() core.Request {
+	g.timerMu.Lock()
+	defer g.timerMu.Unlock()
+	return g.request
+}
 
 // Refuse implements [config.Session].
 func (g *guest) Refuse(err error) {

@@ -70,7 +70,10 @@ var cancelType = func() reflect.Type {
 // [core.WithQueryID]. Without that option, get is not called.
 func (s *Session) Query(get func(name string) string) {
 	if s.config.QueryID && s.request.LastEventID == "" {
-		s.request.LastEventID = cleanID(get("lastEventId"))
+		id := cleanID(get("lastEventId"))
+		s.timerMu.Lock()
+		defer s.timerMu.Unlock()
+		s.request.LastEventID = id
 	}
 }
 
@@ -105,13 +108,13 @@ func cleanID(id string) string {
 }
 
 // Refused returns why the response must not begin, or nil: the view, or what it subscribes
-// to, has called [core.Refuse], or a shutdown or a group has ended the session. The error is a
+// to, has called [core.Refuse], a shutdown or a group has ended the session, or it has expired. The error is a
 // *[core.RefusedError]. An adapter calls Refused when the view has returned a stream,
 // before it sends anything.
 func (s *Session) Refused() error {
 	cause := context.Cause(s.ctx)
 	if cause == nil {
-		return nil
+		return s.expired()
 	}
 	if s.dismissed(cause) {
 		return refusal(cause)

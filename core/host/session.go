@@ -52,6 +52,7 @@ type Session struct {
 	cancel     context.CancelCauseFunc
 	stopParent func() bool // stops watching the request's context; nil if it is not watched; see letGo
 	farewell   atomic.Pointer[farewell]
+	credential *credential // nil if there is no limit to it
 	cut        atomic.Pointer[cut]
 
 	conn     Conn          // changed once, by detach, under mu and timerMu
@@ -81,11 +82,11 @@ type Session struct {
 	spoke   atomic.Int64 // when anything was last sent, for the heartbeat
 	sending atomic.Int64 // when the Send that is running began, plus one; 0 if none is
 
-	// timerMu guards what follows, and is held while the timer aborts. It may be taken
+	// timerMu guards what follows and request, and is held while the timer aborts. It may be taken
 	// while mu is held, never the other way round.
 	timerMu sync.Mutex
-	timer   *time.Timer // see tick; nil before Serve
-	age     time.Duration
+	timer   *time.Timer   // see tick; nil before Serve
+	age     time.Duration // at which the session ends; 0 if never
 	stopped bool
 	aborted bool
 }
@@ -98,8 +99,9 @@ type Session struct {
 // If ctx ends with the cause [context.Canceled] or [net.ErrClosed], the client has left.
 // Any other cause is the session's own, and the response ends cleanly.
 //
-// The error is a *[core.RefusedError]: a group refuses the session, or the event of
-// [core.WithHeartbeatEvent] is not valid. If the Key of a group panics, so does NewSession.
+// The error is a *[core.RefusedError]: the client's credential has expired, a group refuses the
+// session, or the event of [core.WithHeartbeatEvent] is not valid. If the Key of a group or
+// the function of [core.WithExpiry] panics, so does NewSession.
 func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Session, error) {
 	s := &Session{config: newSettings(opts), request: kept(r)}
 	if err := s.config.Beats.Err; err != nil {
@@ -110,6 +112,10 @@ func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Sess
 		values = valuesOf(ctx)
 	}
 	s.ctx, s.cancel = context.WithCancelCause(requestContext{values, s})
+	if err := s.admit(); err != nil {
+		s.cancel(err)
+		return nil, err
+	}
 	if err := s.joinGroups(); err != nil {
 		return nil, refusal(err)
 	}
@@ -205,6 +211,7 @@ func (s *Session) start(conn Conn) bool {
 	if s.config.MaxDuration > 0 {
 		s.age = s.config.MaxDuration - rand.N(s.config.MaxDuration/10+1) //nolint:gosec // not a secret
 	}
+	s.expire()
 	ok := s.greet()
 	if s.config.Observer.Opened != nil {
 		s.config.Observer.Opened(s.ctx)

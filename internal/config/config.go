@@ -3,7 +3,10 @@
 // imports it, so it has type parameters in place of core's types.
 package config
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // A Config is the settings of a handler's options. The options of core document each field.
 type Config[Event, Observer any] struct {
@@ -13,11 +16,19 @@ type Config[Event, Observer any] struct {
 	WriteTimeout time.Duration
 	FlushWindow  time.Duration
 	MaxDuration  time.Duration
+	Expiry       func(context.Context) time.Time
+	Recheck      *Recheck
 	Groups       []Group
 	ErrorEvent   func(error) Event
 	Observer     Observer
 	Detach       bool
 	QueryID      bool
+}
+
+// A Recheck is how often and whom a session asks whether it may continue. Sessions share it.
+type Recheck struct {
+	Every time.Duration
+	Ask   func(context.Context) error
 }
 
 // Beats are the frames that a session sends besides its events. Sessions share them.

@@ -59,9 +59,13 @@ func (s *conn) refuseLate(why error) {
 	if !errors.As(why, &refused) {
 		return // the client has gone
 	}
+	after := ""
+	if refused.RetryAfter > 0 {
+		after = fmt.Sprintf("Retry-After: %d\r\n", int(refused.RetryAfter.Seconds()))
+	}
 	_ = s.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 %d %s\r\nRetry-After: %d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-		refused.Status, fasthttp.StatusMessage(refused.Status), int(refused.RetryAfter.Seconds()))
+	_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 %d %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n",
+		refused.Status, fasthttp.StatusMessage(refused.Status), after)
 	host.Linger(s.Conn)
 }
 

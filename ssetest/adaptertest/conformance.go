@@ -243,6 +243,8 @@ var checks = []check{
 	{"a client that closes its half of the connection sees a broken response", false, checkHalfClose},
 	{"an error event tells of a failure and ends cleanly", false, checkErrorEvent},
 	{"the maximum duration ends a stream cleanly", false, checkMaxDuration},
+	{"a credential that expires ends its stream cleanly", false, checkExpiry},
+	{"a stream that may not continue ends cleanly", false, checkRecheck},
 	{"the host's shutdown ends streams cleanly", true, checkShutdown},
 	{"a group refuses sessions beyond its limit", false, checkGroupLimit},
 	{"a group limits, lists and ends the sessions of a key", false, checkGroupKey},

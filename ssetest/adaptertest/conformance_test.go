@@ -85,6 +85,8 @@ func TestConformanceFails(t *testing.T) {
 		{"breaks the response of an error event", sample{breakAll: true}, checkErrorEvent, long, "the body is broken"},
 		{"answers a failure as a refusal", sample{answerFailed: true}, checkErrorEvent, long, `boom: a refusal\n" after the opening`},
 		{"breaks the response at the maximum duration", sample{breakAll: true}, checkMaxDuration, long, "the stream is broken"},
+		{"breaks the response when a credential expires", sample{breakAll: true}, checkExpiry, long, "the stream is broken"},
+		{"breaks the response of who may not continue", sample{breakAll: true}, checkRecheck, long, "the stream is broken"},
 		{"never ends by itself", sample{deaf: true, noGroup: true}, checkShutdown, short, "the host's shutdown: context deadline exceeded"},
 		{"breaks off at a shutdown", sample{breakAll: true}, checkShutdown, long, "the stream is broken"},
 		{"runs the view of a refused request", sample{viewFirst: true}, checkGroupLimit, long, "the view ran 5 times"},
@@ -333,7 +335,7 @@ func (f *sample) refuse(w http.ResponseWriter, err error) {
 	if !errors.As(err, &refused) {
 		return
 	}
-	if !f.noRetryAfter {
+	if !f.noRetryAfter && refused.RetryAfter > 0 {
 		w.Header().Set("Retry-After", fmt.Sprint(int(refused.RetryAfter.Seconds())))
 	}
 	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1)) // it closes the connection
