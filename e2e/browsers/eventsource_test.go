@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testenv.AtOnce(6) // they wait for two thirds of their time
-	browsertest.Main(m, "")
+	browsertest.Main(m, "../../examples/auth")
 }
 
 // A page is a window with EventSources.

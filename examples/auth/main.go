@@ -1,0 +1,148 @@
+// Who may read a stream, on gin: a cookie, or a ticket for pages that cannot send one.
+//
+//	go run ./examples/auth
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ginsse"
+)
+
+//go:embed page.html
+var page []byte
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
+	origin := flag.String("origin", "", "another origin whose pages may read, such as https://app.example.com")
+	flag.Parse()
+	ln, err := net.Listen("tcp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("Open http://%s/ or http://%[1]s/#ticket\n", ln.Addr()) //nolint:forbidigo // for the user
+	log.Fatal(newServer(time.Hour, 10*time.Second, *origin).router().RunListener(ln))
+}
+
+// A login says who may read, and until when.
+type login struct {
+	user  string
+	until time.Time
+}
+
+type loginKey struct{}
+
+func loginOf(ctx context.Context) login {
+	l, _ := ctx.Value(loginKey{}).(login)
+	return l
+}
+
+type server struct {
+	loginLife, ticketLife time.Duration
+	origin                string // whose pages may read, besides our own; "" for none
+	streams               core.Group
+
+	mu      sync.Mutex
+	logins  map[string]login // by cookie
+	tickets map[string]login // by ticket
+}
+
+func newServer(loginLife, ticketLife time.Duration, origin string) *server {
+	return &server{
+		loginLife: loginLife, ticketLife: ticketLife, origin: origin,
+		streams: core.Group{KeyLimit: 10, Key: func(ctx context.Context) string { return loginOf(ctx).user }},
+		logins:  map[string]login{}, tickets: map[string]login{},
+	}
+}
+
+// issue returns a new secret, which is valid for a while.
+func (s *server) issue(secrets map[string]login, l login, life time.Duration) string {
+	secret := rand.Text()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	secrets[secret] = l
+	time.AfterFunc(life, func() { s.find(secrets, secret, true) })
+	return secret
+}
+
+// find returns what a secret stands for. One that is used once is not valid again.
+func (s *server) find(secrets map[string]login, secret string, once bool) (login, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := secrets[secret]
+	if once {
+		delete(secrets, secret)
+	}
+	return l, ok
+}
+
+// checkOrigin keeps the pages of other sites out, which a cookie does not: a browser may add
+// it to their requests too.
+func (s *server) checkOrigin(c *gin.Context) {
+	origin := c.GetHeader("Origin") // none in a GET of our own pages
+	c.Header("Vary", "Origin")
+	switch _, host, _ := strings.Cut(origin, "://"); {
+	case origin == "" || host == c.Request.Host:
+	case origin == s.origin:
+		c.Header("Access-Control-Allow-Origin", origin) // not *, which does not go with credentials
+		c.Header("Access-Control-Allow-Credentials", "true")
+	default:
+		c.AbortWithStatus(http.StatusForbidden)
+	}
+}
+
+// checkLogin lets in who has a ticket or a cookie. An EventSource that gets a 401 stops.
+func (s *server) checkLogin(c *gin.Context) {
+	cookie, _ := c.Cookie("login")
+	l, ok := s.find(s.logins, cookie, false)
+	if ticket, asked := c.GetQuery("ticket"); asked {
+		l, ok = s.find(s.tickets, ticket, true)
+	}
+	if !ok {
+		c.AbortWithStatus(http.StatusUnauthorized)
+		return
+	}
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), loginKey{}, l))
+}
+
+func (s *server) router() *gin.Engine {
+	r := gin.New() // without a log, which would have the tickets
+	r.Use(gin.Recovery(), s.checkOrigin)
+	r.GET("/", func(c *gin.Context) { c.Data(http.StatusOK, "text/html; charset=utf-8", page) })
+	r.POST("/login", func(c *gin.Context) { // a real one asks for more than a name
+		l := login{c.PostForm("user"), time.Now().Add(s.loginLife)}
+		c.SetSameSite(http.SameSiteStrictMode)
+		c.SetCookie("login", s.issue(s.logins, l, s.loginLife), int(s.loginLife.Seconds()), "/", "", c.Request.TLS != nil, true)
+	})
+	r.POST("/logout", s.checkLogin, func(c *gin.Context) {
+		cookie, _ := c.Cookie("login")
+		s.find(s.logins, cookie, true)
+		s.streams.End(loginOf(c.Request.Context()).user, errors.New("signed out")) // after it, so that nobody comes back
+	})
+	r.POST("/ticket", s.checkLogin, func(c *gin.Context) {
+		c.String(http.StatusOK, s.issue(s.tickets, loginOf(c.Request.Context()), s.ticketLife))
+	})
+	r.GET("/stream", s.checkLogin, ginsse.Handler(func(c *gin.Context) core.Stream {
+		ctx := c.Request.Context()
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "Hello, " + loginOf(ctx).user}, nil) {
+				<-ctx.Done()
+			}
+		}
+	}, core.WithGroup(&s.streams), core.WithRetry(time.Second),
+		core.WithExpiry(func(ctx context.Context) time.Time { return loginOf(ctx).until })))
+	return r
+}
