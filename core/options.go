@@ -204,9 +204,10 @@ type Observer struct {
 // A Summary describes a session that has ended.
 type Summary struct {
 	// Cause is why the session ended early: ErrClientGone, ErrSlowClient,
-	// ErrMaxDuration, ErrShutdown, the cause of the request's context, or an error of the
-	// host, for example that a middleware holds the stream back. It is nil if the
-	// generator returned or failed.
+	// ErrMaxDuration, ErrExpired, ErrShutdown, ErrEvicted, the cause that a Group or a
+	// Member was given, the error of WithRecheck, the cause of the request's context, or an
+	// error of the host, for example that a middleware holds the stream back. It is nil if
+	// the generator returned or failed.
 	Cause error
 
 	// Err is the generator's failure, a *PanicError if it panicked, or nil.
