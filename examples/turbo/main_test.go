@@ -1,0 +1,25 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// e2e/frontends uses the page in a browser.
+func TestMessages(t *testing.T) {
+	base := hosttest.Serve(t, handler())
+	s := ssetest.Open(t, base+"/messages")
+	post := ssetest.Request{
+		URL: base + "/messages", Body: "text=a+%3C+b",
+		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+	}
+	if got, want := post.Open(t).Status, http.StatusNoContent; got != want {
+		t.Errorf("got status %d, want %d", got, want)
+	}
+	if got, want := s.Next().Data, `<turbo-stream action="prepend" target="list"><template><li>a &lt; b</li></template></turbo-stream>`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
