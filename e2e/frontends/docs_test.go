@@ -6,5 +6,5 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// The code in docs/frontends.md is part of this package's.
-func TestDocs(t *testing.T) { testenv.CodeOf(t, "../../docs/frontends.md") }
+// The code in docs/frontends.md is that of this package and of the examples.
+func TestDocs(t *testing.T) { testenv.CodeOf(t, "../../docs/frontends.md", "../../examples/*/*.go") }

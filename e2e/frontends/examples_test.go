@@ -1,8 +1,10 @@
 package frontends_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net"
 	"net/http"
@@ -23,45 +25,82 @@ import (
 )
 
 // local replaces the addresses from which the pages of examples load what they use, by those
-// of the same versions here. useChat is bundled.
+// of the same versions here. The packages that a page's own script imports are bundled with it.
 var local = strings.NewReplacer(
 	"https://cdn.jsdelivr.net/npm/htmx.org@2.0.11/", "/node_modules/htmx2/",
 	"https://cdn.jsdelivr.net/npm/htmx-ext-sse@2.2.4/", "/node_modules/htmx-ext-sse/",
+	"https://cdn.jsdelivr.net/npm/htmx.org@4.0.1/", "/node_modules/htmx.org/",
+	"https://cdn.jsdelivr.net/npm/@hotwired/turbo@8.0.23/", "/node_modules/@hotwired/turbo/",
 	"https://cdn.jsdelivr.net/gh/starfederation/datastar@1.0.0-RC.5/bundles/", "/datastar/",
 	`src="page.js"`, `src="/bundle/page.js"`,
 )
 
-// testExamples uses the examples that docs/frontends.md names, in a browser.
+// testExamples uses the examples that docs/frontends.md names, in a browser and with clients.
 func testExamples(t *testing.T, b browser.Profile, dir string) {
 	t.Helper()
-	for _, name := range []string{"htmx", "datastar"} {
-		t.Run("example "+name, func(t *testing.T) {
-			base := serveExample(t, name, dir)
-			first, second := browsertest.Open(t, b, base), browsertest.Open(t, b, base)
-			for _, text := range []string{"one", "<two>"} {
-				first.Set("input", text)
-				first.Click("button")
-				first.Wait(`document.querySelector("input").value === ""`)
+	for example, paths := range map[string][]string{"htmx": {"/", "/htmx4.html"}, "datastar": {"/"}, "turbo": {"/"}} {
+		t.Run("example "+example, func(t *testing.T) {
+			base := serveExample(t, startExample(t, example), dir)
+			var pages []*browsertest.Page
+			for _, path := range append(paths, paths[0]) {
+				pages = append(pages, browsertest.Open(t, b, base+path))
 			}
-			for _, p := range []*browsertest.Page{first, second, browsertest.Open(t, b, base)} {
-				p.Wait(`[...document.querySelectorAll("li")].map((li) => li.textContent).join() === "<two>,one"`)
+			want := ""
+			for i, p := range pages[:len(paths)] {
+				for _, text := range []string{"one", "<two>"} {
+					text += strconv.Itoa(i)
+					p.Set("input", text)
+					p.Click("button")
+					p.Wait(`document.querySelector("input").value === ""`)
+					want = text + "," + want
+				}
+			}
+			for _, p := range append(pages, browsertest.Open(t, b, base)) {
+				p.Wait(fmt.Sprintf(`[...document.querySelectorAll("li")].map((li) => li.textContent).join() + "," === %q`, want))
 			}
 		})
 	}
+	for example, clients := range map[string][]string{"openai": {"openai", "openai, runner"}, "anthropic": {"anthropic", "anthropic, helper"}} {
+		t.Run("example "+example, func(t *testing.T) {
+			base := startExample(t, example)
+			var asked []result
+			for _, client := range clients {
+				asked = append(asked, result{Client: client, Base: base})
+			}
+			results := askNode(t, dir, "models.js", asked)
+			if got, want := len(results), len(asked); got != want {
+				t.Errorf("got %d answers, want %d", got, want)
+			}
+			for _, got := range results {
+				checkExample(t, got)
+			}
+			bundleExample(t, dir, example)
+			testChatPage(t, browsertest.Open(t, b, serveExample(t, base, dir)))
+		})
+	}
+	t.Run("example mcp", func(t *testing.T) {
+		base := startExample(t, "mcp")
+		bundleExample(t, dir, "mcp")
+		p := browsertest.Open(t, b, serveExample(t, base, dir))
+		p.Wait(`document.querySelector("main p").textContent.includes("revision 2026-07-28")`)
+		p.Click("button")
+		p.Wait(`document.querySelector("progress").value > 0 && document.querySelector("button").disabled`)
+		p.Wait(`document.querySelector("main p").textContent === "The report is ready." && !document.querySelector("button").disabled`)
+		for client, revision := range mcpRevisions {
+			for _, got := range askNode(t, dir, "mcp.js", []result{{Client: client, Base: base, Timeout: patience.Milliseconds()}}) {
+				const want = "10 20 30 40 50 60 70 80 90 100, then The report is ready."
+				if got.Text != want || got.Revision != revision || got.Error != "" {
+					t.Errorf("got %+v, want %q and revision %s", got, want, revision)
+				}
+			}
+		}
+	})
 	t.Run("example aisdk", func(t *testing.T) {
-		page, err := os.ReadFile("../../examples/aisdk/page.js")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "page.js"), page, 0o600); err != nil { //nolint:gosec // it is the test's
-			t.Fatal(err)
-		}
-		bundle(t, dir, "page.js", "bundle/page.js")
-		p := browsertest.Open(t, b, serveExample(t, "aisdk", dir))
+		bundleExample(t, dir, "aisdk")
+		p := browsertest.Open(t, b, serveExample(t, startExample(t, "aisdk"), dir))
 		shows := func(want, status string) {
 			t.Helper()
-			p.Wait(fmt.Sprintf(`document.querySelector("main")?.dataset.status === %q &&
-				[...document.querySelectorAll("p")].map((p) => p.textContent.trim()).join("|").startsWith(%q)`, status, want))
+			p.Wait(fmt.Sprintf(`document.querySelector("main")?.dataset.status === %q && (%s).startsWith(%q)`, status, said, want))
 		}
 		shows("", "ready")
 		question := strings.Repeat("a long question ", 100) // two minutes, but the test stops it
@@ -78,25 +117,77 @@ func testExamples(t *testing.T, b browser.Profile, dir string) {
 	})
 }
 
-// serveExample runs an example, and returns the URL of a proxy of it that has the packages,
-// too.
-func serveExample(t *testing.T, name, dir string) string {
+// said is what a chat's page shows.
+const said = `[...document.querySelectorAll("main p")].map((p) => p.textContent.trim()).join("|")`
+
+// testChatPage asks, and stops an answer.
+func testChatPage(t *testing.T, p *browsertest.Page) {
+	t.Helper()
+	const ready = `!document.querySelector("button").hidden`
+	p.Set("input", "Why?")
+	p.Click("button")
+	p.Wait(said + ` === "Why?|You have said: Why?" && ` + ready)
+	question := strings.TrimSpace(strings.Repeat("a long question ", 100)) // a minute, but the test stops it
+	p.Set("input", question)
+	p.Click("button")
+	begun := fmt.Sprintf("(%s).startsWith(%q)", said, "Why?|You have said: Why?|"+question+"|You have said: a")
+	p.Wait(begun)
+	p.Click("button[type=button]")
+	p.Wait(begun + " && " + ready)
+	if n := browsertest.Eval[int](p, `document.querySelectorAll(".error").length`); n > 0 {
+		t.Errorf("got %d errors\n%s", n, p.Shows())
+	}
+}
+
+// checkExample checks what a client has made of an example's answer.
+func checkExample(t *testing.T, got result) {
+	t.Helper()
+	if want := "You have said: Why? "; got.Text != want || got.Error != "" {
+		t.Errorf("%s: got %q and the error %q, want %q", got.Client, got.Text, got.Error, want)
+	}
+}
+
+// bundleExample bundles the script of an example's page.
+func bundleExample(t *testing.T, dir, name string) {
+	t.Helper()
+	page, err := fs.ReadFile(os.DirFS("../../examples"), name+"/page.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "page.js"), page, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bundle(t, dir, "page.js", "bundle/page.js")
+}
+
+// startExample runs an example, and returns its URL.
+func startExample(t *testing.T, name string) string {
 	t.Helper()
 	bin, err := programs.Build("../../examples/"+name, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	example := url.URL{Scheme: "http", Host: testenv.Addr(t)}
-	testenv.Start(t, exec.Command(bin, "-addr", example.Host), "Open ")
+	addr := testenv.Addr(t)
+	testenv.Start(t, exec.Command(bin, "-addr", addr), "Open ")
 	hosttest.Eventually(t, "the example listens", func() bool {
-		c, err := net.Dial("tcp", example.Host)
+		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			_ = c.Close()
 		}
 		return err == nil
 	})
+	return "http://" + addr
+}
+
+// serveExample returns the URL of a proxy of an example that has the packages, too.
+func serveExample(t *testing.T, base, dir string) string {
+	t.Helper()
+	example, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
 	proxy := &httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(&example) },
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(example); r.Out.Host = r.In.Host },
 		ModifyResponse: localize,
 		ErrorLog:       log.New(io.Discard, "", 0), // of clients that leave
 	}
@@ -105,7 +196,15 @@ func serveExample(t *testing.T, name, dir string) string {
 	for _, folder := range []string{"/node_modules/", "/datastar/", "/bundle/"} {
 		mux.Handle(folder, files)
 	}
-	mux.Handle("/", proxy)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body) // or the proxy may break a response that begins early: golang/go#40747
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r)
+	})
 	return hosttest.Serve(t, mux)
 }
 

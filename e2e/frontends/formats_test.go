@@ -2,6 +2,7 @@ package frontends_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"iter"
 	"time"
@@ -27,9 +28,9 @@ type openAIChoice struct {
 
 // openAI streams an answer as POST /v1/chat/completions does.
 func openAI(tokens iter.Seq2[string, error]) core.Stream {
-	created := time.Now().Unix()
+	id, created := "chatcmpl-"+rand.Text(), time.Now().Unix()
 	chunk := func(delta map[string]string, finish *string) openAIChunk {
-		return openAIChunk{"chatcmpl-1", "chat.completion.chunk", created, "m", []openAIChoice{{0, delta, finish}}}
+		return openAIChunk{id, "chat.completion.chunk", created, "echo", []openAIChoice{{0, delta, finish}}}
 	}
 	chunks := func(yield func(openAIChunk, error) bool) {
 		if !yield(chunk(map[string]string{"role": "assistant", "content": ""}, nil), nil) {
@@ -63,19 +64,21 @@ func anthropicEvent(typ string, data object) (core.Event, error) {
 func anthropicMessage(tokens iter.Seq2[string, error]) core.Stream {
 	return func(yield func(core.Event, error) bool) {
 		message := object{
-			"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []any{},
-			"stop_reason": nil, "stop_sequence": nil, "usage": object{"input_tokens": 1, "output_tokens": 1},
+			"id": "msg_" + rand.Text(), "type": "message", "role": "assistant", "model": "echo", "content": []any{},
+			"stop_reason": nil, "stop_sequence": nil, "usage": object{"input_tokens": 1, "output_tokens": 0},
 		}
 		block := object{"type": "text", "text": ""}
 		if !yield(anthropicEvent("message_start", object{"message": message})) ||
 			!yield(anthropicEvent("content_block_start", object{"index": 0, "content_block": block})) {
 			return
 		}
+		said := 0
 		for token, err := range tokens {
 			if err != nil {
 				yield(core.Event{}, err)
 				return
 			}
+			said++
 			delta := object{"type": "text_delta", "text": token}
 			if !yield(anthropicEvent("content_block_delta", object{"index": 0, "delta": delta})) {
 				return
@@ -83,7 +86,7 @@ func anthropicMessage(tokens iter.Seq2[string, error]) core.Stream {
 		}
 		end := object{"stop_reason": "end_turn", "stop_sequence": nil}
 		_ = yield(anthropicEvent("content_block_stop", object{"index": 0})) &&
-			yield(anthropicEvent("message_delta", object{"delta": end, "usage": object{"output_tokens": 3}})) &&
+			yield(anthropicEvent("message_delta", object{"delta": end, "usage": object{"output_tokens": said}})) &&
 			yield(anthropicEvent("message_stop", object{}))
 	}
 }
@@ -129,19 +132,27 @@ func uiError(error) core.Event {
 	return core.Event{Data: `{"type":"error","errorText":"the model has failed"}`}
 }
 
-// withTool is an answer for which the model has called a tool.
-func withTool(yield func(part, error) bool) {
-	for _, p := range []part{
-		{Type: "start", MessageID: "answer-1"},
-		{Type: "tool-input-start", ToolCallID: "call-1", ToolName: "weather"},
-		{Type: "tool-input-available", ToolCallID: "call-1", ToolName: "weather", Input: object{"city": "Bonn"}},
-		{Type: "tool-output-available", ToolCallID: "call-1", Output: object{"sky": "blue"}},
-		{Type: "finish", FinishReason: "stop"},
-	} {
-		if !yield(p, nil) {
-			return
-		}
+// withTool is an answer for which the model calls a tool.
+func withTool(messageID string, tool func() (any, error)) core.Stream {
+	parts := func(yield func(part, error) bool) {
+		_ = yield(part{Type: "start", MessageID: messageID}, nil) &&
+			callTool(yield, "call-1", "weather", object{"city": "Bonn"}, tool) &&
+			yield(part{Type: "finish", FinishReason: "stop"}, nil)
 	}
+	return core.Then(core.EncodeJSON("", parts), core.Event{Data: "[DONE]"})
+}
+
+// callTool calls a tool, and tells of it. As yield does, it returns whether to go on.
+func callTool(yield func(part, error) bool, id, name string, input any, tool func() (any, error)) bool {
+	if !yield(part{Type: "tool-input-start", ToolCallID: id, ToolName: name}, nil) ||
+		!yield(part{Type: "tool-input-available", ToolCallID: id, ToolName: name, Input: input}, nil) {
+		return false
+	}
+	output, err := tool()
+	if err != nil { // of this call only: the answer goes on
+		return yield(part{Type: "tool-output-error", ToolCallID: id, ErrorText: "the tool has failed"}, nil)
+	}
+	return yield(part{Type: "tool-output-available", ToolCallID: id, Output: output}, nil)
 }
 
 var chats run.Runner

@@ -19,12 +19,15 @@ type goClient struct {
 	ends ends
 }
 
+// whyBody is a request that both APIs take.
+const whyBody = `{"stream":true,"messages":[{"role":"user","content":"Why?"}]}`
+
 // goClients are our client, and those of sdks_test.go.
 func goClients() map[string]goClient {
 	all := map[string]goClient{
 		"client, openai": {
 			func(ctx context.Context, base string, say func(string)) error {
-				req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", strings.NewReader("{}"))
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/chat/completions", strings.NewReader(whyBody))
 				if err != nil {
 					return err
 				}
@@ -34,7 +37,7 @@ func goClients() map[string]goClient {
 		},
 		"client, anthropic": {
 			func(ctx context.Context, base string, say func(string)) error {
-				req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/messages", strings.NewReader("{}"))
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/messages", strings.NewReader(whyBody))
 				if err != nil {
 					return err
 				}
@@ -50,13 +53,24 @@ func goClients() map[string]goClient {
 // The clients in Go get the same answer everywhere.
 func TestGoClients(t *testing.T) {
 	modes, clients := serveModels(t), goClients()
-	for _, r := range ask(modes, clients) {
+	asked := func(r result) result {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
 		if err := clients[r.Client].ask(ctx, r.Base, func(text string) { r.Text += text }); err != nil {
 			r.Error = err.Error()
 		}
-		cancel()
-		check(t, modes, r, clients[r.Client].ends)
+		return r
+	}
+	for _, r := range ask(modes, clients) {
+		check(t, modes, asked(r), clients[r.Client].ends)
+	}
+	for _, example := range []string{"openai", "anthropic"} {
+		base := startExample(t, example)
+		for name := range clients {
+			if strings.Contains(name, example) {
+				checkExample(t, asked(result{Client: name, Base: base}))
+			}
+		}
 	}
 }
 

@@ -106,10 +106,18 @@ func models() []hosts.View {
 			views = append(views, v)
 		}
 	}
-	tool := func(context.Context, string) core.Stream {
-		return core.Then(core.EncodeJSON("", withTool), core.Event{Data: "[DONE]"})
+	for path, err := range map[string]error{"/tool/api/chat": nil, "/broken-tool/api/chat": errOut} {
+		views = append(views, hosts.View{Method: http.MethodPost, Path: path, Stream: func(context.Context, string) core.Stream {
+			return withTool("answer-1", func() (any, error) { return object{"sky": "blue"}, err })
+		}})
 	}
-	return append(views, hosts.View{Method: http.MethodPost, Path: "/tool/api/chat", Stream: tool})
+	return views
+}
+
+// toolsOf has what the AI SDK makes of calls of tools.
+var toolsOf = map[string]string{
+	"/tool":        `tool-weather output-available {"city":"Bonn"} {"sky":"blue"}`,
+	"/broken-tool": `tool-weather output-error {"city":"Bonn"} the tool has failed`,
 }
 
 // A result is what a client has made of an answer.
@@ -124,6 +132,7 @@ type result struct {
 	Aborted      bool   `json:"isAbort"`      // likewise
 	Role         string `json:"role"`         // of a whole message of OpenAI's runner
 	Timeout      int64  `json:"timeout"`      // in ms, of a call of MCP
+	Revision     string `json:"revision"`     // of MCP
 
 	// Blind says that the client's fetch takes a response with Connection: close for whole if
 	// it is broken off, as Node before the summer of 2026 does (nodejs/undici#5273).
@@ -177,7 +186,9 @@ func testModels(t *testing.T, dir string) {
 	modes := serveModels(t)
 	asked := ask(modes, npm)
 	for base := range modes {
-		asked = append(asked, result{Client: "ai", Base: base + "/tool"})
+		for tool := range toolsOf {
+			asked = append(asked, result{Client: "ai", Base: base + tool})
+		}
 	}
 	results := askNode(t, dir, "models.js", asked)
 	if got, want := len(results), len(asked); got != want {
@@ -187,9 +198,10 @@ func testModels(t *testing.T, dir string) {
 		t.Log("this version of Node takes a response with Connection: close for whole if it is broken off")
 	}
 	for _, got := range results {
-		if !strings.HasSuffix(got.Base, "/tool") {
+		want, tool := toolsOf[got.Base[strings.LastIndexByte(got.Base, '/'):]]
+		if !tool {
 			check(t, modes, got, npm[got.Client])
-		} else if want := `tool-weather output-available {"city":"Bonn"} {"sky":"blue"}`; got.Tool != want || got.Error != "" {
+		} else if got.Tool != want || got.Error != "" || got.Status != "ready" || got.FinishReason != "stop" {
 			t.Errorf("%s: got %+v, want %s", got.Base, got, want)
 		}
 	}

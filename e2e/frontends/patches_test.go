@@ -24,5 +24,6 @@ func datastarPatch(selector, mode, elements string) core.Event {
 // turboStream makes an event that <turbo-stream-source> applies to a page. It has no type,
 // because Turbo reads no others.
 func turboStream(action, target, content string) core.Event {
-	return core.Event{Data: `<turbo-stream action="` + action + `" target="` + target + `"><template>` + content + `</template></turbo-stream>`}
+	stream := `<turbo-stream action="` + action + `" target="` + target + `">`
+	return core.Event{Data: stream + "<template>" + content + "</template></turbo-stream>"}
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/yieldsse/yieldsse/run"
 )
 
-//go:embed index.html page.js
+//go:embed index.html page.js style.css
 var page embed.FS
 
 type server struct {
@@ -69,8 +69,7 @@ func (s *server) handler(say model) http.Handler {
 	return mux
 }
 
-// answer yields the parts of an answer. It stores the answer if it is whole, or if somebody has
-// stopped it.
+// answer yields the parts of an answer, and stores it if it is whole or somebody has stopped it.
 func (s *server) answer(ctx context.Context, chat string, messages []message, say model) iter.Seq2[part, error] {
 	return func(yield func(part, error) bool) {
 		s.stored.Store(chat, messages)

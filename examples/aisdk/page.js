@@ -21,7 +21,7 @@ function Chat({ stored }) {
     messages.map((m) => h("p", { key: m.id, className: m.role }, text(m))),
     error && h("p", { className: "error" }, error.message),
     h("form", { onSubmit: ask },
-      h("input", { name: "text", required: true, autoFocus: true, autoComplete: "off", "aria-label": "Your question" }),
+      h("input", { name: "text", required: true, autoFocus: true, autoComplete: "off", "aria-label": "Your question", placeholder: "Ask something" }),
       busy ? h("button", { type: "button", onClick: stop }, "Stop") : h("button", null, "Ask")));
 }
 

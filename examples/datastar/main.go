@@ -4,6 +4,7 @@
 package main
 
 import (
+	"embed"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -17,13 +18,8 @@ import (
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-const page = `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Messages</title>
-<script type="module" src="https://cdn.jsdelivr.net/gh/starfederation/datastar@1.0.0-RC.5/bundles/datastar.js"></script>
-<form data-on-submit="@post('messages')">
-	<input data-bind="text" aria-label="Message" required autofocus autocomplete="off"> <button>Send</button>
-</form>
-<ul id="list" data-on-load="@get('messages')" aria-live="polite"></ul>`
+//go:embed index.html style.css
+var page embed.FS
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "the `address` to listen on")
@@ -35,7 +31,7 @@ func main() {
 func handler() http.Handler {
 	room := hub.New(hub.WithMaxEvents(100))
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, page) })
+	mux.Handle("GET /", http.FileServerFS(page))
 	mux.Handle("GET /messages", nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		return room.SubscribeFrom(r.Context(), hub.Oldest, "messages")
 	}))

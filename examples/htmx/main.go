@@ -1,9 +1,11 @@
-// Messages that appear in all windows, on htmx, without any JavaScript of the page's own.
+// Messages that appear in all windows, on htmx 2 and htmx 4, without any JavaScript of the
+// pages' own.
 //
 //	go run ./examples/htmx
 package main
 
 import (
+	"embed"
 	"flag"
 	"fmt"
 	"html"
@@ -15,28 +17,20 @@ import (
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
-const page = `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Messages</title>
-<script src="https://cdn.jsdelivr.net/npm/htmx.org@2.0.11/dist/htmx.min.js"></script>
-<script src="https://cdn.jsdelivr.net/npm/htmx-ext-sse@2.2.4/dist/sse.min.js"></script>
-<form hx-post="messages" hx-swap="none" hx-on::after-request="if (event.detail.successful) this.reset()">
-	<input name="text" aria-label="Message" required autofocus autocomplete="off"> <button>Send</button>
-</form>
-<div hx-ext="sse" sse-connect="messages">
-	<ul sse-swap="message" hx-swap="afterbegin" aria-live="polite"></ul>
-</div>`
+//go:embed *.html style.css
+var pages embed.FS
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "the `address` to listen on")
 	flag.Parse()
-	fmt.Printf("Open http://%s in two windows.\n", *addr) //nolint:forbidigo // for the user
+	fmt.Printf("Open http://%s, or http://%[1]s/htmx4.html, in two windows.\n", *addr) //nolint:forbidigo // for the user
 	log.Fatal(http.ListenAndServe(*addr, handler()))
 }
 
 func handler() http.Handler {
 	room := hub.New(hub.WithMaxEvents(100))
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, page) })
+	mux.Handle("GET /", http.FileServerFS(pages))
 	mux.Handle("GET /messages", nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		return room.SubscribeFrom(r.Context(), hub.Oldest, "messages")
 	}))

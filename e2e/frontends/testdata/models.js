@@ -41,7 +41,7 @@ const clients = {
     for (const part of chat.messages.at(-1).parts) {
       if (chat.messages.at(-1).role === "user") break;
       if (part.type === "text") say(part.text);
-      if (part.type.startsWith("tool-")) note({ tool: `${part.type} ${part.state} ${JSON.stringify(part.input)} ${JSON.stringify(part.output)}` });
+      if (part.type.startsWith("tool-")) note({ tool: `${part.type} ${part.state} ${JSON.stringify(part.input)} ${part.errorText ?? JSON.stringify(part.output)}` });
     }
     note({ status: chat.status });
     if (chat.error) throw chat.error;

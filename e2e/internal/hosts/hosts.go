@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -49,13 +50,13 @@ type request struct {
 	body, proto, cookie string
 }
 
-// A view is the part of a handler that all frameworks share. If it returns nil, the
-// status is 204.
+// A view is the part of a handler that all frameworks share.
 type view func(r request) core.Stream
 
 type route struct {
 	method, path string
 	view         view
+	empty        int // the status if the view returns nil
 	opts         []core.Option
 }
 
@@ -124,6 +125,7 @@ func serve(t testing.TB, framework string, secure *tls.Config, opts []core.Optio
 		arrived, ended := make(chan Arrival, 100), make(chan core.Summary, 100)
 		s.arrived[r.path], s.goOn[r.path], s.ended[r.path] = arrived, make(chan struct{}), ended
 		closed := func(_ context.Context, end core.Summary) { ended <- end }
+		routes[i].empty = http.StatusNoContent
 		routes[i].opts = append(slices.Clip(opts), core.WithObserver(core.Observer{Closed: closed}))
 		routes[i].view = func(req request) core.Stream {
 			arrived <- Arrival{time.Now(), req.proto, strings.Clone(core.LastEventID(req.ctx)), req.cookie}

@@ -41,7 +41,7 @@ func serveGin(t testing.TB, ln net.Listener, routes []route) {
 		r.Handle(route.method, route.path, ginsse.Handler(func(c *gin.Context) core.Stream {
 			stream := route.view(requestOf(c.Request))
 			if stream == nil {
-				c.Status(http.StatusNoContent)
+				c.Status(route.empty)
 			}
 			return stream
 		}, route.opts...))
@@ -61,7 +61,7 @@ func serveEcho(t testing.TB, ln net.Listener, routes []route) {
 		e.Add(route.method, route.path, echosse.Handler(func(c echo.Context) (core.Stream, error) {
 			stream := route.view(requestOf(c.Request()))
 			if stream == nil {
-				return nil, c.NoContent(http.StatusNoContent)
+				return nil, c.NoContent(route.empty)
 			}
 			return stream, nil
 		}, route.opts...))
@@ -81,7 +81,7 @@ func serveEcho5(t testing.TB, ln net.Listener, routes []route) {
 		e.Add(route.method, route.path, echo5sse.Handler(func(c *echo5.Context) (core.Stream, error) {
 			stream := route.view(requestOf(c.Request()))
 			if stream == nil {
-				return nil, c.NoContent(http.StatusNoContent)
+				return nil, c.NoContent(route.empty)
 			}
 			return stream, nil
 		}, route.opts...))
@@ -101,7 +101,7 @@ func serveFiber(t testing.TB, ln net.Listener, routes []route) {
 				proto: string(c.Request().Header.Protocol()), cookie: strings.Clone(c.Cookies("user")),
 			})
 			if stream == nil {
-				c.Status(fiber.StatusNoContent)
+				c.Status(route.empty)
 			}
 			return stream, nil
 		}, route.opts...))
@@ -121,7 +121,7 @@ func serveFiber3(t testing.TB, ln net.Listener, routes []route) {
 				proto: string(c.Request().Header.Protocol()), cookie: strings.Clone(c.Cookies("user")),
 			})
 			if stream == nil {
-				c.Status(fiber3.StatusNoContent)
+				c.Status(route.empty)
 			}
 			return stream, nil
 		}, route.opts...))
@@ -139,7 +139,7 @@ func serveNetHTTP(t testing.TB, ln net.Listener, routes []route) {
 		mux.Handle(route.method+" "+route.path, nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
 			stream := route.view(requestOf(r))
 			if stream == nil {
-				w.WriteHeader(http.StatusNoContent)
+				w.WriteHeader(route.empty)
 			}
 			return stream
 		}, route.opts...))

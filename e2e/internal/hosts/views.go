@@ -1,8 +1,10 @@
 package hosts
 
 import (
+	"cmp"
 	"context"
 	"net"
+	"net/http"
 	"slices"
 	"testing"
 
@@ -13,8 +15,11 @@ import (
 type View struct {
 	Method, Path string
 
-	// Stream gets the request's context and body. If it returns nil, the status is 204.
+	// Stream gets the request's context and body. If it returns nil, the answer is empty and
+	// has the status Empty.
 	Stream func(ctx context.Context, body string) core.Stream
+
+	Empty int // 204 by default
 
 	Options []core.Option
 }
@@ -30,7 +35,8 @@ func ServeViews(t testing.TB, framework string, views []View, opts ...core.Optio
 	var routes []route
 	for _, v := range views {
 		view := func(r request) core.Stream { return v.Stream(r.ctx, r.body) }
-		routes = append(routes, route{v.Method, v.Path, view, append(slices.Clip(opts), v.Options...)})
+		empty := cmp.Or(v.Empty, http.StatusNoContent)
+		routes = append(routes, route{v.Method, v.Path, view, empty, append(slices.Clip(opts), v.Options...)})
 	}
 	mounts[framework](t, ln, routes)
 	return "http://" + ln.Addr().String()
