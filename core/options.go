@@ -133,9 +133,17 @@ func WithErrorEvent(f func(error) Event) Option {
 	return func(c *settings) { c.ErrorEvent = f }
 }
 
-// WithObserver calls o when a session begins and ends.
+// WithObserver tells o of each session: when it is refused, begins, writes and ends. It can
+// be given several times; observers are told in the order of their options.
 func WithObserver(o Observer) Option {
-	return func(c *settings) { c.Observer = o }
+	one := []Observer{o} // sessions share it
+	return func(c *settings) {
+		if c.Observers == nil {
+			c.Observers = one
+		} else {
+			c.Observers = append(slices.Clip(c.Observers), o)
+		}
+	}
 }
 
 // WithQueryID makes [LastEventID] return the URL's query parameter lastEventId if the
@@ -185,35 +193,4 @@ func WithQueryID() Option {
 // been read to its end.
 func WithDetach() Option {
 	return func(c *settings) { c.Detach = true }
-}
-
-// An Observer is told about each session, for logs and metrics. Its functions are called
-// in the goroutine that runs the stream, or in another one in its place, so calls for
-// different sessions may overlap. Either function may be nil. The context is the
-// session's and carries the values of the request's context.
-type Observer struct {
-	// Opened is called when the headers have been sent.
-	Opened func(ctx context.Context)
-
-	// Closed is called once for each Opened, when nothing more will be written.
-	// The context has ended by then: use [context.WithoutCancel] for calls that
-	// need one that has not.
-	Closed func(ctx context.Context, end Summary)
-}
-
-// A Summary describes a session that has ended.
-type Summary struct {
-	// Cause is why the session ended early: ErrClientGone, ErrSlowClient,
-	// ErrMaxDuration, ErrExpired, ErrShutdown, ErrEvicted, the cause that a Group or a
-	// Member was given, the error of WithRecheck, the cause of the request's context, or an
-	// error of the host, for example that a middleware holds the stream back. It is nil if
-	// the generator returned or failed.
-	Cause error
-
-	// Err is the generator's failure, a *PanicError if it panicked, or nil.
-	Err error
-
-	Events   int           // events taken from the generator
-	Bytes    int64         // bytes passed to the host, heartbeats included
-	Duration time.Duration // from Opened to Closed
 }

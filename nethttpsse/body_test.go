@@ -128,7 +128,7 @@ func TestRefusalBeforeBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer first.Close()
+	defer first.Close(nil)
 	closing := new(core.Group)
 	if err := closing.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)

@@ -132,7 +132,7 @@ func route(pattern string) string {
 func serve(
 	w http.ResponseWriter, r *http.Request,
 	view func(r *http.Request) (core.Stream, error), opts []core.Option,
-) error {
+) (err error) {
 	srv := server(r)
 	if srv != nil {
 		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
@@ -151,7 +151,7 @@ func serve(
 	served := false
 	defer func() {
 		if !served {
-			s.Close()
+			s.Close(err)
 		}
 	}()
 

@@ -26,7 +26,7 @@ func refusal(t *testing.T, lastEventID string, view func(ctx context.Context) co
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer s.Close(nil)
 	view(s.Context())
 	if refused, ok := errors.AsType[*core.RefusedError](s.Refused()); ok {
 		return refused.Status

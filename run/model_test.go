@@ -149,7 +149,7 @@ func (w *world) readTwice(key string, s core.Stream, leave int, pause time.Durat
 		w.t.Error(err)
 		return
 	}
-	defer session.Close()
+	defer session.Close(nil)
 	last := h.events[len(h.events)-1]
 	w.read(heard{key: key, after: last}, w.r.Attach(session.Context(), key), 100)
 }

@@ -28,7 +28,7 @@ func resume(t *testing.T, r *run.Runner, key, id string) (core.Stream, *host.Ses
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { s.Close(nil) })
 	return r.Attach(s.Context(), key), s
 }
 

@@ -42,5 +42,5 @@ func TestGroupGivenTwice(t *testing.T) {
 	if got, want := g.Len(), 1; got != want {
 		t.Errorf("got %d sessions, want %d", got, want)
 	}
-	s.Close()
+	s.Close(nil)
 }

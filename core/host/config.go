@@ -23,6 +23,9 @@ func newSettings(opts []core.Option) settings {
 			o(&c)
 		}
 	}
+	for _, o := range c.Observers {
+		c.Counted = c.Counted || o.Wrote != nil
+	}
 	for _, d := range []*time.Duration{&c.Heartbeat, &c.WriteTimeout, &c.FlushWindow, &c.MaxDuration} {
 		*d = min(*d, pause.Longest)
 	}

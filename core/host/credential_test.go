@@ -79,7 +79,7 @@ func TestExpiredBefore(t *testing.T) {
 		isError(t, s.Refused(), nil)
 		<-time.After(time.Minute)
 		wantUnauthorized(t, s.Refused())
-		s.Close()
+		s.Close(nil)
 		wantLen(t, g, 0)
 	})
 }

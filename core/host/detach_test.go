@@ -938,7 +938,7 @@ func TestDetaches(t *testing.T) {
 		if got := s.Detaches(); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
-		s.Close()
+		s.Close(nil)
 	}
 }
 
@@ -953,7 +953,7 @@ func TestDetachedValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer s.Close(nil)
 	got := []any{s.Context().Value(key(1)), s.Context().Value(key(2)), core.LastEventID(s.Context())}
 	if want := []any{"one", "two", "7"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

@@ -11,7 +11,7 @@
 //	}
 //	stream := view(r.WithContext(s.Context()))
 //	if stream == nil {
-//		s.Close() // the view has answered
+//		s.Close(nil) // the view has answered
 //		return nil
 //	}
 //	host.SetHeaders(h.Get, h.Set)

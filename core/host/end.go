@@ -176,9 +176,7 @@ func (s *Session) release(broken bool) {
 	if s.detached != nil {
 		s.detached.hangUp()
 	}
-	if s.config.Observer.Closed != nil {
-		s.config.Observer.Closed(s.ctx, end)
-	}
+	s.tellClosed(end)
 }
 
 // summary returns the Summary of a session that has ended.

@@ -12,9 +12,7 @@ import (
 // refusal refuses a request that may be sent again later, unless err says something else.
 // It spreads the clients over time, as a shutdown does.
 func refusal(err error) *core.RefusedError {
-	own, ok := errors.AsType[*core.RefusedError](err)
-	_, other := errors.AsType[*core.StreamError](err) // then it may be another server's
-	if ok && !other && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
+	if own := refusedBy(err); own != nil && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
 		return &core.RefusedError{Status: own.Status, Err: err, RetryAfter: own.RetryAfter}
 	}
 	after := config.ReturnFrom + rand.N(config.ReturnSpread) //nolint:gosec // not a secret
@@ -22,5 +20,15 @@ func refusal(err error) *core.RefusedError {
 	if errors.Is(err, core.ErrKeyFull) {
 		refused.Status = 429
 	}
+	return refused
+}
+
+// refusedBy returns the refusal that err is, or nil. One in a StreamError may be another
+// server's.
+func refusedBy(err error) *core.RefusedError {
+	if _, failed := errors.AsType[*core.StreamError](err); failed {
+		return nil
+	}
+	refused, _ := errors.AsType[*core.RefusedError](err)
 	return refused
 }

@@ -43,11 +43,11 @@ func adapt(view func(ctx context.Context) core.Stream, opts ...core.Option) http
 		}
 		stream := view(s.Context())
 		if stream == nil { // the view has answered
-			s.Close()
+			s.Close(nil)
 			return
 		}
 		if err := s.Refused(); err != nil {
-			s.Close()
+			s.Close(err)
 			refuse(w, err)
 			return
 		}

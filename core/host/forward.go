@@ -2,6 +2,8 @@ package host
 
 import (
 	"slices"
+
+	"github.com/yieldsse/yieldsse/core"
 )
 
 // pieceSize is how many bytes of frames that come together are sent at once, not counting
@@ -21,7 +23,7 @@ func (s *Session) forward(frames [][]byte) bool {
 		n, left := takePiece(s.buffer(), frames)
 		frames = frames[n:]
 		for len(left) > 0 { // of a large event, all of which is sent
-			if !s.push(s.now(), true) {
+			if !s.push(s.now(), core.Write{}, true) {
 				return false
 			}
 			left = addPiece(s.buffer(), left)

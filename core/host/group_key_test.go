@@ -27,7 +27,7 @@ func enter(t *testing.T, key string, groups ...*core.Group) (*host.Session, erro
 	}
 	s, err := host.NewSession(t.Context(), core.Request{Path: key}, opts...)
 	if err == nil {
-		t.Cleanup(s.Close)
+		t.Cleanup(func() { s.Close(nil) })
 	}
 	return s, err
 }
@@ -72,7 +72,7 @@ func TestGroupKeyLimit(t *testing.T) {
 	for range 3 {
 		mustEnter(t, "", g)
 	}
-	first.Close()
+	first.Close(nil)
 	mustEnter(t, "a", g)
 	_, err := enter(t, "a", g)
 	wantRefused(t, err, 429, core.ErrKeyFull)
@@ -102,7 +102,7 @@ func TestGroupEvicts(t *testing.T) {
 		wantLen(t, g, 2)
 		fourth := mustEnter(t, "a", g)
 		isError(t, context.Cause(trials[1].Context()), core.ErrEvicted)
-		third.Close() // frees its place
+		third.Close(nil) // frees its place
 		mustEnter(t, "a", g)
 		isError(t, fourth.Context().Err(), nil)
 		ended()
@@ -121,10 +121,10 @@ func TestGroupEvictsWithinItsLimits(t *testing.T) {
 	wantRefused(t, err, 503, core.ErrGroupFull)
 	isError(t, third.Context().Err(), nil)
 	wantRefused(t, first.Refused(), 503, core.ErrEvicted)
-	first.Close()
-	second.Close()
+	first.Close(nil)
+	second.Close(nil)
 	wantLen(t, g, 1)
-	third.Close()
+	third.Close(nil)
 	wantLen(t, g, 0)
 }
 
@@ -137,7 +137,7 @@ func TestGroupRate(t *testing.T) {
 			for range 20 {
 				if s, err := enter(t, "", g); err == nil {
 					got++
-					s.Close() // gives nothing back
+					s.Close(nil) // gives nothing back
 				} else {
 					wantRefused(t, err, 503, core.ErrRate)
 				}
@@ -167,7 +167,7 @@ func TestGroupRateOfRefused(t *testing.T) {
 			_, err := enter(t, "", g)
 			wantRefused(t, err, 503, core.ErrGroupFull)
 		}
-		s.Close()
+		s.Close(nil)
 		mustEnter(t, "", g)
 	})
 }
@@ -244,7 +244,7 @@ func TestGroupEndFreesPlaces(t *testing.T) {
 	g.End("a", errMaintenance)
 	wantRefused(t, first.Refused(), 503, errMaintenance)
 	second := mustEnter(t, "a", g)
-	first.Close() // not the second's place
+	first.Close(nil) // not the second's place
 	_, err := enter(t, "a", g)
 	wantRefused(t, err, 429, core.ErrKeyFull)
 	if got := g.End("a", &core.RefusedError{Status: 403, Err: errMaintenance}); got != 1 {
@@ -297,7 +297,7 @@ func TestGroupMembersBeforeTheView(t *testing.T) {
 	var g core.Group
 	s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g), core.WithQueryID())
 	isError(t, err, nil)
-	defer s.Close()
+	defer s.Close(nil)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -331,7 +331,7 @@ func TestGroupMembersLoop(t *testing.T) {
 	}()
 	var keys []string
 	for m := range g.Members() {
-		mustEnter(t, "", g).Close()
+		mustEnter(t, "", g).Close(nil)
 		wantLen(t, g, 20)
 		g.End(m.Key, nil)
 		for range g.Members() {
@@ -367,7 +367,7 @@ func TestGroupMembersStorm(t *testing.T) {
 				if n%10 == 0 {
 					g.End(fmt.Sprint("go", n%3), nil)
 				}
-				s.Close()
+				s.Close(nil)
 			}
 		})
 	}
@@ -494,7 +494,7 @@ func TestGroupCost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Close()
+			s.Close(nil)
 		})
 	}
 	without := cost(nil)

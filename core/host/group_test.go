@@ -125,7 +125,7 @@ func TestGroupShutdownWaitsForViews(t *testing.T) {
 		var g core.Group
 		s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 		isError(t, err, nil)
-		time.AfterFunc(3*time.Second, s.Close)
+		time.AfterFunc(3*time.Second, func() { s.Close(nil) })
 		begin := time.Now()
 		isError(t, g.Shutdown(t.Context()), nil)
 		if got := time.Since(begin); got != 3*time.Second {
@@ -139,7 +139,7 @@ func TestGroupRefuses(t *testing.T) {
 	full := &core.Group{Limit: 1}
 	first, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(full))
 	isError(t, err, nil)
-	defer first.Close()
+	defer first.Close(nil)
 	var closed core.Group
 	isError(t, closed.Shutdown(t.Context()), nil)
 
@@ -229,10 +229,10 @@ func TestGroupLimit(t *testing.T) {
 				t.Errorf("got %d sessions, %d in the group and %d refused, want %d", len(sessions), g.Len(), refused.Load(), tt.want)
 			}
 			for _, s := range sessions {
-				s.Close()
+				s.Close(nil)
 				again, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 				isError(t, err, nil) // there is room again
-				again.Close()
+				again.Close(nil)
 			}
 			if g.Len() != 0 {
 				t.Errorf("got %d sessions at last, want 0", g.Len())
@@ -246,7 +246,7 @@ func TestGroups(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all, some core.Group
 		other := newTrial(t.Context(), t, core.WithGroup(&all))
-		defer other.Close()
+		defer other.Close(nil)
 		tr := newTrial(t.Context(), t, core.WithGroup(&all), core.WithGroup(&some))
 		if all.Len() != 2 || some.Len() != 1 {
 			t.Errorf("got %d and %d sessions, want 2 and 1", all.Len(), some.Len())

@@ -44,6 +44,9 @@ type behind struct {
 	rest   []byte   // of a chunk: a copy
 	part   bool     // rest ends in the middle of an event
 	frames [][]byte // that follow; shared with other sessions
+
+	write core.Write // that rest belongs to
+	began time.Duration
 }
 
 // begin leaves the connection to the worker, if there is a pump.
@@ -84,14 +87,16 @@ func (c *detachedConn) beat(now time.Duration) {
 	b := getBuffer()
 	defer putBuffer(b)
 	*b = c.session.appendOwn(*b, c.session.config.Beats.Heartbeat)
-	c.send(now, Frames{*b}, nil, false)
+	c.send(now, Frames{*b}, core.Write{Heartbeat: true}, nil, false)
 }
 
-// send is a Send that does not block unless TryWrite does. frames follow f; if part is
-// true, the first of them is the rest of an event. The session's mu is held.
-func (c *detachedConn) send(now time.Duration, f Frames, frames [][]byte, part bool) {
+// send is a Send that does not block unless TryWrite does. w is what f is, for the
+// observers. frames follow f; if part is true, the first of them is the rest of an event.
+// The session's mu is held.
+func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, frames [][]byte, part bool) {
 	s := c.session
-	s.sent.Add(int64(len(f.Bytes())))
+	w.Bytes = len(f.Bytes())
+	s.sent.Add(int64(w.Bytes))
 	s.beginSend(now)
 	rest := c.write(f.Chunk())
 	switch {
@@ -101,10 +106,13 @@ func (c *detachedConn) send(now time.Duration, f Frames, frames [][]byte, part b
 		c.behind = nil
 		s.endSend(false)
 	default:
-		c.behind = &behind{slices.Clone(rest), part, slices.Clone(frames)}
+		c.behind = &behind{slices.Clone(rest), part, slices.Clone(frames), w, now}
 		if len(rest) == 0 {
 			s.endSend(part)
 		}
+	}
+	if len(rest) == 0 {
+		s.tellWrote(now, w)
 	}
 }
 
@@ -126,6 +134,9 @@ func (w *worker) catchUp(c *detachedConn) {
 	if s.gone.Load() {
 		c.behind, s.lost = nil, os.ErrDeadlineExceeded // it did not read, so it will hardly do so now
 		s.sending.Store(0)
+		if len(b.rest) > 0 {
+			s.tellWrote(b.began, b.write)
+		}
 		return
 	}
 	if len(b.rest) > 0 {
@@ -133,6 +144,7 @@ func (w *worker) catchUp(c *detachedConn) {
 			return
 		}
 		s.endSend(b.part && s.lost == nil)
+		s.tellWrote(b.began, b.write)
 	}
 	if !s.open() { // finish an event that has been sent in part, and begin no other
 		b.frames = b.frames[:min(len(b.frames), 1)]

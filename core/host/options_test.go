@@ -70,10 +70,10 @@ func TestOptionsAreShared(t *testing.T) {
 	shared = append(shared, core.WithGroup(&all))
 	first, err := host.NewSession(t.Context(), core.Request{}, append(shared, core.WithGroup(&a))...)
 	isError(t, err, nil)
-	defer first.Close()
+	defer first.Close(nil)
 	second, err := host.NewSession(t.Context(), core.Request{}, append(shared, core.WithGroup(&b))...)
 	isError(t, err, nil)
-	second.Close()
+	second.Close(nil)
 	if all.Len() != 1 || a.Len() != 1 || b.Len() != 0 {
 		t.Errorf("got %d, %d and %d sessions, want 1, 1 and 0", all.Len(), a.Len(), b.Len())
 	}

@@ -63,6 +63,7 @@ type Session struct {
 	// mu is held during a frame's write and flush. It guards what follows.
 	mu      sync.Mutex
 	armed   bool          // the flusher will fire
+	opened  bool          // the observers know of it, so they are told of its writes
 	closed  bool          // nothing more may be written
 	failed  bool          // the failure has ended the context
 	bare    bool          // see Direct
@@ -73,6 +74,7 @@ type Session struct {
 	failure error         // the generator's
 	cause   error         // what had ended the context when the generator returned; nil if nothing or the failure had
 	late    error         // what the generator failed with after something else had ended the context
+	fresh   int           // events that no observer was told of yet
 
 	// These are written under mu, and read without.
 	events atomic.Int64
@@ -104,20 +106,19 @@ type Session struct {
 // the function of [core.WithExpiry] panics, so does NewSession.
 func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Session, error) {
 	s := &Session{config: newSettings(opts), request: kept(r)}
-	if err := s.config.Beats.Err; err != nil {
-		return nil, &core.RefusedError{Status: 500, Err: err}
-	}
 	values := ctx
 	if s.config.Detach {
 		values = valuesOf(ctx)
 	}
 	s.ctx, s.cancel = context.WithCancelCause(requestContext{values, s})
+	if err := s.config.Beats.Err; err != nil {
+		return nil, s.refuse(&core.RefusedError{Status: 500, Err: err})
+	}
 	if err := s.admit(); err != nil {
-		s.cancel(err)
-		return nil, err
+		return nil, s.refuse(refusal(err))
 	}
 	if err := s.joinGroups(); err != nil {
-		return nil, refusal(err)
+		return nil, s.refuse(refusal(err))
 	}
 	if ctx.Done() != nil {
 		s.stopParent = context.AfterFunc(ctx, func() {
@@ -146,9 +147,11 @@ func (s *Session) ClientGone() {
 // whose handler returns before Serve is called.
 func (s *Session) Outlive() { s.letGo() }
 
-// Close ends a session whose view has answered the request itself. It does nothing if
-// Serve has been called.
-func (s *Session) Close() {
+// Close ends a session whose stream does not begin. why is nil if the view has answered the
+// request itself. If it is or wraps a *[core.RefusedError], other than in a
+// *[core.StreamError], the adapter refuses the request with that. Close does nothing if Serve
+// has been called.
+func (s *Session) Close(why error) {
 	s.timerMu.Lock()
 	begun := s.timer != nil
 	s.timerMu.Unlock()
@@ -156,8 +159,11 @@ func (s *Session) Close() {
 		return
 	}
 	s.letGo()
+	defer s.leaveGroups()
+	if refused := refusedBy(why); refused != nil {
+		_ = s.refuse(refused)
+	}
 	s.cancel(nil)
-	s.leaveGroups()
 }
 
 // Serve runs the stream to its end and returns the generator's failure, as a
@@ -212,19 +218,17 @@ func (s *Session) start(conn Conn) bool {
 		s.age = s.config.MaxDuration - rand.N(s.config.MaxDuration/10+1) //nolint:gosec // not a secret
 	}
 	s.expire()
+	s.mu.Lock() // so that no heartbeat is sent before the observers know of the session
+	defer s.mu.Unlock()
 	ok := s.greet()
-	if s.config.Observer.Opened != nil {
-		s.config.Observer.Opened(s.ctx)
-	}
+	s.tellOpened(core.Write{Bytes: int(s.sent.Load()), Duration: s.now()})
 	return ok
 }
 
 // greet sends the headers at once, so that the client knows that it is connected, and with
 // them the reconnection time and the comment. The timer runs from here on, to watch this
-// write too; because mu is held, it cannot send a heartbeat first.
+// write too.
 func (s *Session) greet() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.timerMu.Lock()
 	s.timer = time.AfterFunc(s.due(0), s.tick)
 	s.timerMu.Unlock()
@@ -268,6 +272,7 @@ func (s *Session) open() bool { return !s.closed && s.ctx.Err() == nil }
 // to it.
 func (s *Session) gathered(n int) bool {
 	first := s.events.Add(int64(n)) == int64(n)
+	s.fresh += n
 	now := s.now()
 	wait := s.window(now)
 	if first || wait <= 0 || len(*s.waiting) >= flushSize {
@@ -304,21 +309,25 @@ func (s *Session) buffer() *[]byte {
 }
 
 // flush sends what waits, and reports whether the session can continue.
-func (s *Session) flush(now time.Duration) bool { return s.push(now, false) }
+func (s *Session) flush(now time.Duration) bool { return s.push(now, core.Write{}, false) }
 
 // push is flush. If part is true, what waits is a part of an event, and the next part
-// follows at once.
-func (s *Session) push(now time.Duration, part bool) bool {
+// follows at once. w is what it is, for the observers.
+func (s *Session) push(now time.Duration, w core.Write, part bool) bool {
 	if s.waiting == nil {
 		return true
 	}
+	w.Bytes = len(*s.waiting) - headroom
+	s.sent.Add(int64(w.Bytes)) // before the client has them, and somebody lists the session
 	s.beginSend(now)
 	err := s.conn.Send(Frames{*s.waiting})
 	s.endSend(part && err == nil)
-	s.sent.Add(int64(len(*s.waiting) - headroom))
 	putBuffer(s.waiting)
 	s.waiting = nil
-	return s.written(err)
+	w.Events, s.fresh = s.fresh, 0
+	ok := s.written(err)
+	s.tellWrote(now, w)
+	return ok
 }
 
 // beginSend makes the timer watch a write. When the session has ended, all parts of an
@@ -427,7 +436,9 @@ func (s *Session) joinGroups() (err error) {
 	defer func() {
 		if joined < len(all) { // also if a group's Key panics
 			s.config.Groups = all[:joined]
-			s.cancel(err)
+			if err == nil {
+				s.cancel(nil)
+			}
 			s.leaveGroups()
 		}
 	}()

@@ -150,7 +150,7 @@ func TestRefuse(t *testing.T) {
 	t.Run("before", func(t *testing.T) {
 		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
-		defer s.Close()
+		defer s.Close(nil)
 		isError(t, s.Refused(), nil)
 		core.Refuse(s.Context(), core.ErrShutdown)
 		refused(t, s)
@@ -159,7 +159,7 @@ func TestRefuse(t *testing.T) {
 	t.Run("with another status", func(t *testing.T) {
 		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
-		defer s.Close()
+		defer s.Close(nil)
 		want := &core.RefusedError{Status: 409, Err: errors.New("it runs already")}
 		core.Refuse(s.Context(), fmt.Errorf("start: %w", want))
 		isError(t, s.Refused(), want)
@@ -182,13 +182,13 @@ func TestRefuse(t *testing.T) {
 			if !ok || got.Status != tt.want || got.Error() == "" {
 				t.Errorf("%v: got %+v, want the status %d", tt.err, got, tt.want)
 			}
-			s.Close()
+			s.Close(nil)
 		}
 	})
 	t.Run("by a context that is made of it", func(t *testing.T) {
 		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
-		defer s.Close()
+		defer s.Close(nil)
 		ctx, cancel := context.WithCancel(s.Context())
 		defer cancel()
 		core.Refuse(ctx, core.ErrShutdown)
@@ -198,18 +198,18 @@ func TestRefuse(t *testing.T) {
 		var g core.Group
 		s, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(&g))
 		isError(t, err, nil)
-		defer s.Close()
+		defer s.Close(nil)
 		done := make(chan struct{})
 		go func() { defer close(done); _ = g.Shutdown(t.Context()) }()
 		<-s.Context().Done()
 		refused(t, s)
-		s.Close()
+		s.Close(nil)
 		<-done
 	})
 	t.Run("another end", func(t *testing.T) {
 		s, err := host.NewSession(t.Context(), core.Request{})
 		isError(t, err, nil)
-		defer s.Close()
+		defer s.Close(nil)
 		s.ClientGone()
 		isError(t, s.Refused(), nil)
 	})
@@ -231,7 +231,7 @@ func TestCloseOfARunningSession(t *testing.T) {
 	var g core.Group
 	tr := newTrial(t.Context(), t, core.WithGroup(&g))
 	isError(t, tr.serve(func(ctx context.Context, _ func(core.Event, error) bool) {
-		tr.Close()
+		tr.Close(nil)
 		isError(t, ctx.Err(), nil)
 		if got, want := g.Len(), 1; got != want {
 			t.Errorf("got %d sessions in the group, want %d", got, want)

@@ -607,7 +607,7 @@ func TestClose(t *testing.T) {
 	if g.Len() != 1 || h.Len() != 1 {
 		t.Errorf("got %d and %d sessions before, want 1 and 1", g.Len(), h.Len())
 	}
-	s.Close()
+	s.Close(nil)
 	isError(t, s.Context().Err(), context.Canceled)
 	if g.Len() != 0 || h.Len() != 0 {
 		t.Errorf("got %d and %d sessions after, want none", g.Len(), h.Len())

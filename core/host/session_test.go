@@ -501,7 +501,7 @@ func TestLastEventID(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := host.NewSession(t.Context(), core.Request{LastEventID: tt.id})
 			isError(t, err, nil)
-			defer s.Close()
+			defer s.Close(nil)
 			ctx, cancel := context.WithCancel(s.Context())
 			defer cancel()
 			if got := core.LastEventID(ctx); got != tt.want {
@@ -520,10 +520,10 @@ func TestLastEventID(t *testing.T) {
 func TestLastEventIDNested(t *testing.T) {
 	outer, err := host.NewSession(t.Context(), core.Request{LastEventID: "outer"})
 	isError(t, err, nil)
-	defer outer.Close()
+	defer outer.Close(nil)
 	inner, err := host.NewSession(outer.Context(), core.Request{})
 	isError(t, err, nil)
-	defer inner.Close()
+	defer inner.Close(nil)
 	if got := core.LastEventID(inner.Context()); got != "" {
 		t.Errorf("got %q, want none", got)
 	}
@@ -551,7 +551,7 @@ func TestRequest(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s, err := host.NewSession(t.Context(), tt.got)
 			isError(t, err, nil)
-			defer s.Close()
+			defer s.Close(nil)
 			if got := core.RequestOf(s.Context()); got != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
@@ -565,7 +565,7 @@ func TestSessionContext(t *testing.T) {
 	defer cancel()
 	s, err := host.NewSession(parent, core.Request{})
 	isError(t, err, nil)
-	defer s.Close()
+	defer s.Close(nil)
 	if got := s.Context().Value(key{}); got != "value" {
 		t.Errorf("got value %v, want %q", got, "value")
 	}

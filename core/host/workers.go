@@ -227,7 +227,7 @@ func (w *worker) sendPiece(now time.Duration, c *detachedConn, frames [][]byte) 
 		n--
 		frames[n] = left
 	}
-	c.send(now, Frames{b}, frames[n:], len(left) > 0)
+	c.send(now, Frames{b}, core.Write{Events: n}, frames[n:], len(left) > 0)
 	if w.buf = b; cap(b) > 2*pieceSize {
 		w.buf = nil // too large to keep
 	}

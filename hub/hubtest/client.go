@@ -77,7 +77,7 @@ func (c *client) connect(h *hub.Hub, from hub.Position) {
 		if conn.err = session.Refused(); conn.err == nil {
 			conn.err = session.Serve(pipe{w}, stream)
 		} else {
-			session.Close()
+			session.Close(conn.err)
 		}
 		_ = w.Close()
 	}()

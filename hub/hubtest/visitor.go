@@ -188,14 +188,14 @@ func (w *world) visit(v *visit) error {
 		client, server, err := w.connection(v.way == wrapped)
 		if err != nil {
 			cancel()
-			session.Close()
+			session.Close(nil)
 			return err
 		}
 		conn, in.Reader, v.conn = takeable{server}, httputil.NewChunkedReader(bufio.NewReaderSize(client, 512)), client
 	}
 	go func() {
 		if err := session.Refused(); err != nil {
-			session.Close()
+			session.Close(err)
 			conn.Abort()
 			closed <- core.Summary{Err: err}
 			return

@@ -20,7 +20,8 @@ type Config[Event, Observer any] struct {
 	Recheck      *Recheck
 	Groups       []Group
 	ErrorEvent   func(error) Event
-	Observer     Observer
+	Observers    []Observer
+	Counted      bool // an observer wants to know of each write; a session sets it
 	Detach       bool
 	QueryID      bool
 }

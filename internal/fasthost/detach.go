@@ -32,7 +32,7 @@ func (s *conn) allowDetach(r *Request, session *host.Session, stream core.Stream
 	// A session that ends before fasthttp has started it is closed here, so that a
 	// shutdown does not have to wait for fasthttp. Only stop says which came first.
 	stop := context.AfterFunc(session.Context(), func() {
-		session.Close()
+		session.Close(session.Refused())
 		_ = own.Close()
 	})
 	s.watched = make(chan struct{})

@@ -63,7 +63,7 @@ func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
 	defer func() {
 		r.SetContext(before)
 		if !served {
-			s.Close()
+			s.Close(err)
 		}
 	}()
 

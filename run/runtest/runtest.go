@@ -227,7 +227,7 @@ func request(t testing.TB, lastEventID string) (ctx context.Context, refused fun
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { s.Close(nil) })
 	return s.Context(), func() int {
 		if e, ok := errors.AsType[*core.RefusedError](s.Refused()); ok {
 			return e.Status

@@ -102,6 +102,7 @@ func checkGroupLimit(t testing.TB, h mounted) {
 	hosttest.EventuallyWithin(t, h.timeout, "the group has a place again", func() bool { return group.Len() == 1 })
 	s.open("/")
 	s.wantRefusal("/")
+	s.ledger.wantRefused(t, 503, 503)
 	second.Close()
 }
 
@@ -142,6 +143,7 @@ func checkRefusals(t testing.TB, h mounted) {
 	s.wantRefusal("/ended")
 	s.works()
 	s.wantRefusal("/shutdown")
+	s.ledger.wantRefused(t, 503, 204, 503, 503)
 	if got := runs.Load(); got != 0 {
 		t.Errorf("the generator of a stream that was refused ran %d times", got)
 	}

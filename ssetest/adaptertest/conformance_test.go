@@ -94,6 +94,7 @@ func TestConformanceFails(t *testing.T) {
 		{"breaks off the oldest", sample{breakAll: true}, checkEviction, long, "the stream is broken"},
 		{"breaks off when it drains", sample{breakAll: true}, checkDrain, long, "the stream is broken"},
 		{"begins what is refused", sample{noRefused: true}, checkRefusals, long, "got status 200, want 503"},
+		{"tells no observer of a refusal", sample{noTell: true}, checkRefusals, long, "the observer was told of refusals with [], want [503 204 503 503]"},
 		{"refuses without a Retry-After", sample{noRetryAfter: true}, checkGroupShutdown, long, "got Retry-After []"},
 		{"corrupts events of a crowd", sample{wrap: loseSecond}, checkCrowd, long, "a client among many"},
 	} {
@@ -141,7 +142,7 @@ type sample struct {
 
 	chatter, deadline, deaf, deafToBody, logAll, keep, noAbort, quiet, breakAll, noGroup, viewFirst, noRetryAfter bool
 
-	waitForBody, wantBody, properEnd, noRefused, answerFailed, greet, noRequest bool
+	waitForBody, wantBody, properEnd, noRefused, noTell, answerFailed, greet, noRequest bool
 
 	leak   <-chan struct{} // where a goroutine of each stream waits
 	serial *sync.Mutex     // held over each write
@@ -205,6 +206,13 @@ func (f *sample) serve(t testing.TB, site *Site) (shutdown func(context.Context)
 	return srv.Shutdown
 }
 
+func (f *sample) told(err error) error {
+	if f.noTell {
+		return nil
+	}
+	return err
+}
+
 func (f *sample) query(r *http.Request) func(name string) string {
 	if f.noID {
 		return func(string) string { return "" }
@@ -238,7 +246,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	served := false
 	defer func() {
 		if !served {
-			s.Close()
+			s.Close(f.told(err))
 		}
 	}()
 	h, control := w.Header(), http.NewResponseController(w)

@@ -245,7 +245,7 @@ func (r *trial) crowd() (release func()) {
 	case "full":
 		r.group.Limit = 1
 		if s, err := host.NewSession(context.Background(), core.Request{}, core.WithGroup(&r.group)); err == nil {
-			return s.Close
+			return func() { s.Close(nil) }
 		}
 	}
 	return func() {}

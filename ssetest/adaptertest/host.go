@@ -36,6 +36,7 @@ type server struct {
 	shutdown func(context.Context) error
 	log      *hosttest.Logbook
 	ended    chan core.Summary // of each session
+	ledger   *ledger
 }
 
 // unheard is a heartbeat interval that no test reaches. A response to GET still begins
@@ -61,8 +62,9 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		log:   new(hosttest.Logbook),
-		ended: make(chan core.Summary, 1<<10),
+		log:    new(hosttest.Logbook),
+		ended:  make(chan core.Summary, 1<<10),
+		ledger: new(ledger),
 	}
 	site.protocol, site.Log, site.Listener = h.protocol, s.log, tcp
 	switch h.protocol {
@@ -76,6 +78,7 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 	}
 	site.Options = append([]core.Option{
 		core.WithHeartbeat(unheard),
+		core.WithObserver(s.ledger.observer()),
 		core.WithObserver(core.Observer{Closed: func(_ context.Context, end core.Summary) { s.ended <- end }}),
 	}, site.Options...)
 
@@ -98,6 +101,7 @@ func (h mounted) serveSite(t testing.TB, site *Site) *server {
 		}
 		_ = tcp.Close()
 		tcp.breakConns()
+		s.ledger.check(t)
 	})
 	if h.protocol == HTTP3 && site.Transport == nil {
 		t.Fatal("adaptertest: Mount.Protocols has HTTP3, but Serve has not set Site.Transport: " +

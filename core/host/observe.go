@@ -1,0 +1,74 @@
+package host
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// refuse ends the context of a session whose request is refused, and tells the observers. It
+// returns err.
+func (s *Session) refuse(err *core.RefusedError) error {
+	s.cancel(err)
+	for _, o := range s.config.Observers {
+		if o.Refused != nil {
+			o.Refused(s.ctx, err)
+		}
+	}
+	return err
+}
+
+// tellOpened tells the observers that the response has begun, with a first write. The
+// session's mu is held.
+func (s *Session) tellOpened(first core.Write) {
+	for _, o := range s.config.Observers {
+		if o.Opened != nil {
+			o.Opened(s.ctx)
+		}
+	}
+	s.opened = true
+	if s.config.Counted {
+		s.wrote(first)
+	}
+}
+
+// tellWrote tells the observers of a write that began at that time. The session's mu is
+// held: nothing that an application can call waits for it, except yield, which calls the
+// observers itself.
+func (s *Session) tellWrote(began time.Duration, w core.Write) {
+	if s.config.Counted && s.opened {
+		w.Duration = s.now() - began
+		s.wrote(w)
+	}
+}
+
+// wrote calls the observers. A panic must not end the goroutine, which may be a worker's or a
+// timer's.
+func (s *Session) wrote(w core.Write) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		s.fail(&core.PanicError{Value: recover(), Stack: debug.Stack()})
+		if s.detached != nil {
+			s.detached.wake() // after runtime.Goexit nothing else does
+		}
+	}()
+	for i := range s.config.Observers {
+		if f := s.config.Observers[i].Wrote; f != nil {
+			f(s.ctx, w)
+		}
+	}
+	returned = true
+}
+
+// tellClosed tells the observers of the end, all of them even if one panics.
+func (s *Session) tellClosed(end core.Summary) {
+	for i := len(s.config.Observers) - 1; i >= 0; i-- {
+		if f := s.config.Observers[i].Closed; f != nil {
+			defer f(s.ctx, end) // the last one deferred is the first
+		}
+	}
+}
