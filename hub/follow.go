@@ -80,6 +80,11 @@ func (h *Hub) FollowStats() FollowStats {
 func (h *Hub) Healthy() error {
 	h.lock()
 	defer h.mu.Unlock()
+	return h.healthy()
+}
+
+// healthy is Healthy of a hub that is locked.
+func (h *Hub) healthy() error {
 	f := h.follower
 	switch {
 	case f == nil:
@@ -306,6 +311,7 @@ func (f *follower) publish(ctx context.Context, topic string, e core.Event, p pu
 		return "", fmt.Errorf("hub: publish to %q: %w", topic, err)
 	}
 	h.lock()
+	h.published++
 	if f.order(id, f.published) > 0 {
 		f.published = id
 	}

@@ -32,7 +32,11 @@ func (s *subscription) takeHeld(to *batch, most int) (more bool) {
 func (s *subscription) lagged(gap *Gap) bool {
 	moving := s.moving
 	s.moving = true
-	return moving && gap != nil && gap.Reason == GapDropped && s.hub.gapPolicy == GapEnd && s.state == nil
+	lagged := moving && gap != nil && gap.Reason == GapDropped && s.hub.gapPolicy == GapEnd && s.state == nil
+	if lagged {
+		s.hub.gaps.add(gap.Reason)
+	}
+	return lagged
 }
 
 // nextRecord moves the cursor to the next event, if there is one.

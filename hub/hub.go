@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -47,6 +48,10 @@ type Hub struct {
 	running int           // subscriptions
 	ended   chan struct{} // closed when none runs; nil unless a Shutdown waits
 	closed  bool
+
+	published, replaced int64 // see Stats
+	delivered           atomic.Int64
+	gaps                gapCounts
 
 	finished bool  // nothing more will be published
 	failure  error // what subscriptions fail with at the end of a hub that has finished
@@ -136,6 +141,7 @@ func (h *Hub) publish(name string, e core.Event, p publication, off []departure)
 	if err != nil {
 		return "", nil, err
 	}
+	h.published++
 	return e.ID, off, nil
 }
 
@@ -154,7 +160,10 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 	}
 	h.refresh(t)
 	if p.keyed {
-		h.remove(t.replaceKey(p.key, h.last+1))
+		if before := t.replaceKey(p.key, h.last+1); before != 0 {
+			h.remove(before)
+			h.replaced++
+		}
 	}
 	number := h.commit(t, r, p.details, h.now())
 	if p.idempotency != "" {

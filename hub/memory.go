@@ -62,6 +62,7 @@ type memory struct {
 
 	last    uint64 // the number of the last event
 	dropped uint64 // the number of the last event that was dropped for a bound
+	drops   int64  // how many there were
 	order   list[place]
 	bytes   int   // of the frames and details that are held
 	written int64 // of all frames there ever were

@@ -81,6 +81,7 @@ func (s *subscription) page(frames *[][]byte) error {
 		}
 		*frames = append(*frames, frame)
 		size += len(frame)
+		s.hub.delivered.Add(1)
 	}
 	return nil
 }

@@ -96,6 +96,7 @@ func (s *subscription) startOver(gap *Gap) error {
 		r.rest, n.at = nil, r.at
 	}
 	if gap.Reason != "" {
+		s.hub.gaps.add(gap.Reason)
 		gap.Through, gap.Topics = n.at, s.names()
 		n.gap = gap
 	}

@@ -297,6 +297,9 @@ func (s *subscription) take(frames *[][]byte, most int) (more bool, err error) {
 // tell appends a gap event. It calls the application, so the hub must not be locked, and
 // it must not run in a worker's goroutine.
 func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
+	if s.state == nil { // otherwise startOver has counted it
+		s.hub.gaps.add(gap.Reason)
+	}
 	if s.gapErrors {
 		return &GapError{*gap}
 	}
@@ -368,6 +371,9 @@ func (s *subscription) readAll(to *batch, most int) (gap *Gap, more bool, err er
 	s.states = 0
 	toCome := s.toCome()
 	more = s.takeHeld(to, most)
+	if s.filter == nil && to.size() > 0 {
+		h.delivered.Add(int64(to.size()))
+	}
 	if s.reach != nil {
 		s.moved(!more && !s.ending) // or only to where it ends
 	}

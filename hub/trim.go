@@ -41,6 +41,7 @@ func (h *Hub) trim() (more bool) {
 			s.lost = number
 		}
 		h.dropped = number
+		h.drops++
 		for _, part := range t.parts {
 			h.retire(part)
 		}

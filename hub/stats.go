@@ -1,0 +1,77 @@
+package hub
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats are statistics of a hub in this process. Those that only grow do so from the hub's
+// beginning.
+type Stats struct {
+	Published int64 // events that [Hub.Publish] of this process has published
+	Delivered int64 // events that subscriptions have taken: one that 100 clients get counts 100 times
+	Replaced  int64 // events that a later one of their key has replaced, see [WithKey]
+	Dropped   int64 // events that left the memory for one of its bounds
+
+	Gaps map[GapReason]int64 // how often a subscription has missed events, also one whose state made good for it
+
+	Subscriptions int // that run
+	Topics        int // as many as [Hub.Topics] returns
+	Patterns      int // that have subscriptions
+	Events        int // in memory
+	Bytes         int // of their frames, attributes and topics in memory
+
+	Log    FollowStats   // zero without a [Log]
+	Silent time.Duration // how long the Log has said nothing, if there is one: normally about a second at most
+	Err    error         // what [Hub.Healthy] returns
+}
+
+// Stats returns statistics, for metrics. It costs some microseconds, whatever the number of
+// events and subscriptions.
+func (h *Hub) Stats() Stats {
+	h.lock()
+	defer h.mu.Unlock()
+	s := Stats{
+		Published:     h.published,
+		Delivered:     h.delivered.Load(),
+		Replaced:      h.replaced,
+		Dropped:       h.memory.drops,
+		Gaps:          h.gaps.all(),
+		Subscriptions: h.running,
+		Topics:        len(h.topics),
+		Patterns:      len(h.patterns),
+		Events:        h.order.live,
+		Bytes:         h.bytes,
+		Err:           h.healthy(),
+	}
+	for _, t := range h.idle { // at most maxIdle
+		if t.unused() {
+			s.Topics--
+		}
+	}
+	if f := h.follower; f != nil {
+		s.Log, s.Silent = f.stats, time.Since(f.heard)
+	}
+	return s
+}
+
+// gapReasons are all reasons, in the order of gapCounts.
+var gapReasons = [...]GapReason{GapDropped, GapExpired, GapRestarted, GapUnknown}
+
+type gapCounts [len(gapReasons)]atomic.Int64
+
+func (c *gapCounts) add(r GapReason) {
+	for i := range gapReasons {
+		if gapReasons[i] == r {
+			c[i].Add(1)
+		}
+	}
+}
+
+func (c *gapCounts) all() map[GapReason]int64 {
+	all := make(map[GapReason]int64, len(gapReasons))
+	for i, r := range gapReasons {
+		all[r] = c[i].Load()
+	}
+	return all
+}
