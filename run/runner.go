@@ -29,8 +29,10 @@ type Runner struct {
 	closed bool
 
 	mirrors map[string]*mirror // of the store's runs
+	ended   map[Outcome]int64  // see Stats
 
-	bytes atomic.Int64 // of all runs and mirrors that are held
+	bytes   atomic.Int64 // of all runs and mirrors that are held
+	started atomic.Int64
 }
 
 // New returns a runner. Its defaults: 10,000 runs, 100,000 events, 16 MiB and an hour for
@@ -173,9 +175,16 @@ func (r *Runner) Stop(ctx context.Context, key string, last ...core.Event) error
 func (r *Runner) hasEnded(one *run) {
 	defer close(one.told)
 	defer r.retain(one)
+	r.count(one.state().Err)
 	for _, f := range r.config.ended {
 		r.tell(one, f)
 	}
+}
+
+// launch calls the generator of a run that has begun.
+func (r *Runner) launch(one *run, generate func(ctx context.Context) core.Stream) {
+	r.started.Add(1)
+	go one.work(generate)
 }
 
 // tell calls a function of WithEnded.

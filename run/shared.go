@@ -46,7 +46,7 @@ func (r *Runner) beginShared(
 		one.upload.begun.Store(true)
 		close(one.claimed)
 		go one.upload.work()
-		go one.work(generate)
+		r.launch(one, generate)
 		return stream, nil
 	}
 	if err != nil {

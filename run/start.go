@@ -82,7 +82,7 @@ func (r *Runner) begin(
 		case one != nil && one.upload != nil:
 			return r.beginShared(ctx, one, stream, generate, s)
 		case one != nil:
-			go one.work(generate)
+			r.launch(one, generate)
 			return stream, nil
 		}
 		if other.claimed != nil {
