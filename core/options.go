@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"time"
@@ -144,6 +145,27 @@ func WithObserver(o Observer) Option {
 			c.Observers = append(slices.Clip(c.Observers), o)
 		}
 	}
+}
+
+// WithLogger writes a line to l for what an operator should know:
+//
+//   - a stream that has failed: an error, with how far it came
+//   - a client that does not read: a warning
+//   - a stream that another cause has ended, such as a middleware's deadline, the cause of
+//     [Group.End] or the error of [WithRecheck]: at the level info
+//   - a request that is refused: an error with status 500, because something is set up wrongly; a
+//     warning with any other status from 500 on, or at the level info if that is for a
+//     shutdown; and at the level debug with any other status
+//
+// Streams that end as they should, and clients that leave, have no lines. No line has an
+// event's data, except what the generator's error says. What comes from the request, such as
+// its path, is an attribute, which slog's handlers quote. The default, like a nil l, writes
+// nothing.
+func WithLogger(l *slog.Logger) Option {
+	if l == nil {
+		return nil
+	}
+	return WithObserver(logTo(l))
 }
 
 // WithQueryID makes [LastEventID] return the URL's query parameter lastEventId if the

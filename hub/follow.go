@@ -118,6 +118,9 @@ func (h *Hub) follow(log Log) {
 		newest: math.MinInt64,
 	}
 	go h.follower.run()
+	if h.config.logger != nil {
+		(&monitor{hub: h, logger: h.config.logger}).start()
+	}
 }
 
 // run follows the log until the shutdown.

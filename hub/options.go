@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -18,6 +19,7 @@ type config struct {
 	join      func(ctx context.Context, topic string)
 	leave     func(ctx context.Context, topic string)
 	log       Log
+	logger    *slog.Logger
 	epoch     string
 }
 
@@ -119,6 +121,16 @@ func WithLeave(f func(ctx context.Context, topic string)) Option {
 // [WithJoin] and [WithLeave] are about this process alone.
 func WithLog(l Log) Option {
 	return func(c *config) { c.log = l }
+}
+
+// WithLogger writes a line to l when the hub's [Log] is in trouble, as [Hub.Healthy] tells it,
+// and when it is well again; and when events are missing from it, or it has entries of other
+// programs that are skipped. It looks once a second: what is over by then has no line. The default, like a
+// nil l, writes nothing, and so does a hub without a Log.
+//
+// The trouble, and what is missing, are warnings. The end of the trouble is at the level info.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) { c.logger = l }
 }
 
 // WithEpoch sets the epoch, with which the IDs of all events begin: 8 characters of a-z and

@@ -21,8 +21,8 @@ type Stats struct {
 	Events        int // in memory
 	Bytes         int // of their frames, attributes and topics in memory
 
-	Log    FollowStats   // zero without a [Log]
-	Silent time.Duration // how long the Log has said nothing, if there is one: normally about a second at most
+	Log    *FollowStats  // nil without a [Log]
+	Silent time.Duration // how long the Log has said nothing: normally about a second at most
 	Err    error         // what [Hub.Healthy] returns
 }
 
@@ -50,7 +50,8 @@ func (h *Hub) Stats() Stats {
 		}
 	}
 	if f := h.follower; f != nil {
-		s.Log, s.Silent = f.stats, time.Since(f.heard)
+		log := f.stats
+		s.Log, s.Silent = &log, time.Since(f.heard)
 	}
 	return s
 }

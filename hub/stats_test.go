@@ -30,7 +30,10 @@ func TestStats(t *testing.T) {
 	}
 	read := func(topic string, opts ...hub.SubscribeOption) {
 		first := true
-		for range h.SubscribeWith(t.Context(), []string{topic}, opts...) {
+		for _, err := range h.SubscribeWith(t.Context(), []string{topic}, opts...) {
+			if err != nil {
+				t.Error(err)
+			}
 			if first {
 				if got := h.Stats().Subscriptions; got != 1 {
 					t.Errorf("got %d subscriptions that run, want 1", got)
@@ -85,7 +88,7 @@ func TestStatsOfLog(t *testing.T) {
 		}
 		synctest.Wait()
 		got := h.Stats()
-		if got.Published != 1 || got.Log != h.FollowStats() || got.Log.Events != 1 || got.Err != nil || got.Silent > time.Second {
+		if got.Published != 1 || *got.Log != h.FollowStats() || got.Log.Events != 1 || got.Err != nil || got.Silent > time.Second {
 			t.Errorf("got %+v, want one event and no error", got)
 		}
 		log.Fail(broken)

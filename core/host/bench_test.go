@@ -26,7 +26,8 @@ func BenchmarkEvent(b *testing.B) {
 			e := core.Event{Type: "price", Data: `{"symbol":"ACME","price":101.5}`}
 			b.ReportAllocs()
 			_ = s.Serve(sink{}, func(yield func(core.Event, error) bool) {
-				for b.Loop() && yield(e, nil) {
+				for b.Loop() {
+					yield(e, nil)
 				}
 			})
 		})

@@ -66,7 +66,7 @@ func (s *Session) wrote(w core.Write) {
 
 // tellClosed tells the observers of the end, all of them even if one panics.
 func (s *Session) tellClosed(end core.Summary) {
-	for i := len(s.config.Observers) - 1; i >= 0; i-- {
+	for i := len(s.config.Observers) - 1; i >= 0; i-- { //nolint:modernize // slices.Backward and defer would allocate
 		if f := s.config.Observers[i].Closed; f != nil {
 			defer f(s.ctx, end) // the last one deferred is the first
 		}
