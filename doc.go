@@ -43,6 +43,7 @@
 // To describe streams:
 //
 //   - [github.com/yieldsse/yieldsse/openapisse]: for OpenAPI 3.2; a separate module
+//   - [github.com/yieldsse/yieldsse/otelsse]: for OpenTelemetry; a separate module
 //
 // The README and the pages in docs describe all of this by subject.
 package yieldsse

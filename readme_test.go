@@ -46,6 +46,7 @@ var imports = map[string]string{
 	"atomic":   "sync/atomic",
 	"context":  "context",
 	"errors":   "errors",
+	"expvar":   "expvar",
 	"fmt":      "fmt",
 	"http":     "net/http",
 	"iter":     "iter",
@@ -72,9 +73,11 @@ var imports = map[string]string{
 
 	"http3":      "github.com/quic-go/quic-go/http3", // in the workspace
 	"huma":       "github.com/danielgtaylor/huma/v2",
+	"attribute":  "go.opentelemetry.io/otel/attribute",
 	"jsonschema": "github.com/google/jsonschema-go/jsonschema",
 	"openapi3":   "github.com/getkin/kin-openapi/openapi3",
 	"quic":       "github.com/quic-go/quic-go",
+	"trace":      "go.opentelemetry.io/otel/trace",
 
 	"jetstream": "github.com/nats-io/nats.go/jetstream",
 	"nats":      "github.com/nats-io/nats.go",
@@ -90,6 +93,7 @@ var imports = map[string]string{
 	"natslog":    module + "/hub/natslog", // in the workspace, as redislog is
 	"nethttpsse": module + "/nethttpsse",
 	"openapisse": module + "/openapisse",
+	"otelsse":    module + "/otelsse",
 	"redislog":   module + "/hub/redislog",
 	"run":        module + "/run",
 	"ssetest":    module + "/ssetest",
@@ -609,7 +613,7 @@ func missingExamples(dir, source string) []error {
 			faults = append(faults, fmt.Errorf("%s: Example%s uses something of another test file", name, e.Name))
 		}
 	}
-	if dir != "openapisse" && strings.HasSuffix(dir, "sse") || strings.HasSuffix(dir, "log") {
+	if dir != "openapisse" && dir != "otelsse" && strings.HasSuffix(dir, "sse") || strings.HasSuffix(dir, "log") {
 		for _, want := range []string{"Example", "Example_errors", "Example_resuming", "Example_shutdown"} {
 			if !run[want] {
 				faults = append(faults, fmt.Errorf("%s: %s is missing, or has no Output", name, want))
@@ -628,7 +632,7 @@ func TestSessionsAreNotLinked(t *testing.T) {
 	const sessions = module + "/core/host"
 	links := map[string]bool{
 		"core": false, "client": false, "cmd/yieldsse": false, "hub": false, "hub/redislog": false, "hub/natslog": false,
-		"openapisse": false,
+		"openapisse": false, "otelsse": false,
 		"nethttpsse": true, // or this test would prove nothing
 	}
 	args := []string{"list", "-f", `{{.ImportPath}} {{join .Deps " "}}`}
