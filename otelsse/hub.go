@@ -2,6 +2,7 @@ package otelsse
 
 import (
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 
@@ -49,17 +50,17 @@ func Hub(h *hub.Hub, opts ...Option) (stop func()) {
 }
 
 func observeLog(m *meter[hub.Stats]) {
-	m.gauge("sse.hub.log.healthy", "1", "1 if events come from the log, 0 if they are late or do not come.",
-		func(s hub.Stats) float64 {
+	m.upDown("sse.hub.log.healthy", "{log}", "1 if events come from the log, 0 if they are late or do not come.",
+		func(s hub.Stats) int64 {
 			if s.Err != nil {
 				return 0
 			}
 			return 1
 		})
-	m.gauge("sse.hub.log.lag", "s", "Age of the last event when it came from the log, by the clocks of two machines.",
-		func(s hub.Stats) float64 { return s.Log.Lag.Seconds() })
-	m.gauge("sse.hub.log.silence", "s", "How long the log has said nothing.",
-		func(s hub.Stats) float64 { return s.Silent.Seconds() })
+	m.gauge("sse.hub.log.lag", "Age of the last event when it came from the log, by the clocks of two machines.",
+		func(s hub.Stats) time.Duration { return s.Log.Lag })
+	m.gauge("sse.hub.log.silence", "How long the log has said nothing.",
+		func(s hub.Stats) time.Duration { return s.Silent })
 	m.counter("sse.hub.log.events", "{event}", "Events that have come from the log.",
 		func(s hub.Stats) int64 { return s.Log.Events })
 	m.counter("sse.hub.log.received", "By", "Size of the events that have come from the log.",

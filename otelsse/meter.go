@@ -70,9 +70,9 @@ func (m *meter[T]) seconds(name, description string, value func(T) time.Duration
 	m.add(i, err, func(o metric.Observer, s T) { o.ObserveFloat64(i, value(s).Seconds(), m.always) })
 }
 
-func (m *meter[T]) gauge(name, unit, description string, value func(T) float64) {
-	i, err := m.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
-	m.add(i, err, func(o metric.Observer, s T) { o.ObserveFloat64(i, value(s), m.always) })
+func (m *meter[T]) gauge(name, description string, value func(T) time.Duration) {
+	i, err := m.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(description))
+	m.add(i, err, func(o metric.Observer, s T) { o.ObserveFloat64(i, value(s).Seconds(), m.always) })
 }
 
 // observe has everything observed from now on, until stop is called.
