@@ -28,7 +28,10 @@ func TestHub(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range h.SubscribeFrom(t.Context(), hub.After("strange"), ">") {
+	for _, err := range h.SubscribeFrom(t.Context(), hub.After("strange"), ">") {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	for _, err := range h.SubscribeFrom(t.Context(), hub.Oldest, "a") {

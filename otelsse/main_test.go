@@ -80,7 +80,7 @@ func (r *reading) all() (values map[string]float64, units map[string]string) {
 func encode(attributes attribute.Set) string {
 	var all []string
 	for _, a := range attributes.ToSlice() {
-		all = append(all, fmt.Sprintf("%s=%s", a.Key, a.Value.Emit()))
+		all = append(all, fmt.Sprintf("%s=%s", a.Key, a.Value.String()))
 	}
 	return "{" + strings.Join(all, ",") + "}"
 }

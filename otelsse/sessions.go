@@ -200,11 +200,10 @@ func (s *sessions) span(ctx context.Context, sum core.Summary, end string) {
 	if request := trace.SpanContextFromContext(ctx); request.IsValid() {
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: request}))
 	}
+	all := attribute.NewSet(s.config.attributes...)
 	name := "sse"
-	for _, a := range s.config.attributes {
-		if a.Key == semconv.HTTPRouteKey {
-			name += " " + a.Value.AsString()
-		}
+	if route, ok := all.Value(semconv.HTTPRouteKey); ok {
+		name = "sse " + route.AsString()
 	}
 	_, span := s.tracer.Start(context.WithoutCancel(ctx), name, opts...)
 	if end == failed {

@@ -99,8 +99,10 @@ func queriesOf(t *testing.T) (queries []string) {
 	}
 	var dashboard struct {
 		Panels []struct {
-			Targets []struct{ Expr string }
-		}
+			Targets []struct {
+				Expr string `json:"expr"`
+			} `json:"targets"`
+		} `json:"panels"`
 	}
 	if err := json.Unmarshal(text, &dashboard); err != nil {
 		t.Fatal(err)
@@ -126,11 +128,11 @@ func startPrometheus(t *testing.T, program, target string) database {
 	}
 	config := strings.NewReplacer("5s", "200ms", "127.0.0.1:8080", target).Replace(string(text))
 	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil { //nolint:gosec // in the test's own directory
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	cmd := exec.Command(program, "--config.file", file, "--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", addr) //nolint:noctx // it is killed at the end
+	cmd := exec.Command(program, "--config.file", file, "--storage.tsdb.path", filepath.Join(dir, "data"), "--web.listen-address", addr)
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -143,7 +145,7 @@ func startPrometheus(t *testing.T, program, target string) database {
 		}
 	})
 	hosttest.Eventually(t, "prometheus is ready", func() bool {
-		resp, err := http.Get("http://" + addr + "/-/ready") //nolint:noctx // it answers or is not there
+		resp, err := http.Get("http://" + addr + "/-/ready")
 		if err != nil {
 			return false
 		}
@@ -157,10 +159,12 @@ func startPrometheus(t *testing.T, program, target string) database {
 func (p database) has(t *testing.T, query string) bool {
 	t.Helper()
 	var answer struct {
-		Status, Error string
-		Data          struct {
-			Result []struct{ Value [2]any }
-		}
+		Status string `json:"status"`
+		Data   struct {
+			Result []struct {
+				Value [2]any `json:"value"` // a time and a number
+			} `json:"result"`
+		} `json:"data"`
 	}
 	got := hosttest.Get(t, "http://"+string(p)+"/api/v1/query?query="+url.QueryEscape(query))
 	if err := json.Unmarshal([]byte(got.Body), &answer); err != nil || answer.Status != "success" {
