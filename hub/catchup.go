@@ -17,7 +17,7 @@ type reach struct {
 	rest     []Entry // of the page that was read last, right after at; only while paging
 	ahead    bool    // the follower has not come to at yet
 	until    string  // the ID after which an ending subscription ends; guarded by the hub's lock
-	forgiven bool    // at is that of a state, and may be of an earlier epoch without a gap
+	taken    string  // what is missing up to this ID is in the state that the client was sent; may be empty
 	awaited  bool    // it has waited for the follower to come to until
 }
 
@@ -213,7 +213,7 @@ func (s *subscription) locate() bool {
 		r.paging, r.ahead = true, false
 		return false
 	}
-	s.cursor, r.paging, r.ahead, r.rest, r.forgiven = cursor, false, end > 0, nil, false
+	s.cursor, r.paging, r.ahead, r.rest = cursor, false, end > 0, nil
 	s.findOlder()
 	return true
 }

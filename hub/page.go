@@ -175,15 +175,19 @@ func (s *subscription) front(entries *[]Entry) {
 	r, position := s.reach, (*entries)[0]
 	*entries = (*entries)[1:]
 	if position.Gap && s.gap == nil {
-		_, err := r.follower.log.Compare(r.at, position.ID)
-		switch restarted := errors.Is(err, ErrOtherEpoch); {
-		case !restarted:
-			s.gap = &Gap{Reason: GapDropped, After: r.at}
-		case !r.forgiven:
+		log := r.follower.log
+		_, err := log.Compare(r.at, position.ID)
+		restarted := errors.Is(err, ErrOtherEpoch)
+		order, err := log.Compare(position.ID, r.taken)
+		switch {
+		case r.taken != "" && err == nil && order <= 0: // the state has what is missing
+		case restarted:
 			s.gap = &Gap{Reason: GapRestarted, After: r.at} // because everything that is held follows
+		default:
+			s.gap = &Gap{Reason: GapDropped, After: r.at}
 		}
 	}
-	r.at, r.forgiven = position.ID, false
+	r.at = position.ID
 }
 
 // replaced reports whether a later entry of the page replaces e.

@@ -30,9 +30,11 @@ import (
 // event of all the subscription's topics that is in the state. You know it if you change,
 // publish and take the state under one lock: it is what [Hub.Publish] has returned last, for
 // any of these topics and even if the change is of a part of the state that this client does
-// not get. Then the subscription continues after that event. An ID from before the hub or its
-// log has begun again stands for the beginning. Other events of a state have no ID, so that a
-// client whose connection breaks in the middle of a state is sent all of it again.
+// not get. Then the subscription continues after that event, or with the oldest that its log
+// still holds: what the log had dropped before the state was taken is in the state. An ID from
+// before the hub or its log has begun again stands for the beginning. Other events of a state
+// have no ID, so that a client whose connection breaks in the middle of a state is sent all of
+// it again.
 //
 // The first event should tell the client to forget what it has, because a state may follow
 // events. If a state is empty, the client is sent nothing, or the gap event if it has missed
@@ -93,7 +95,7 @@ func (s *subscription) startOver(gap *Gap) error {
 		r.paging = true // the log is ahead of the follower
 	}
 	if r != nil {
-		r.rest, n.at = nil, r.at
+		r.rest, r.taken, n.at = nil, "", r.at
 	}
 	if gap.Reason != "" {
 		s.hub.gaps.add(gap.Reason)
@@ -189,9 +191,9 @@ func (s *subscription) continueAfter(id string) (at string, err, failure error) 
 	if r := s.reach; r != nil {
 		_, err, failure = s.seek(id, r.at)
 		if errors.Is(err, ErrOtherEpoch) {
-			r.forgiven, err = true, nil
+			err = nil
 		}
-		r.at, r.paging = id, true
+		r.taken, r.at, r.paging = r.at, id, true
 		return id, err, failure
 	}
 	h.lock()

@@ -180,6 +180,59 @@ func TestStateThroughAnOlderHub(t *testing.T) {
 	}
 }
 
+// The log has dropped the last event of a topic on which little happens, because of others. What
+// is missing is in the state, whatever hub it comes from.
+func TestStateThroughADroppedEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := new(hubtest.MemoryLog)
+		h := over(t, log, hub.WithMaxEvents(5))
+		last := publish(t, h, "a", "1")
+		publishAll(t, h, "b", strings.Repeat("other ", 100))
+		synctest.Wait()
+		log.Trim(20)
+		for _, h := range []*hub.Hub{h, over(t, log)} {
+			l := listenWith(t, h, "", []string{"a"}, stateThrough(last))
+			l.want("x")
+			last = publish(t, h, "a", "2")
+			l.want("2")
+			publishAll(t, h, "b", strings.Repeat("other ", 100))
+			synctest.Wait()
+			log.Trim(20)
+		}
+	})
+}
+
+// The log drops something after the state was taken, so the state comes again.
+func TestStateThroughAnEventBeforeWhatIsDropped(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			log := new(hubtest.MemoryLog)
+			h := over(t, log, hub.WithMaxEvents(2))
+			last := publish(t, h, "a", "1")
+			synctest.Wait()
+			taken := 0
+			l := listenWith(t, h, "", []string{"a"}, hub.WithState(func(yield func(core.Event, error) bool) {
+				if taken++; taken == 1 {
+					for i := range 100 {
+						if _, err := log.Append(t.Context(), hub.Entry{Topic: []string{"a", "b"}[min(i, 1)], Event: core.Event{Data: "2"}}); err != nil {
+							t.Error(err)
+						}
+					}
+					if restart {
+						log.Restart()
+					}
+					log.Trim(20)
+				}
+				yield(core.Event{Data: "x", ID: last}, nil)
+			}))
+			<-time.After(time.Minute)
+			l.want("x x")
+			publish(t, h, "a", "3")
+			l.want("3")
+		})
+	}
+}
+
 // stateThrough returns a state that is complete through an event.
 func stateThrough(id string) hub.SubscribeOption {
 	return hub.WithState(func(yield func(core.Event, error) bool) { yield(core.Event{Data: "x", ID: id}, nil) })
