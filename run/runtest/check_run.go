@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
@@ -306,13 +307,18 @@ func checkStop(f *fixture) {
 	}
 }
 
-// When a process has died, the readers of its runs are told everywhere.
+// When a process has died, the readers of its runs are told everywhere, within the lease and a second.
 func checkDeath(f *fixture) {
+	const slowMachine = 20 * time.Second
 	a, die := f.process(run.WithLease(middle))
 	b, _ := f.process()
 	x := f.watched(a, b)
+	died := time.Now()
 	die()
 	_, got := f.ends(x, run.ErrLost)
+	if took, most := time.Since(died), middle+time.Second+slowMachine; took > most {
+		f.Errorf("the readers were told after %v, want at most %v", took, most)
+	}
 	f.equal("events", words(got), []string{"one", "two"})
 	late, err := collect(b.Attach(soon(f), "x"))
 	f.isError("late", err, run.ErrLost)
