@@ -57,7 +57,8 @@ type process struct {
 
 // truth is what a generator has done.
 type truth struct {
-	yielded int // events
+	yielded int    // events
+	end     string // how it has ended by itself, "clean" or "failed"; empty if its run was ended before
 	begun   time.Time
 	process *process
 }
@@ -69,7 +70,8 @@ const stopWord = "stopped"
 // Program runs a random program on a server: runs are started, read, resumed and stopped in several
 // processes, processes are killed, and the server is. Each reader must get one run from its beginning, or
 // from where it has left it, without a hole; and if it is told of a clean end, all of it. No two
-// readers are told different ends. No run is lost or forgotten unless its process was killed, or the server while
+// readers are told different ends, and the end that they are told is the generator's own, unless the run
+// was stopped or lost. No run is lost or forgotten unless its process was killed, or the server while
 // it ran. A tick is how long things take. Program returns how many readers were told of a clean end: over some programs,
 // there must be some for each.
 func Program(t testing.TB, seed uint64, s Server, tick time.Duration) (clean int) {
@@ -251,6 +253,9 @@ func (w *world) generator(key string, p *process) func(context.Context) core.Str
 			case <-ctx.Done():
 				return
 			}
+			w.mu.Lock()
+			one.end = map[bool]string{false: "clean", true: "failed"}[fails]
+			w.mu.Unlock()
 			if fails {
 				yield(core.Event{}, errModel)
 			}
@@ -374,6 +379,9 @@ func (w *world) check(h heard) {
 	lost := strings.HasPrefix(h.end, "lost")
 	if n := one.yielded; h.next > n || !lost && h.next != n {
 		w.t.Errorf("%s: a reader was told %q after %d of %d events", h.name, h.end, h.next, n)
+	}
+	if (h.end == "clean" || h.end == "failed") && h.end != one.end {
+		w.t.Errorf("%s: a reader was told %q, but the generator's own end is %q", h.name, h.end, one.end)
 	}
 	w.mu.Lock()
 	stalled := w.stalled
