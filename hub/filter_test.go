@@ -72,27 +72,6 @@ func TestFilterIsNotOvertaken(t *testing.T) {
 	})
 }
 
-// An idle subscription is not woken for what it does not want.
-func TestFilterWakesNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := hub.New()
-		calls := 0
-		l := listenWith(t, h, "", []string{"a"}, hub.WithFilter(func(_ string, a hub.Attributes) bool {
-			calls++ // only one goroutine asks
-			return a["region"] == "eu"
-		}))
-		for range 10 {
-			publish(t, h, "a", "us", in("us"))
-		}
-		l.want("") // when everything has come to rest
-		if calls != 10 {
-			t.Errorf("got %d calls for 10 events, want one for each", calls)
-		}
-		publish(t, h, "a", "eu", in("eu"))
-		l.want("eu")
-	})
-}
-
 // A filter that does not return holds up neither publishers nor those without a filter. One whose stream
 // has ended meanwhile is not asked any more, and one that comes meanwhile misses nothing.
 func TestFilterThatWaits(t *testing.T) {

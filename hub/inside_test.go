@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"unsafe"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
 func publishTo(t *testing.T, h *Hub, topic string, opts ...PublishOption) {
@@ -31,6 +33,52 @@ func TestRefusedEventMakesNoTopic(t *testing.T) {
 	if len(h.topics) != 0 {
 		t.Errorf("got %d topics, want none", len(h.topics))
 	}
+}
+
+// A counter is a session that counts how often it is woken.
+type counter struct {
+	feed.Feed
+
+	wakes int
+}
+
+func (c *counter) Wake() { c.wakes++ }
+
+// An idle subscription is not woken for what its filter does not want, and asks about each event once.
+func TestFilterWakesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, session, calls := New(), &counter{}, 0
+		s := &subscription{hub: h, ctx: t.Context(), feed: session}
+		s.filter = func(_ string, a Attributes) bool {
+			calls++ // only one goroutine asks
+			return a["region"] == "eu"
+		}
+		if err := s.join([]string{"a"}); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		next := func(want int) {
+			t.Helper()
+			var frames [][]byte
+			if more, err := s.Next(&frames); more || err != nil || len(frames) != want {
+				t.Errorf("got %d frames, %v, %v, want %d", len(frames), more, err, want)
+			}
+		}
+		next(0)
+		for range 10 {
+			publishTo(t, h, "a", WithAttributes(Attributes{"region": "us"}))
+			synctest.Wait()
+		}
+		if session.wakes != 0 || calls != 10 {
+			t.Errorf("got %d wakes and %d calls for 10 events, want none and one for each", session.wakes, calls)
+		}
+		publishTo(t, h, "a", WithAttributes(Attributes{"region": "eu"}))
+		synctest.Wait()
+		if session.wakes != 1 {
+			t.Errorf("got %d wakes for an event that it wants, want 1", session.wakes)
+		}
+		next(1)
+	})
 }
 
 // After a gap in the log, nothing is held of what was before.
