@@ -5,7 +5,7 @@
 //
 //	var answers run.Runner // or run.New, with options
 //
-//	// POST /chats/:id starts an answer.
+//	// POST /answers/:id starts an answer.
 //	func start(c *gin.Context) core.Stream {
 //		prompt := c.PostForm("prompt")
 //		return answers.Start(c.Request.Context(), c.Param("id"), func(ctx context.Context) core.Stream {
@@ -13,12 +13,12 @@
 //		}, run.WithExclusive())
 //	}
 //
-//	// GET /chats/:id resumes it after a reload, or in a second window.
+//	// GET /answers/:id resumes it after a reload, or in a second window.
 //	func resume(c *gin.Context) core.Stream {
 //		return answers.Attach(c.Request.Context(), c.Param("id"))
 //	}
 //
-//	// DELETE /chats/:id stops it.
+//	// DELETE /answers/:id stops it.
 //	func stop(c *gin.Context) {
 //		err := answers.Stop(c.Request.Context(), c.Param("id"), core.Event{Type: "stopped"})
 //		...
@@ -32,7 +32,8 @@
 //
 // A run that has ended is held for some time, see [WithRetention]: who attaches to it gets it
 // whole. Then nothing is left of it. The next Start with its key begins a new run, and
-// replaces one that has ended.
+// replaces one that has ended; a client that has seen a part of the old one is told of a gap, and
+// gets all of the new one. So give each answer a key, and not each chat.
 //
 // A request with a last event ID resumes a stream that it has seen the beginning of, so
 // it never begins a run, even if the view calls Start.

@@ -93,7 +93,7 @@ func WithStore(s Store) Option { return func(c *config) { c.store = s } }
 
 // WithLease sets how long a run goes on without a sign of its process in the [Store]. After
 // that it is lost: its streams fail with [ErrLost] in all processes, at most a second later. The
-// process renews the lease three times in that time, at least. A run also fails if its process cannot reach
+// process calls the store three times in that time, and every 5 s, at least. A run also fails if its process cannot reach
 // the store for that long. The default is 10 s. It should be at least 3 s over a network, and
 // much longer than a pause of the process. Zero or less stands for the default. It has no effect without
 // [WithStore].
