@@ -95,26 +95,66 @@ func testExamples(t *testing.T, b browser.Profile, dir string) {
 			}
 		}
 	})
-	t.Run("example aisdk", func(t *testing.T) {
-		bundleExample(t, dir, "aisdk")
-		p := browsertest.Open(t, b, serveExample(t, startExample(t, "aisdk"), dir))
-		shows := func(want, status string) {
-			t.Helper()
-			p.Wait(fmt.Sprintf(`document.querySelector("main")?.dataset.status === %q && (%s).startsWith(%q)`, status, said, want))
+	t.Run("example aisdk", func(t *testing.T) { testAISDK(t, b, dir) })
+}
+
+// An answer goes on when the page is reloaded, and a button stops it. If it ends after the page
+// has loaded the messages and before it resumes, the page shows it, too.
+func testAISDK(t *testing.T, b browser.Profile, dir string) {
+	t.Helper()
+	bundleExample(t, dir, "aisdk")
+	base := startExample(t, "aisdk")
+	example, resumes := exampleHandler(t, base, dir), make(chan struct{})
+	p := browsertest.Open(t, b, hosttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/stream") {
+			select {
+			case resumes <- struct{}{}: // the test lets it resume
+			case <-r.Context().Done():
+				return
+			}
 		}
-		shows("", "ready")
-		question := strings.Repeat("a long question ", 100) // two minutes, but the test stops it
-		p.Set("input", question)
-		p.Click("button")
-		question = strings.TrimSpace(question) + "|"
-		shows(question+"You have", "streaming")
-		p.Visit(p.Text(`location.href`))
-		shows(question+"You have said: a long", "streaming")
-		p.Click("button") // stop
-		shows(question+"You have said: a long", "ready")
-		p.Visit(p.Text(`location.href`))
-		shows(question+"You have said: a long", "ready")
-	})
+		example.ServeHTTP(w, r)
+	})))
+	resume := func() {
+		t.Helper()
+		hosttest.Receive(t, resumes, "a request to resume")
+	}
+	shows := func(want, status string) {
+		t.Helper()
+		p.Wait(fmt.Sprintf(`document.querySelector("main")?.dataset.status === %q && (%s).startsWith(%q)`, status, said, want))
+	}
+	resume()
+	shows("", "ready")
+	question := strings.Repeat("a long question ", 100) // two minutes, but the test stops it
+	p.Set("input", question)
+	p.Click("button")
+	question = strings.TrimSpace(question) + "|"
+	shows(question+"You have", "streaming")
+	p.Visit(p.Text(`location.href`))
+	resume()
+	shows(question+"You have said: a long", "streaming")
+	p.Click("button") // stop
+	shows(question+"You have said: a long", "ready")
+	p.Visit(p.Text(`location.href`))
+	resume()
+	shows(question+"You have said: a long", "ready")
+
+	again := "Why is it " + strings.TrimSuffix(question, "|")
+	asked := p.Text(said) + "|" + again
+	p.Set("input", again)
+	p.Click("button")
+	shows(asked+"|You have", "streaming")
+	p.Visit(p.Text(`location.href`))
+	p.Wait(fmt.Sprintf(`%s === %q`, said, asked))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, base+"/api/chat/one", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := hosttest.Do(t, req).Status, http.StatusOK; got != want {
+		t.Fatalf("got status %d, want %d", got, want)
+	}
+	resume()
+	shows(asked+"|You have", "ready")
 }
 
 // said is what a chat's page shows.
@@ -179,8 +219,14 @@ func startExample(t *testing.T, name string) string {
 	return "http://" + addr
 }
 
-// serveExample returns the URL of a proxy of an example that has the packages, too.
+// serveExample returns the URL of an example that has the packages, too.
 func serveExample(t *testing.T, base, dir string) string {
+	t.Helper()
+	return hosttest.Serve(t, exampleHandler(t, base, dir))
+}
+
+// exampleHandler is a proxy of an example that has the packages, too.
+func exampleHandler(t *testing.T, base, dir string) http.Handler {
 	t.Helper()
 	example, err := url.Parse(base)
 	if err != nil {
@@ -205,7 +251,7 @@ func serveExample(t *testing.T, base, dir string) string {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		proxy.ServeHTTP(w, r)
 	})
-	return hosttest.Serve(t, mux)
+	return mux
 }
 
 // localize lets a page load what it uses from here.
