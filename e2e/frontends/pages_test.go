@@ -33,9 +33,9 @@ type library struct {
 	page  string // its list has the ID "list"; {dir} is where the packages are
 	event func(text string) core.Event
 
-	ends, refused script
-	pauses        bool // while the page is hidden
-	named         bool // an event with another type becomes a DOM event
+	ends, empty, refused script
+	pauses               bool // while the page is hidden
+	named                bool // an event with another type becomes a DOM event
 }
 
 // A script is what happens with a [feed].
@@ -56,14 +56,16 @@ var libraries = []library{
 		`<script src="{dir}/node_modules/htmx2/dist/htmx.js"></script><script src="{dir}/node_modules/htmx-ext-sse/sse.js"></script>
 		<div hx-ext="sse" sse-connect="feed"><ul id="list" sse-swap="price" hx-swap="beforeend"></ul></div>`,
 		func(text string) core.Event { return htmlEvent("price", text) },
-		script{[]string{"", "2", "3", ""}, "1,2,3,1,2,3", ""}, script{[]string{"", "2", ""}, "1,2,1,2,3", ""}, false, false,
+		script{[]string{"", "2", "3", ""}, "1,2,3,1,2,3", ""}, script{[]string{"", "2", ""}, "1,2,1,2,3", ""},
+		script{[]string{"", "2", ""}, "1,2,1,2,3", ""}, false, false,
 	},
 	{
 		"htmx 4",
 		`<script src="{dir}/node_modules/htmx.org/dist/htmx.js"></script><script src="{dir}/node_modules/htmx.org/dist/ext/hx-sse.js"></script>
 		<ul id="list" hx-sse:connect="feed" hx-swap="beforeend"></ul>`,
 		func(text string) core.Event { return htmlEvent("", text) },
-		script{[]string{"", "2", "3", "3"}, "1,2,3", ""}, script{[]string{"", "2", "2"}, "1,2,3", ""}, true, true,
+		script{[]string{"", "2", "3", "3"}, "1,2,3", ""}, script{[]string{"", "2", "2"}, "1,2,3", ""},
+		script{[]string{"", "2", "2"}, "1,2,3", ""}, true, true,
 	},
 	{
 		"datastar",
@@ -71,23 +73,26 @@ var libraries = []library{
 		<script type="module" src="{dir}/datastar/datastar.js"></script>
 		<ul id="list" data-on-load="@get('feed')"></ul>`,
 		func(text string) core.Event { return datastarPatch("#list", "append", "<li>"+text+"</li>") },
-		script{[]string{"", "2"}, "1,2,3", finished}, script{[]string{"", "2"}, "1,2", finished}, true, false,
+		script{[]string{"", "2"}, "1,2,3", finished}, script{[]string{"", "2"}, "1,2", finished},
+		script{[]string{"", "2"}, "1,2", finished}, true, false,
 	},
 	{
 		"turbo",
 		`<script type="module" src="{dir}/node_modules/@hotwired/turbo/dist/turbo.es2017-esm.js"></script>
 		<turbo-stream-source src="feed"></turbo-stream-source><ul id="list"></ul>`,
 		func(text string) core.Event { return turboStream("append", "list", "<li>"+text+"</li>") },
-		script{[]string{"", "2", "3"}, "1,2,3", closed}, script{[]string{"", "2"}, "1,2", closed}, false, false,
+		script{[]string{"", "2", "3"}, "1,2,3", closed}, script{[]string{"", "2"}, "1,2", closed},
+		script{[]string{"", "2"}, "1,2", closed}, false, false,
 	},
 }
 
-// A feed sends events 1 and 2 and is broken off when the page has them. If it refuses, the next
-// connection gets a 503. If not, it sends 3 to those who come back with the ID 2 and ends, and
+// A feed sends events 1 and 2 and is broken off when the page has them. If it is empty or
+// refuses, the next connection gets a 204 or a 503. If not, it sends 3 to those who come back with the ID 2 and ends, and
 // answers 204 to those who come back with 3, once. Later connections get all events after their
 // ID, and stay open.
 type feed struct {
 	event   func(text string) core.Event
+	empty   bool
 	refuses bool
 	shown   chan struct{} // closed when the page has 1 and 2: a break may cost what was sent just before
 
@@ -121,9 +126,11 @@ func (f *feed) view(ctx context.Context, _ string) core.Stream {
 	case n == 2 && f.refuses:
 		core.Refuse(ctx, errOut)
 		return nil
+	case n == 2 && f.empty:
+		return nil
 	case n == 2 && after == 2:
 		return func(yield func(core.Event, error) bool) { yield(number(3), nil) }
-	case n == 3 && after == 3 && !f.refuses:
+	case n == 3 && after == 3 && !f.empty && !f.refuses:
 		return nil
 	}
 	return func(yield func(core.Event, error) bool) {
@@ -211,6 +218,7 @@ func testLibrary(t *testing.T, b browser.Profile, lib library, framework string,
 	if framework != "net/http" { // the rest is the library's own
 		return
 	}
+	testFeed(t, b, lib, framework, &feed{event: lib.event, empty: true}, lib.empty, opts)
 	testFeed(t, b, lib, framework, &feed{event: lib.event, refuses: true}, lib.refused, opts)
 	testHidden(t, b, lib, framework, opts)
 }
