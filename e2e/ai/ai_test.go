@@ -134,6 +134,27 @@ func TestAnswer(t *testing.T) {
 	})
 }
 
+// An answer that ends after a window has read the turns and before it reads the answer is shown.
+func TestEndsBetween(t *testing.T) {
+	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+		upstream, tokens := dictated(t)
+		base := start(t, "-upstream", upstream)
+		f := frontOf(t, base)
+		p := browsertest.Open(t, b, f.url)
+		ask(p, "Why?")
+		say(t, tokens, "Be")
+		reads(p, "Be", "writing")
+		f.holds.Store(true)
+		p.Visit(p.Text(`location.href`))
+		reads(p, "", "writing")
+		other := browsertest.Open(t, b, base+p.Text(`location.pathname`))
+		say(t, tokens, "cause", "[DONE]")
+		reads(other, "Because", "done")
+		hosttest.Receive(t, f.reads, "a request for the answer")
+		reads(p, "Because", "done")
+	})
+}
+
 // Each window has one connection, and a browser six to each server. So three windows in which
 // an answer is being written can be reloaded, and can stop it.
 func TestThreeWindows(t *testing.T) {
@@ -158,8 +179,10 @@ func TestThreeWindows(t *testing.T) {
 
 // A front is a proxy that refuses some requests.
 type front struct {
-	url  string
-	lost atomic.Bool // it says so of each answer that is read
+	url   string
+	lost  atomic.Bool   // it says so of each answer that is read
+	holds atomic.Bool   // answers are read only when the test receives from reads
+	reads chan struct{} // if it holds
 
 	mu       sync.Mutex
 	refusals map[string]int // by the third element of the path: turns, questions or answers
@@ -172,7 +195,7 @@ func frontOf(t *testing.T, server string) *front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{refusals: map[string]int{}}
+	f := &front{reads: make(chan struct{}), refusals: map[string]int{}}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
@@ -184,6 +207,13 @@ func frontOf(t *testing.T, server string) *front {
 		return func(yield func(core.Event, error) bool) { yield(core.Event{Type: "lost"}, nil) }
 	})
 	f.url = hosttest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.holds.Load() && r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/answers/") {
+			select {
+			case f.reads <- struct{}{}:
+			case <-r.Context().Done():
+				return
+			}
+		}
 		switch {
 		case f.refuses(r.URL.Path):
 			http.Error(w, "not now", http.StatusServiceUnavailable)
