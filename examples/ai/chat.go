@@ -31,6 +31,7 @@ type chat struct {
 	model   model
 	turns   *hub.Hub    // what was asked and answered, in a topic for each conversation
 	answers *run.Runner // the answers that are being written, token by token
+	readers core.Group  // the streams of the answers
 }
 
 // A turn is what one side has said. It is an event of type "question" or "answer".
@@ -65,8 +66,8 @@ func (s *chat) router() http.Handler {
 	})
 	detached := core.WithDetach() // a window that only waits costs 2 kB
 	one.GET("/turns", ginsse.Handler(s.follow, detached, core.WithRetry(time.Second)))
-	one.POST("/questions", ginsse.Handler(s.ask))
-	one.GET("/answers/:id", ginsse.Handler(s.read, detached, core.WithRetry(time.Second), core.WithErrorEvent(ending)))
+	one.POST("/questions", ginsse.Handler(s.ask, core.WithGroup(&s.readers)))
+	one.GET("/answers/:id", ginsse.Handler(s.read, detached, core.WithGroup(&s.readers), core.WithRetry(time.Second), core.WithErrorEvent(ending)))
 	one.DELETE("/answers/:id", s.stop)
 	return http.NewCrossOriginProtection().Handler(r) // other sites' pages must not ask
 }

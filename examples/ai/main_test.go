@@ -67,7 +67,7 @@ func (d *dictated) model(ctx context.Context, history []said) iter.Seq2[string, 
 func serveChat(t *testing.T) (base string, d *dictated) {
 	t.Helper()
 	d = &dictated{tokens: make(chan string), err: errors.New("no more paper"), asked: make(chan []said, 10)}
-	s := &chat{d.model, hub.New(), run.New()}
+	s := &chat{model: d.model, turns: hub.New(), answers: run.New()}
 	t.Cleanup(func() {
 		if err := finish(context.Background(), s.answers, grace{0, hosttest.Patience}); err != nil {
 			t.Log(err)
@@ -239,7 +239,7 @@ func TestNotWhole(t *testing.T) {
 // A question that cannot be kept is not taken: its response breaks before it is "asked".
 func TestQuestionIsLost(t *testing.T) {
 	book := logged(t)
-	s := &chat{builtIn, hub.New(hub.WithMaxBytes(100)), run.New()}
+	s := &chat{model: builtIn, turns: hub.New(hub.WithMaxBytes(100)), answers: run.New()}
 	asker := ask(hosttest.Serve(t, s.router())+"/chats/one", strings.Repeat("Why? ", 100)).Open(t)
 	if events, err := asker.Rest(); len(events) > 0 || err == nil {
 		t.Errorf("got %+v and the end %v, want a broken response", events, err)
@@ -268,7 +268,7 @@ func keep(t *testing.T, s *chat, turns ...turn) (last string) {
 
 // An answer whose question was dropped is not told to the model.
 func TestHistory(t *testing.T) {
-	s := &chat{builtIn, hub.New(hub.WithMaxEvents(4)), run.New()}
+	s := &chat{model: builtIn, turns: hub.New(hub.WithMaxEvents(4)), answers: run.New()}
 	last := keep(t, s, turn{"1", "Why?", ""}, // dropped
 		turn{"1", "Because.", "done"}, turn{"2", "Who?", ""}, turn{"2", "He.", "stopped"}, turn{"3", "And?", ""})
 	got, err := s.history(t.Context(), "one", last)
@@ -299,7 +299,7 @@ func TestHistoryIsDropped(t *testing.T) {
 						}
 					}
 				}
-				s = &chat{builtIn, hub.New(hub.WithMaxEvents(3), hub.WithJoin(drop)), run.New()}
+				s = &chat{model: builtIn, turns: hub.New(hub.WithMaxEvents(3), hub.WithJoin(drop)), answers: run.New()}
 				last := keep(t, s, turn{"1", "Why?", ""}, turn{"1", "Because.", "done"}, turn{"2", "And?", ""})
 				got, err := s.history(t.Context(), "one", last)
 				if !slices.Equal(got, test.want) || (err == nil) != (test.fails == "") || !strings.Contains(fmt.Sprint(err), test.fails) {

@@ -88,8 +88,9 @@ func checkLease(f *fixture) {
 	}
 	// What is renewed goes on for longer.
 	c := claim("renewed", short)
-	f.begin(s, c)
-	for began := time.Now(); time.Since(began) < 2*short; <-time.After(short / 10) {
+	began := time.Now()
+	f.beginBriefly(s, c)
+	for ; time.Since(began) < 2*short; <-time.After(short / 10) {
 		if _, err := s.Append(soon(f), c, batch(c, 1)); err != nil {
 			if time.Since(began) > short/2 { // the machine may have stalled
 				f.Logf("not renewed: %v", err)
@@ -106,7 +107,7 @@ func (f *fixture) brief(s run.Store, key string, retention time.Duration) run.Cl
 	for range 20 {
 		c := claim(key, short)
 		c.Retention = retention
-		f.begin(s, c)
+		f.beginBriefly(s, c)
 		_, err := s.Append(soon(f), c, batch(c, 1, "one"))
 		if err == nil {
 			return c
