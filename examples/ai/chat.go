@@ -64,10 +64,10 @@ func (s *chat) router() http.Handler {
 			c.AbortWithStatus(http.StatusNotFound)
 		}
 	})
-	detached := core.WithDetach() // a window that only waits costs 2 kB
+	detached, reads := core.WithDetach(), core.WithGroup(&s.readers) // a window that only waits costs 2 kB
 	one.GET("/turns", ginsse.Handler(s.follow, detached, core.WithRetry(time.Second)))
-	one.POST("/questions", ginsse.Handler(s.ask, core.WithGroup(&s.readers)))
-	one.GET("/answers/:id", ginsse.Handler(s.read, detached, core.WithGroup(&s.readers), core.WithRetry(time.Second), core.WithErrorEvent(ending)))
+	one.POST("/questions", ginsse.Handler(s.ask, reads))
+	one.GET("/answers/:id", ginsse.Handler(s.read, detached, reads, core.WithRetry(time.Second), core.WithErrorEvent(ending)))
 	one.DELETE("/answers/:id", s.stop)
 	return http.NewCrossOriginProtection().Handler(r) // other sites' pages must not ask
 }
