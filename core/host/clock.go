@@ -59,7 +59,7 @@ func (s *Session) tick() {
 	default:
 		b := s.buffer()
 		*b = s.appendOwn(*b, s.config.Beats.Heartbeat)
-		s.push(now, core.Write{Heartbeat: true}, false)
+		s.push(now, heartbeat)
 	}
 }
 

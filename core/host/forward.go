@@ -2,8 +2,6 @@ package host
 
 import (
 	"slices"
-
-	"github.com/yieldsse/yieldsse/core"
 )
 
 // pieceSize is how many bytes of frames that come together are sent at once, not counting
@@ -23,7 +21,7 @@ func (s *Session) forward(frames [][]byte) bool {
 		n, left := takePiece(s.buffer(), frames)
 		frames = frames[n:]
 		for len(left) > 0 { // of a large event, all of which is sent
-			if !s.push(s.now(), core.Write{}, true) {
+			if !s.push(s.now(), partOfEvent) {
 				return false
 			}
 			left = addPiece(s.buffer(), left)

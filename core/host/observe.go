@@ -43,6 +43,14 @@ func (s *Session) tellWrote(began time.Duration, w core.Write) {
 	}
 }
 
+// tellPushed is tellWrote for push. It is a call of its own, because the stack of a detached
+// generator has 2 kB, and push is part of its deepest.
+//
+//go:noinline
+func (s *Session) tellPushed(began time.Duration, n int, what content) {
+	s.tellWrote(began, core.Write{Events: s.fresh, Bytes: n, Heartbeat: what == heartbeat})
+}
+
 // wrote calls the observers. A panic must not end the goroutine, which may be a worker's or a
 // timer's.
 func (s *Session) wrote(w core.Write) {

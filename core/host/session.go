@@ -309,24 +309,34 @@ func (s *Session) buffer() *[]byte {
 }
 
 // flush sends what waits, and reports whether the session can continue.
-func (s *Session) flush(now time.Duration) bool { return s.push(now, core.Write{}, false) }
+func (s *Session) flush(now time.Duration) bool { return s.push(now, wholeEvents) }
 
-// push is flush. If part is true, what waits is a part of an event, and the next part
-// follows at once. w is what it is, for the observers.
-func (s *Session) push(now time.Duration, w core.Write, part bool) bool {
+// A content is what a push sends.
+type content uint8
+
+const (
+	wholeEvents content = iota
+	partOfEvent         // the next part follows at once
+	heartbeat
+)
+
+// push is flush, for what waits.
+func (s *Session) push(now time.Duration, what content) bool {
 	if s.waiting == nil {
 		return true
 	}
-	w.Bytes = len(*s.waiting) - headroom
-	s.sent.Add(int64(w.Bytes)) // before the client has them, and somebody lists the session
+	n := len(*s.waiting) - headroom
+	s.sent.Add(int64(n)) // before the client has them, and somebody lists the session
 	s.beginSend(now)
 	err := s.conn.Send(Frames{*s.waiting})
-	s.endSend(part && err == nil)
+	s.endSend(what == partOfEvent && err == nil)
 	putBuffer(s.waiting)
 	s.waiting = nil
-	w.Events, s.fresh = s.fresh, 0
 	ok := s.written(err)
-	s.tellWrote(now, w)
+	if s.config.Counted {
+		s.tellPushed(now, n, what)
+	}
+	s.fresh = 0
 	return ok
 }
 
