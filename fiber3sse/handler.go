@@ -58,7 +58,7 @@ func serve(c fiber.Ctx, view View, opts []core.Option) error {
 	above := middlewaresAbove()
 	request := fasthost.Request{
 		Adapter:    "fiber3sse",
-		Route:      c.Route().Path,
+		Route:      func() string { return c.Route().Path },
 		Ctx:        c.RequestCtx(),
 		Context:    c.Context,
 		SetContext: c.SetContext,

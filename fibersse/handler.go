@@ -59,7 +59,7 @@ func serve(c *fiber.Ctx, view View, opts []core.Option) error {
 	above := middlewaresAbove()
 	request := fasthost.Request{
 		Adapter:    "fibersse",
-		Route:      c.Route().Path,
+		Route:      func() string { return c.Route().Path },
 		Ctx:        c.Context(),
 		Context:    c.UserContext,
 		SetContext: c.SetUserContext,

@@ -160,9 +160,6 @@ func (s *subscription) readFiltered(frames *[][]byte, most int) (gap *Gap, more 
 			break
 		}
 	}
-	if len(*frames) > 0 {
-		s.hub.delivered.Add(int64(len(*frames)))
-	}
 	candidates.Put(some) // unless the filter has panicked
 	return gap, more, err
 }

@@ -64,7 +64,7 @@ func (s *subscription) page(frames *[][]byte) error {
 			return err
 		}
 	}
-	size := 0
+	told, size := len(*frames), 0
 	for i, e := range entries {
 		if size >= batchSize || e.Gap { // a gap is told of at the front of what is left
 			r.rest = slices.Clone(entries[i:]) // so that what was read can be freed
@@ -81,8 +81,8 @@ func (s *subscription) page(frames *[][]byte) error {
 		}
 		*frames = append(*frames, frame)
 		size += len(frame)
-		s.hub.delivered.Add(1)
 	}
+	s.hub.delivered.Add(int64(len(*frames) - told))
 	return nil
 }
 
@@ -175,19 +175,24 @@ func (s *subscription) front(entries *[]Entry) {
 	r, position := s.reach, (*entries)[0]
 	*entries = (*entries)[1:]
 	if position.Gap && s.gap == nil {
-		log := r.follower.log
-		_, err := log.Compare(r.at, position.ID)
-		restarted := errors.Is(err, ErrOtherEpoch)
-		order, err := log.Compare(position.ID, r.taken)
-		switch {
-		case r.taken != "" && err == nil && order <= 0: // the state has what is missing
-		case restarted:
+		switch _, err := r.follower.log.Compare(r.at, position.ID); {
+		case r.inState(position.ID):
+		case errors.Is(err, ErrOtherEpoch):
 			s.gap = &Gap{Reason: GapRestarted, After: r.at} // because everything that is held follows
 		default:
 			s.gap = &Gap{Reason: GapDropped, After: r.at}
 		}
 	}
 	r.at = position.ID
+}
+
+// inState reports whether what is missing up to an ID is in the state that the client was sent.
+func (r *reach) inState(id string) bool {
+	if r.taken == "" {
+		return false
+	}
+	order, err := r.follower.log.Compare(id, r.taken)
+	return err == nil && order <= 0
 }
 
 // replaced reports whether a later entry of the page replaces e.

@@ -321,9 +321,14 @@ var errPage = errors.New("hub: not in memory")
 // errPage, and the state, for which it is errState.
 func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
 	if s.filter != nil {
-		return s.readFiltered(frames, most)
+		gap, more, err = s.readFiltered(frames, most)
+	} else {
+		gap, more, err = s.readAll(&batch{frames: frames}, most)
 	}
-	return s.readAll(&batch{frames: frames}, most)
+	if n := len(*frames); n > 0 {
+		s.hub.delivered.Add(int64(n))
+	}
+	return gap, more, err
 }
 
 // readAll is read without the filter.
@@ -371,9 +376,6 @@ func (s *subscription) readAll(to *batch, most int) (gap *Gap, more bool, err er
 	s.states = 0
 	toCome := s.toCome()
 	more = s.takeHeld(to, most)
-	if s.filter == nil && to.size() > 0 {
-		h.delivered.Add(int64(to.size()))
-	}
 	if s.reach != nil {
 		s.moved(!more && !s.ending) // or only to where it ends
 	}

@@ -134,20 +134,10 @@ func serve(
 	view func(r *http.Request) (core.Stream, error), opts []core.Option,
 ) (err error) {
 	srv := server(r)
-	if srv != nil {
-		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
-	}
-	s, err := host.NewSession(r.Context(), core.Request{
-		RemoteAddr:  r.RemoteAddr,
-		Method:      r.Method,
-		Path:        r.URL.Path,
-		Route:       route(r.Pattern),
-		LastEventID: r.Header.Get("Last-Event-ID"),
-	}, opts...)
+	s, err := newSession(r, srv, opts)
 	if err != nil {
 		return err
 	}
-	s.Query(func(name string) string { return r.URL.Query().Get(name) })
 	served := false
 	defer func() {
 		if !served {
@@ -192,4 +182,24 @@ func serve(
 	w.WriteHeader(http.StatusOK)
 	served = true
 	return c.serve(s, r, stream)
+}
+
+// newSession begins a session on a request. It is a function of its own so that its stack
+// space is free while the stream lasts.
+func newSession(r *http.Request, srv *http.Server, opts []core.Option) (*host.Session, error) {
+	if srv != nil {
+		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
+	}
+	s, err := host.NewSession(r.Context(), core.Request{
+		RemoteAddr:  r.RemoteAddr,
+		Method:      r.Method,
+		Path:        r.URL.Path,
+		Route:       route(r.Pattern),
+		LastEventID: r.Header.Get("Last-Event-ID"),
+	}, opts...)
+	if err != nil {
+		return nil, err
+	}
+	s.Query(func(name string) string { return r.URL.Query().Get(name) })
+	return s, nil
 }

@@ -1,11 +1,6 @@
 package run
 
-import (
-	"errors"
-	"maps"
-
-	"github.com/yieldsse/yieldsse/core"
-)
+import "maps"
 
 // Stats are statistics of a [Runner] in this process. With a [Store], runs of other processes
 // are not in them, except that Bytes has the copies of theirs that clients read here.
@@ -36,21 +31,4 @@ func (r *Runner) count(err error) {
 		r.ended = make(map[Outcome]int64)
 	}
 	r.ended[outcome]++
-}
-
-// outcomeOf returns how a run has ended. err is perhaps the user's, whose methods may panic.
-func outcomeOf(err error) (o Outcome) {
-	o = Failed
-	defer func() { _ = recover() }() // then it is not one of ours
-	switch {
-	case err == nil:
-		o = Returned
-	case errors.Is(err, ErrStopped):
-		o = Stopped
-	case errors.Is(err, core.ErrShutdown):
-		o = ShutDown
-	case errors.Is(err, ErrLost):
-		o = Lost
-	}
-	return o
 }

@@ -187,7 +187,14 @@ const maxMessage = 4 << 10
 
 // newEnd is the inverse of errors. An error is perhaps the user's, whose methods may panic.
 func newEnd(err, end error) (e End) {
-	e = End{Outcome: Failed, Clean: end == nil}
+	e = End{Outcome: outcomeOf(err), Clean: end == nil}
+	switch e.Outcome {
+	case Failed:
+	case Lost:
+		e.Outcome = Failed // only a store says that a run was lost
+	default:
+		return e
+	}
 	defer func() {
 		if v := recover(); v != nil {
 			e.Message = fmt.Sprintf("run: a method of the error, a %T, has panicked: %v", err, v)
@@ -197,17 +204,25 @@ func newEnd(err, end error) (e End) {
 		}
 		e.Message = strings.ToValidUTF8(e.Message, "\uFFFD")
 	}()
+	e.Message = err.Error()
+	return e
+}
+
+// outcomeOf returns how a run has ended. err is perhaps the user's, whose methods may panic.
+func outcomeOf(err error) (o Outcome) {
+	o = Failed
+	defer func() { _ = recover() }() // then it is not one of ours
 	switch {
 	case err == nil:
-		e.Outcome = Returned
+		o = Returned
 	case errors.Is(err, ErrStopped):
-		e.Outcome = Stopped
+		o = Stopped
 	case errors.Is(err, core.ErrShutdown):
-		e.Outcome = ShutDown
-	default:
-		e.Message = err.Error()
+		o = ShutDown
+	case errors.Is(err, ErrLost):
+		o = Lost
 	}
-	return e
+	return o
 }
 
 // state returns what a record says.

@@ -11,8 +11,9 @@ import (
 // settings are set by core's options.
 type settings = config.Config[core.Event, core.Observer]
 
-func newSettings(opts []core.Option) settings {
-	c := settings{
+// configure sets c, in place because it is large, and would be allocated twice.
+func configure(c *settings, opts []core.Option) {
+	*c = settings{
 		Heartbeat:    15 * time.Second,
 		Beats:        &comments,
 		WriteTimeout: 30 * time.Second,
@@ -20,7 +21,7 @@ func newSettings(opts []core.Option) settings {
 	}
 	for _, o := range opts {
 		if o != nil {
-			o(&c)
+			o(c)
 		}
 	}
 	for _, o := range c.Observers {
@@ -29,5 +30,4 @@ func newSettings(opts []core.Option) settings {
 	for _, d := range []*time.Duration{&c.Heartbeat, &c.WriteTimeout, &c.FlushWindow, &c.MaxDuration} {
 		*d = min(*d, pause.Longest)
 	}
-	return c
 }

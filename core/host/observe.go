@@ -19,9 +19,10 @@ func (s *Session) refuse(err *core.RefusedError) error {
 	return err
 }
 
-// tellOpened tells the observers that the response has begun, with a first write. The
+// tellOpened tells the observers that the response has begun, with its first write. The
 // session's mu is held.
-func (s *Session) tellOpened(first core.Write) {
+func (s *Session) tellOpened() {
+	took := s.now()
 	for _, o := range s.config.Observers {
 		if o.Opened != nil {
 			o.Opened(s.ctx)
@@ -29,7 +30,7 @@ func (s *Session) tellOpened(first core.Write) {
 	}
 	s.opened = true
 	if s.config.Counted {
-		s.wrote(first)
+		s.wrote(core.Write{Bytes: int(s.sent.Load()), Duration: took})
 	}
 }
 

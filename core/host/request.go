@@ -77,8 +77,8 @@ func (s *Session) Query(get func(name string) string) {
 	}
 }
 
-// kept returns the request as a session keeps it.
-func kept(r core.Request) core.Request {
+// keep makes r what a session keeps of it.
+func keep(r *core.Request) {
 	r.LastEventID = cleanID(r.LastEventID)
 	if i := slices.Index(methods, r.Method); i >= 0 {
 		r.Method = methods[i]
@@ -90,7 +90,6 @@ func kept(r core.Request) core.Request {
 	} else {
 		r.Path = clipped(r.Path)
 	}
-	return r
 }
 
 var methods = []string{"GET", "POST", "PUT", "PATCH", "DELETE", "QUERY", "HEAD"}

@@ -105,7 +105,9 @@ type Session struct {
 // session, or the event of [core.WithHeartbeatEvent] is not valid. If the Key of a group or
 // the function of [core.WithExpiry] panics, so does NewSession.
 func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Session, error) {
-	s := &Session{config: newSettings(opts), request: kept(r)}
+	s := &Session{request: r}
+	configure(&s.config, opts)
+	keep(&s.request)
 	values := ctx
 	if s.config.Detach {
 		values = valuesOf(ctx)
@@ -221,7 +223,7 @@ func (s *Session) start(conn Conn) bool {
 	s.mu.Lock() // so that no heartbeat is sent before the observers know of the session
 	defer s.mu.Unlock()
 	ok := s.greet()
-	s.tellOpened(core.Write{Bytes: int(s.sent.Load()), Duration: s.now()})
+	s.tellOpened()
 	return ok
 }
 

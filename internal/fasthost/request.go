@@ -15,8 +15,8 @@ import (
 
 // A Request is a request whose handler is running, as the framework knows it.
 type Request struct {
-	Adapter string // the name of the adapter's package, for messages
-	Route   string // the pattern that the framework's router has matched
+	Adapter string        // the name of the adapter's package, for messages
+	Route   func() string // the pattern that the framework's router has matched
 	Ctx     *fasthttp.RequestCtx
 
 	// The context that the framework keeps for its users.
@@ -48,17 +48,10 @@ func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
 		opts = append(slices.Clip(opts), core.WithGroup(group))
 	}
 	before := r.Context()
-	s, err := host.NewSession(before, core.Request{
-		RemoteAddr:  r.Ctx.RemoteAddr().String(),
-		Method:      string(r.Ctx.Method()),
-		Path:        string(r.Ctx.Path()),
-		Route:       r.Route,
-		LastEventID: string(r.Ctx.Request.Header.Peek("Last-Event-ID")),
-	}, opts...)
+	s, err := r.newSession(before, opts)
 	if err != nil {
 		return false, err
 	}
-	s.Query(func(name string) string { return string(r.Ctx.QueryArgs().Peek(name)) })
 	served := false
 	defer func() {
 		r.SetContext(before)
@@ -99,6 +92,23 @@ func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
 	}
 	served = true
 	return true, conn.serve(r, s, stream)
+}
+
+// newSession begins a session. Like prepare, it is a function of its own so that its stack space
+// is free while the stream lasts.
+func (r *Request) newSession(ctx context.Context, opts []core.Option) (*host.Session, error) {
+	s, err := host.NewSession(ctx, core.Request{
+		RemoteAddr:  r.Ctx.RemoteAddr().String(),
+		Method:      string(r.Ctx.Method()),
+		Path:        string(r.Ctx.Path()),
+		Route:       r.Route(),
+		LastEventID: string(r.Ctx.Request.Header.Peek("Last-Event-ID")),
+	}, opts...)
+	if err != nil {
+		return nil, err
+	}
+	s.Query(func(name string) string { return string(r.Ctx.QueryArgs().Peek(name)) })
+	return s, nil
 }
 
 // prepare runs the view and checks that its stream can be sent. The stream is nil if
