@@ -40,7 +40,7 @@ func TestAuth(t *testing.T) {
 			p.Set(`[name="user"]`, "alice")
 			p.Click("#in button")
 			p.Wait(signedIn)
-			p.Do("location.reload();")
+			p.Reload()
 			p.Wait(signedIn)
 
 			// A page of another origin that is let in reads with the cookie; a stranger's does not.

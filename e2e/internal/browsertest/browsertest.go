@@ -240,26 +240,39 @@ func (p *Page) Wait(js string) {
 }
 
 // When waits until a condition holds, and returns the value of an expression at that
-// moment.
+// moment. A condition that fails does not hold yet: while one page follows another, it has
+// no elements, or ends what looks at them.
 func When[T any](p *Page, condition, value string) T {
 	p.Helper()
+	const pause = 10 * time.Millisecond
+	script := fmt.Sprintf(`new Promise((resolve, reject) => {
+		const look = () => {
+			try {
+				if (%s) resolve(JSON.stringify(%s));
+				else setTimeout(look, %d);
+			} catch (e) {
+				reject(e);
+			}
+		};
+		look();
+	})`, condition, value, pause.Milliseconds())
 	var v T
 	p.step("waiting for "+condition, func(ctx context.Context) error {
-		text, err := p.Window.Eval(ctx, fmt.Sprintf(`new Promise((resolve, reject) => {
-			const look = () => {
-				try {
-					if (%s) resolve(JSON.stringify(%s));
-					else setTimeout(look, 10);
-				} catch (e) {
-					reject(e);
-				}
-			};
-			look();
-		})`, condition, value))
-		if err != nil {
-			return err
+		var failed error
+		for {
+			text, err := p.Window.Eval(ctx, script)
+			if err == nil {
+				return json.Unmarshal([]byte(text), &v)
+			}
+			if ctx.Err() == nil {
+				failed = err
+			}
+			select {
+			case <-ctx.Done():
+				return errors.Join(context.Cause(ctx), failed)
+			case <-time.After(pause):
+			}
 		}
-		return json.Unmarshal([]byte(text), &v)
 	})
 	return v
 }
@@ -305,6 +318,13 @@ func (p *Page) Set(selector, value string) {
 func (p *Page) Visit(url string) {
 	p.Helper()
 	p.step("visit "+url, func(ctx context.Context) error { return p.Window.Navigate(ctx, url) })
+}
+
+// Reload shows the page again, and waits until it is loaded.
+func (p *Page) Reload() {
+	p.Helper()
+	p.Do(`window.reloading = true; setTimeout(() => location.reload());`)
+	p.Wait(`!window.reloading && document.readyState === "complete"`)
 }
 
 // Resize sets the size of the viewport.
