@@ -49,27 +49,7 @@ type follower struct {
 	awaited   string        // the ID that ending subscriptions wait for
 	arrived   chan struct{} // closed when awaited has come; nil if none waits
 
-	stats FollowStats
-}
-
-// FollowStats are statistics on how a hub follows its [Log].
-type FollowStats struct {
-	Events     int64         // events that have come from the log
-	Bytes      int64         // size of their frames
-	Lag        time.Duration // age of the last event when it came, by the clocks of two machines
-	Reconnects int64         // how often following has failed and was started again
-	Gaps       int64         // how often the log had dropped entries before they came
-	Skipped    int64         // entries of other programs that are not sent, because Publish would refuse them
-}
-
-// FollowStats returns how the hub follows its Log. Without a Log it is zero.
-func (h *Hub) FollowStats() FollowStats {
-	h.lock()
-	defer h.mu.Unlock()
-	if h.follower == nil {
-		return FollowStats{}
-	}
-	return h.follower.stats
+	stats LogStats // without Silent
 }
 
 // Healthy returns why events from the hub's [Log] are late or do not come at

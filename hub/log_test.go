@@ -309,7 +309,7 @@ func TestLostEndWhilePaging(t *testing.T) {
 	c.want(numbered(101, 256))                    // from the page that it had already
 	c.want("GAP:restarted " + numbered(1, 100))
 	g.open()
-	gaps := func() int64 { return h.FollowStats().Gaps }
+	gaps := func() int64 { return h.Stats().Log.Gaps }
 	hosttest.Eventually(t, "the follower has heard", func() bool { return gaps() == 1 && number(t, h.LastID()) == n })
 	publish(t, publisher, "a", "last")
 	c.want(numbered(101, n) + " last")
@@ -350,7 +350,7 @@ func TestGapAtTheBeginning(t *testing.T) {
 					l.Restart()
 					publishAll(t, publisher, "a", "1 2")
 					for range 1000 {
-						if h.LastID() == publisher.LastID() && h.FollowStats().Events == 2 {
+						if h.LastID() == publisher.LastID() && h.Stats().Log.Events == 2 {
 							break
 						}
 						sleep(time.Millisecond)
@@ -791,7 +791,7 @@ func TestSkipped(t *testing.T) {
 		publish(t, h, "a", "end")
 		live.want("x end")
 		listen(t, over(t, l), hub.Oldest, ">").want("x end")
-		if got := h.FollowStats().Skipped; got != 4 {
+		if got := h.Stats().Log.Skipped; got != 4 {
 			t.Errorf("got %d entries skipped, want 4", got)
 		}
 	})
@@ -889,7 +889,7 @@ func TestLag(t *testing.T) {
 		sleep(3 * time.Second)
 		g.open()
 		synctest.Wait()
-		if got, want := h.FollowStats().Lag, 3*time.Second; got != want {
+		if got, want := h.Stats().Log.Lag, 3*time.Second; got != want {
 			t.Errorf("got lag %v, want %v", got, want)
 		}
 	})

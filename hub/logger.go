@@ -14,7 +14,7 @@ type monitor struct {
 	hub    *Hub
 	logger *slog.Logger
 	since  time.Time // when the trouble was first seen; zero without
-	told   FollowStats
+	told   LogStats
 }
 
 func (m *monitor) start() { time.AfterFunc(checks, m.check) }

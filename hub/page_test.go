@@ -27,7 +27,7 @@ func TestStuckInAPage(t *testing.T) {
 	for n := range events {
 		publish(t, h, "a", fmt.Sprint(n, " ", text))
 	}
-	hosttest.Eventually(t, "the memory is full", func() bool { return h.FollowStats().Events == events })
+	hosttest.Eventually(t, "the memory is full", func() bool { return h.Stats().Log.Events == events })
 	url := serve(t, h, core.WithWriteTimeout(0))
 	before := heap()
 	var all []*reader

@@ -21,9 +21,19 @@ type Stats struct {
 	Events        int // in memory
 	Bytes         int // of their frames, attributes and topics in memory
 
-	Log    *FollowStats  // nil without a [Log]
-	Silent time.Duration // how long the Log has said nothing: normally about a second at most
-	Err    error         // what [Hub.Healthy] returns
+	Log *LogStats // nil without a [Log]
+	Err error     // what [Hub.Healthy] returns
+}
+
+// LogStats are statistics on how a hub follows its [Log].
+type LogStats struct {
+	Events     int64         // events that have come from the log
+	Bytes      int64         // size of their frames
+	Lag        time.Duration // age of the last event when it came, by the clocks of two machines
+	Silent     time.Duration // how long the log has said nothing: normally about a second at most
+	Reconnects int64         // how often following has failed and was started again
+	Gaps       int64         // how often the log had dropped entries before they came
+	Skipped    int64         // entries of other programs that are not sent, because Publish would refuse them
 }
 
 // Stats returns statistics, for metrics. It costs some microseconds, whatever the number of
@@ -51,7 +61,8 @@ func (h *Hub) Stats() Stats {
 	}
 	if f := h.follower; f != nil {
 		log := f.stats
-		s.Log, s.Silent = &log, time.Since(f.heard)
+		log.Silent = time.Since(f.heard)
+		s.Log = &log
 	}
 	return s
 }

@@ -60,7 +60,7 @@ func observeLog(m *meter[hub.Stats]) {
 	m.gauge("sse.hub.log.lag", "Age of the last event when it came from the log, by the clocks of two machines.",
 		func(s hub.Stats) time.Duration { return s.Log.Lag })
 	m.gauge("sse.hub.log.silence", "How long the log has said nothing.",
-		func(s hub.Stats) time.Duration { return s.Silent })
+		func(s hub.Stats) time.Duration { return s.Log.Silent })
 	m.counter("sse.hub.log.events", "{event}", "Events that have come from the log.",
 		func(s hub.Stats) int64 { return s.Log.Events })
 	m.counter("sse.hub.log.received", "By", "Size of the events that have come from the log.",

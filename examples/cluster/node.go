@@ -108,7 +108,7 @@ type health struct {
 	Process int             `json:"process"`
 	Trouble string          `json:"trouble,omitempty"`
 	Readers int             `json:"readers"`
-	Follow  hub.FollowStats `json:"follow"`
+	Follow  *hub.LogStats `json:"follow"`
 }
 
 func router(number int, nodes []string, h *hub.Hub) *gin.Engine {
@@ -132,7 +132,7 @@ func router(number int, nodes []string, h *hub.Hub) *gin.Engine {
 		ctx := c.Request.Context()
 		return func(yield func(core.Event, error) bool) {
 			for {
-				now := health{Node: number, Process: os.Getpid(), Readers: h.Len(topic), Follow: h.FollowStats()}
+				now := health{Node: number, Process: os.Getpid(), Readers: h.Len(topic), Follow: h.Stats().Log}
 				if err := h.Healthy(); err != nil {
 					now.Trouble = err.Error()
 				}

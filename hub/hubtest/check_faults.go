@@ -83,7 +83,7 @@ func checkKill(f *fixture) {
 		f.Error("no attempt to publish failed while the server was down")
 	}
 	for i, h := range hubs {
-		if got := h.FollowStats(); got.Reconnects == 0 || got.Gaps != 0 {
+		if got := h.Stats().Log; got.Reconnects == 0 || got.Gaps != 0 {
 			f.Errorf("hub %d: got %+v, want a reconnection and no gaps", i, got)
 		}
 	}
@@ -163,7 +163,7 @@ func checkEmpty(f *fixture) {
 		c.want(words(61, 70)...)
 	}
 	for i, h := range hubs {
-		if got := h.FollowStats().Gaps; got != 1 {
+		if got := h.Stats().Log.Gaps; got != 1 {
 			f.Errorf("hub %d: got %d gaps, want 1", i, got)
 		}
 	}
@@ -207,7 +207,7 @@ func checkFollowerTrimmed(f *fixture) {
 			f.Errorf("got %d gaps, want 1", gaps)
 		}
 	}
-	if got := slow.FollowStats().Gaps; got > 1 {
+	if got := slow.Stats().Log.Gaps; got > 1 {
 		f.Errorf("got %d gaps in the statistics, want 1", got)
 	}
 }
@@ -306,7 +306,7 @@ func checkCut(f *fixture) {
 		p.Cut()
 	}
 	s.wantWhole(f.everything(s.settle()))
-	if got := one.FollowStats().Reconnects; got == 0 {
+	if got := one.Stats().Log.Reconnects; got == 0 {
 		f.Error("the hub did not reconnect")
 	}
 }

@@ -14,7 +14,7 @@
 // "orders.eu" is a message of the subject "events.orders.eu": its data is the
 // payload, and the rest is in headers. So other programs can read it, and
 // what they publish there is an event too, unless the hub's Publish would refuse it:
-// such a message is skipped and counted, see [hub.FollowStats]. A space in a topic is
+// such a message is skipped and counted, see [hub.LogStats]. A space in a topic is
 // "%20" in the subject, and "%" is "%25".
 //
 // It needs NATS 2.11 or later. The stream decides how safe an event is once Publish has

@@ -85,7 +85,7 @@ func BenchmarkFollow(b *testing.B) {
 		for n := 0; n < b.N; n += size {
 			want := int64(min(b.N-n, size))
 			h := hub.New(hub.WithLog(fromOldest{s.open(), front}))
-			for h.FollowStats().Events < want {
+			for h.Stats().Log.Events < want {
 				<-time.After(time.Millisecond)
 			}
 			b.StopTimer()
