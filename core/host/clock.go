@@ -49,6 +49,7 @@ func (s *Session) tick() {
 	}
 	defer s.mu.Unlock()
 	defer s.recoverHost()
+	now = s.now() // because something may have been written since
 	switch {
 	case s.closed || now-time.Duration(s.spoke.Load()) < s.config.Heartbeat:
 	case s.waiting != nil: // also as good as a heartbeat

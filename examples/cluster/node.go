@@ -104,10 +104,10 @@ type message struct {
 
 // health is what the page shows in its status line.
 type health struct {
-	Node    int             `json:"node"`
-	Process int             `json:"process"`
-	Trouble string          `json:"trouble,omitempty"`
-	Readers int             `json:"readers"`
+	Node    int           `json:"node"`
+	Process int           `json:"process"`
+	Trouble string        `json:"trouble,omitempty"`
+	Readers int           `json:"readers"`
 	Follow  *hub.LogStats `json:"follow"`
 }
 
