@@ -6,4 +6,7 @@ import (
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) {
+	testenv.AtOnce(6) // they wait for most of their time
+	testenv.Main(m)
+}

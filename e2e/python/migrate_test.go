@@ -33,6 +33,7 @@ func TestMigrate(t *testing.T) {
 	python := findPython(t)
 	for _, app := range originals {
 		t.Run(app, func(t *testing.T) {
+			t.Parallel()
 			original := startOriginal(t, python, app, threads, tick)
 			want := make([]sight, len(visits))
 			for i, v := range visits {

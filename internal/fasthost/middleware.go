@@ -103,5 +103,7 @@ func Again(ctx *fasthttp.RequestCtx) *fasthttp.RequestCtx {
 // ReplaceCookies replaces the cookies of a response by those of another one.
 func ReplaceCookies(ctx, other *fasthttp.RequestCtx) {
 	ctx.Response.Header.DelAllCookies()
-	other.Response.Header.VisitAllCookie(func(_, line []byte) { ctx.Response.Header.Add(fasthttp.HeaderSetCookie, string(line)) })
+	other.Response.Header.VisitAllCookie(func(_, line []byte) { //nolint:staticcheck // what replaces it is not in the fasthttp of fiber v2
+		ctx.Response.Header.Add(fasthttp.HeaderSetCookie, string(line))
+	})
 }
