@@ -196,6 +196,25 @@ func (g *Group) Drain(ctx context.Context, over time.Duration) error {
 	return g.wait(ctx, empty, "drain", n)
 }
 
+// Wait waits until there are no sessions. It ends none and refuses none, so it is for those
+// that end by themselves: the streams of runs that have finished, whose clients still
+// receive the last events. If ctx ends first, Wait returns an error that wraps the cause of
+// that and tells how many sessions there are.
+func (g *Group) Wait(ctx context.Context) error {
+	g.mu.Lock()
+	empty := g.emptied()
+	g.mu.Unlock()
+	if empty == nil {
+		return nil
+	}
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("core: wait: %d of the group's streams have not ended: %w", g.Len(), context.Cause(ctx))
+	}
+}
+
 // soon is the reconnection time of clients that another machine waits for. Firefox makes
 // 500 ms of anything less.
 const soon = 500 * time.Millisecond
@@ -210,10 +229,16 @@ func (g *Group) close() (members []config.Member, empty <-chan struct{}) {
 	for s := range g.sessions {
 		members = append(members, s)
 	}
-	if g.empty == nil && len(members) > 0 {
+	return members, g.emptied()
+}
+
+// emptied returns a channel that is closed when the last session has left, or nil if there
+// are none. The group is locked.
+func (g *Group) emptied() <-chan struct{} {
+	if g.empty == nil && len(g.sessions) > 0 {
 		g.empty = make(chan struct{})
 	}
-	return members, g.empty
+	return g.empty
 }
 
 // among returns those of members that have not left.

@@ -486,6 +486,39 @@ func TestGroupDrainWaits(t *testing.T) {
 	})
 }
 
+// Wait leaves the sessions alone, and lets others join.
+func TestGroupWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g core.Group
+		isError(t, g.Wait(t.Context()), nil)
+		_, ended := crowd(t, &g, 3, play(time.Minute))
+		begin := time.Now()
+		waited := make(chan error, 2)
+		for range cap(waited) {
+			go func() { waited <- g.Wait(t.Context()) }()
+		}
+		synctest.Wait()
+		s := mustEnter(t, "", &g)
+		ended()
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errMaintenance)
+		defer cancel()
+		err := g.Wait(ctx)
+		isError(t, err, errMaintenance)
+		if got, want := fmt.Sprint(err), "wait: 1 of the group's streams have not ended"; !strings.Contains(got, want) {
+			t.Errorf("got %q, want it to say %q", got, want)
+		}
+		s.Close(nil)
+		for range cap(waited) {
+			isError(t, <-waited, nil)
+		}
+		if got, want := time.Since(begin), time.Minute+time.Second; got != want {
+			t.Errorf("got a wait of %v, want %v", got, want)
+		}
+		mustEnter(t, "", &g).Close(nil)
+		isError(t, g.Shutdown(t.Context()), nil)
+	})
+}
+
 // A group without a key costs two words of its map for a session, and no object.
 func TestGroupCost(t *testing.T) {
 	cost := func(g *core.Group) float64 {

@@ -32,7 +32,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/run"
 )
 
@@ -165,22 +164,12 @@ func serve(ctx context.Context, addr string, ask model, common shared, g grace, 
 	}
 	ctx = context.WithoutCancel(ctx)
 	finished := finish(ctx, s.answers, g)
-	s.awaitReaders(ctx, g.rest)
 	within, cancel := context.WithTimeout(ctx, g.rest)
 	defer cancel()
-	return errors.Join(finished, s.turns.Shutdown(within), srv.Shutdown(within)) // the windows get the last answers first
-}
-
-// awaitReaders waits at most d until the streams of the answers, which have finished, have ended: they
-// end by themselves when their clients have everything.
-func (s *chat) awaitReaders(ctx context.Context, d time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, d)
+	_ = s.readers.Wait(within) // until those who read the last answers have them; the server ends the rest
+	within, cancel = context.WithTimeout(ctx, g.rest)
 	defer cancel()
-	for range core.Every(ctx, 10*time.Millisecond) {
-		if s.readers.Len() == 0 {
-			return
-		}
-	}
+	return errors.Join(finished, s.turns.Shutdown(within), srv.Shutdown(within)) // the windows get the last answers first
 }
 
 // finish lets the answers finish, and ends those that take too long. In both cases it waits
