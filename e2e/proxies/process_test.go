@@ -10,10 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"text/template"
-	"time"
 
 	"github.com/yieldsse/yieldsse/e2e/internal/programs"
 	"github.com/yieldsse/yieldsse/internal/testenv"
@@ -147,7 +145,7 @@ func (p proxy) start(t *testing.T, upstream string) *gate {
 			cmd.Args = append(cmd.Args, strings.Replace(arg, "Dir", dir, 1))
 		}
 		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-		if said = run(t, cmd, addr); said == "" {
+		if said = programs.Serve(t, cmd, addr); said == "" {
 			g := &gate{url: "http://" + addr, cert: cert}
 			if p.tls {
 				g.url = "https://" + addr
@@ -198,45 +196,6 @@ func (p proxy) configure(t *testing.T, dir, addr, upstream string) {
 	if err := os.WriteFile(filepath.Join(dir, p.frame), config.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// run runs a proxy until the end of the test. If the proxy ends before it listens, run
-// returns its output.
-func run(t *testing.T, cmd *exec.Cmd, addr string) (said string) {
-	t.Helper()
-	var stderr programs.Transcript
-	cmd.Stdout, cmd.Stderr = &stderr, &stderr
-	cmd.WaitDelay = 5 * time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(5 * time.Second):
-			_ = cmd.Process.Kill()
-			<-ended
-		}
-		if t.Failed() {
-			t.Logf("%s: output: %s", cmd, stderr.String())
-		}
-	})
-	for range 500 {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			return ""
-		}
-		select {
-		case <-ended:
-			return stderr.String() + " (the process has ended)"
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return "it did not listen on " + addr
 }
 
 // freeAddr returns an address that was free a moment ago.

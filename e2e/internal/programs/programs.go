@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -76,6 +78,45 @@ func Build(source, dir string) (path string, err error) {
 		return "", fmt.Errorf("go build in %s: %w\n%s", source, err, out)
 	}
 	return path, nil
+}
+
+// Serve runs a server until the end of the test. It returns when the server listens at addr.
+// If the server ends before, or does not listen within 10 s, Serve returns its output.
+func Serve(t testing.TB, cmd *exec.Cmd, addr string) (said string) {
+	t.Helper()
+	var output Transcript
+	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.WaitDelay = 5 * time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+		if t.Failed() {
+			t.Logf("%s: output: %s", cmd, output.String())
+		}
+	})
+	for range 500 {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+			return ""
+		}
+		select {
+		case <-ended:
+			return output.String() + " (the process has ended)"
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return output.String() + " (it does not listen at " + addr + ")"
 }
 
 // WriteCertificate writes a certificate for 127.0.0.1 into dir: example.key has its
