@@ -47,6 +47,7 @@ var imports = map[string]string{
 	"context":  "context",
 	"errors":   "errors",
 	"expvar":   "expvar",
+	"flag":     "flag",
 	"fmt":      "fmt",
 	"http":     "net/http",
 	"iter":     "iter",
