@@ -71,11 +71,22 @@ func (g *Group) Len() int {
 
 // A Member is a session of a [Group], as it was when it was listed.
 type Member struct {
+	ID      uint64 // of the session: no other one of this process has it, and a later one has a greater one
 	Key     string // see [Group.Key]
 	Request Request
 	Opened  time.Time // when the response began; zero if it has not
 	Events  int       // events taken from the generator
 	Bytes   int64     // bytes passed to the host, heartbeats included
+
+	// LastEvent is when events were last sent; zero if none were. An event that waits for
+	// the flush window to end has not been sent yet.
+	LastEvent time.Time
+
+	// Behind is for how long the host has not accepted what is being sent, because neither
+	// the client nor a proxy before it has accepted what came before. At zero nothing
+	// waits, but the last few hundred kB may be in the buffers of kernels and proxies:
+	// nobody on this side knows what a client has read.
+	Behind time.Duration
 
 	session config.Member
 }
@@ -114,9 +125,12 @@ func (g *Group) unlocked(f func() bool) bool {
 }
 
 func memberOf(s config.Member, key string) Member {
-	m := Member{Key: key, Request: RequestOf(s.Context()), session: s}
-	m.Opened, m.Events, m.Bytes = s.Progress()
-	return m
+	p := s.Progress()
+	return Member{
+		ID: p.ID, Key: key, Request: RequestOf(s.Context()),
+		Opened: p.Opened, Events: p.Events, Bytes: p.Bytes, LastEvent: p.LastEvent, Behind: p.Behind,
+		session: s,
+	}
 }
 
 // End ends all sessions of a key, and returns their number. Their contexts end with cause,

@@ -53,7 +53,7 @@ func (s *Session) tick() {
 	switch {
 	case s.closed || now-time.Duration(s.spoke.Load()) < s.config.Heartbeat:
 	case s.waiting != nil: // also as good as a heartbeat
-		s.flushed = now
+		s.flushed.Store(int64(now))
 		s.flush(now)
 	case detached != nil && detached.served.Load():
 		detached.beat(now)

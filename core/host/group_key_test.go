@@ -273,10 +273,16 @@ func TestGroupMembers(t *testing.T) {
 		if len(got) != 2 {
 			t.Fatalf("got %d members, want 2: %v", len(got), got)
 		}
-		if m := got["b"]; m.Request != (core.Request{Path: "b"}) || !m.Opened.IsZero() || m.Events != 0 || m.Bytes != 0 {
+		if m := got["b"]; m.Request != (core.Request{Path: "b"}) || !m.Opened.IsZero() || m.Events != 0 || m.Bytes != 0 || !m.LastEvent.IsZero() {
 			t.Errorf("got %+v of a session that has not begun", m)
 		}
 		m := got[""]
+		if got["b"].ID <= m.ID || m.ID == 0 {
+			t.Errorf("got the IDs %d and then %d, want growing ones", m.ID, got["b"].ID)
+		}
+		if want := begin.Add(time.Minute); !m.LastEvent.Equal(want) || m.Behind != 0 {
+			t.Errorf("got the last event at %v, and the client %v behind, want %v, and 0", m.LastEvent, m.Behind, want)
+		}
 		size := int64(len(": open\n\ndata: x\n\ndata: y\n\n") + 4*len(": heartbeat\n\n"))
 		if !m.Opened.Equal(begin) || m.Events != 2 || m.Bytes < size || m.Bytes > 2*size {
 			t.Errorf("got %+v, want it opened at %v, with 2 events and over %d bytes", m, begin, size)
@@ -289,6 +295,30 @@ func TestGroupMembers(t *testing.T) {
 		}
 		m.End(nil) // has no effect
 		core.Member{}.End(nil)
+	})
+}
+
+// A member whose client does not accept a write is behind, for as long as that lasts.
+func TestGroupMembersBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g core.Group
+		slow := newTrial(t.Context(), t, core.WithGroup(&g), core.WithWriteTimeout(time.Minute))
+		slow.send = func(frames string) error {
+			if strings.Contains(frames, "y") {
+				return slow.stuck()
+			}
+			return nil
+		}
+		done := make(chan error)
+		go func() { done <- slow.serve(play(forever, at{0, "x"}, at{time.Second, "y"})) }()
+		<-time.After(20 * time.Second)
+		for m := range g.Members() {
+			if want := 19 * time.Second; m.Behind != want || m.Events != 2 {
+				t.Errorf("got the client %v behind after %d events, want %v after 2", m.Behind, m.Events, want)
+			}
+		}
+		isError(t, <-done, nil)
+		isError(t, slow.sum.Cause, core.ErrSlowClient)
 	})
 }
 

@@ -72,13 +72,21 @@ type member Session
 func (m *member) Context() context.Context { return m.ctx }
 
 // Progress implements [config.Member].
-func (m *member) Progress() (opened time.Time, events int, bytes int64) {
+func (m *member) Progress() config.Progress {
+	p := config.Progress{ID: m.id, Events: int(m.events.Load()), Bytes: m.sent.Load()}
 	m.timerMu.Lock()
 	defer m.timerMu.Unlock()
-	if m.timer != nil {
-		opened = m.begin
+	if m.timer == nil {
+		return p
 	}
-	return opened, int(m.events.Load()), m.sent.Load()
+	p.Opened = m.begin
+	if p.Events > 0 {
+		p.LastEvent = m.begin.Add(time.Duration(m.flushed.Load()))
+	}
+	if sending := m.sending.Load(); sending > 0 {
+		p.Behind = max(0, (*Session)(m).now()-time.Duration(sending-1))
+	}
+	return p
 }
 
 // End implements [config.Member].

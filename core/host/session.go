@@ -46,6 +46,7 @@ const (
 // one, after the handler has returned, if the Conn outlives the handler. With
 // [core.WithDetach], Serve itself arranges that if it can.
 type Session struct {
+	id         uint64
 	config     settings
 	request    core.Request
 	ctx        context.Context //nolint:containedctx // it ends with the session
@@ -62,26 +63,26 @@ type Session struct {
 
 	// mu is held during a frame's write and flush. It guards what follows.
 	mu      sync.Mutex
-	armed   bool          // the flusher will fire
-	opened  bool          // the observers know of it, so they are told of its writes
-	closed  bool          // nothing more may be written
-	failed  bool          // the failure has ended the context
-	bare    bool          // see Direct
-	waiting *[]byte       // frames that wait to be flushed; nil if none do
-	flusher *time.Timer   // flushes what waits, or wakes a session that was handed over; nil until first needed
-	flushed time.Duration // when events were last flushed, since begin; starts the flush window
-	lost    error         // the error of the last write
-	failure error         // the generator's
-	cause   error         // what had ended the context when the generator returned; nil if nothing or the failure had
-	late    error         // what the generator failed with after something else had ended the context
-	fresh   int           // events that no observer was told of yet
+	armed   bool        // the flusher will fire
+	opened  bool        // the observers know of it, so they are told of its writes
+	closed  bool        // nothing more may be written
+	failed  bool        // the failure has ended the context
+	bare    bool        // see Direct
+	waiting *[]byte     // frames that wait to be flushed; nil if none do
+	flusher *time.Timer // flushes what waits, or wakes a session that was handed over; nil until first needed
+	lost    error       // the error of the last write
+	failure error       // the generator's
+	cause   error       // what had ended the context when the generator returned; nil if nothing or the failure had
+	late    error       // what the generator failed with after something else had ended the context
+	fresh   int         // events that no observer was told of yet
 
 	// These are written under mu, and read without.
 	events atomic.Int64
 	sent   atomic.Int64
 
-	// Two times since begin, in ns. They are written under mu, and tick reads them without.
+	// Times since begin, in ns. They are written under mu, and read without.
 	spoke   atomic.Int64 // when anything was last sent, for the heartbeat
+	flushed atomic.Int64 // when events were last flushed; starts the flush window
 	sending atomic.Int64 // when the Send that is running began, plus one; 0 if none is
 
 	// timerMu guards what follows and request, and is held while the timer aborts. It may be taken
@@ -92,6 +93,9 @@ type Session struct {
 	stopped bool
 	aborted bool
 }
+
+// lastID is the ID of the newest session.
+var lastID atomic.Uint64
 
 // NewSession begins a session on a request. ctx is the request's context, which
 // ends when the client leaves. The session keeps r, whose strings must not change, but
@@ -105,7 +109,7 @@ type Session struct {
 // session, or the event of [core.WithHeartbeatEvent] is not valid. If the Key of a group or
 // the function of [core.WithExpiry] panics, so does NewSession.
 func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Session, error) {
-	s := &Session{request: r}
+	s := &Session{id: lastID.Add(1), request: r}
 	configure(&s.config, opts)
 	keep(&s.request)
 	values := ctx
@@ -278,7 +282,7 @@ func (s *Session) gathered(n int) bool {
 	now := s.now()
 	wait := s.window(now)
 	if first || wait <= 0 || len(*s.waiting) >= flushSize {
-		s.flushed = now
+		s.flushed.Store(int64(now))
 		return s.flush(now)
 	}
 	s.flushAfter(wait)
@@ -287,7 +291,7 @@ func (s *Session) gathered(n int) bool {
 
 // window returns how long the flush window still lasts.
 func (s *Session) window(now time.Duration) time.Duration {
-	return s.config.FlushWindow - (now - s.flushed)
+	return s.config.FlushWindow - (now - time.Duration(s.flushed.Load()))
 }
 
 // gather adds all of e to what waits, or returns an error.
@@ -401,7 +405,7 @@ func (s *Session) flushWaiting() {
 		s.flushAfter(wait)
 		return
 	}
-	s.flushed = now
+	s.flushed.Store(int64(now))
 	s.flush(now)
 }
 

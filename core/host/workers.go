@@ -206,7 +206,7 @@ func (w *worker) pump(c *detachedConn) {
 	w.next(c)
 	if len(w.frames) > 0 {
 		s.events.Add(int64(len(w.frames)))
-		s.flushed = now
+		s.flushed.Store(int64(now))
 		w.sendPiece(now, c, w.frames)
 	}
 	w.drop()

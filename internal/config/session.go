@@ -17,13 +17,22 @@ type Group interface {
 type Member interface {
 	Context() context.Context
 
-	// Progress returns when the response began, or zero, and what has been sent. It does
-	// not wait for the client.
-	Progress() (opened time.Time, events int, bytes int64)
+	// Progress returns how far the session has come. It does not wait for the client.
+	Progress() Progress
 
 	// End ends the session cleanly with cause, unless it has been called before. If retry
 	// is not zero, the client is told to come back after it.
 	End(cause error, retry time.Duration)
+}
+
+// A Progress is how far a session has come. The fields of core.Member document it.
+type Progress struct {
+	ID        uint64
+	Opened    time.Time
+	Events    int
+	Bytes     int64
+	LastEvent time.Time
+	Behind    time.Duration
 }
 
 // Clients that are sent away are told to come back after ReturnFrom plus a part of
