@@ -127,6 +127,7 @@ func (m *memory) commit(t *topic, r record, more *details, at int64) (number uin
 	}
 	for _, s := range t.sources {
 		s.records.push(m.last, r)
+		s.came++
 	}
 	return m.last
 }

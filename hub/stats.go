@@ -67,6 +67,60 @@ func (h *Hub) Stats() Stats {
 	return s
 }
 
+// TopicStats are statistics of a topic in this process, or of a pattern.
+type TopicStats struct {
+	Name    string
+	Pattern bool
+
+	// Published are the events that have come, from any process. It begins at zero again if
+	// the topic was forgotten, because it held no events and nobody subscribed to it.
+	Published int64
+
+	Held          int // events in memory, see [WithMaxEvents]
+	Subscriptions int // that have named it
+
+	// Behind is how many of the subscriptions without a filter have not taken everything yet:
+	// usually some for a moment after each event, and for longer if their clients are slow.
+	// What they have taken may still be on its way, see [core.Member].
+	Behind int
+}
+
+// TopicStats returns statistics of the topics that [Hub.Topics] returns, and of the patterns
+// that have subscriptions, in no particular order. If there are many, publishers and
+// subscribers go on between its steps, so topics may come and go during the call.
+func (h *Hub) TopicStats() []TopicStats {
+	h.lock()
+	defer h.mu.Unlock()
+	for h.trim() {
+		h.breathe()
+	}
+	all := make([]TopicStats, 0, len(h.topics)+len(h.patterns))
+	for _, t := range h.topics {
+		if !t.unused() {
+			all = append(all, t.stats())
+		}
+		h.did(1)
+	}
+	for _, s := range h.patterns {
+		stats := s.stats()
+		stats.Pattern = true
+		all = append(all, stats)
+		h.did(1)
+	}
+	return all
+}
+
+func (s *source) stats() TopicStats {
+	filtered := len(s.watchers.links) - len(s.watchers.gone)
+	return TopicStats{
+		Name:          s.name,
+		Published:     s.came,
+		Held:          s.records.live,
+		Subscriptions: len(s.members),
+		Behind:        len(s.members) - filtered - len(s.waiting),
+	}
+}
+
 // gapReasons are all reasons, in the order of gapCounts.
 var gapReasons = [...]GapReason{GapDropped, GapExpired, GapRestarted, GapUnknown}
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +75,56 @@ func TestStats(t *testing.T) {
 			t.Fatalf("%s: got\n%s, want\n%s", step.name, got, step.want)
 		}
 	}
+}
+
+// TopicStats tells each topic's and pattern's part of what happens.
+func TestTopicStats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.WithMaxEvents(3))
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		never := hub.WithFilter(func(string, hub.Attributes) bool { return false })
+		slow := make(chan struct{})
+		subscribe := func(takes func(), names []string, opts ...hub.SubscribeOption) {
+			wg.Go(func() {
+				for range h.SubscribeWith(ctx, names, opts...) {
+					takes()
+				}
+			})
+			synctest.Wait()
+		}
+		subscribe(func() {}, []string{"a.x", "b"})
+		subscribe(func() {}, []string{"a.*"}, never)
+		subscribe(func() { <-slow }, []string{"a.*"})
+		publishAll(t, h, "a.x", "1 2 3")
+		publishAll(t, h, "c", "4 5")
+		publish(t, h, "c", "6", hub.WithTopics("b"))
+		synctest.Wait()
+		wants := func(want ...hub.TopicStats) {
+			t.Helper()
+			got := h.TopicStats()
+			slices.SortFunc(got, func(a, b hub.TopicStats) int { return strings.Compare(a.Name, b.Name) })
+			if !slices.Equal(got, want) {
+				t.Errorf("got\n%+v, want\n%+v", got, want)
+			}
+		}
+		wants(
+			hub.TopicStats{Name: "a.*", Pattern: true, Published: 3, Subscriptions: 2, Behind: 1},
+			hub.TopicStats{Name: "a.x", Published: 3, Subscriptions: 1},
+			hub.TopicStats{Name: "b", Published: 1, Held: 1, Subscriptions: 1},
+			hub.TopicStats{Name: "c", Published: 3, Held: 3},
+		)
+		close(slow)
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		wants(
+			hub.TopicStats{Name: "b", Published: 1, Held: 1},
+			hub.TopicStats{Name: "c", Published: 3, Held: 3},
+		)
+	})
 }
 
 // With a log, Stats also tells what Healthy tells, and for how long the log has been silent.

@@ -95,6 +95,7 @@ func check(name string) (pattern bool, err error) {
 type source struct {
 	name    string
 	records list[record]
+	came    int64  // events that there ever were
 	lost    uint64 // the last event that was dropped, other than for a later one of its key
 	since   uint64 // records has no events up to this one; for a pattern that is younger than the log
 	before  uint64 // for a pattern: the last event of its topics that was dropped before since, if recalled
