@@ -105,17 +105,34 @@ func (g *Group) Members() iter.Seq[Member] {
 	return func(yield func(Member) bool) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		for s := range g.sessions {
-			key := ""
-			if e := g.keyed[s]; e != nil {
-				key = seatOf(e).key
+		batch := make([]seat, 0, min(len(g.sessions), membersAtOnce))
+		list := func() bool {
+			for _, s := range batch {
+				if !yield(memberOf(s.member, s.key)) {
+					return false
+				}
 			}
-			if !g.unlocked(func() bool { return yield(memberOf(s, key)) }) {
-				return
+			return true
+		}
+		for m := range g.sessions {
+			s := seat{member: m}
+			if e := g.keyed[m]; e != nil {
+				s.key = seatOf(e).key
+			}
+			if batch = append(batch, s); len(batch) == cap(batch) {
+				if !g.unlocked(list) {
+					return
+				}
+				batch = batch[:0]
 			}
 		}
+		g.unlocked(list)
 	}
 }
+
+// membersAtOnce is how many sessions are looked up under the lock at once. With only one, a
+// list of many takes long while sessions come and go: each of its locks waits for its turn.
+const membersAtOnce = 256
 
 // unlocked calls f without the lock.
 func (g *Group) unlocked(f func() bool) bool {

@@ -90,11 +90,14 @@ type TopicStats struct {
 // subscribers go on between its steps, so topics may come and go during the call.
 func (h *Hub) TopicStats() []TopicStats {
 	h.lock()
-	defer h.mu.Unlock()
 	for h.trim() {
 		h.breathe()
 	}
-	all := make([]TopicStats, 0, len(h.topics)+len(h.patterns))
+	room := len(h.topics) + len(h.patterns)
+	h.mu.Unlock()
+	all := make([]TopicStats, 0, room+room/8) // without the lock, because it may take milliseconds
+	h.lock()
+	defer h.mu.Unlock()
 	for _, t := range h.topics {
 		if !t.unused() {
 			all = append(all, t.stats())

@@ -89,7 +89,10 @@ func TestTopicStats(t *testing.T) {
 		slow := make(chan struct{})
 		subscribe := func(takes func(), names []string, opts ...hub.SubscribeOption) {
 			wg.Go(func() {
-				for range h.SubscribeWith(ctx, names, opts...) {
+				for _, err := range h.SubscribeWith(ctx, names, opts...) {
+					if err != nil {
+						t.Error(err)
+					}
 					takes()
 				}
 			})
