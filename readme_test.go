@@ -28,6 +28,7 @@ import (
 	_ "github.com/yieldsse/yieldsse/fibersse"
 	_ "github.com/yieldsse/yieldsse/ginsse"
 	_ "github.com/yieldsse/yieldsse/hub"
+	_ "github.com/yieldsse/yieldsse/inspect"
 	_ "github.com/yieldsse/yieldsse/run"
 	_ "github.com/yieldsse/yieldsse/ssetest"
 )
@@ -66,11 +67,12 @@ var imports = map[string]string{
 	"time":     "time",
 	"tls":      "crypto/tls",
 
-	"echo":  "github.com/labstack/echo/v4",
-	"fiber": "github.com/gofiber/fiber/v2",
-	"gin":   "github.com/gin-gonic/gin",
-	"unix":  "golang.org/x/sys/unix",
-	"utils": "github.com/gofiber/fiber/v2/utils",
+	"echo":    "github.com/labstack/echo/v4",
+	"adaptor": "github.com/gofiber/fiber/v2/middleware/adaptor",
+	"fiber":   "github.com/gofiber/fiber/v2",
+	"gin":     "github.com/gin-gonic/gin",
+	"unix":    "golang.org/x/sys/unix",
+	"utils":   "github.com/gofiber/fiber/v2/utils",
 
 	"http3":      "github.com/quic-go/quic-go/http3", // in the workspace
 	"huma":       "github.com/danielgtaylor/huma/v2",
@@ -91,6 +93,7 @@ var imports = map[string]string{
 	"fibersse":   module + "/fibersse",
 	"ginsse":     module + "/ginsse",
 	"hub":        module + "/hub",
+	"inspect":    module + "/inspect",
 	"natslog":    module + "/hub/natslog", // in the workspace, as redislog is
 	"nethttpsse": module + "/nethttpsse",
 	"openapisse": module + "/openapisse",
