@@ -27,6 +27,7 @@
 //     back
 //   - [github.com/yieldsse/yieldsse/run]: streams that outlive their requests, such as the
 //     answers of language models
+//   - [github.com/yieldsse/yieldsse/presence]: who is there, in all processes, and kicks
 //   - [github.com/yieldsse/yieldsse/inspect]: a page that shows live sessions, topics and runs
 //   - [github.com/yieldsse/yieldsse/hub/redislog]: a hub on many machines, with Redis;
 //     a separate module

@@ -29,6 +29,7 @@ import (
 	_ "github.com/yieldsse/yieldsse/ginsse"
 	_ "github.com/yieldsse/yieldsse/hub"
 	_ "github.com/yieldsse/yieldsse/inspect"
+	_ "github.com/yieldsse/yieldsse/presence"
 	_ "github.com/yieldsse/yieldsse/run"
 	_ "github.com/yieldsse/yieldsse/ssetest"
 )
@@ -98,6 +99,7 @@ var imports = map[string]string{
 	"nethttpsse": module + "/nethttpsse",
 	"openapisse": module + "/openapisse",
 	"otelsse":    module + "/otelsse",
+	"presence":   module + "/presence",
 	"redislog":   module + "/hub/redislog",
 	"run":        module + "/run",
 	"ssetest":    module + "/ssetest",
@@ -482,6 +484,7 @@ func TestOptionsTables(t *testing.T) {
 		"core":         "docs/options.md",
 		"hub":          "docs/hub.md",
 		"client":       "docs/reading.md",
+		"presence":     "docs/presence.md",
 		"hub/redislog": "docs/cluster.md",
 		"hub/natslog":  "docs/cluster.md",
 	} {
@@ -636,7 +639,7 @@ func TestSessionsAreNotLinked(t *testing.T) {
 	const sessions = module + "/core/host"
 	links := map[string]bool{
 		"core": false, "client": false, "cmd/yieldsse": false, "hub": false, "hub/redislog": false, "hub/natslog": false,
-		"openapisse": false, "otelsse": false,
+		"openapisse": false, "otelsse": false, "presence": false, "run": false,
 		"nethttpsse": true, // or this test would prove nothing
 	}
 	args := []string{"list", "-f", `{{.ImportPath}} {{join .Deps " "}}`}

@@ -1,0 +1,379 @@
+package presence_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/presence"
+)
+
+// What happens in one process is known in the others at once.
+func TestProcesses(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, b := start(t, log), start(t, log)
+		pause(time.Second)
+		leave, err := a.Join(t.Context(), "x", "ann", map[string]int{"age": 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := b.Join(ctx, "x", "bob", nil); err != nil {
+			t.Fatal(err)
+		}
+		join(t, b.Tracker, "y", "bob")
+		pause(time.Second)
+		want(t, "x", []string{"ann", "bob"}, a, b)
+		want(t, "y", []string{"bob"}, a, b)
+		for m := range b.Members("x") {
+			if m.Key == "ann" && (string(m.Info) != `{"age":7}` || m.Topic != "x" || m.ID == "") {
+				t.Errorf("got %+v", m)
+			}
+		}
+		leave()
+		leave()
+		pause(time.Second)
+		want(t, "x", []string{"bob"}, a, b)
+		cancel()
+		pause(time.Second)
+		want(t, "x", nil, a, b)
+		want(t, "y", []string{"bob"}, a, b)
+	})
+}
+
+// A user with two windows is there until both are closed.
+func TestWindows(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, b := start(t, log), start(t, log)
+		pause(time.Second)
+		leave := join(t, a.Tracker, "x", "ann")
+		join(t, b.Tracker, "x", "ann")
+		join(t, a.Tracker, "x", "ann")()
+		pause(time.Second)
+		want(t, "x", []string{"ann", "ann"}, a, b)
+		leave()
+		pause(time.Second)
+		want(t, "x", []string{"ann"}, a, b)
+	})
+}
+
+// A process that starts is told by one that knows, and otherwise waits for half a lease.
+func TestBegin(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a := start(t, log)
+		join(t, a.Tracker, "x", "ann")
+		pause(lease/2 - time.Second)
+		healthy(t, false, a)
+		pause(2 * time.Second)
+		healthy(t, true, a)
+		b := start(t, log)
+		pause(100 * time.Millisecond)
+		healthy(t, true, a, b)
+		want(t, "x", []string{"ann"}, a, b)
+	})
+}
+
+// The members of a process that dies leave after the lease, at most a second later.
+func TestDeath(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, b := start(t, log), start(t, log)
+		join(t, a.Tracker, "x", "ann")
+		join(t, b.Tracker, "x", "bob")
+		pause(time.Minute + 1234*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		g := open(ctx, b.Tracker, "x")
+		a.link.set(true, false)
+		pause(lease*2/3 - time.Second)
+		want(t, "x", []string{"ann", "bob"}, b)
+		pause(lease/3 + 2*time.Second)
+		want(t, "x", []string{"bob"}, b)
+		healthy(t, true, b)
+		healthy(t, false, a)
+		if got, want := g.take(), []string{"members 2", "current", "leave ann"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// A process that others have not heard of for a while comes back with its members.
+func TestPartition(t *testing.T) {
+	for name, mute := range map[string]bool{"cut off": false, "deaf": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+				a, b := start(t, log), start(t, log)
+				join(t, a.Tracker, "x", "ann")
+				join(t, b.Tracker, "x", "bob")
+				pause(time.Minute)
+				a.link.set(!mute, mute)
+				pause(5 * time.Minute)
+				join(t, b.Tracker, "x", "ben")
+				leave := join(t, a.Tracker, "x", "amy")
+				join(t, a.Tracker, "x", "ada")
+				leave()
+				pause(5 * time.Minute)
+				healthy(t, false, a)
+				want(t, "x", []string{"ada", "ann", "bob"}, a)
+				if !mute {
+					want(t, "x", []string{"ben", "bob"}, b)
+				}
+				a.link.set(false, false)
+				pause(10 * time.Second)
+				healthy(t, true, a, b)
+				want(t, "x", []string{"ada", "ann", "ben", "bob"}, a, b)
+			})
+		})
+	}
+}
+
+// While the log is in trouble nobody leaves for it, and clients are told.
+func TestTrouble(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, b := start(t, log), start(t, log)
+		join(t, a.Tracker, "x", "ann")
+		join(t, b.Tracker, "x", "bob")
+		pause(time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		g := open(ctx, b.Tracker, "x")
+		log.Fail(errors.New("out of order"))
+		pause(5 * time.Minute)
+		want(t, "x", []string{"ann", "bob"}, a, b)
+		healthy(t, false, a, b)
+		join(t, a.Tracker, "x", "amy")
+		join(t, b.Tracker, "x", "ben")
+		pause(time.Minute)
+		late := open(ctx, b.Tracker, "x")
+		log.Fail(nil)
+		pause(10 * time.Second)
+		healthy(t, true, a, b)
+		want(t, "x", []string{"amy", "ann", "ben", "bob"}, a, b)
+		if got, want := g.take(), []string{"members 2", "current", "stale", "join ben", "join amy", "current"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got, want := late.take(), []string{"members 3", "stale", "join amy", "current"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// What the log has dropped is asked for again.
+func TestGap(t *testing.T) {
+	for name, lose := range map[string]func(*hubtest.MemoryLog){
+		"trimmed":   func(log *hubtest.MemoryLog) { log.Trim(0) },
+		"restarted": (*hubtest.MemoryLog).Restart,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+				lines := new(hosttest.Logbook)
+				a := start(t, log)
+				b := start(t, log, presence.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
+				leave := join(t, a.Tracker, "x", "ann")
+				pause(time.Minute)
+				want(t, "x", []string{"ann"}, a, b)
+				b.link.set(true, false)
+				pause(2 * time.Second)
+				join(t, a.Tracker, "x", "amy")
+				leave()
+				pause(time.Second)
+				lose(log)
+				b.link.set(false, false)
+				pause(lease)
+				healthy(t, true, a, b)
+				want(t, "x", []string{"amy"}, a, b)
+				if !strings.Contains(lines.String(), `level=WARN msg="presence: events are missing from the log, perhaps with kicks"`) {
+					t.Errorf("got no line of the gap, but\n%s", lines)
+				}
+			})
+		})
+	}
+}
+
+// What has not come, and nobody says so, is noticed by its number.
+func TestLoss(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, b := start(t, log), start(t, log)
+		leave := join(t, a.Tracker, "x", "ann")
+		pause(time.Minute)
+		b.link.lose(true)
+		leave()
+		join(t, a.Tracker, "x", "amy")
+		pause(100 * time.Millisecond)
+		want(t, "x", []string{"ann"}, b)
+		pause(lease / 3)
+		want(t, "x", []string{"amy"}, b)
+		join(t, a.Tracker, "x", "ada")
+		pause(100 * time.Millisecond)
+		b.link.lose(false)
+		join(t, a.Tracker, "x", "abe")
+		pause(lease / 2) // nobody is asked more often than every lease/3
+		want(t, "x", []string{"abe", "ada", "amy"}, b)
+		healthy(t, true, a, b)
+	})
+}
+
+// A process that was deaf says that it knows when it has heard everything.
+func TestBacklog(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, b := start(t, log), start(t, log)
+		pause(time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		g := open(ctx, b.Tracker, "x")
+		b.link.set(false, true)
+		for _, key := range []string{"1", "2", "3", "4"} {
+			pause(lease / 3)
+			join(t, a.Tracker, "x", key)
+		}
+		pause(time.Second)
+		join(t, a.Tracker, "x", "5") // after the last renewal of b
+		pause(time.Second)
+		b.link.set(false, false)
+		pause(time.Second)
+		healthy(t, true, b)
+		if got, want := g.take(), []string{"members 0", "current", "stale", "join 1", "join 2", "join 3", "join 4", "join 5", "current"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// After a trouble, a process does not know for certain before it hears of the others again.
+func TestOthersAreLate(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, b := start(t, log), start(t, log)
+		join(t, a.Tracker, "x", "ann")
+		pause(time.Minute)
+		log.Fail(errors.New("out of order"))
+		a.link.set(true, false)
+		join(t, a.Tracker, "x", "amy")
+		pause(time.Minute)
+		log.Fail(nil)
+		pause(lease * 2 / 3)
+		want(t, "x", []string{"ann"}, b)
+		healthy(t, false, b)
+		a.link.set(false, false)
+		pause(lease)
+		want(t, "x", []string{"amy", "ann"}, a, b)
+		healthy(t, true, a, b)
+	})
+}
+
+// A process that shuts down takes its members along at once.
+func TestShutdown(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		lines := new(hosttest.Logbook)
+		a, b := start(t, log), start(t, log, presence.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
+		join(t, a.Tracker, "x", "ann")
+		pause(time.Minute)
+		want(t, "x", []string{"ann"}, a, b)
+		g := open(t.Context(), a.Tracker, "x")
+		if got, want := g.take(), []string{"members 1", "current"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if err := a.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		pause(time.Millisecond)
+		want(t, "x", nil, a, b)
+		healthy(t, true, b)
+		if got, want := g.take(), []string{"leave ann"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if _, err := a.Join(t.Context(), "x", "ann", nil); !errors.Is(err, core.ErrShutdown) {
+			t.Errorf("join: got %v, want core.ErrShutdown", err)
+		}
+		if err := a.Kick(t.Context(), "ann", ""); !errors.Is(err, core.ErrShutdown) {
+			t.Errorf("kick: got %v, want core.ErrShutdown", err)
+		}
+		if err := a.Healthy(); !errors.Is(err, core.ErrShutdown) {
+			t.Errorf("healthy: got %v, want core.ErrShutdown", err)
+		}
+		for _, err := range a.Stream(t.Context(), "x") {
+			if !errors.Is(err, core.ErrShutdown) {
+				t.Errorf("stream: got %v, want core.ErrShutdown", err)
+			}
+		}
+		if err := a.Shutdown(t.Context()); err != nil {
+			t.Errorf("again: got %v", err)
+		}
+		pause(time.Minute)
+		if strings.Contains(lines.String(), "silent") {
+			t.Errorf("got the lines\n%s, want none of a process that was silent", lines)
+		}
+		b.link.set(true, false)
+		pause(time.Second)
+		if err := b.Shutdown(t.Context()); !errors.Is(err, errCut) {
+			t.Errorf("without the log: got %v, want %v", err, errCut)
+		}
+		c := presence.New(presence.WithLog(&link{Log: log, cut: true, changed: make(chan struct{})}))
+		if err := c.Shutdown(t.Context()); !errors.Is(err, errCut) {
+			t.Errorf("before the log has answered: got %v, want %v", err, errCut)
+		}
+	})
+}
+
+// A large room is told in events that the logs accept, and changes nothing while nothing changes.
+func TestLarge(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		const n = 10_000
+		a, b := start(t, log), start(t, log)
+		pause(time.Minute)
+		for i := range n {
+			join(t, a.Tracker, "x", strconv.Itoa(i))
+		}
+		pause(time.Minute)
+		c := start(t, log)
+		pause(time.Second)
+		healthy(t, true, a, b, c)
+		for i, p := range []process{a, b, c} {
+			if got := p.Len("x"); got != n {
+				t.Errorf("process %d: got %d members, want %d", i, got, n)
+			}
+		}
+		sent, largest := a.link.sent()
+		if sent > 120 || largest > 40<<10 {
+			t.Errorf("got %d events, the largest of %d bytes, want at most 120 and 40 KiB", sent, largest)
+		}
+		pause(5 * time.Minute)
+		again, _ := a.link.sent()
+		if got, want := again-sent, int(5*time.Minute/(lease/3)); got < want-1 || got > want+1 {
+			t.Errorf("got %d events in 5 minutes, want %d", got, want)
+		}
+	})
+}
+
+// Many processes that start together do not ask each of the others one by one.
+func TestManyBegin(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		const n, most = 10, 8
+		var all []process
+		var names []string
+		for i := range n {
+			p := start(t, log)
+			all = append(all, p)
+			names = append(names, fmt.Sprintf("%02d", i))
+			join(t, p.Tracker, "x", names[i])
+		}
+		pause(time.Minute)
+		healthy(t, true, all...)
+		want(t, "x", names, all...)
+		log.Restart() // all ask
+		pause(time.Minute)
+		healthy(t, true, all...)
+		want(t, "x", names, all...)
+		for i, p := range all {
+			if sent, _ := p.link.sent("state"); sent > most {
+				t.Errorf("process %d: got %d states, want at most %d", i, sent, most)
+			}
+		}
+	})
+}

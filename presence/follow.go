@@ -1,0 +1,212 @@
+package presence
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/yieldsse/yieldsse/hub"
+)
+
+// follow receives what processes tell, until the subscription ends.
+func (c *cluster) follow(messages iter.Seq2[message, error]) {
+	for m, err := range messages {
+		var gap *hub.GapError
+		switch {
+		case err == nil && m.Kind == kindKick:
+			c.tracker.end(m.Key, m.Reason)
+		case err == nil:
+			c.receive(&m)
+		case errors.As(err, &gap):
+			c.missed(gap)
+		case c.ctx.Err() == nil:
+			c.logger.LogAttrs(context.Background(), slog.LevelWarn, "presence: an event was skipped, or the log cannot be read",
+				slog.Any("error", err))
+		}
+	}
+}
+
+// missed is called when messages are missing.
+func (c *cluster) missed(gap *hub.GapError) {
+	c.logger.Warn("presence: events are missing from the log, perhaps with kicks", slog.Any("error", gap))
+	c.tracker.lock()
+	defer c.tracker.mu.Unlock()
+	for _, p := range c.peers {
+		p.known, p.part, p.asked = false, 0, time.Now() // all are asked
+	}
+	c.knows, c.asked = false, time.Time{}
+	c.ask, c.state = true, true
+	c.signal()
+	c.judge()
+}
+
+func (c *cluster) receive(m *message) {
+	c.tracker.lock()
+	defer c.tracker.mu.Unlock()
+	if m.From == c.id {
+		c.receiveOwn(m)
+	} else {
+		c.receiveFrom(m)
+	}
+	if !c.current {
+		c.judge()
+	}
+}
+
+// receiveOwn receives what this process has told.
+func (c *cluster) receiveOwn(m *message) {
+	c.heard, c.proof = time.Now(), max(c.proof, m.Ills)
+	if c.proof != c.ills {
+		c.signal()
+	}
+	if m.Kind == kindAsk && len(m.Of) == 0 && c.asked.IsZero() {
+		c.asked = c.heard
+	}
+}
+
+// receiveFrom receives what another process has told.
+func (c *cluster) receiveFrom(m *message) {
+	p := c.peers[m.From]
+	if p == nil {
+		p = c.meet(m.From)
+	}
+	if p.gone {
+		return
+	}
+	p.heard, p.lease = time.Now(), m.Lease
+	switch m.Kind {
+	case kindRenewal:
+		if m.N > p.number || !p.known && p.part == 0 {
+			c.lost(m, p)
+		}
+	case kindChange:
+		c.receiveChange(m, p)
+	case kindState:
+		c.receiveState(m, p)
+	case kindAsk:
+		c.answer(m)
+	case kindKick: // see follow
+	case kindBye:
+		c.replace(p, nil)
+		p.gone = true // what it has told before may come later
+	}
+}
+
+// meet adds a process.
+func (c *cluster) meet(id string) *peer {
+	p := &peer{lease: c.lease, heard: time.Now()}
+	c.peers[id] = p
+	return p
+}
+
+// lost is called when something that a process has told before is not known.
+func (c *cluster) lost(m *message, p *peer) {
+	p.known, p.part = false, 0
+	p.number = max(p.number, m.N)
+	c.want(m.From, p)
+	c.judge()
+}
+
+// want asks a process for its state, if nobody has asked lately.
+func (c *cluster) want(id string, p *peer) {
+	if time.Since(p.asked) >= c.renewal() {
+		p.asked = time.Now()
+		c.wanted = append(c.wanted, id)
+		c.signal()
+	}
+}
+
+// answer has the state be told that another process asks for.
+func (c *cluster) answer(m *message) {
+	all := len(m.Of) == 0
+	if all || slices.Contains(m.Of, c.id) {
+		c.state = true
+		c.signal()
+	}
+	for id, p := range c.peers { // the answer is for this process, too
+		if all || slices.Contains(m.Of, id) {
+			p.asked = time.Now()
+			c.wanted = slices.DeleteFunc(c.wanted, func(other string) bool { return other == id })
+		}
+	}
+}
+
+func (c *cluster) receiveChange(m *message, p *peer) {
+	switch {
+	case m.N <= p.number:
+		return
+	case m.N > p.number+1 || !p.known || p.part > 0:
+		c.lost(m, p)
+		return
+	}
+	joined, err := members(m.Joins)
+	if err != nil {
+		c.lost(m, p)
+		return
+	}
+	p.number = m.N
+	for _, id := range m.Leaves {
+		if old := p.members[id]; old != nil {
+			delete(p.members, id)
+			c.tracker.remove(old)
+		}
+	}
+	for _, one := range joined {
+		p.members[one.ID] = one
+		c.tracker.add(one)
+	}
+}
+
+func (c *cluster) receiveState(m *message, p *peer) {
+	switch {
+	case m.N <= p.number:
+		return
+	case m.Part == 1:
+		p.pending = nil
+	case m.N > p.number+1 || m.Part != p.part+1:
+		c.lost(m, p)
+		return
+	}
+	joined, err := members(m.Joins)
+	if err != nil {
+		c.lost(m, p)
+		return
+	}
+	p.number, p.part, p.asked = m.N, m.Part, time.Now()
+	if p.pending = append(p.pending, joined...); m.Part < m.Parts {
+		return
+	}
+	c.replace(p, p.pending)
+	p.known, p.part, p.pending = true, 0, nil
+	if !m.Knows || c.asked.IsZero() {
+		return
+	}
+	c.knows = true
+	for _, id := range m.Peers {
+		if c.peers[id] == nil && id != c.id {
+			c.want(id, c.meet(id))
+		}
+	}
+}
+
+// replace replaces the members of a process.
+func (c *cluster) replace(p *peer, joined []*member) {
+	now := make(map[string]*member, len(joined))
+	for _, one := range joined {
+		now[one.ID] = one
+	}
+	for id, old := range p.members {
+		if now[id] == nil {
+			c.tracker.remove(old)
+		}
+	}
+	for id, one := range now {
+		if p.members[id] == nil {
+			c.tracker.add(one)
+		}
+	}
+	p.members = now
+}

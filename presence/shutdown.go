@@ -1,0 +1,50 @@
+package presence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Shutdown has the members of this process leave, in all processes, and ends the streams of this
+// process. Joins and streams that come later are refused with [core.ErrShutdown]. It waits until
+// the log has it and the streams have ended. If ctx ends first, or the log fails or does not answer
+// within 5 s or half a lease, it returns an error; in other processes the members then leave with
+// the lease. Call it before you close the log.
+func (t *Tracker) Shutdown(ctx context.Context) error {
+	t.lock()
+	first, c := !t.closed, t.cluster
+	t.closed = true
+	for _, m := range t.own {
+		m.stop()
+		t.remove(m)
+	}
+	clear(t.own)
+	t.mu.Unlock()
+	var failure error
+	if c != nil && first {
+		failure = c.leave(ctx)
+	}
+	if err := t.streams.Shutdown(ctx); err != nil && failure == nil {
+		failure = fmt.Errorf("presence: %w", err)
+	}
+	return failure
+}
+
+// leave tells others that this process leaves, and ends the goroutines.
+func (c *cluster) leave(ctx context.Context) error {
+	c.hush()
+	c.tells.Wait() // so that bye is the last message; it returns soon, because its context has ended
+	attempt, cancel := context.WithTimeout(ctx, c.attempt())
+	defer cancel()
+	err := c.publish(attempt, &message{Kind: kindBye, From: c.id, Lease: c.lease})
+	if err != nil {
+		err = fmt.Errorf("presence: shutdown: other processes notice it after the lease of %v: %w", c.lease, err)
+	}
+	c.cancel()
+	failure := c.hub.Shutdown(ctx)
+	if failure == nil {
+		c.follows.Wait()
+	}
+	return errors.Join(err, failure)
+}
