@@ -1,4 +1,4 @@
-// A chat on gin: everybody reads what anybody writes.
+// A chat on gin: everybody reads what anybody writes, and sees who is there.
 //
 //	go run ./examples/chat
 package main
@@ -12,13 +12,33 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/ginsse"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/presence"
 )
 
 const page = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Chat</title>
 <form><input name="text" aria-label="Message" required autofocus autocomplete="off"> <button>Send</button></form>
+<p>Here: <span></span></p>
 <ul aria-live="polite"></ul>
 <script>
+const people = new Map(), me = "Guest " + Math.floor(Math.random() * 1000);
+const source = new EventSource("people?name=" + encodeURIComponent(me));
+const show = () => document.querySelector("span").textContent = [...people.values()].join(", ");
+source.addEventListener("members", (e) => {
+	const { first, members } = JSON.parse(e.data);
+	if (first) people.clear();
+	for (const m of members) people.set(m.id, m.key);
+	show();
+});
+source.addEventListener("join", (e) => {
+	const m = JSON.parse(e.data);
+	people.set(m.id, m.key);
+	show();
+});
+source.addEventListener("leave", (e) => {
+	people.delete(JSON.parse(e.data).id);
+	show();
+});
 const form = document.querySelector("form");
 new EventSource("chat").onmessage = (e) => {
 	const line = document.createElement("li");
@@ -39,10 +59,19 @@ func main() {
 
 func router() *gin.Engine {
 	room := hub.New(hub.WithMaxEvents(100))
+	var who presence.Tracker
 	r := gin.Default()
 	r.GET("/", func(c *gin.Context) { c.Data(http.StatusOK, "text/html; charset=utf-8", []byte(page)) })
 	r.GET("/chat", ginsse.Handler(func(c *gin.Context) core.Stream {
 		return room.SubscribeFrom(c.Request.Context(), hub.Oldest, "chat")
+	}))
+	r.GET("/people", ginsse.Handler(func(c *gin.Context) core.Stream {
+		ctx := c.Request.Context()
+		if _, err := who.Join(ctx, "chat", c.Query("name"), nil); err != nil {
+			c.String(http.StatusBadRequest, err.Error())
+			return nil
+		}
+		return who.Stream(ctx, "chat")
 	}))
 	r.POST("/chat", func(c *gin.Context) {
 		if c.PostForm("text") == "" {

@@ -37,6 +37,18 @@ func TestChat(t *testing.T) {
 		}
 	}
 
+	if got := hosttest.Get(t, base+"/people?name=").Status; got != http.StatusBadRequest {
+		t.Errorf("without a name: got status %d, want 400", got)
+	}
+	people := ssetest.Open(t, base+"/people?name=ann")
+	people.Collect(2)
+	ssetest.Open(t, base+"/people?name=bob").Close()
+	for _, want := range []string{"join", "leave"} {
+		if e := people.Next(); e.Type != want || !strings.Contains(e.Data, `"key":"bob"`) {
+			t.Errorf("got %+v, want a %s of bob", e, want)
+		}
+	}
+
 	first := ssetest.Open(t, base+"/chat")
 	say("Hello, 世界\nand all")
 	expect(first, "Hello, 世界\nand all")
