@@ -192,15 +192,15 @@ func errorType(err error) (a attribute.KeyValue) {
 // span makes the span of a session that has ended.
 func (s *sessions) span(ctx context.Context, sum core.Summary, end string) {
 	now := time.Now()
+	all := attribute.NewSet(append(attributesOf(core.RequestOf(ctx)), s.config.attributes...)...) // the last of a key counts
 	opts := []trace.SpanStartOption{
 		trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(now.Add(-sum.Duration)),
-		trace.WithAttributes(s.config.attributes...),
+		trace.WithAttributes(all.ToSlice()...),
 		trace.WithAttributes(endKey.String(end), attribute.Int("sse.events", sum.Events), attribute.Int64("sse.sent", sum.Bytes)),
 	}
 	if request := trace.SpanContextFromContext(ctx); request.IsValid() {
 		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: request}))
 	}
-	all := attribute.NewSet(s.config.attributes...)
 	name := "sse"
 	if route, ok := all.Value(semconv.HTTPRouteKey); ok {
 		name = "sse " + route.AsString()
@@ -211,4 +211,13 @@ func (s *sessions) span(ctx context.Context, sum core.Summary, end string) {
 		span.SetAttributes(errorType(sum.Err))
 	}
 	span.End(trace.WithTimestamp(now))
+}
+
+// attributesOf returns what the span of a session says of its request.
+func attributesOf(r core.Request) []attribute.KeyValue {
+	a := []attribute.KeyValue{semconv.HTTPRequestMethodKey.String(r.Method), semconv.URLPath(r.Path)}
+	if r.Route != "" {
+		a = append(a, semconv.HTTPRoute(r.Route))
+	}
+	return a
 }

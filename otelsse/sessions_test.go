@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -136,7 +139,7 @@ func TestSpans(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
 	r := newReading(t)
-	h := hosts["net/http"](otelsse.Sessions(r.to, otelsse.WithTracerProvider(tracers), otelsse.WithRoute("/stream")))
+	h := hosts["gin"](otelsse.Sessions(r.to, otelsse.WithTracerProvider(tracers)))
 	var request trace.SpanContext
 	url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, span := tracers.Tracer("test").Start(r.Context(), "request")
@@ -149,8 +152,14 @@ func TestSpans(t *testing.T) {
 		_, _ = ssetest.Open(t, url+path).Rest()
 		hosttest.Eventually(t, "both spans have ended", func() bool { return len(spans.Ended()) == before+2 })
 		span := spans.Ended()[before]
-		if got := span.Name(); got != "sse /stream" {
-			t.Errorf("got the name %q", got)
+		if got, want := span.Name(), "sse "+path; got != want {
+			t.Errorf("got the name %q, want %q", got, want)
+		}
+		attributes := attribute.NewSet(span.Attributes()...)
+		for key, want := range map[attribute.Key]string{"http.request.method": "GET", "url.path": path, "http.route": path} {
+			if got, _ := attributes.Value(key); got.AsString() != want {
+				t.Errorf("%s: got %s %q, want %q", path, key, got.AsString(), want)
+			}
 		}
 		links := span.Links()
 		if len(links) != 1 || links[0].SpanContext.SpanID() != request.SpanID() || span.Parent().IsValid() {
@@ -162,6 +171,62 @@ func TestSpans(t *testing.T) {
 		if took := span.EndTime().Sub(span.StartTime()); took <= 0 || took > time.Minute {
 			t.Errorf("%s: got a span of %v", path, took)
 		}
+	}
+}
+
+// WithRoute counts more than the route that the framework knows.
+func TestSpanWithRoute(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	tracers := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	h := hosts["gin"](otelsse.Sessions(newReading(t).to, otelsse.WithTracerProvider(tracers), otelsse.WithRoute("/all")))
+	ssetest.Open(t, ssetest.Serve(t, h)+"/three").All()
+	hosttest.Eventually(t, "the span has ended", func() bool { return len(spans.Ended()) == 1 })
+	if got, want := spans.Ended()[0].Name(), "sse /all"; got != want {
+		t.Errorf("got the name %q, want %q", got, want)
+	}
+}
+
+// Each way in which a session ends has a name.
+func TestEnds(t *testing.T) {
+	r := newReading(t)
+	want := make(map[string]float64)
+	for end, cause := range map[string]error{
+		"client_gone": core.ErrClientGone, "slow_client": core.ErrSlowClient, "max_duration": core.ErrMaxDuration,
+		"shutdown": core.ErrShutdown, "expired": core.ErrExpired, "evicted": core.ErrEvicted, "other": errors.New("banned"),
+	} {
+		g := &core.Group{Key: func(context.Context) string { return "ann" }}
+		s, _ := session(t, otelsse.Sessions(r.to), core.WithGroup(g))
+		if err := s.Serve(nowhere{}, func(func(core.Event, error) bool) { g.End("ann", cause) }); err != nil {
+			t.Error(err)
+		}
+		want["sse.server.session.duration{sse.end="+end+"}"] = 1
+	}
+	r.want(want)
+}
+
+// Each reason for which a request is refused has a name.
+func TestRefusals(t *testing.T) {
+	key := func(context.Context) string { return "ann" }
+	past := func(context.Context) time.Time { return time.Now().Add(-time.Hour) }
+	for want, opt := range map[string]core.Option{
+		"http.response.status_code=503,sse.refusal=group_full": core.WithGroup(&core.Group{Limit: 1}),
+		"http.response.status_code=429,sse.refusal=key_full":   core.WithGroup(&core.Group{Key: key, KeyLimit: 1}),
+		"http.response.status_code=503,sse.refusal=rate":       core.WithGroup(&core.Group{Rate: 1}),
+		"http.response.status_code=401,sse.refusal=expired":    core.WithExpiry(past),
+	} {
+		synctest.Test(t, func(t *testing.T) { // at the same moment, because of the rate
+			r := newReading(t)
+			for range 2 {
+				if s, err := host.NewSession(t.Context(), core.Request{}, otelsse.Sessions(r.to), opt); err == nil {
+					defer s.Close(nil)
+				}
+			}
+			n := 1.0
+			if strings.HasSuffix(want, "expired") { // both were
+				n = 2
+			}
+			r.want(map[string]float64{"sse.server.refusals{" + want + "}": n})
+		})
 	}
 }
 
