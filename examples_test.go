@@ -11,7 +11,7 @@ import (
 // a change of all.
 func TestExamplesHaveTheSameFiles(t *testing.T) {
 	for name, examples := range map[string][]string{
-		"style.css": {"aisdk", "anthropic", "datastar", "htmx", "mcp", "openai", "turbo"},
+		"style.css": {"aisdk", "anthropic", "auth", "datastar", "htmx", "mcp", "openai", "turbo"},
 		"model.go":  {"anthropic", "openai"},
 	} {
 		var first []byte

@@ -6,7 +6,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	_ "embed"
+	"embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,8 +22,8 @@ import (
 	"github.com/yieldsse/yieldsse/ginsse"
 )
 
-//go:embed page.html
-var page []byte
+//go:embed index.html style.css
+var files embed.FS
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
@@ -39,8 +39,9 @@ func main() {
 
 // A login says who may read, and until when.
 type login struct {
-	user  string
-	until time.Time
+	user   string
+	until  time.Time
+	cookie string // its secret
 }
 
 type loginKey struct{}
@@ -56,36 +57,39 @@ type server struct {
 	streams               core.Group
 
 	mu      sync.Mutex
-	logins  map[string]login // by cookie
-	tickets map[string]login // by ticket
+	logins  map[string]login  // by cookie
+	tickets map[string]string // the cookies of those who have got one
 }
 
 func newServer(loginLife, ticketLife time.Duration, origin string) *server {
 	return &server{
 		loginLife: loginLife, ticketLife: ticketLife, origin: origin,
 		streams: core.Group{KeyLimit: 10, Key: func(ctx context.Context) string { return loginOf(ctx).user }},
-		logins:  map[string]login{}, tickets: map[string]login{},
+		logins:  map[string]login{}, tickets: map[string]string{},
 	}
 }
 
-// issue returns a new secret, which is valid for a while.
-func (s *server) issue(secrets map[string]login, l login, life time.Duration) string {
-	secret := rand.Text()
+// issue makes a secret stand for v for a while.
+func issue[T any](s *server, secrets map[string]T, secret string, v T, life time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	secrets[secret] = l
-	time.AfterFunc(life, func() { s.find(secrets, secret, true) })
-	return secret
+	secrets[secret] = v
+	time.AfterFunc(life, func() { redeem(s, secrets, secret) })
 }
 
-// find returns what a secret stands for. One that is used once is not valid again.
-func (s *server) find(secrets map[string]login, secret string, once bool) (login, bool) {
+// redeem returns what a secret stands for, and makes it worthless.
+func redeem[T any](s *server, secrets map[string]T, secret string) T {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l, ok := secrets[secret]
-	if once {
-		delete(secrets, secret)
-	}
+	v := secrets[secret]
+	delete(secrets, secret)
+	return v
+}
+
+func (s *server) find(cookie string) (login, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.logins[cookie]
 	return l, ok
 }
 
@@ -107,10 +111,10 @@ func (s *server) checkOrigin(c *gin.Context) {
 // checkLogin lets in who has a ticket or a cookie. An EventSource that gets a 401 stops.
 func (s *server) checkLogin(c *gin.Context) {
 	cookie, _ := c.Cookie("login")
-	l, ok := s.find(s.logins, cookie, false)
 	if ticket, asked := c.GetQuery("ticket"); asked {
-		l, ok = s.find(s.tickets, ticket, true)
+		cookie = redeem(s, s.tickets, ticket) // so a ticket ends with its login
 	}
+	l, ok := s.find(cookie)
 	if !ok {
 		c.AbortWithStatus(http.StatusUnauthorized)
 		return
@@ -121,19 +125,23 @@ func (s *server) checkLogin(c *gin.Context) {
 func (s *server) router() *gin.Engine {
 	r := gin.New() // without a log, which would have the tickets
 	r.Use(gin.Recovery(), s.checkOrigin)
-	r.GET("/", func(c *gin.Context) { c.Data(http.StatusOK, "text/html; charset=utf-8", page) })
+	r.StaticFileFS("/", "/", http.FS(files)) // index.html
+	r.StaticFileFS("/style.css", "style.css", http.FS(files))
 	r.POST("/login", func(c *gin.Context) { // a real one asks for more than a name
-		l := login{c.PostForm("user"), time.Now().Add(s.loginLife)}
+		l := login{c.PostForm("user"), time.Now().Add(s.loginLife), rand.Text()}
+		issue(s, s.logins, l.cookie, l, s.loginLife)
 		c.SetSameSite(http.SameSiteStrictMode)
-		c.SetCookie("login", s.issue(s.logins, l, s.loginLife), int(s.loginLife.Seconds()), "/", "", c.Request.TLS != nil, true)
+		c.SetCookie("login", l.cookie, int(s.loginLife.Seconds()), "/", "", c.Request.TLS != nil, true)
 	})
 	r.POST("/logout", s.checkLogin, func(c *gin.Context) {
-		cookie, _ := c.Cookie("login")
-		s.find(s.logins, cookie, true)
-		s.streams.End(loginOf(c.Request.Context()).user, errors.New("signed out")) // after it, so that nobody comes back
+		l := loginOf(c.Request.Context())
+		redeem(s, s.logins, l.cookie)
+		s.streams.End(l.user, errors.New("signed out")) // after it, so that nobody comes back
 	})
 	r.POST("/ticket", s.checkLogin, func(c *gin.Context) {
-		c.String(http.StatusOK, s.issue(s.tickets, loginOf(c.Request.Context()), s.ticketLife))
+		ticket := rand.Text()
+		issue(s, s.tickets, ticket, loginOf(c.Request.Context()).cookie, s.ticketLife)
+		c.String(http.StatusOK, ticket)
 	})
 	r.GET("/stream", s.checkLogin, ginsse.Handler(func(c *gin.Context) core.Stream {
 		ctx := c.Request.Context()

@@ -93,12 +93,16 @@ func TestTicket(t *testing.T) {
 	}
 	v.signIn()
 	_, ticket := v.post("/ticket", nil)
+	cookies := v.client.Jar
 	v.client.Jar = nil
 	wantHello(t, v.open("/stream?ticket="+ticket))
 	v.wantStatus("/stream?ticket="+ticket, http.StatusUnauthorized)
 	v.wantStatus("/stream?ticket=", http.StatusUnauthorized)
 
-	expired := s.issue(s.tickets, login{"alice", time.Now().Add(time.Hour)}, 0)
+	v.client.Jar = cookies
+	_, unused := v.post("/ticket", nil)
+	_, expired := v.post("/ticket", nil)
+	issue(s, s.tickets, expired, s.tickets[expired], 0)
 	hosttest.Eventually(t, "the ticket has expired", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -106,6 +110,9 @@ func TestTicket(t *testing.T) {
 		return !ok
 	})
 	v.wantStatus("/stream?ticket="+expired, http.StatusUnauthorized)
+
+	v.post("/logout", nil)
+	v.wantStatus("/stream?ticket="+unused, http.StatusUnauthorized)
 }
 
 func TestLoginExpires(t *testing.T) {
