@@ -34,6 +34,23 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
+// Statistics cost the same whatever the hub holds.
+func BenchmarkStats(b *testing.B) {
+	for _, n := range []int{1, 100_000} {
+		b.Run(strconv.Itoa(n)+" topics", func(b *testing.B) {
+			h := hub.New(hub.WithMaxEvents(n), hub.WithMaxBytes(0))
+			for i := range n {
+				mustPublish(b, h, strconv.Itoa(i))
+			}
+			for b.Loop() {
+				if got := h.Stats(); got.Topics != n {
+					b.Fatalf("got %d topics, want %d", got.Topics, n)
+				}
+			}
+		})
+	}
+}
+
 // A countingConn counts what it is sent, and reports when that is enough.
 type countingConn struct {
 	sends, bytes atomic.Int64
