@@ -508,7 +508,7 @@ func TestLogIsQuoted(t *testing.T) {
 	logTo(t, book)
 	app := newApp(fiber.Config{UnescapePath: true})
 	app.Use(recover.New())
-	panics := func(func(core.Event, error) bool) { panic("boom") }
+	panics := func(func(core.Event, error) bool) { panic("boom\n2026/01/01 root logged in") }
 	app.Get("/stays/*", fiber3sse.Handler(func(fiber.Ctx) (core.Stream, error) { return panics, nil }))
 	app.Get("/detached/*", fiber3sse.Handler(func(fiber.Ctx) (core.Stream, error) { return panics, nil }, core.WithDetach()))
 	addr := serve(t, app)

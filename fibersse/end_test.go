@@ -473,7 +473,7 @@ func TestLogIsQuoted(t *testing.T) {
 	logTo(t, book)
 	app := newApp(fiber.Config{UnescapePath: true})
 	app.Use(recover.New())
-	panics := func(func(core.Event, error) bool) { panic("boom") }
+	panics := func(func(core.Event, error) bool) { panic("boom\n2026/01/01 root logged in") }
 	app.Get("/stays/*", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return panics, nil }))
 	app.Get("/detached/*", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return panics, nil }, core.WithDetach()))
 	addr := serve(t, app)

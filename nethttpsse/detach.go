@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 )
 
 // allowDetach lets the session take the connection, and tells the client that no other
@@ -49,6 +50,6 @@ func (r reporter) reportDetached(err error) {
 		r.report(err)
 	case p.Value == http.ErrAbortHandler: //nolint:errorlint // as net/http compares it
 	default:
-		r.logger.Printf("nethttpsse: stream of %q: %v\n%s", r.request, err, p.Stack)
+		r.logger.Printf("%s\n%s", host.FailureLine("nethttpsse", r.request, err), p.Stack)
 	}
 }

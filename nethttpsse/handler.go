@@ -66,7 +66,7 @@ func reporterOf(r *http.Request) reporter {
 }
 
 func (r reporter) report(err error) {
-	r.logger.Printf("nethttpsse: stream of %q: %v", r.request, err)
+	r.logger.Print(host.FailureLine("nethttpsse", r.request, err))
 }
 
 // Serve runs view with a request whose context is the session's, and streams to

@@ -244,12 +244,12 @@ func TestErrorLog(t *testing.T) {
 	var out bytes.Buffer
 	srv := &http.Server{ErrorLog: log.New(&out, "", 0)} //nolint:gosec // never listens
 	failing := nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
-		return hosttest.Fail(errors.New("no more"))
+		return hosttest.Fail(errors.New("no room \"a\n2026/01/01 root logged in\""))
 	})
 	ctx := context.WithValue(t.Context(), http.ServerContextKey, srv)
 	w := httptest.NewRecorder()
 	failing.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/prices%0a2026/01/01%20root%20logged%20in", nil))
-	if got, want := out.String(), `nethttpsse: stream of "GET /prices\n2026/01/01 root logged in": no more`+"\n"; got != want {
+	if got, want := out.String(), `nethttpsse: stream of "GET /prices\n2026/01/01 root logged in": "no room \"a\n2026/01/01 root logged in\""`+"\n"; got != want {
 		t.Errorf("got log %q, want %q", got, want)
 	}
 	if got, want := w.Body.String(), ": open\n\ndata: before\n\n"; got != want {

@@ -53,11 +53,11 @@ form.onsubmit = (e) => {
 </script>`
 
 func main() {
-	fmt.Println("Open http://127.0.0.1:8080 in two windows.") //nolint:forbidigo // for the user
-	log.Fatal(router().Run("127.0.0.1:8080"))
+	fmt.Println("Open http://127.0.0.1:8080 in two windows.")  //nolint:forbidigo // for the user
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", router())) //nolint:gosec // the page's streams last
 }
 
-func router() *gin.Engine {
+func router() http.Handler {
 	room := hub.New(hub.WithMaxEvents(100))
 	var who presence.Tracker
 	r := gin.Default()
@@ -84,5 +84,5 @@ func router() *gin.Engine {
 		}
 		c.Status(http.StatusNoContent)
 	})
-	return r
+	return http.NewCrossOriginProtection().Handler(r) // other sites' pages must not write
 }

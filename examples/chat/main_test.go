@@ -37,6 +37,14 @@ func TestChat(t *testing.T) {
 		}
 	}
 
+	stranger, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/chat", strings.NewReader("text=hi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger.Header.Set("Sec-Fetch-Site", "cross-site")
+	if got := hosttest.Do(t, stranger).Status; got != http.StatusForbidden {
+		t.Errorf("another site's page: got status %d, want 403", got)
+	}
 	if got := hosttest.Get(t, base+"/people?name=").Status; got != http.StatusBadRequest {
 		t.Errorf("without a name: got status %d, want 400", got)
 	}

@@ -114,9 +114,9 @@ func (r *Request) reporter() func(error) {
 	adapter, request, errorf := r.Adapter, r.Name(), r.Errorf // the client has chosen the name, so it is quoted
 	return func(err error) {
 		if p, ok := errors.AsType[*core.PanicError](err); ok {
-			errorf("%s: stream of %q: %v\n%s", adapter, request, err, p.Stack)
+			errorf("%s\n%s", host.FailureLine(adapter, request, err), p.Stack)
 			return
 		}
-		errorf("%s: stream of %q: %v", adapter, request, err)
+		errorf("%s", host.FailureLine(adapter, request, err))
 	}
 }
