@@ -382,6 +382,7 @@ func TestGapInsideAPage(t *testing.T) {
 				}
 				h := over(t, l, hub.WithMaxEvents(1))
 				publishAll(t, h, "a", "1 2 3 4 5")
+				synctest.Wait()
 				c := listen(t, h, hub.Oldest, "a")
 				sleep(time.Minute)
 				c.want(want)

@@ -422,7 +422,7 @@ func TestForeignTrimmed(t *testing.T) {
 // The stream is trimmed again and again while it is followed.
 func TestFollowTrimmed(t *testing.T) {
 	t.Parallel()
-	const n = 3000
+	const n = 1000
 	s := serve(t)
 	l := s.open(redislog.WithMaxEvents(0))
 	front := last(t, l)

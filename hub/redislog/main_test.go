@@ -113,7 +113,7 @@ func (j *journal) take() []string {
 }
 
 // patience is how long a test waits for something that should come soon.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // soon returns a context that ends after patience.
 func soon(t testing.TB) context.Context {

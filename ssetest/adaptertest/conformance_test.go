@@ -105,14 +105,18 @@ func TestConformanceFails(t *testing.T) {
 			if !alone || test.flaw.leak != nil { // it waits, and knows its goroutine by name
 				t.Parallel()
 			}
-			h := mounted{Mount{Serve: test.flaw.serve, timeout: test.wait}, HTTP1}
-			got := hosttest.Failed(t, func(t testing.TB) { test.check(t, h) })
-			if strings.Contains(got, "skipped: ") {
-				t.Skip(got)
+			got := ""
+			for tries := range 3 { // on a busy machine, something else may take too long at first
+				h := mounted{Mount{Serve: test.flaw.serve, timeout: test.wait << (2 * tries)}, HTTP1}
+				got = hosttest.Failed(t, func(t testing.TB) { test.check(t, h) })
+				if strings.Contains(got, "skipped: ") {
+					t.Skip(got)
+				}
+				if strings.Contains(got, test.want) {
+					return
+				}
 			}
-			if !strings.Contains(got, test.want) {
-				t.Errorf("got failure %q, want %q in it", got, test.want)
-			}
+			t.Errorf("got failure %q, want %q in it", got, test.want)
 		})
 	}
 	for _, c := range untested {
