@@ -14,11 +14,7 @@ func logTo(l *slog.Logger) Observer {
 				append(about(ctx), slog.Int("status", err.Status), slog.Any("error", err))...)
 		},
 		Closed: func(ctx context.Context, end Summary) {
-			if level, message := end.line(); message != "" {
-				err := end.Err
-				if err == nil {
-					err = end.Cause
-				}
+			if level, message, err := end.line(); message != "" {
 				l.LogAttrs(ctx, level, message, append(about(ctx), slog.Any("error", err),
 					slog.Int("events", end.Events), slog.Int64("bytes", end.Bytes), slog.Duration("duration", end.Duration))...)
 			}
@@ -45,17 +41,20 @@ func refusalLevel(err *RefusedError) slog.Level {
 	}
 }
 
-// line returns the message of a session's end, or none if it deserves none.
-func (s *Summary) line() (level slog.Level, message string) {
+// line returns the message of a session's end and the error to tell, or no message if it
+// deserves none. What a generator yields after something else has ended its session is no
+// failure, except for a panic: often it is only a driver's own word for that end.
+func (s *Summary) line() (level slog.Level, message string, err error) {
+	_, panicked := errors.AsType[*PanicError](s.Err)
 	switch cause := s.Cause; {
-	case s.Err != nil:
-		return slog.LevelError, "stream failed"
+	case s.Err != nil && (cause == nil || panicked):
+		return slog.LevelError, "stream failed", s.Err
 	case errors.Is(cause, ErrSlowClient):
-		return slog.LevelWarn, "client does not read"
+		return slog.LevelWarn, "client does not read", cause
 	case cause == nil, errors.Is(cause, ErrClientGone), errors.Is(cause, ErrMaxDuration), errors.Is(cause, ErrShutdown),
 		errors.Is(cause, ErrExpired), errors.Is(cause, ErrEvicted):
-		return 0, ""
+		return 0, "", nil
 	default:
-		return slog.LevelInfo, "stream ended early"
+		return slog.LevelInfo, "stream ended early", cause
 	}
 }

@@ -39,6 +39,9 @@ func TestLogger(t *testing.T) {
 			}
 		}
 	}
+	late := func(yield func(core.Event, error) bool) {
+		yield(core.Event{}, errors.New("pq: canceling statement due to user request"))
+	}
 	refused := func(status int) error {
 		return &core.RefusedError{Status: status, Err: errors.New("a \"reason\"\nof the request's")}
 	}
@@ -50,15 +53,18 @@ func TestLogger(t *testing.T) {
 		stream core.Stream
 		want   string
 	}{
-		"a whole stream":     {stream: stream(nil)},
-		"a client that left": {cause: context.Canceled},
-		"a failed stream":    {stream: stream(errors.New("no more")), want: `level=ERROR msg="stream failed" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 error="no more" events=1 bytes=22 duration=`},
-		"a slow client":      {conn: anyone{core.ErrSlowClient}, cause: core.ErrSlowClient, want: `level=WARN msg="client does not read" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 error="core: the client does not read"`},
-		"another cause":      {cause: errors.New("cut"), want: `level=INFO msg="stream ended early" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 error=cut events=0`},
-		"a full group":       {opt: core.WithGroup(full), want: `level=WARN msg="stream refused" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 status=503 error="core: the group is full"`},
-		"a shutdown":         {opt: core.WithGroup(closing), want: `level=INFO msg="stream refused" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 status=503 error="core: the server is shutting down"`},
-		"a bad set-up":       {refuse: refused(http.StatusInternalServerError), want: `level=ERROR msg="stream refused" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 status=500 error="a \"reason\"\nof the request's"`},
-		"the client's own":   {refuse: refused(http.StatusNoContent), want: `level=DEBUG msg="stream refused" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 status=204`},
+		"a whole stream":                             {stream: stream(nil)},
+		"a client that left":                         {cause: context.Canceled},
+		"a driver's error after the client has left": {cause: context.Canceled, stream: late},
+		"a driver's error after another cause":       {cause: errors.New("cut"), stream: late, want: `level=INFO msg="stream ended early" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 error=cut events=0`},
+		"a panic after the client has left":          {cause: context.Canceled, stream: func(func(core.Event, error) bool) { panic("oh") }, want: `level=ERROR msg="stream failed" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 error="core: the generator panicked: oh`},
+		"a failed stream":                            {stream: stream(errors.New("no more")), want: `level=ERROR msg="stream failed" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 error="no more" events=1 bytes=22 duration=`},
+		"a slow client":                              {conn: anyone{core.ErrSlowClient}, cause: core.ErrSlowClient, want: `level=WARN msg="client does not read" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 error="core: the client does not read"`},
+		"another cause":                              {cause: errors.New("cut"), want: `level=INFO msg="stream ended early" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 error=cut events=0`},
+		"a full group":                               {opt: core.WithGroup(full), want: `level=WARN msg="stream refused" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 status=503 error="core: the group is full"`},
+		"a shutdown":                                 {opt: core.WithGroup(closing), want: `level=INFO msg="stream refused" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 status=503 error="core: the server is shutting down"`},
+		"a bad set-up":                               {refuse: refused(http.StatusInternalServerError), want: `level=ERROR msg="stream refused" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 status=500 error="a \"reason\"\nof the request's"`},
+		"the client's own":                           {refuse: refused(http.StatusNoContent), want: `level=DEBUG msg="stream refused" method=GET path="/a \"path\"\n" remote=192.0.2.1:80 status=204`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var lines bytes.Buffer
@@ -79,7 +85,10 @@ func TestLogger(t *testing.T) {
 				if conn == nil {
 					conn = anyone{}
 				}
-				_ = s.Serve(conn, tt.stream)
+				func() {
+					defer func() { _ = recover() }() // what the stream panics with
+					_ = s.Serve(conn, tt.stream)
+				}()
 			}
 			got := lines.String()
 			if _, line, _ := strings.Cut(got, " "); !strings.HasPrefix(line, tt.want) || (got == "") != (tt.want == "") {

@@ -52,7 +52,8 @@ type Summary struct {
 	// the generator returned or failed.
 	Cause error
 
-	// Err is the generator's failure, a *PanicError if it panicked, or nil.
+	// Err is the generator's failure, a *PanicError if it panicked, or nil. If Cause is set
+	// too, the generator failed after that, which matters only if it panicked.
 	Err error
 
 	Events   int           // events taken from the generator
