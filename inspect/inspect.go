@@ -41,8 +41,8 @@ var ErrEnded = errors.New("inspect: an operator has ended the session")
 // change the maps after that. A Handler must not be copied after its first use. Any number of
 // requests may be served at once.
 //
-// All viewers share one snapshot, which is taken once a second at most, and only while
-// somebody looks. Sessions and hubs go on meanwhile.
+// All viewers share one snapshot, which is taken only while somebody looks: a new one begins
+// a second after the last one at the earliest. Sessions and hubs go on meanwhile.
 type Handler struct {
 	// Authorize reports whether a request may see everything and end sessions. Without it, all
 	// requests are refused with 403. It is asked again at least once a minute for each page
@@ -117,7 +117,7 @@ func (h *Handler) live(q query) nethttpsse.View {
 				if !yield(core.Event{}.JSON(s.report(q))) {
 					return
 				}
-				timer.Reset(time.Until(s.at.Add(fresh)))
+				timer.Reset(time.Until(s.done.Add(fresh)))
 			}
 		}
 	}

@@ -1,8 +1,10 @@
 package inspect
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"sync"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/config"
 )
 
 // All viewers share one snapshot a second, whenever they have come, and nothing is left when
@@ -69,6 +72,70 @@ func TestSnapshotsAreShared(t *testing.T) {
 		defer h.mu.Unlock()
 		if h.last != nil {
 			t.Error("a snapshot is kept, though nobody looks")
+		}
+	})
+}
+
+// A slowMember is a session whose listing takes a while.
+type slowMember struct {
+	config.Member
+
+	takes time.Duration
+}
+
+func (slowMember) Context() context.Context { return context.Background() }
+
+func (m slowMember) Progress() config.Progress {
+	<-time.After(m.takes)
+	return config.Progress{}
+}
+
+// Between two snapshots is a second, however long each of them takes.
+func TestSlowSnapshots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := new(core.Group)
+		var c config.Config[core.Event, core.Observer]
+		core.WithGroup(g)(&c)
+		if err := c.Groups[0].Join(slowMember{takes: 1500 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		h := &Handler{Groups: map[string]*core.Group{"g": g}}
+		begin := time.Now()
+		var got []time.Duration
+		for range h.live(query{})(nil, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)) {
+			if got = append(got, time.Since(begin)); len(got) == 3 {
+				break
+			}
+		}
+		if want := []time.Duration{1500 * time.Millisecond, 4 * time.Second, 6500 * time.Millisecond}; !slices.Equal(got, want) {
+			t.Errorf("got snapshots after %v, want %v", got, want)
+		}
+		h.drop() // as if its timer had fired while the last one was taken
+		if h.last == nil {
+			t.Error("a snapshot was forgotten that was just taken")
+		}
+	})
+}
+
+// Whoever has lost the right sees no more than a minute of what they may not see.
+func TestAuthorizedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := time.Now().Add(time.Second)
+		h := &Handler{Authorize: func(*http.Request) bool { return time.Now().Before(lost) }}
+		look := func() (status int, took time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+			r.Header.Set("Accept", "text/event-stream")
+			w, begin := httptest.NewRecorder(), time.Now()
+			h.ServeHTTP(w, r)
+			return w.Code, time.Since(begin)
+		}
+		if status, took := look(); status != http.StatusOK || took > time.Minute {
+			t.Errorf("got %d for %v, want 200 for at most a minute", status, took)
+		}
+		if status, _ := look(); status != http.StatusForbidden {
+			t.Errorf("got %d after a reconnection, want 403", status)
 		}
 	})
 }

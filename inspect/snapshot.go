@@ -9,13 +9,14 @@ import (
 )
 
 const (
-	fresh = time.Second     // how long a snapshot serves those who look
+	fresh = time.Second     // how long a snapshot serves those who look, from when it is complete
 	kept  = 3 * time.Second // how long it is kept for the next one, which has rates because of it
 )
 
 // A snapshot is everything that there is to see at a moment. It is not changed any more.
 type snapshot struct {
-	at       time.Time
+	at       time.Time      // when taking it began
+	done     time.Time      // when it was complete
 	groups   map[string]int // the number of sessions
 	sessions []session
 	topics   []topic
@@ -45,7 +46,7 @@ type topicName struct{ hub, topic string }
 func (h *Handler) snapshot() *snapshot {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.last == nil || time.Since(h.last.at) >= fresh {
+	if h.last == nil || time.Since(h.last.done) >= fresh {
 		h.last = h.take(h.last)
 	}
 	if h.forget == nil {
@@ -56,11 +57,14 @@ func (h *Handler) snapshot() *snapshot {
 	return h.last
 }
 
-// drop forgets the last snapshot, because nobody looks any more.
+// drop forgets the last snapshot, because nobody looks any more, unless somebody has just
+// taken one.
 func (h *Handler) drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last = nil
+	if h.last != nil && time.Since(h.last.done) >= kept {
+		h.last = nil
+	}
 }
 
 // take makes a snapshot. before is the last one, or nil.
@@ -93,6 +97,7 @@ func (h *Handler) take(before *snapshot) *snapshot {
 	for name, r := range h.Runs {
 		s.runs[name] = r.Stats()
 	}
+	s.done = time.Now()
 	return s
 }
 

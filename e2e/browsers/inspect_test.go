@@ -142,6 +142,11 @@ func TestInspect(t *testing.T) {
 		p.Wait(first + `.includes("ivan")`)
 		p.Click("#sessions th button")
 		p.Wait(first + `.includes("bob")`)
+
+		p.Do("poll()") // as after a laptop's sleep, in which nothing has come
+		p.Wait(`document.querySelector("#state").textContent === "every 2 s"`)
+		p.Do("{ const now = Date.now; Date.now = () => now() + 61000 }")
+		p.Wait(`document.querySelector("#state").textContent === "live"`)
 	})
 }
 
