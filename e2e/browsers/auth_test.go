@@ -57,3 +57,26 @@ func TestAuth(t *testing.T) {
 		}
 	})
 }
+
+// A page of another site does not send the cookie, but reads with a ticket. (Other ports of
+// 127.0.0.1 are the same site, and localhost is another one.)
+func TestAuthOfAnotherSite(t *testing.T) {
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<!doctype html>") }))
+	t.Cleanup(site.Close)
+	origin := strings.Replace(site.URL, "127.0.0.1", "localhost", 1)
+	base := startAuth(t, origin)
+	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+		p := openPage(t, b, base+"/")
+		p.Wait(`!document.querySelector("#in").hidden`)
+		p.Set(`[name="user"]`, "alice")
+		p.Click("#in button")
+		p.Wait(`document.querySelector("output").value === "Hello, alice"`)
+
+		other := openPage(t, b, origin)
+		other.listen("cookie", base+"/stream", "{ withCredentials: true }")
+		other.sees("cookie", []dispatch{{"fresh", connecting, "", ""}, {"error", closed, "", ""}})
+		ticket := p.Text(`fetch("ticket", { method: "POST" }).then((res) => res.text())`)
+		other.listen("ticket", base+"/stream?ticket="+ticket, "{}")
+		other.sees("ticket", []dispatch{{"fresh", connecting, "", ""}, {"open", opened, "", ""}, {"message", opened, "", "Hello, alice"}})
+	})
+}

@@ -27,7 +27,7 @@ var files embed.FS
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
-	origin := flag.String("origin", "", "another origin whose pages may read, such as https://app.example.com")
+	origin := flag.String("origin", "", "another origin whose pages may read, such as https://app.example.com: of another site, only with a ticket")
 	flag.Parse()
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
@@ -93,6 +93,12 @@ func (s *server) find(cookie string) (login, bool) {
 	return l, ok
 }
 
+// signOut ends a login, and then the user's streams, so that no client comes back with it.
+func (s *server) signOut(l login) {
+	redeem(s, s.logins, l.cookie)
+	s.streams.End(l.user, errors.New("signed out"))
+}
+
 // checkOrigin keeps the pages of other sites out, which a cookie does not: a browser may add
 // it to their requests too.
 func (s *server) checkOrigin(c *gin.Context) {
@@ -130,13 +136,11 @@ func (s *server) router() *gin.Engine {
 	r.POST("/login", func(c *gin.Context) { // a real one asks for more than a name
 		l := login{c.PostForm("user"), time.Now().Add(s.loginLife), rand.Text()}
 		issue(s, s.logins, l.cookie, l, s.loginLife)
-		c.SetSameSite(http.SameSiteStrictMode)
+		c.SetSameSite(http.SameSiteStrictMode) // so the page of another site needs a ticket
 		c.SetCookie("login", l.cookie, int(s.loginLife.Seconds()), "/", "", c.Request.TLS != nil, true)
 	})
 	r.POST("/logout", s.checkLogin, func(c *gin.Context) {
-		l := loginOf(c.Request.Context())
-		redeem(s, s.logins, l.cookie)
-		s.streams.End(l.user, errors.New("signed out")) // after it, so that nobody comes back
+		s.signOut(loginOf(c.Request.Context()))
 	})
 	r.POST("/ticket", s.checkLogin, func(c *gin.Context) {
 		ticket := rand.Text()
@@ -145,6 +149,10 @@ func (s *server) router() *gin.Engine {
 	})
 	r.GET("/stream", s.checkLogin, ginsse.Handler(func(c *gin.Context) core.Stream {
 		ctx := c.Request.Context()
+		if _, ok := s.find(loginOf(ctx).cookie); !ok { // it ended before the stream was in the group
+			c.AbortWithStatus(http.StatusUnauthorized)
+			return nil
+		}
 		return func(yield func(core.Event, error) bool) {
 			if yield(core.Event{Data: "Hello, " + loginOf(ctx).user}, nil) {
 				<-ctx.Done()

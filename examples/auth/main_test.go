@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -82,6 +83,19 @@ func TestCookie(t *testing.T) {
 		t.Errorf("logout: got status %d", status)
 	}
 	ssetest.Equal(t, st.All(), nil) // a clean end
+	v.wantStatus("/stream", http.StatusUnauthorized)
+}
+
+// A stream that is about to begin when its user signs out does not begin.
+func TestSignsOutMeanwhile(t *testing.T) {
+	s := newServer(time.Hour, time.Hour, "")
+	v := visit(t, s)
+	v.signIn()
+	key := s.streams.Key
+	s.streams.Key = func(ctx context.Context) string { // before the stream is in the group
+		s.signOut(loginOf(ctx))
+		return key(ctx)
+	}
 	v.wantStatus("/stream", http.StatusUnauthorized)
 }
 
