@@ -37,7 +37,8 @@ type LogStats struct {
 }
 
 // Stats returns statistics, for metrics. It costs some microseconds, whatever the number of
-// events and subscriptions.
+// events and subscriptions. Topics without events and subscribers, of which the hub remembers
+// up to 16,384, cost up to 0.2 ms more, in which publishers and subscribers wait.
 func (h *Hub) Stats() Stats {
 	h.lock()
 	defer h.mu.Unlock()
