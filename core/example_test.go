@@ -5,10 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
 // A stream is a generator, and ranges like one.
@@ -220,4 +226,194 @@ func ExampleReceive() {
 	// Output:
 	// a
 	// b
+}
+
+// read reads a stream of a view to its end, as a client does, and returns what it has seen.
+func read(view nethttpsse.View, opts ...core.Option) string {
+	server := httptest.NewServer(nethttpsse.Handler(view, opts...))
+	defer server.Close() // when the session's observers have returned
+	res, err := http.Get(server.URL + "/prices")
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return res.Status
+	}
+	seen := "the client: "
+	for e, err := range core.Read(res.Body) {
+		if err != nil {
+			return seen + err.Error()
+		}
+		seen += e.Data + ", "
+	}
+	return seen + "and a clean end"
+}
+
+// greet is a view of one event.
+func greet(http.ResponseWriter, *http.Request) core.Stream {
+	return func(yield func(core.Event, error) bool) { yield(core.Event{Data: "hello"}, nil) }
+}
+
+// wait is a view that sends an event, and then waits for the end.
+func wait(_ http.ResponseWriter, r *http.Request) core.Stream {
+	ctx := r.Context()
+	return func(yield func(core.Event, error) bool) {
+		if yield(core.Event{Data: "hello"}, nil) {
+			<-ctx.Done()
+		}
+	}
+}
+
+// The streams of a user end when their right to read does.
+func ExampleGroup_End() {
+	type userKey struct{}
+	streams := core.Group{Key: func(ctx context.Context) string {
+		user, _ := ctx.Value(userKey{}).(string)
+		return user
+	}}
+	stream := nethttpsse.Handler(wait, core.WithGroup(&streams))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := context.WithValue(r.Context(), userKey{}, r.FormValue("user")) // as a middleware does
+		stream.ServeHTTP(w, r.WithContext(ctx))
+	}))
+	defer server.Close()
+	res, err := http.Get(server.URL + "/prices?user=ann")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer res.Body.Close()
+
+	for e, err := range core.Read(res.Body) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.Data)
+		for m := range streams.Members() {
+			fmt.Println(m.Key, "reads", m.Request.Path)
+		}
+		fmt.Println("ended:", streams.End("ann", errors.New("signed out")))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	fmt.Println("left:", streams.Wait(ctx), streams.Len())
+	// Output:
+	// hello
+	// ann reads /prices
+	// ended: 1
+	// left: <nil> 0
+}
+
+// Before a server leaves, its streams end one by one, so that their clients do not arrive
+// elsewhere together.
+func ExampleGroup_Drain() {
+	var streams core.Group
+	server := httptest.NewServer(nethttpsse.Handler(wait, core.WithGroup(&streams)))
+	defer server.Close()
+	res, err := http.Get(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer res.Body.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var p core.Parser
+	for e, err := range p.Read(res.Body) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.Data)
+		if err := streams.Drain(ctx, 10*time.Millisecond); err != nil { // a minute for thousands of streams
+			fmt.Println(err)
+		}
+	}
+	fmt.Println("reconnect after", p.Retry)
+	res, err = http.Get(server.URL) // the load balancer should send it elsewhere by now
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer res.Body.Close()
+	fmt.Println(res.Status)
+	// Output:
+	// hello
+	// reconnect after 500ms
+	// 503 Service Unavailable
+}
+
+// A stream ends with the token that lets it in, and one that has expired lets nobody in.
+func ExampleWithExpiry() {
+	for _, life := range []time.Duration{time.Hour, -time.Hour} {
+		expires := time.Now().Add(life)
+		fmt.Println(read(greet, core.WithExpiry(func(context.Context) time.Time { // of a token in the context
+			return expires
+		})))
+	}
+	// Output:
+	// the client: hello, and a clean end
+	// 401 Unauthorized
+}
+
+// A stream ends soon after its client has lost the right to read.
+func ExampleWithRecheck() {
+	var revoked atomic.Bool // in a database
+	view := func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		ctx := r.Context()
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "hello"}, nil) {
+				revoked.Store(true)
+				<-ctx.Done()
+				fmt.Println("the view:", context.Cause(ctx))
+			}
+		}
+	}
+	fmt.Println(read(view, core.WithRecheck(10*time.Millisecond, func(context.Context) error { // rather a minute
+		if revoked.Load() {
+			return errors.New("ann may not read any more")
+		}
+		return nil
+	})))
+	// Output:
+	// the view: ann may not read any more
+	// the client: hello, and a clean end
+}
+
+// A stream that fails has a line. Those that end as they should have none.
+func ExampleWithLogger() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey || a.Key == "remote" || a.Key == "duration" { // different each time
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	fmt.Println(read(func(http.ResponseWriter, *http.Request) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "hello"}, nil) {
+				yield(core.Event{}, errors.New("the database has gone"))
+			}
+		}
+	}, core.WithLogger(logger), core.WithErrorEvent(func(error) core.Event { return core.Event{Data: "sorry"} })))
+	// Output:
+	// level=ERROR msg="stream failed" method=GET path=/prices error="the database has gone" events=1 bytes=34
+	// the client: hello, sorry, and a clean end
+}
+
+// An observer counts what happens to sessions.
+func ExampleWithObserver() {
+	observer := core.Observer{
+		Opened: func(ctx context.Context) { fmt.Println("opened", core.RequestOf(ctx).Path) },
+		Closed: func(_ context.Context, end core.Summary) {
+			fmt.Println("closed after", end.Events, "event, cause:", end.Cause, "error:", end.Err)
+		},
+	}
+	fmt.Println(read(greet, core.WithObserver(observer)))
+	// Output:
+	// opened /prices
+	// closed after 1 event, cause: <nil> error: <nil>
+	// the client: hello, and a clean end
 }

@@ -173,3 +173,15 @@ func ExampleTopic() {
 	// Output:
 	// ACME 12.5
 }
+
+// Numbers for metrics.
+func ExampleHub_Stats() {
+	h := hub.New(hub.WithMaxEvents(2))
+	for _, price := range []string{"10", "11", "12"} {
+		_, _ = h.Publish(context.Background(), "acme", core.Event{Data: price})
+	}
+	s := h.Stats()
+	fmt.Println(s.Published, "published,", s.Events, "in memory,", s.Dropped, "dropped,", s.Topics, "topic")
+	// Output:
+	// 3 published, 2 in memory, 1 dropped, 1 topic
+}

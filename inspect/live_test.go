@@ -102,7 +102,10 @@ func TestSlowSnapshots(t *testing.T) {
 		h := &Handler{Groups: map[string]*core.Group{"g": g}}
 		begin := time.Now()
 		var got []time.Duration
-		for range h.live(query{})(nil, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)) {
+		for _, err := range h.live(query{})(nil, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got = append(got, time.Since(begin)); len(got) == 3 {
 				break
 			}

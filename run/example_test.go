@@ -118,3 +118,20 @@ func ExampleRunner_Stop() {
 	// stopped ""
 	// ada 2 run: the run was stopped <nil>
 }
+
+// Numbers for metrics.
+func ExampleRunner_Stats() {
+	var answers run.Runner
+	for _, err := range answers.Start(context.Background(), "7", func(context.Context) core.Stream {
+		return func(yield func(core.Event, error) bool) { yield(core.Event{Data: "To be"}, nil) }
+	}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	s := answers.Stats()
+	fmt.Println(s.Started, "started,", s.Running, "running,", s.Ended[run.Returned], "returned,", s.Held, "held")
+	// Output:
+	// 1 started, 0 running, 1 returned, 1 held
+}

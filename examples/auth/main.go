@@ -27,7 +27,7 @@ var files embed.FS
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "the address to listen on")
-	origin := flag.String("origin", "", "another origin whose pages may read, such as https://app.example.com: of another site, only with a ticket")
+	origin := flag.String("origin", "", "another origin whose pages may read; if it is another site, only with a ticket")
 	flag.Parse()
 	ln, err := net.Listen("tcp", *addr)
 	if err != nil {
