@@ -62,6 +62,7 @@ type peer struct {
 	heard   time.Time
 	asked   time.Time // when it was asked for its state, or a part of that came
 	gone    bool      // it has said bye
+	hearsay bool      // others have told of it, and it has told nothing itself
 
 	part    int // of the state that is coming
 	pending []*member

@@ -377,3 +377,22 @@ func TestManyBegin(t *testing.T) {
 		}
 	})
 }
+
+// A process that has died is forgotten, although others start, one after the other, while it still
+// has its lease in some.
+func TestGhost(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, dead := start(t, log), start(t, log)
+		join(t, dead.Tracker, "x", "dan")
+		pause(time.Minute)
+		dead.link.set(true, false)
+		all := []process{a}
+		for range 8 {
+			all = append(all, start(t, log))
+			pause(13 * time.Second)
+		}
+		pause(time.Second)
+		healthy(t, true, all...)
+		want(t, "x", nil, all...)
+	})
+}

@@ -76,7 +76,7 @@ func (c *cluster) receiveFrom(m *message) {
 	if p.gone {
 		return
 	}
-	p.heard, p.lease = time.Now(), m.Lease
+	p.heard, p.lease, p.hearsay = time.Now(), m.Lease, false
 	switch m.Kind {
 	case kindRenewal:
 		if m.N > p.number || !p.known && p.part == 0 {
@@ -187,7 +187,9 @@ func (c *cluster) receiveState(m *message, p *peer) {
 	c.knows = true
 	for _, id := range m.Peers {
 		if c.peers[id] == nil && id != c.id {
-			c.want(id, c.meet(id))
+			p := c.meet(id)
+			p.hearsay = true
+			c.want(id, p)
 		}
 	}
 }

@@ -132,7 +132,11 @@ func (c *cluster) takeState() {
 	last := c.parts[len(c.parts)-1]
 	last.Knows = c.knows
 	for id, p := range c.peers {
-		if !p.gone {
+		switch {
+		case p.gone:
+		case p.hearsay: // it may be dead: then it would pass from process to process for ever
+			last.Knows = false
+		default:
 			last.Peers = append(last.Peers, id)
 		}
 	}
