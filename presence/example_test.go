@@ -50,7 +50,7 @@ func Example() {
 	}
 	// Output:
 	// members {"first":true,"members":[{"topic":"lobby","id":"1","key":"ann"}]}
-	// current {}
+	// current {"last":true}
 	// join {"topic":"lobby","id":"2","key":"bob"}
 	// leave {"topic":"lobby","id":"2","key":"bob"}
 }

@@ -192,6 +192,7 @@ func healthy(t testing.TB, yes bool, in ...process) {
 type page struct {
 	mu      sync.Mutex
 	members map[string]presence.Member
+	next    map[string]presence.Member // a list that is not complete yet
 	current bool
 	events  []string
 	err     error
@@ -230,10 +231,10 @@ func (g *page) receive(e core.Event, err error) {
 		}
 		g.err = errors.Join(g.err, json.Unmarshal([]byte(e.Data), &list))
 		if list.First {
-			clear(g.members)
+			g.next = make(map[string]presence.Member)
 		}
 		for _, m := range list.Members {
-			g.members[m.ID] = m
+			g.next[m.ID] = m
 		}
 		line += fmt.Sprint(" ", len(list.Members))
 	case "join", "leave":
@@ -249,10 +250,15 @@ func (g *page) receive(e core.Event, err error) {
 		} else {
 			delete(g.members, m.ID)
 		}
-	case "current":
-		g.current = true
-	case "stale":
-		g.current = false
+	case "current", "stale":
+		var status struct {
+			Last bool `json:"last"`
+		}
+		g.err = errors.Join(g.err, json.Unmarshal([]byte(e.Data), &status))
+		if status.Last {
+			g.members = g.next
+		}
+		g.current = e.Type == "current"
 	}
 	g.events = append(g.events, line)
 }

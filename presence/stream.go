@@ -20,15 +20,18 @@ const (
 // status is the topic in Tracker.streams that all streams follow, for current and stale.
 const status = "s"
 
-// empty is the data of current and stale.
-var empty = []byte("{}")
+// The data of current and stale.
+var (
+	empty = []byte("{}")
+	last  = []byte(`{"last":true}`) // of the events of a state
+)
 
 // chunk is about how many bytes of members an event has.
 const chunk = 32 << 10
 
 // A list is the data of a members event.
 type list struct {
-	First   bool              `json:"first"` // there is nobody besides these and those of the following events
+	First   bool              `json:"first"` // a new list begins
 	Members []json.RawMessage `json:"members"`
 }
 
@@ -36,15 +39,19 @@ type list struct {
 // data of each is JSON:
 //
 //   - members: {"first": true, "members": [...]}, each with its topic, id, key and perhaps info.
-//     The client forgets what it has if it is the first of several.
+//     A part of a new list, which begins if first is true.
+//   - current: {}, or {"last": true} after a list. The client has all members.
+//   - stale: the same, except that members of other processes may be missing, or may have left,
+//     until the next current: see [Tracker.Healthy].
 //   - join, leave: one member.
-//   - current: {}. All members were told.
-//   - stale: {}. Members of other processes may be missing, or may have left, until the next
-//     current: see [Tracker.Healthy].
 //
-// A client that comes is sent members, at least one event even if there is nobody, then current
-// or stale, and then what happens. If it comes back to this process it is sent what it has
-// missed, or, as at another process, the members again.
+// A client that comes is sent a list: members, at least one event even if there is nobody, then
+// current or stale. Then it is sent what happens. If it comes back to this process it is sent
+// what it has missed, or, as at another process, a list again.
+//
+// A client keeps the list that it has until a new one is complete, with "last": true. If the
+// connection breaks before that, the client's ID is still that of the old list, and it may be
+// sent what has happened since then.
 //
 // Return it from the view as it is: then its frames are encoded once for all clients. It ends
 // when ctx does, and with [Tracker.Shutdown], after which the request is refused with 503. If
@@ -67,9 +74,9 @@ func (t *Tracker) state(topic string) core.Stream {
 		for _, m := range t.rooms[topic] {
 			texts = append(texts, m.text)
 		}
-		last := core.Event{Type: eventCurrent, Data: string(empty), ID: t.streams.LastID()}
+		end := core.Event{Type: eventCurrent, Data: string(last), ID: t.streams.LastID()}
 		if t.cluster != nil && !t.cluster.current {
-			last.Type = eventStale
+			end.Type = eventStale
 		}
 		t.mu.Unlock()
 		for i, part := range parts(texts) {
@@ -78,7 +85,7 @@ func (t *Tracker) state(topic string) core.Stream {
 				return
 			}
 		}
-		yield(last, nil)
+		yield(end, nil)
 	}
 }
 

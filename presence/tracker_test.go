@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/presence"
 	"github.com/yieldsse/yieldsse/ssetest"
@@ -165,7 +166,7 @@ func TestStorm(t *testing.T) {
 		reading.Go(func() {
 			for e, err := range p.Stream(t.Context(), "x") {
 				pages[i].receive(e, err)
-				if got, _, _ := pages[i].keys(); err != nil || slices.Contains(got, "last") && e.Type != "members" {
+				if got, _, _ := pages[i].keys(); err != nil || slices.Contains(got, "last") {
 					return
 				}
 			}
@@ -227,5 +228,61 @@ func TestStreamParts(t *testing.T) {
 	}
 	if got != n {
 		t.Errorf("got %d members, want %d", got, n)
+	}
+}
+
+// A client whose connection breaks anywhere in a list has the right one, whichever process it
+// comes back to.
+func TestBreak(t *testing.T) {
+	const parts = 3
+	var here presence.Tracker
+	there := presence.New(presence.WithLog(&link{Log: new(hubtest.MemoryLog), cut: true, changed: make(chan struct{})}))
+	t.Cleanup(func() { _ = there.Shutdown(context.Background()) })
+	join(t, &here, "x", "ann")
+	info := strings.Repeat("i", 4<<10-2)
+	for i := range parts*8 - 1 {
+		if _, err := there.Join(t.Context(), "x", strconv.Itoa(i), info); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var at atomic.Pointer[presence.Tracker]
+	url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		return at.Load().Stream(r.Context(), "x")
+	}))
+	for n := range parts + 2 {
+		g := newPage()
+		at.Store(&here)
+		s := ssetest.Open(t, url)
+		receive := func(n int) {
+			for _, e := range s.Collect(n) {
+				g.receive(e, nil)
+			}
+		}
+		receive(2)
+		s.Close()
+		at.Store(there)
+		s.Resume()
+		g.events = nil
+		receive(n)
+		if complete := n == parts+1; complete != slices.Contains(g.events, "stale") {
+			t.Fatalf("after %d events: got %q", n, g.events)
+		} else if complete {
+			if got, current, err := g.keys(); len(got) != there.Len("x") || current || err != nil {
+				t.Errorf("got %d members, current: %v, %v; want %d", len(got), current, err, there.Len("x"))
+			}
+		}
+		s.Close()
+		at.Store(&here)
+		leave := join(t, &here, "x", "bob")
+		s.Resume()
+		receive(1)
+		if g.events[len(g.events)-1] != "join bob" {
+			receive(1) // current
+		}
+		if got, current, err := g.keys(); !slices.Equal(got, []string{"ann", "bob"}) || !current || err != nil {
+			t.Errorf("after %d events: got %q, current: %v, %v", n, got, current, err)
+		}
+		leave()
+		s.Close()
 	}
 }

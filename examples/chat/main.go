@@ -21,13 +21,17 @@ const page = `<!doctype html>
 <p>Here: <span></span></p>
 <ul aria-live="polite"></ul>
 <script>
-const people = new Map(), me = "Guest " + Math.floor(Math.random() * 1000);
+let people = new Map(), next;
+const me = "Guest " + Math.floor(Math.random() * 1000);
 const source = new EventSource("people?name=" + encodeURIComponent(me));
 const show = () => document.querySelector("span").textContent = [...people.values()].join(", ");
 source.addEventListener("members", (e) => {
 	const { first, members } = JSON.parse(e.data);
-	if (first) people.clear();
-	for (const m of members) people.set(m.id, m.key);
+	if (first) next = new Map();
+	for (const m of members) next.set(m.id, m.key);
+});
+source.addEventListener("current", (e) => {
+	if (JSON.parse(e.data).last) people = next;
 	show();
 });
 source.addEventListener("join", (e) => {

@@ -77,22 +77,22 @@ func (p process) until(current bool, want ...string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	members, now := make(map[string]string), false
+	var c client
 	for e, err := range p.Stream(ctx, topic) {
 		if err == nil {
-			now, err = receive(e, members, now)
+			err = c.receive(e)
 		}
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		if current && !now || len(members) != len(want) {
+		if current && !c.current || c.members == nil || len(c.members) != len(want) {
 			continue
 		}
-		if got := slices.Sorted(maps.Values(members)); slices.Equal(got, want) {
+		if got := slices.Sorted(maps.Values(c.members)); slices.Equal(got, want) {
 			return
 		}
 	}
-	p.t.Fatalf("got %d members, current: %v, %v; want %d", len(members), now, p.Healthy(), len(want))
+	p.t.Fatalf("got %d members, current: %v, %v; want %d", len(c.members), c.current, p.Healthy(), len(want))
 }
 
 // untilStale waits until a client of the process is told that what it has is stale.
@@ -108,35 +108,45 @@ func (p process) untilStale() {
 	p.t.Fatal("a client is not told that what it has is stale")
 }
 
-// receive brings an event into what a client knows.
-func receive(e core.Event, members map[string]string, current bool) (bool, error) {
+// A client knows who is there.
+type client struct {
+	members map[string]string // keys, by ID; nil before there is a complete list
+	next    map[string]string // a list that is not complete yet
+	current bool
+}
+
+func (c *client) receive(e core.Event) error {
 	var data struct {
 		presence.Member
 
 		First   bool              `json:"first"`
+		Last    bool              `json:"last"`
 		Members []presence.Member `json:"members"`
 	}
 	if err := json.Unmarshal([]byte(e.Data), &data); err != nil {
-		return false, err
+		return err
 	}
 	switch e.Type {
 	case "members":
 		if data.First {
-			clear(members)
+			c.next = make(map[string]string)
 		}
 		for _, m := range data.Members {
-			members[m.ID] = m.Key
+			c.next[m.ID] = m.Key
 		}
-	case "join":
-		members[data.ID] = data.Key
-	case "leave":
-		delete(members, data.ID)
 	case "current", "stale":
-		return e.Type == "current", nil
+		if data.Last {
+			c.members = c.next
+		}
+		c.current = e.Type == "current"
+	case "join":
+		c.members[data.ID] = data.Key
+	case "leave":
+		delete(c.members, data.ID)
 	default:
-		return false, fmt.Errorf("got an event of type %q", e.Type)
+		return fmt.Errorf("got an event of type %q", e.Type)
 	}
-	return current, nil
+	return nil
 }
 
 func joinAndLeave(t *testing.T, s hubtest.Server) {
