@@ -396,3 +396,33 @@ func TestGhost(t *testing.T) {
 		want(t, "x", nil, all...)
 	})
 }
+
+// Members who come and go while the log does not answer leave nothing behind.
+func TestNoAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		log.Fail(errors.New("out of order"))
+		never := start(t, log)
+		log.Fail(nil)
+		later := start(t, log)
+		never.link.set(true, false)
+		pause(time.Minute)
+		later.link.set(true, false)
+		join(t, later.Tracker, "x", "ann")
+		pause(lease)
+		for range 10_000 {
+			join(t, never.Tracker, "x", "bob")()
+			join(t, later.Tracker, "x", "bob")()
+		}
+		for name, p := range map[string]process{"never": never, "not any more": later} {
+			if n := p.Changes(); n > 0 {
+				t.Errorf("%s: got %d changes, want none", name, n)
+			}
+		}
+		for _, p := range []process{never, later} {
+			p.link.set(false, false)
+		}
+		pause(lease)
+		healthy(t, true, never, later)
+		want(t, "x", []string{"ann"}, never, later)
+	})
+}

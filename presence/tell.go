@@ -15,7 +15,9 @@ func (c *cluster) attempt() time.Duration { return min(c.lease/2, 5*time.Second)
 // change has others be told that a member has joined or left. The Tracker is locked, as for all
 // methods below that do not lock it.
 func (c *cluster) change(m *member) {
-	c.changed = append(c.changed, m)
+	if !c.state { // which has the change
+		c.changed = append(c.changed, m)
+	}
 	c.signal()
 }
 
@@ -62,7 +64,7 @@ func (c *cluster) tellOne(m *message) bool {
 	}
 	switch m.Kind {
 	case kindChange, kindState: // the log may have it, or get it later
-		c.parts, c.state = nil, true
+		c.parts, c.changed, c.state = nil, nil, true
 	case kindAsk:
 		c.ask = c.ask || len(m.Of) == 0 // a peer is asked again anyway
 	default:
