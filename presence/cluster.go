@@ -41,6 +41,8 @@ type cluster struct {
 
 	current bool // the streams were told so last
 
+	lines []line // for the logger
+
 	// What is to be told.
 	number  uint64 // of the last change or part
 	changed []*member
@@ -51,6 +53,28 @@ type cluster struct {
 	wanted  []string
 	sent    time.Time // when the last message was
 	asOf    uint64    // ills at that time
+}
+
+// A line is one for the logger, which is written when the Tracker is not locked, because the handler
+// may block, or call the Tracker.
+type line struct {
+	level slog.Level
+	text  string
+	attrs []slog.Attr
+}
+
+func (c *cluster) log(level slog.Level, text string, attrs ...slog.Attr) {
+	c.lines = append(c.lines, line{level, "presence: " + text, attrs})
+}
+
+// unlock unlocks the Tracker, and writes what there is to write.
+func (c *cluster) unlock() {
+	lines := c.lines
+	c.lines = nil
+	c.tracker.mu.Unlock()
+	for _, l := range lines {
+		c.logger.LogAttrs(context.Background(), l.level, l.text, l.attrs...)
+	}
 }
 
 // A peer is another process.
@@ -169,10 +193,10 @@ func (c *cluster) judge() {
 	c.current = !c.current
 	if c.current {
 		c.tracker.tell(status, eventCurrent, empty)
-		c.logger.Info("presence: the members of other processes are known for certain", slog.Duration("after", now.Sub(c.since)))
+		c.log(slog.LevelInfo, "the members of other processes are known for certain", slog.Duration("after", now.Sub(c.since)))
 	} else {
 		c.tracker.tell(status, eventStale, empty)
-		c.logger.Warn("presence: the members of other processes are not known for certain", slog.Any("error", why))
+		c.log(slog.LevelWarn, "the members of other processes are not known for certain", slog.Any("error", why))
 	}
 	c.since = now
 }
@@ -180,7 +204,7 @@ func (c *cluster) judge() {
 // look does what the time asks for.
 func (c *cluster) look() {
 	c.tracker.lock()
-	defer c.tracker.mu.Unlock()
+	defer c.unlock()
 	now := time.Now()
 	well := c.trouble() == nil
 	switch {
@@ -197,7 +221,7 @@ func (c *cluster) look() {
 		switch {
 		case silent >= p.lease:
 			if !p.gone {
-				c.logger.Warn("presence: a process was silent for its lease",
+				c.log(slog.LevelWarn, "a process was silent for its lease",
 					slog.String("process", id), slog.Int("members", len(p.members)))
 			}
 			c.replace(p, nil)

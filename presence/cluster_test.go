@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/presence"
@@ -424,5 +427,63 @@ func TestNoAnswer(t *testing.T) {
 		pause(lease)
 		healthy(t, true, never, later)
 		want(t, "x", []string{"ann"}, never, later)
+	})
+}
+
+// An asker is a handler that asks the Tracker whose lines it writes.
+type asker struct {
+	slog.Handler
+
+	who *atomic.Pointer[presence.Tracker]
+}
+
+func (h asker) Handle(ctx context.Context, r slog.Record) error {
+	if who := h.who.Load(); who != nil {
+		r.AddAttrs(slog.Int("len", who.Len("x")))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// A handler may call the Tracker.
+func TestLogger(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		lines, who := new(hosttest.Logbook), new(atomic.Pointer[presence.Tracker])
+		a := start(t, log)
+		b := start(t, log, presence.WithLogger(slog.New(asker{slog.NewTextHandler(lines, nil), who})))
+		who.Store(b.Tracker)
+		join(t, a.Tracker, "x", "ann")
+		pause(time.Minute)
+		other := hub.New(hub.WithLog(log))
+		if _, err := other.Publish(t.Context(), "presence", core.Event{Type: "change", Data: "{}"}); err != nil {
+			t.Error(err)
+		}
+		pause(time.Second)
+		b.link.set(true, false)
+		pause(time.Minute)
+		b.link.set(false, false)
+		pause(lease)
+		a.link.set(true, false)
+		pause(2 * lease)
+		if err := other.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		const known, unknown = "presence: the members of other processes are known for certain", "presence: the members of other processes are not known for certain"
+		wanted := []string{
+			`level=INFO msg="` + known + `" after=\d\S* len=1`,
+			`level=WARN msg="presence: an event was skipped, or the log cannot be read" error=".*it does not say from which process it is" len=1`,
+			`level=WARN msg="` + unknown + `" error="presence: .*" len=1`,
+			`level=INFO msg="` + known + `" after=\d\S* len=1`,
+			`level=WARN msg="presence: a process was silent for its lease" process=\w+ members=1 len=0`,
+		}
+		var got []string
+		for text := range strings.Lines(lines.String()) {
+			if strings.Contains(text, "presence: ") && !strings.Contains(text, `msg="hub: `) {
+				_, text, _ = strings.Cut(strings.TrimSpace(text), " ")
+				got = append(got, text)
+			}
+		}
+		if !slices.EqualFunc(got, wanted, func(got, want string) bool { return regexp.MustCompile("^" + want + "$").MatchString(got) }) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(wanted, "\n"))
+		}
 	})
 }

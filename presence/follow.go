@@ -31,9 +31,9 @@ func (c *cluster) follow(messages iter.Seq2[message, error]) {
 
 // missed is called when messages are missing.
 func (c *cluster) missed(gap *hub.GapError) {
-	c.logger.Warn("presence: events are missing from the log, perhaps with kicks", slog.Any("error", gap))
 	c.tracker.lock()
-	defer c.tracker.mu.Unlock()
+	defer c.unlock()
+	c.log(slog.LevelWarn, "events are missing from the log, perhaps with kicks", slog.Any("error", gap))
 	for _, p := range c.peers {
 		p.known, p.part, p.asked = false, 0, time.Now() // all are asked
 	}
@@ -45,7 +45,7 @@ func (c *cluster) missed(gap *hub.GapError) {
 
 func (c *cluster) receive(m *message) {
 	c.tracker.lock()
-	defer c.tracker.mu.Unlock()
+	defer c.unlock()
 	if m.From == c.id {
 		c.receiveOwn(m)
 	} else {

@@ -62,10 +62,12 @@ func WithGroup(g *core.Group) Option {
 }
 
 // WithLogger writes a line to l when the members of other processes are not known for certain,
-// as [Tracker.Healthy] tells it, and when they are again; when a process was silent for its
-// lease; and when events are missing from the log, because a kick may have been among them. It
+// as [Tracker.Healthy] tells it, and when they are known; when a process was silent for its
+// lease; when events are missing from the log, because a kick may have been among them; and when
+// an event of the log was skipped because it is not from a Tracker, or the log cannot be read. It
 // also has the lines of [hub.WithLogger]. The end of a trouble is at the level info, and all else
-// is a warning. The default, like a nil l, writes nothing.
+// is a warning. The handler may call the Tracker, but while it blocks, this process tells others
+// nothing, or hears nothing from them. The default, like a nil l, writes nothing.
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.logger = l }
 }
