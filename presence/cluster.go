@@ -29,6 +29,8 @@ type cluster struct {
 	follows sync.WaitGroup
 	tells   sync.WaitGroup
 	wake    chan struct{} // has a value if there may be something to tell
+	left    chan struct{} // closed when others were told bye
+	failure error         // of that
 
 	peers map[string]*peer // other processes
 	knows bool             // these are all that there are
@@ -112,6 +114,7 @@ func newCluster(t *Tracker) *cluster {
 		lease:   t.config.lease,
 		logger:  t.config.logger,
 		wake:    make(chan struct{}, 1),
+		left:    make(chan struct{}),
 		peers:   make(map[string]*peer),
 		state:   true,
 		ask:     true,

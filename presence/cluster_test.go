@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -485,5 +486,54 @@ func TestLogger(t *testing.T) {
 		if !slices.EqualFunc(got, wanted, func(got, want string) bool { return regexp.MustCompile("^" + want + "$").MatchString(got) }) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(wanted, "\n"))
 		}
+	})
+}
+
+// All calls of Shutdown wait until others were told, and have the same result.
+func TestShutdownTwice(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+			a, b := start(t, log), start(t, log)
+			join(t, a.Tracker, "x", "ann")
+			pause(time.Minute)
+			a.link.set(fails, false)
+			a.link.delay(time.Second)
+			first := make(chan error, 1)
+			go func() { first <- a.Shutdown(t.Context()) }()
+			synctest.Wait()
+			soon, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			err := a.Shutdown(soon)
+			if !fails && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("too soon: got %v, want %v", err, context.DeadlineExceeded)
+			}
+			if err := a.Shutdown(t.Context()); fails != errors.Is(err, errCut) || !fails && err != nil {
+				t.Errorf("second: got %v, want a failure: %v", err, fails)
+			}
+			synctest.Wait()
+			if !fails {
+				want(t, "x", nil, b)
+			}
+			if err := <-first; fails != errors.Is(err, errCut) || !fails && err != nil {
+				t.Errorf("first: got %v, want a failure: %v", err, fails)
+			}
+		})
+	}
+}
+
+// A lease without a unit is too short, and works as the shortest.
+func TestShortLease(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, b := start(t, log, presence.WithLease(15)), start(t, log, presence.WithLease(15))
+		for _, p := range []process{a, b} {
+			p.link.delay(10 * time.Millisecond)
+		}
+		join(t, a.Tracker, "x", "ann")
+		pause(200 * time.Millisecond)
+		healthy(t, true, a, b)
+		want(t, "x", []string{"ann"}, a, b)
+		a.link.set(true, false)
+		pause(200 * time.Millisecond)
+		want(t, "x", nil, b)
 	})
 }

@@ -21,7 +21,9 @@
 // the process and not to the member, so 10,000 members cost no more than one while nothing
 // changes. If a process dies, its members leave in the others after the lease, at most a second
 // later: see [WithLease]. Each process measures that by its own clock, so the clocks of the
-// machines may differ. A process that starts asks, and the others tell it who is there.
+// machines may differ. A process that starts asks, and the others tell it who is there. If no
+// process knows, because all have started together, they say so for half a lease, although they
+// know each other's members sooner.
 //
 // # What is known
 //

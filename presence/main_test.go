@@ -33,6 +33,7 @@ type link struct {
 
 	mu      sync.Mutex
 	cut     bool
+	slow    time.Duration // how long an append takes
 	mute    bool          // appends work, and nothing comes
 	lossy   bool          // changes do not come, and nobody is told
 	changed chan struct{} // closed when cut or mute changes
@@ -61,7 +62,15 @@ func (l *link) Append(ctx context.Context, e hub.Entry) (string, error) {
 	}
 	l.mu.Lock()
 	l.entries = append(l.entries, e)
+	slow := l.slow
 	l.mu.Unlock()
+	if slow > 0 {
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
 	return l.Log.Append(ctx, e)
 }
 
@@ -97,6 +106,12 @@ func (l *link) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, er
 			}
 		}
 	}
+}
+
+func (l *link) delay(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slow = d
 }
 
 func (l *link) lose(yes bool) {

@@ -19,6 +19,10 @@ type config struct {
 	logger *slog.Logger
 }
 
+// shortest is the shortest lease. A forgotten unit, as in WithLease(15), leaves no time for a call
+// of the log.
+const shortest = 100 * time.Millisecond
+
 func newConfig(opts []Option) config {
 	c := config{lease: 15 * time.Second}
 	for _, o := range opts {
@@ -40,13 +44,18 @@ func WithLog(l hub.Log) Option {
 
 // WithLease sets how long the members of a process stay without a sign of it. If the process
 // dies, or cannot reach the log, they leave in all other processes then, at most a second
-// later. The process adds three events to the log in that time. The default is 15 s. It should
-// be the same in all processes, at least 3 s over a network, and much longer than a pause of a
-// process. Zero or less stands for the default. It has no effect without [WithLog].
+// later. A process that has trouble with the log counts from the end of that, so if the trouble
+// comes back within the lease, again and again, they stay, and clients are told that what they
+// have is stale.
+//
+// The process adds three events to the log in that time. The default is 15 s. It should be the
+// same in all processes, at least 3 s over a network, and much longer than a pause of a process.
+// Zero or less stands for the default, and less than 100 ms for 100 ms. It has no effect without
+// [WithLog].
 func WithLease(d time.Duration) Option {
 	return func(c *config) {
 		if d > 0 {
-			c.lease = min(d, pause.Longest)
+			c.lease = min(max(d, shortest), pause.Longest)
 		}
 	}
 }

@@ -10,7 +10,8 @@ import (
 // process. Joins and streams that come later are refused with [core.ErrShutdown]. It waits until
 // the log has it and the streams have ended. If ctx ends first, or the log fails or does not answer
 // within 5 s or half a lease, it returns an error; in other processes the members then leave with
-// the lease. Call it before you close the log.
+// the lease. Each further call waits as well, and has the result of the first one for other
+// processes. Call it before you close the log.
 func (t *Tracker) Shutdown(ctx context.Context) error {
 	t.lock()
 	first, c := !t.closed, t.cluster
@@ -22,8 +23,8 @@ func (t *Tracker) Shutdown(ctx context.Context) error {
 	clear(t.own)
 	t.mu.Unlock()
 	var failure error
-	if c != nil && first {
-		failure = c.leave(ctx)
+	if c != nil {
+		failure = c.leave(ctx, first)
 	}
 	if err := t.streams.Shutdown(ctx); err != nil && failure == nil {
 		failure = fmt.Errorf("presence: %w", err)
@@ -31,20 +32,33 @@ func (t *Tracker) Shutdown(ctx context.Context) error {
 	return failure
 }
 
-// leave tells others that this process leaves, and ends the goroutines.
-func (c *cluster) leave(ctx context.Context) error {
+// leave tells others, the first time, that this process leaves, and ends the goroutines.
+func (c *cluster) leave(ctx context.Context, first bool) error {
+	if first {
+		c.failure = c.bye(ctx)
+		c.cancel()
+		close(c.left)
+	}
+	select {
+	case <-c.left:
+	case <-ctx.Done():
+		return fmt.Errorf("presence: shutdown: another call has not yet told other processes: %w", context.Cause(ctx))
+	}
+	failure := c.hub.Shutdown(ctx)
+	if failure == nil {
+		c.follows.Wait()
+	}
+	return errors.Join(c.failure, failure)
+}
+
+func (c *cluster) bye(ctx context.Context) error {
 	c.hush()
 	c.tells.Wait() // so that bye is the last message; it returns soon, because its context has ended
 	attempt, cancel := context.WithTimeout(ctx, c.attempt())
 	defer cancel()
 	err := c.publish(attempt, &message{Kind: kindBye, From: c.id, Lease: c.lease})
 	if err != nil {
-		err = fmt.Errorf("presence: shutdown: other processes notice it after the lease of %v: %w", c.lease, err)
+		return fmt.Errorf("presence: shutdown: other processes notice it after the lease of %v: %w", c.lease, err)
 	}
-	c.cancel()
-	failure := c.hub.Shutdown(ctx)
-	if failure == nil {
-		c.follows.Wait()
-	}
-	return errors.Join(err, failure)
+	return nil
 }
