@@ -51,7 +51,8 @@ type cluster struct {
 	state   bool      // all members
 	told    time.Time // when they were
 	parts   []*message
-	ask     bool // ask all
+	ask     bool   // ask all
+	asks    uint64 // how often all were asked
 	wanted  []string
 	sent    time.Time // when the last message was
 	asOf    uint64    // ills at that time
@@ -87,6 +88,7 @@ type peer struct {
 	lease   time.Duration
 	heard   time.Time
 	asked   time.Time // when it was asked for its state, or a part of that came
+	asks    uint64    // the number of its last ask of all that has come
 	gone    bool      // it has said bye
 	hearsay bool      // others have told of it, and it has told nothing itself
 

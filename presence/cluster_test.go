@@ -537,3 +537,92 @@ func TestShortLease(t *testing.T) {
 		want(t, "x", nil, b)
 	})
 }
+
+// A process that starts does not know for certain before each of the others has answered.
+func TestAnswerIsLate(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a, c := start(t, log), start(t, log)
+		join(t, a.Tracker, "x", "ann")
+		join(t, c.Tracker, "x", "cat")
+		pause(time.Minute + time.Second) // not at a renewal
+		c.link.delay(3 * time.Second)
+		b := start(t, log)
+		pause(time.Second)
+		want(t, "x", []string{"ann"}, b)
+		healthy(t, false, b)
+		pause(lease)
+		want(t, "x", []string{"ann", "cat"}, b)
+		healthy(t, true, b)
+	})
+}
+
+// What another process told before it was asked does not count as an answer, because it may not
+// know of a third one yet.
+func TestAnswerIsOld(t *testing.T) {
+	for name, late := range map[string]time.Duration{"asked": 0, "not asked yet": 2 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+				a := start(t, log)
+				join(t, a.Tracker, "x", "ann")
+				pause(time.Minute + time.Second) // not at a renewal
+				a.link.delay(time.Second)
+				start(t, log) // asks, so that a answers
+				pause(100 * time.Millisecond)
+				c := start(t, log)
+				join(t, c.Tracker, "x", "cat")
+				pause(100 * time.Millisecond)
+				for _, p := range []process{a, c} { // what they tell next
+					p.link.delay(4 * time.Second)
+				}
+				b := start(t, hanging{log, late})
+				for range 2 {
+					pause(1500 * time.Millisecond)
+					want(t, "x", []string{"ann"}, b)
+					healthy(t, false, b)
+				}
+				pause(2 * lease)
+				want(t, "x", []string{"ann", "cat"}, b)
+				healthy(t, true, b)
+			})
+		})
+	}
+}
+
+// A hanging log takes its time for an append.
+type hanging struct {
+	hub.Log
+
+	late time.Duration
+}
+
+func (h hanging) Append(ctx context.Context, e hub.Entry) (string, error) {
+	<-time.After(h.late)
+	return h.Log.Append(ctx, e)
+}
+
+// A process whose question does not reach the log asks again.
+func TestAskFails(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a := start(t, log)
+		join(t, a.Tracker, "x", "ann")
+		pause(time.Minute + time.Second) // not at a renewal
+		b := start(t, &refusing{Log: log})
+		pause(lease / 5)
+		healthy(t, true, b)
+		want(t, "x", []string{"ann"}, b)
+	})
+}
+
+// A refusing log refuses the first ask.
+type refusing struct {
+	hub.Log
+
+	refused atomic.Bool
+}
+
+func (r *refusing) Append(ctx context.Context, e hub.Entry) (string, error) {
+	if e.Event.Type == "ask" && r.refused.CompareAndSwap(false, true) {
+		return "", errCut
+	}
+	return r.Log.Append(ctx, e)
+}

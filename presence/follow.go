@@ -87,6 +87,9 @@ func (c *cluster) receiveFrom(m *message) {
 	case kindState:
 		c.receiveState(m, p)
 	case kindAsk:
+		if len(m.Of) == 0 {
+			p.asks = max(p.asks, m.Ask)
+		}
 		c.answer(m)
 	case kindKick: // see follow
 	case kindBye:
@@ -181,11 +184,11 @@ func (c *cluster) receiveState(m *message, p *peer) {
 	}
 	c.replace(p, p.pending)
 	p.known, p.part, p.pending = true, 0, nil
-	if !m.Knows || c.asked.IsZero() {
-		return
+	if !m.Knows || c.asked.IsZero() || m.Peers[c.id] != c.asks {
+		return // it may have been taken before this process asked, and not know who has started meanwhile
 	}
 	c.knows = true
-	for _, id := range m.Peers {
+	for id := range m.Peers {
 		if c.peers[id] == nil && id != c.id {
 			p := c.meet(id)
 			p.hearsay = true

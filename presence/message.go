@@ -41,12 +41,14 @@ type message struct {
 	Leaves []string          `json:"leaves,omitempty"` // IDs
 
 	// Of a state.
-	Part  int      `json:"part,omitempty"` // from 1
-	Parts int      `json:"parts,omitempty"`
-	Peers []string `json:"peers,omitempty"` // in the last part: the other processes
-	Knows bool     `json:"knows,omitempty"` // these are all that there are
+	Part  int               `json:"part,omitempty"` // from 1
+	Parts int               `json:"parts,omitempty"`
+	Peers map[string]uint64 `json:"peers,omitempty"` // in the last part: the other processes, and the last ask of each
+	Knows bool              `json:"knows,omitempty"` // these are all that there are
 
-	Of []string `json:"of,omitempty"` // of an ask; all processes if it is empty
+	// Of an ask.
+	Of  []string `json:"of,omitempty"`  // all processes if it is empty
+	Ask uint64   `json:"ask,omitempty"` // its number, if it asks all
 
 	// Of a kick.
 	Key    string `json:"key,omitempty"`

@@ -102,7 +102,8 @@ func (c *cluster) next() *message {
 		c.number++
 		m.N = c.number
 	case c.ask:
-		m.Kind = kindAsk
+		c.asks++
+		m.Kind, m.Ask = kindAsk, c.asks
 		c.ask, c.wanted = false, nil
 	case len(c.wanted) > 0:
 		m.Kind, m.Of = kindAsk, c.wanted
@@ -132,14 +133,14 @@ func (c *cluster) takeState() {
 		})
 	}
 	last := c.parts[len(c.parts)-1]
-	last.Knows = c.knows
+	last.Knows, last.Peers = c.knows, make(map[string]uint64)
 	for id, p := range c.peers {
 		switch {
 		case p.gone:
 		case p.hearsay: // it may be dead: then it would pass from process to process for ever
 			last.Knows = false
 		default:
-			last.Peers = append(last.Peers, id)
+			last.Peers[id] = p.asks
 		}
 	}
 }

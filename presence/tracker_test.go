@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,6 +113,7 @@ func TestStream(t *testing.T) {
 		leave := join(t, &p, "x", "bob")
 		got = append(got, g.take()...)
 		leave()
+		leave() // does nothing
 		other()
 		got = append(got, g.take()...)
 		if want := []string{"members 1", "current", "join bob", "leave bob"}; !slices.Equal(got, want) {
@@ -284,5 +286,21 @@ func TestBreak(t *testing.T) {
 		}
 		leave()
 		s.Close()
+	}
+}
+
+func TestJoinCostsNoGoroutine(t *testing.T) {
+	const n = 100
+	var p presence.Tracker
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	before := runtime.NumGoroutine()
+	for range n {
+		if _, err := p.Join(ctx, "x", "ann", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := runtime.NumGoroutine(); after >= before+n/2 {
+		t.Errorf("got %d goroutines after %d joins, before that %d", after, n, before)
 	}
 }
