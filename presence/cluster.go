@@ -52,7 +52,7 @@ type cluster struct {
 	told    time.Time // when they were
 	parts   []*message
 	ask     bool   // ask all
-	asks    uint64 // how often all were asked
+	asks    uint64 // the number of the ask of all that counts
 	wanted  []string
 	sent    time.Time // when the last message was
 	asOf    uint64    // ills at that time
@@ -88,7 +88,7 @@ type peer struct {
 	lease   time.Duration
 	heard   time.Time
 	asked   time.Time // when it was asked for its state, or a part of that came
-	asks    uint64    // the number of its last ask of all that has come
+	asks    uint64    // of its last ask of all that has come
 	gone    bool      // it has said bye
 	hearsay bool      // others have told of it, and it has told nothing itself
 
@@ -120,6 +120,7 @@ func newCluster(t *Tracker) *cluster {
 		peers:   make(map[string]*peer),
 		state:   true,
 		ask:     true,
+		asks:    1,
 		since:   time.Now(),
 	}
 	if c.logger == nil {

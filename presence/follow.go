@@ -38,6 +38,7 @@ func (c *cluster) missed(gap *hub.GapError) {
 		p.known, p.part, p.asked = false, 0, time.Now() // all are asked
 	}
 	c.knows, c.asked = false, time.Time{}
+	c.asks++
 	c.ask, c.state = true, true
 	c.signal()
 	c.judge()
@@ -87,9 +88,7 @@ func (c *cluster) receiveFrom(m *message) {
 	case kindState:
 		c.receiveState(m, p)
 	case kindAsk:
-		if len(m.Of) == 0 {
-			p.asks = max(p.asks, m.Ask)
-		}
+		p.asks = max(p.asks, m.Ask)
 		c.answer(m)
 	case kindKick: // see follow
 	case kindBye:
@@ -184,7 +183,7 @@ func (c *cluster) receiveState(m *message, p *peer) {
 	}
 	c.replace(p, p.pending)
 	p.known, p.part, p.pending = true, 0, nil
-	if !m.Knows || c.asked.IsZero() || m.Peers[c.id] != c.asks {
+	if !m.Knows || m.Peers[c.id] != c.asks {
 		return // it may have been taken before this process asked, and not know who has started meanwhile
 	}
 	c.knows = true

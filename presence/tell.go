@@ -102,7 +102,6 @@ func (c *cluster) next() *message {
 		c.number++
 		m.N = c.number
 	case c.ask:
-		c.asks++
 		m.Kind, m.Ask = kindAsk, c.asks
 		c.ask, c.wanted = false, nil
 	case len(c.wanted) > 0:
