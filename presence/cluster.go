@@ -199,7 +199,8 @@ func (c *cluster) judge() {
 	c.current = !c.current
 	if c.current {
 		c.tracker.tell(status, eventCurrent, empty)
-		c.log(slog.LevelInfo, "the members of other processes are known for certain", slog.Duration("after", now.Sub(c.since)))
+		c.log(slog.LevelInfo, "the members of other processes are known for certain",
+			slog.Duration("after", now.Sub(c.since)))
 	} else {
 		c.tracker.tell(status, eventStale, empty)
 		c.log(slog.LevelWarn, "the members of other processes are not known for certain", slog.Any("error", why))

@@ -2,9 +2,11 @@ package presence_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub/hubtest"
@@ -80,4 +82,55 @@ func Example_processes() {
 	}
 	// Output:
 	// ann {"name":"Ann"}
+}
+
+// A kick ends the sessions of a group, in all processes.
+func ExampleTracker_Kick() {
+	sessions := &core.Group{Key: func(ctx context.Context) string { return core.RequestOf(ctx).Path[1:] }}
+	who := presence.New(presence.WithGroup(sessions))
+	srv := httptest.NewServer(nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		ctx := r.Context()
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "hello"}, nil) {
+				<-ctx.Done()
+				fmt.Println(context.Cause(ctx))
+			}
+		}
+	}, core.WithGroup(sessions)))
+	defer srv.Close()
+
+	ann, err := http.Get(srv.URL + "/ann")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer ann.Body.Close()
+	for e, err := range core.Read(ann.Body) { // ends with the session
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(e.Data)
+		if err := who.Kick(context.Background(), "ann", "spam"); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// hello
+	// presence: "ann" was kicked: spam
+}
+
+// Shut down the Tracker before you close its log: its members leave at once in other processes.
+func ExampleTracker_Shutdown() {
+	log := new(hubtest.MemoryLog)
+	who := presence.New(presence.WithLog(log))
+	stop, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := who.Shutdown(stop); err != nil {
+		fmt.Println(err)
+	}
+	_, err := who.Join(context.Background(), "lobby", "ann", nil)
+	fmt.Println(errors.Is(err, core.ErrShutdown))
+	// Output:
+	// true
 }

@@ -23,8 +23,8 @@ func (c *cluster) follow(messages iter.Seq2[message, error]) {
 		case errors.As(err, &gap):
 			c.missed(gap)
 		case c.ctx.Err() == nil:
-			c.logger.LogAttrs(context.Background(), slog.LevelWarn, "presence: an event was skipped, or the log cannot be read",
-				slog.Any("error", err))
+			c.logger.LogAttrs(context.Background(), slog.LevelWarn,
+				"presence: an event was skipped, or the log cannot be read", slog.Any("error", err))
 		}
 	}
 }

@@ -26,9 +26,9 @@ func (e *KickedError) Error() string {
 //
 // Kick returns when the log has the kick. Each process ends the sessions that it has when the
 // kick reaches it from the log, and not those that begin after that. A process that has not
-// reached the log yet for the first time does not hear of it. A process that cannot reach the log hears of it afterwards; if the
-// log has dropped it by then, see [WithLogger]. For certainty, let [core.WithRecheck] ask the
-// source of the right as well.
+// reached the log yet for the first time does not hear of it. A process that cannot reach the
+// log hears of it afterwards; if the log has dropped it by then, see [WithLogger]. For certainty,
+// let [core.WithRecheck] ask the source of the right as well.
 //
 // After an error, which says what is wrong with the arguments or why the log has not answered,
 // the log may have the kick nevertheless. It is safe to kick again.

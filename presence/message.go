@@ -43,7 +43,7 @@ type message struct {
 	// Of a state.
 	Part  int               `json:"part,omitempty"` // from 1
 	Parts int               `json:"parts,omitempty"`
-	Peers map[string]uint64 `json:"peers,omitempty"` // in the last part: the other processes, and the last ask of each
+	Peers map[string]uint64 `json:"peers,omitempty"` // in the last part: others, with their last asks
 	Knows bool              `json:"knows,omitempty"` // these are all that there are
 
 	// Of an ask.

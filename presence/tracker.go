@@ -52,7 +52,8 @@ type member struct {
 	gone bool
 }
 
-// New returns a Tracker. With [WithLog] it has two goroutines, which [Tracker.Shutdown] ends.
+// New returns a Tracker. With [WithLog] it has three goroutines, one of which follows the log, as
+// in a [hub.Hub]; [Tracker.Shutdown] ends them.
 func New(opts ...Option) *Tracker {
 	t := &Tracker{config: newConfig(opts)}
 	t.setUp()
