@@ -57,8 +57,8 @@ form.onsubmit = (e) => {
 </script>`
 
 func main() {
-	fmt.Println("Open http://127.0.0.1:8080 in two windows.")  //nolint:forbidigo // for the user
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", router())) //nolint:gosec // the page's streams last
+	fmt.Println("Open http://127.0.0.1:8080 in two windows.") //nolint:forbidigo // for the user
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", router()))
 }
 
 func router() http.Handler {
