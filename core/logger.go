@@ -42,7 +42,7 @@ func refusalLevel(err *RefusedError) slog.Level {
 }
 
 // line returns the message of a session's end and the error to tell, or no message if it
-// deserves none. What a generator yields after something else has ended its session is no
+// deserves none. What a generator yields after something else has ended its session is not a
 // failure, except for a panic: often it is only a driver's own word for that end.
 func (s *Summary) line() (level slog.Level, message string, err error) {
 	_, panicked := errors.AsType[*PanicError](s.Err)

@@ -135,7 +135,7 @@ func TestRequests(t *testing.T) {
 		{"no such order, live", "GET", "/?sort=x", []string{"Accept", "text/event-stream"}, 400, `sort is "x"`},
 		{"another method", "DELETE", "/?end=" + id, nil, 405, "POST ends a session"},
 		{"no ID", "POST", "/", nil, 400, "the ID of a session"},
-		{"an ID that is no number", "POST", "/?end=x", nil, 400, "the ID of a session"},
+		{"an ID that is not a number", "POST", "/?end=x", nil, 400, "the ID of a session"},
 		{"an ID of nobody", "POST", "/?end=18446744073709551615", nil, 404, "no such session"},
 		{"another site", "POST", "/?end=" + id, []string{"Sec-Fetch-Site", "cross-site"}, 403, "another origin"},
 		{"a sister site", "POST", "/?end=" + id, []string{"Sec-Fetch-Site", "same-site"}, 403, "another origin"},

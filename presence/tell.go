@@ -136,7 +136,7 @@ func (c *cluster) takeState() {
 	for id, p := range c.peers {
 		switch {
 		case p.gone:
-		case p.hearsay: // it may be dead: then it would pass from process to process for ever
+		case p.hearsay: // it may be dead: then it would pass from process to process forever
 			last.Knows = false
 		default:
 			last.Peers[id] = p.asks

@@ -447,29 +447,4 @@ func (s *Session) letGo() {
 	}
 }
 
-func (s *Session) joinGroups() (err error) {
-	joined, all := 0, s.config.Groups
-	defer func() {
-		if joined < len(all) { // also if a group's Key panics
-			s.config.Groups = all[:joined]
-			if err == nil {
-				s.cancel(nil)
-			}
-			s.leaveGroups()
-		}
-	}()
-	for ; joined < len(all); joined++ {
-		if err = all[joined].Join((*member)(s)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Session) leaveGroups() {
-	for _, g := range s.config.Groups {
-		g.Leave((*member)(s))
-	}
-}
-
 func (s *Session) now() time.Duration { return time.Since(s.begin) }
