@@ -12,6 +12,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/client"
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -226,12 +227,7 @@ func TestEndsApart(t *testing.T) {
 		wantErr(t, err, io.ErrUnexpectedEOF)
 	})
 	t.Run("refused", func(t *testing.T) {
-		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = ln.Close()
-		_, err = collect(t, client.Stream(get(t, "http://"+ln.Addr().String()), once()))
+		_, err := collect(t, client.Stream(get(t, "http://"+testenv.Addr(t)), once()))
 		var op *net.OpError
 		if !strings.HasPrefix(err.Error(), "client: ") || !asError(err, &op) || op.Op != "dial" {
 			t.Errorf("got error %v, want one of dialling", err)

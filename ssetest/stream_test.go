@@ -11,6 +11,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // wire answers with a stream of these bytes, and then ends, breaks off or waits.
@@ -173,11 +174,8 @@ func TestFailures(t *testing.T) {
 
 func TestOpenFails(t *testing.T) {
 	NoLeaks(t)
-	listener := listen(t)
-	url := "http://" + listener.Addr().String()
-	_ = listener.Close()
 	for _, test := range []struct{ name, url, want string }{
-		{"nobody there", url, "connection refused"},
+		{"nobody there", "http://" + testenv.Addr(t), "connection refused"},
 		{"no URL", ":", "missing protocol scheme"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -339,12 +339,8 @@ func TestTailEnds(t *testing.T) {
 // nobody returns a URL at which no server runs.
 func nobody(t *testing.T) (url, addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String() + "/", l.Addr().String()
+	addr = testenv.Addr(t)
+	return "http://" + addr + "/", addr
 }
 
 func TestTailFirstConnection(t *testing.T) {

@@ -129,32 +129,25 @@ type gate struct {
 	cert *x509.Certificate
 }
 
-// start runs the proxy in front of the server at upstream, until the end of the test. It
-// tries another port if one that was free has been taken in the meantime.
+// start runs the proxy in front of the server at upstream, until the end of the test.
 func (p proxy) start(t *testing.T, upstream string) *gate {
 	t.Helper()
 	program := testenv.Program(t, p.program)
-	var said string
-	for range 5 {
-		dir := t.TempDir()
-		cert := programs.WriteCertificate(t, dir)
-		addr := freeAddr(t)
-		p.configure(t, dir, addr, upstream)
-		cmd := exec.Command(program)
-		for _, arg := range p.args {
-			cmd.Args = append(cmd.Args, strings.Replace(arg, "Dir", dir, 1))
-		}
-		cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-		if said = programs.Serve(t, cmd, addr); said == "" {
-			g := &gate{url: "http://" + addr, cert: cert}
-			if p.tls {
-				g.url = "https://" + addr
-			}
-			return g
-		}
+	dir, addr := t.TempDir(), testenv.Addr(t)
+	g := &gate{url: "http://" + addr, cert: programs.WriteCertificate(t, dir)}
+	if p.tls {
+		g.url = "https://" + addr
 	}
-	t.Fatalf("%s did not start: %s", p.name, said)
-	return nil
+	p.configure(t, dir, addr, upstream)
+	cmd := exec.Command(program)
+	for _, arg := range p.args {
+		cmd.Args = append(cmd.Args, strings.Replace(arg, "Dir", dir, 1))
+	}
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	if said := programs.Serve(t, cmd, addr); said != "" {
+		t.Fatalf("%s did not start: %s", p.name, said)
+	}
+	return g
 }
 
 // configure writes the proxy's configuration: the edited block in its frame.
@@ -196,15 +189,4 @@ func (p proxy) configure(t *testing.T, dir, addr, upstream string) {
 	if err := os.WriteFile(filepath.Join(dir, p.frame), config.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// freeAddr returns an address that was free a moment ago.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
