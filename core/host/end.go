@@ -120,11 +120,15 @@ func (s *Session) settle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	gone := s.gone.Load()
+	if gone {
+		s.cancel(core.ErrClientGone) // ClientGone may not have done so yet
+	}
 	if !s.failed {
 		s.cause = context.Cause(s.ctx)
 	}
 	dismissed := s.dismissed(s.cause)
-	if s.lost != nil || s.gone.Load() || !dismissed && errors.Is(s.cause, core.ErrSlowClient) {
+	if s.lost != nil || gone || !dismissed && errors.Is(s.cause, core.ErrSlowClient) {
 		return false
 	}
 	if dismissed && s.failure == nil && s.farewell.Load().retry > 0 {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -311,4 +313,26 @@ func TestFailureAndAnotherEnd(t *testing.T) {
 		}
 	}
 	t.Logf("the failure came first in %d of %d", failures, tries)
+}
+
+// A stream is only called whole if it is: its client may leave at the moment at which its
+// generator returns.
+func TestRaceClientGone(t *testing.T) {
+	const rounds = 20_000
+	for range rounds {
+		tr := newTrial(t.Context(), t, core.WithFlushWindow(time.Minute))
+		var left sync.WaitGroup
+		_ = tr.serve(func(_ context.Context, yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "a"}, nil)
+			yield(core.Event{Data: "b"}, nil) // waits
+			ready := make(chan struct{})
+			left.Go(func() { close(ready); tr.ClientGone() })
+			<-ready
+		})
+		left.Wait()
+		whole := len(tr.log) == 4 && strings.HasSuffix(tr.log[3], "End")
+		if cause := tr.sum.Cause; whole != (cause == nil) {
+			t.Fatalf("got the cause %v for %q", cause, tr.log)
+		}
+	}
 }
