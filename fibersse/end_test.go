@@ -345,10 +345,7 @@ func TestDetachedShutdownAtTheBeginning(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("fibersse detaches sessions on Linux only")
 	}
-	tries := 3000
-	if testing.Short() {
-		tries = 300
-	}
+	tries := hosttest.Rounds(3000)
 	ssetest.NoLeaks(t, longLived...)
 	type try struct {
 		group core.Group

@@ -14,6 +14,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // seed returns a random seed, or the one in YIELDSSE_SEED, and logs it.
@@ -132,11 +133,7 @@ func matchesSome(name string, topics []string) bool {
 // event after its cursor, or a gap that is not too wide.
 func TestAgainstModel(t *testing.T) {
 	first := seed(t)
-	rounds := 30
-	if testing.Short() {
-		rounds = 15
-	}
-	for i := range rounds {
+	for i := range hosttest.Rounds(30) {
 		againstModel(t, first+uint64(i))
 		if t.Failed() {
 			t.Fatalf("failed with seed %d", first+uint64(i))

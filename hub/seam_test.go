@@ -11,6 +11,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // Thousands subscribe while a million events are published: between replayed and live
@@ -20,10 +21,7 @@ func TestSubscribeWhilePublishing(t *testing.T) {
 		subscribers = 4
 		slack       = 50_000 // so that nobody is overtaken because its goroutine runs late
 	)
-	events, calls := 300_000, 200
-	if testing.Short() {
-		events, calls = 100_000, 50
-	}
+	events, calls := hosttest.Rounds(300_000), hosttest.Rounds(200)
 	topics := []string{"a", "b.x", "b.y", "c"}
 	topicOf := func(n int) string { // of event n
 		n %= 7 // the square of more does not fit into 32 bits

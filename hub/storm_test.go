@@ -354,10 +354,7 @@ func TestStorm(t *testing.T) {
 	ssetest.NoLeaks(t)
 	const publishers, followers = 4, 20
 	first := seed(t)
-	duration := 5 * time.Second
-	if testing.Short() {
-		duration = 2 * time.Second
-	}
+	duration := time.Duration(hosttest.Rounds(6)) * time.Second
 	if v := os.Getenv("YIELDSSE_STORM"); v != "" {
 		var err error
 		if duration, err = time.ParseDuration(v); err != nil {

@@ -12,7 +12,8 @@ type Backend struct {
 	// which runs after the Cleanups of what is opened there.
 	Start func(t testing.TB) Server
 
-	// Programs is how many random programs are run, each on a server of its own.
+	// Programs is how many random programs are run, each on a server of its own, if the
+	// environment variable CI is "true". Elsewhere it is a third, and with -short a tenth.
 	// Zero stands for 30.
 	Programs int
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 var (
@@ -36,9 +38,7 @@ func randomPrograms(t *testing.T, b Backend) {
 	if runs == 0 {
 		runs = 30
 	}
-	if testing.Short() {
-		runs = runs/10 + 1
-	}
+	runs = hosttest.Rounds(runs)
 	if *flagRuns > 0 {
 		runs = *flagRuns
 	}

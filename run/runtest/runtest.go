@@ -11,6 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/run"
 )
 
@@ -20,8 +21,9 @@ type Backend struct {
 	// which runs after the Cleanups of what is opened there.
 	Start func(t testing.TB) Server
 
-	// Programs is how many random programs are run, each on a server of its own. Zero
-	// stands for 10.
+	// Programs is how many random programs are run, each on a server of its own, if the
+	// environment variable CI is "true". Elsewhere it is a third, and with -short a tenth.
+	// Zero stands for 10.
 	Programs int
 }
 
@@ -113,6 +115,7 @@ func Run(t *testing.T, b Backend) {
 		if n == 0 {
 			n = 10
 		}
+		n = hosttest.Rounds(n)
 		clean := 0
 		for seed := range n {
 			clean += Program(t, uint64(seed), b.Start(t), 20*time.Millisecond)

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	differentialRuns   = flag.Int("adaptertest.runs", 0, "how many random programs Differential tries; 0 means 1500 (-short 200)")
+	differentialRuns   = flag.Int("adaptertest.runs", 0, "random programs to try; 0 means 1500 if CI=true, 500 elsewhere, 150 with -short")
 	differentialFor    = flag.Duration("adaptertest.for", 0, "how long Differential tries random programs, instead of -adaptertest.runs")
 	differentialSeed   = flag.Uint64("adaptertest.seed", 0, "the first seed of Differential; 0 means 1, or any with adaptertest.for")
 	differentialWait   = flag.Duration("adaptertest.wait", time.Minute, "how long Differential waits for what should happen at once")
@@ -113,9 +113,7 @@ func (d *differential) seeds() (next func() uint64, more func() bool) {
 		}
 	}
 	if runs == 0 {
-		if runs = 1500; testing.Short() {
-			runs = 200
-		}
+		runs = hosttest.Rounds(1500)
 	}
 	last := first - 1
 	seed := func() uint64 { return atomic.AddUint64(&last, 1) }
