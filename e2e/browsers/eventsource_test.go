@@ -172,29 +172,29 @@ func (s scene) arrives(path, lastEventID string) hosts.Arrival {
 // after a clean one, and stops at 204.
 func testLife(s scene) {
 	all := dispatches(hosts.Events())
-	s.listen("steps", "/steps", "{}", "add", "token", "last")
-	s.arrives("/steps", "")
+	s.listen("events", "/events", "{}", "add", "token", "last")
+	s.arrives("/events", "")
 	want := append([]dispatch{{"fresh", connecting, "", ""}, {"open", opened, "", ""}}, all[0])
-	s.sees("steps", want)
-	s.srv.GoOn("/steps")
+	s.sees("events", want)
+	s.srv.GoOn("/events")
 	want = append(want, all[1:hosts.Cut]...)
-	s.sees("steps", want)
-	s.srv.GoOn("/steps")
+	s.sees("events", want)
+	s.srv.GoOn("/events")
 	want = append(want, dispatch{"error", connecting, "", ""}, dispatch{"open", opened, "", ""})
 	want = append(append(want, all[hosts.Cut:]...), dispatch{"error", connecting, "", ""}, dispatch{"error", closed, "", ""})
-	s.sees("steps", want)
-	s.arrives("/steps", "4")
-	s.arrives("/steps", "8")
+	s.sees("events", want)
+	s.arrives("/events", "4")
+	s.arrives("/events", "8")
 
 	// If it came back, it would do so before one that is opened later.
 	s.listen("soon", "/soon", "{}")
 	s.arrives("/soon", "")
 	s.arrives("/soon", "1")
 	s.closeSource("soon")
-	if got := s.srv.Waiting("/steps"); got != 0 {
+	if got := s.srv.Waiting("/events"); got != 0 {
 		s.Errorf("got %d requests after 204, want none", got)
 	}
-	s.sees("steps", want)
+	s.sees("events", want)
 }
 
 // If a connection breaks off in the middle of an event, or between two, no event is lost

@@ -12,8 +12,7 @@ import (
 
 // routes are a server's streams:
 //
-//	GET  /events  sends Events over two connections, and then answers 204
-//	GET  /steps   likewise, but is broken off at a go-ahead
+//	GET  /events  sends Events over two connections, of which the first is broken off, and then answers 204
 //	POST /tokens  sends the body's words, each with the space before it
 //	GET  /idle    sends an event, and another one after the go-ahead
 //	GET  /clock   sends 20 events, 10 ms apart, whose data is the time in ns
@@ -23,8 +22,7 @@ import (
 //	GET  /user    sends the cookie named user, over two connections; the second stays open
 func (s *Server) routes() []route {
 	return []route{
-		{method: "GET", path: "/events", view: s.events("/events", quiet)},
-		{method: "GET", path: "/steps", view: s.events("/steps", func(ctx context.Context) { s.wait(ctx, "/steps") })},
+		{method: "GET", path: "/events", view: s.events},
 		{method: "POST", path: "/tokens", view: tokens},
 		{method: "GET", path: "/idle", view: s.idle},
 		{method: "GET", path: "/clock", view: func(r request) core.Stream { return Clock(r.ctx) }},
@@ -55,24 +53,21 @@ const Cut = 4
 var errCut = errors.New("hosts: cut")
 
 // events sends the first event, waits for the go-ahead and some heartbeats, sends the
-// events up to Cut, and is broken off after beforeCut. A client that comes back gets the
-// rest and a clean end, and one that has all events gets 204.
-func (s *Server) events(path string, beforeCut func(ctx context.Context)) view {
-	return func(r request) core.Stream { return s.eventsTo(r.ctx, path, beforeCut) }
-}
-
-func (s *Server) eventsTo(ctx context.Context, path string, beforeCut func(ctx context.Context)) core.Stream {
+// events up to Cut, and is broken off at the next go-ahead: clients of HTTP/2 discard data that
+// arrives with a reset. A client that comes back gets the rest and a clean end, and one that
+// has all events gets 204.
+func (s *Server) events(r request) core.Stream {
 	all := Events()
-	seen, _ := strconv.Atoi(core.LastEventID(ctx)) // 0 at first
+	seen, _ := strconv.Atoi(core.LastEventID(r.ctx)) // 0 at first
 	if seen < 0 || seen >= len(all) {
 		return nil
 	}
 	return func(yield func(core.Event, error) bool) {
 		if seen == 0 {
-			if !yield(all[0], nil) || !s.wait(ctx, path) {
+			if !yield(all[0], nil) || !s.wait(r.ctx, "/events") {
 				return
 			}
-			quiet(ctx)
+			quiet(r.ctx)
 			seen = 1
 		}
 		for i, e := range all[seen:] {
@@ -80,8 +75,9 @@ func (s *Server) eventsTo(ctx context.Context, path string, beforeCut func(ctx c
 				return
 			}
 			if seen+i+1 == Cut {
-				beforeCut(ctx) // on HTTP/2, clients discard data that arrives with a reset
-				yield(core.Event{}, errCut)
+				if s.wait(r.ctx, "/events") {
+					yield(core.Event{}, errCut)
+				}
 				return
 			}
 		}
