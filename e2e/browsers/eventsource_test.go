@@ -232,21 +232,37 @@ func testCut(s scene) {
 }
 
 // The server says how long a client has to wait: one with a short time comes back at
-// least twice before one with a long time.
+// least twice before one with a long time. A busy machine may be late, but not each time.
 func testRetry(s scene) {
-	s.listen("soon", "/soon", "{}")
-	s.arrives("/soon", "")
-	s.listen("late", "/late", "{}")
-	first := s.arrives("/late", "")
-	again := s.arrives("/late", "1")
-	s.closeSource("late")
-	s.closeSource("soon")
-	if got := again.Time.Sub(first.Time); got < hosts.Late {
-		s.Errorf("/late was asked again after %v, want at least %v", got, hosts.Late)
+	begins := func(path string) hosts.Arrival { // skips a request that came when its source was closed
+		for {
+			if a := s.srv.Arrived(path); a.LastEventID == "" {
+				return a
+			}
+		}
 	}
-	if got := s.srv.Waiting("/soon"); got < 2 {
-		s.Errorf("got %d requests for /soon in the meantime, want at least 2", got)
+	var got []int
+	for range 5 {
+		s.listen("soon", "/soon", "{}")
+		begins("/soon")
+		s.listen("late", "/late", "{}")
+		first := begins("/late")
+		again := s.arrives("/late", "1")
+		s.closeSource("late")
+		s.closeSource("soon")
+		if took := again.Time.Sub(first.Time); took < hosts.Late {
+			s.Errorf("/late was asked again after %v, want at least %v", took, hosts.Late)
+		}
+		n := 0
+		for ; s.srv.Waiting("/soon") > 0; n++ {
+			s.arrives("/soon", "1")
+		}
+		if n >= 2 {
+			return
+		}
+		got = append(got, n)
 	}
+	s.Errorf("got %v requests for /soon in the meantime, want at least 2", got)
 }
 
 // A page from another origin reads with the user's cookie if it asks to, and without it
