@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"slices"
@@ -97,6 +98,28 @@ func BenchmarkAppendText(b *testing.B) {
 				}
 			}
 			compare(b, "x-hand", run(encode), run(bb.hand))
+		})
+	}
+}
+
+// Base64 and the encoding of its event, compared with EncodeToString. The median ratio is
+// reported as x-hand.
+func BenchmarkBase64(b *testing.B) {
+	for _, size := range []int{100, 4 << 10, 64 << 10} {
+		b.Run(fmt.Sprint(size, " bytes"), func(b *testing.B) {
+			raw, buf := make([]byte, size), make([]byte, 0, 2*size+100)
+			run := func(event func() Event) func(int) {
+				return func(n int) {
+					for range n {
+						e := event()
+						buf = encode(buf[:0], &e, nil)
+					}
+				}
+			}
+			b.ReportAllocs()
+			compare(b, "x-hand", run(func() Event { return Event{Type: "tile"}.Base64(raw) }), run(func() Event {
+				return Event{Type: "tile", Data: base64.StdEncoding.EncodeToString(raw)}
+			}))
 		})
 	}
 }

@@ -3,6 +3,7 @@ package core_test
 import (
 	"bytes"
 	"encoding"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -350,6 +351,30 @@ func TestJSON(t *testing.T) {
 				t.Errorf("e.Data: got %q, want it as it was", e.Data)
 			}
 		})
+	}
+}
+
+// Data of every length around the encoder's own, and what RFC 4648 has as test vectors.
+func TestBase64(t *testing.T) {
+	for raw, want := range map[string]string{
+		"": "", "f": "Zg==", "fo": "Zm8=", "foo": "Zm9v", "foob": "Zm9vYg==", "fooba": "Zm9vYmE=", "foobar": "Zm9vYmFy", "\xfb\xff": "+/8=",
+	} {
+		e := core.Event{ID: "1", Type: "t", Data: "old", Retry: time.Second, Comment: "c"}
+		if got, want := e.Base64([]byte(raw)), (core.Event{ID: "1", Type: "t", Data: want, Retry: time.Second, Comment: "c"}); got != want {
+			t.Errorf("%q: got %+v, want %+v", raw, got, want)
+		}
+	}
+	raw := make([]byte, 3000)
+	for i := range raw {
+		raw[i] = byte(i * i >> 3) //nolint:gosec // any byte
+	}
+	for n := range raw {
+		if got, want := (core.Event{}).Base64(raw[:n]).Data, base64.StdEncoding.EncodeToString(raw[:n]); got != want {
+			t.Fatalf("%d bytes: got %q, want %q", n, got, want)
+		}
+	}
+	if got := testing.AllocsPerRun(100, func() { _ = core.Event{}.Base64(raw) }); got != 1 {
+		t.Errorf("got %v allocations, want only the data's", got)
 	}
 }
 

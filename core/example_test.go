@@ -1,7 +1,9 @@
 package core_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"iter"
@@ -60,6 +62,19 @@ func ExampleEvent_JSON() {
 	// Output:
 	// price {"symbol":"A&B","euro":12.5} <nil>
 	// core: event data: json: unsupported type: chan int
+}
+
+// An event carries only text. A page decodes these bytes with atob.
+func ExampleEvent_Base64() {
+	picture := []byte("\x89PNG\r\n\x1a\n")
+	e := core.Event{ID: "1", Type: "tile"}.Base64(picture)
+	fmt.Println(e.Data)
+
+	raw, err := base64.StdEncoding.DecodeString(e.Data)
+	fmt.Println(bytes.Equal(raw, picture), err)
+	// Output:
+	// iVBORw0KGgo=
+	// true <nil>
 }
 
 func ExampleEvent_AppendText() {

@@ -175,6 +175,7 @@ type cardTest struct {
 var cardTests = []cardTest{
 	{"ticker", testTicker, false}, {"news", testNews, false},
 	{"stream", testStream, true}, {"time", testTime, false}, {"progress", testProgress, false}, {"events", testEvents, false},
+	{"picture", testPicture, false},
 	{"notice", testNotice, false}, {"pause", testPause, false}, {"tokens", testTokens, true}, {"fail", testFail, true},
 }
 
@@ -322,6 +323,21 @@ func testEvents(p *page, _ *demo, _ string) {
 	if got, want := len(rows), 6; got != want {
 		p.Errorf("got %d events, want %d", got, want)
 	}
+}
+
+func testPicture(p *page, _ *demo, _ string) {
+	const blank = `(() => {
+		const { width, height } = card("picture").querySelector("canvas");
+		const pixels = card("picture").querySelector("canvas").getContext("2d").getImageData(0, 0, width, height).data;
+		return pixels.filter((value, i) => i % 4 === 3 && value === 0).length;
+	})()`
+	if got, want := eval[int](p, blank), 384*240; got != want {
+		p.Errorf("got %d blank pixels at first, want all %d", got, want)
+	}
+	p.Click("#picture .toggle")
+	p.WantIn(p.state("picture", "ended"), "done")
+	p.Wait(blank + " === 0")
+	p.Wait(`card("picture").querySelector(".count").textContent.startsWith("40 tiles, ")`) // each once
 }
 
 func testNotice(p *page, _ *demo, _ string) {

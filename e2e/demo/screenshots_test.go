@@ -49,7 +49,7 @@ func (p *page) use(other *page) {
 		p.Wait(fmt.Sprintf(`card(%q).querySelectorAll(".log li").length >= 3`, id))
 		p.Click("#" + id + " .toggle")
 	}
-	for id, state := range map[string]string{"events": "ended", "notice": "refused", "fail": "broken", "pause": "paused"} {
+	for id, state := range map[string]string{"events": "ended", "picture": "ended", "notice": "refused", "fail": "broken", "pause": "paused"} {
 		p.Set("#notice [name=token]", "wrong")
 		p.Click("#" + id + " .toggle")
 		p.state(id, state)

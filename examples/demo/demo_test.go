@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"image"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -345,6 +348,33 @@ func TestEvents(t *testing.T) {
 	})
 }
 
+func TestPicture(t *testing.T) {
+	onAll(t, "5ms", func(t *testing.T, _, base string) {
+		whole := all(t, base, request{path: "/picture"})
+		if got, want := len(whole), columns*rows+1; got != want {
+			t.Fatalf("got %d events, want %d", got, want)
+		}
+		for i, e := range whole[:columns*rows] {
+			if want := (core.Event{ID: strconv.Itoa(i + 1), Type: "tile"}.Base64(tiles()[i])); e != want {
+				t.Fatalf("got %.60v, want %.60v", e, want)
+			}
+			png, err := base64.StdEncoding.DecodeString(e.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tile, format, err := image.Decode(bytes.NewReader(png))
+			if err != nil || format != "png" || tile.Bounds() != image.Rect(0, 0, tileSize, tileSize) {
+				t.Fatalf("tile %d: got %v of %s and %v, want a PNG of %d pixels each way", i, tile.Bounds(), format, err, tileSize)
+			}
+		}
+		rest := all(t, base, request{path: "/picture", lastID: "38"})
+		if !slices.Equal(rest, whole[38:]) {
+			t.Errorf("after 38: got %d events, want the last three", len(rest))
+		}
+		status(t, base, request{path: "/picture", lastID: "41"}, http.StatusNoContent)
+	})
+}
+
 func TestPause(t *testing.T) {
 	onAll(t, "5ms", func(t *testing.T, _, base string) {
 		before := time.Now()
@@ -510,6 +540,7 @@ func TestPage(t *testing.T) {
 			{"/chat.js", "javascript", "class ChatCard"},
 			{"/market.js", "javascript", "class TickerCard"},
 			{"/news.js", "javascript", "class NewsCard"},
+			{"/picture.js", "javascript", "class PictureCard"},
 		} {
 			contentType, body := status(t, base, request{path: file.path}, http.StatusOK)
 			if !strings.Contains(contentType, file.contentType) || !strings.Contains(body, file.want) {
@@ -533,7 +564,7 @@ func TestPage(t *testing.T) {
 		for view, file := range map[string]string{
 			"stream": "views.go", "time": "views.go", "notice": "views.go", "events": "views.go", "pause": "views.go",
 			"tokens": "views.go", "progress": "views.go", "fail": "views.go",
-			"chat": "chat.go", "ticker": "market.go", "news": "news.go",
+			"chat": "chat.go", "ticker": "market.go", "news": "news.go", "picture": "picture.go",
 		} {
 			if !strings.Contains(got.Sources[file], "\nfunc (d *demo) "+view+"(") {
 				t.Errorf("the source %s has no %s", file, view)

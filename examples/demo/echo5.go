@@ -48,6 +48,9 @@ func newEcho5(d *demo) server {
 	e.GET("/events", stream(func(c *echo.Context) (core.Stream, error) {
 		return d.events(ctx(c)), nil
 	}))
+	e.GET("/picture", stream(func(c *echo.Context) (core.Stream, error) {
+		return d.picture(ctx(c)), nil
+	}))
 	e.GET("/pause", stream(func(c *echo.Context) (core.Stream, error) {
 		return d.pause(ctx(c)), nil
 	}))

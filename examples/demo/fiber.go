@@ -55,6 +55,9 @@ func newFiber(d *demo) server {
 	app.Get("/events", stream(func(c *fiber.Ctx) (core.Stream, error) {
 		return d.events(ctx(c)), nil
 	}))
+	app.Get("/picture", stream(func(c *fiber.Ctx) (core.Stream, error) {
+		return d.picture(ctx(c)), nil
+	}))
 	app.Get("/pause", stream(func(c *fiber.Ctx) (core.Stream, error) {
 		return d.pause(ctx(c)), nil
 	}))

@@ -47,6 +47,9 @@ func newGin(d *demo) server {
 	r.GET("/events", stream(func(c *gin.Context) (core.Stream, error) {
 		return d.events(ctx(c)), nil
 	}))
+	r.GET("/picture", stream(func(c *gin.Context) (core.Stream, error) {
+		return d.picture(ctx(c)), nil
+	}))
 	r.GET("/pause", stream(func(c *gin.Context) (core.Stream, error) {
 		return d.pause(ctx(c)), nil
 	}))

@@ -3,8 +3,8 @@
 //
 //	go run ./examples/demo
 //
-// Then open one of the addresses that it prints. The streams are generators in views.go,
-// which do not depend on a framework, and subscriptions in chat.go, market.go and
+// Then open one of the addresses that it prints. The streams are generators in views.go and
+// picture.go, which do not depend on a framework, and subscriptions in chat.go, market.go and
 // news.go, to a hub that all six frameworks share. gin.go, echo.go, echo5.go, fiber.go,
 // fiber3.go and nethttp.go only route to them.
 package main

@@ -44,6 +44,9 @@ func newNetHTTP(d *demo) server {
 	mux.Handle("GET /events", stream(func(r *http.Request) (core.Stream, error) {
 		return d.events(ctx(r)), nil
 	}))
+	mux.Handle("GET /picture", stream(func(r *http.Request) (core.Stream, error) {
+		return d.picture(ctx(r)), nil
+	}))
 	mux.Handle("GET /pause", stream(func(r *http.Request) (core.Stream, error) {
 		return d.pause(ctx(r)), nil
 	}))

@@ -37,6 +37,8 @@ var (
 	marketGo string
 	//go:embed news.go
 	newsGo string
+	//go:embed picture.go
+	pictureGo string
 )
 
 // pageInfo is what the page requests first: which framework serves it, the other
@@ -51,7 +53,9 @@ type pageInfo struct {
 func (d *demo) info(serving string) pageInfo {
 	return pageInfo{
 		Serving: serving, Sites: d.sites, Tick: d.tick.Milliseconds(),
-		Sources: map[string]string{"views.go": viewsGo, "chat.go": chatGo, "market.go": marketGo, "news.go": newsGo},
+		Sources: map[string]string{
+			"views.go": viewsGo, "chat.go": chatGo, "market.go": marketGo, "news.go": newsGo, "picture.go": pictureGo,
+		},
 	}
 }
 

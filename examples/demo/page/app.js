@@ -3,6 +3,7 @@ import { ChatCard } from "./chat.js";
 import { listen } from "./connections.js";
 import { TickerCard } from "./market.js";
 import { NewsCard } from "./news.js";
+import { PictureCard } from "./picture.js";
 import { TokensCard } from "./tokens.js";
 
 const NOTICES = [
@@ -70,6 +71,11 @@ const SPECS = [
   {
     id: "events", title: "A few sentences", types: ["done"],
     about: "A finite stream says when it is done, and the page closes it.",
+    on: (card, e) => e.type === "done" && card.close("ended", "The server said done, so the page has closed the stream."),
+  },
+  {
+    id: "picture", title: "A picture, piece by piece", kind: PictureCard, types: ["tile", "done"],
+    about: "Each tile is a PNG, sent as base64. Drop the connection: only the missing tiles are sent.",
     on: (card, e) => e.type === "done" && card.close("ended", "The server said done, so the page has closed the stream."),
   },
   {
