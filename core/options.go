@@ -168,6 +168,23 @@ func WithLogger(l *slog.Logger) Option {
 	return WithObserver(logTo(l))
 }
 
+// WithCompression compresses a response with gzip if its client accepts that. Each event can be
+// decoded as soon as it arrives, and what browsers, proxies and other clients are told at the
+// end of a stream stays the same. A response to which the view or a middleware has given a
+// Content-Encoding is left alone. It is off by default.
+//
+// A hub's events are compressed once for all clients, without memory for each, and kept with
+// the event as long as the hub holds it. It pays for events of 200 bytes and more. A
+// generator's stream takes 12 KiB, with which events that resemble each other become several
+// times smaller, even if they are short.
+//
+// Leave it off if a page that others may cause to be requested has a secret next to text that they
+// choose: the size of what is compressed tells them how much both have in common (the BREACH
+// attack). docs/compression.md says more.
+func WithCompression() Option {
+	return func(c *settings) { c.Compress = true }
+}
+
 // WithQueryID makes [LastEventID] return the URL's query parameter lastEventId if the
 // request has no valid Last-Event-ID header. With it, a page can resume a stream that it
 // opens again with a new EventSource, or with a polyfill that cannot set headers. The

@@ -160,14 +160,14 @@ func (c *conn) Send(f host.Frames) error {
 
 // measure checks that the bytes that were written and flushed have reached the server's
 // own writer. A middleware's Write and Flush may return without an error and yet hold
-// them back. Without a Content-Encoding all bytes must have arrived. With one, more must
-// have arrived than a compressor sends when it has nothing to flush.
+// them back. Without a Content-Encoding all bytes must have arrived. With one of a
+// middleware's, more must have arrived than a compressor sends when it has nothing to flush.
 func (c *conn) measure(n int) error {
 	first := c.sent == 0
 	c.sent += int64(n)
 	grown := c.grown()
 	c.whole = c.whole && grown == int64(n)
-	if n == 0 || grown > c.idle && (c.had >= c.sent || c.encoded()) {
+	if n == 0 || c.arrived(grown) {
 		if first && !c.whole && c.pass != nil {
 			err := c.pass()
 			c.idle = c.grown()
@@ -182,6 +182,15 @@ func (c *conn) measure(n int) error {
 		c.answer(c.held.Error())
 	}
 	return c.held
+}
+
+// arrived reports whether what was written has reached the server's writer, of which grown bytes
+// came now.
+func (c *conn) arrived(grown int64) bool {
+	if c.session.Compresses() {
+		return c.whole // it must not be compressed again
+	}
+	return grown > c.idle && (c.had >= c.sent || c.encoded())
 }
 
 // grown returns how many bytes have reached the server's writer since the last call.

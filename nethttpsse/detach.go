@@ -31,10 +31,9 @@ func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
 	if c.hijacker == nil || !c.whole {
 		return nil, nil, false
 	}
-	for _, name := range []string{"Content-Encoding", "Transfer-Encoding", "Trailer"} {
-		if c.w.Header()[name] != nil {
-			return nil, nil, false
-		}
+	h := c.w.Header()
+	if h["Content-Encoding"] != nil && !c.session.Compresses() || h["Transfer-Encoding"] != nil || h["Trailer"] != nil {
+		return nil, nil, false
 	}
 	conn, _, err := c.hijacker.Hijack() // input that was read ahead is dropped
 	c.detached = err == nil

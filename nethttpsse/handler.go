@@ -164,7 +164,7 @@ func serve(
 		return err
 	}
 	h := w.Header()
-	host.SetHeaders(h.Get, h.Set)
+	s.SetHeaders(h, strings.Join(r.Header.Values("Accept-Encoding"), ","))
 	h.Del("Content-Length")
 	if r.Method == http.MethodHead {
 		w.WriteHeader(http.StatusOK)

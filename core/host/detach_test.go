@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httputil"
 	"os"
 	"runtime"
@@ -92,6 +93,9 @@ func detachedOver(t *testing.T, buffer int, stream func(*host.Session) core.Stre
 	g.server, g.client = lineOf(t)(t, g.server, g.client)
 	handler, end := context.WithCancel(t.Context())
 	defer end() // as a host does when its handler returns
+	if isCompressed(t) {
+		opts = append(opts, core.WithCompression())
+	}
 	opts = append([]core.Option{
 		core.WithDetach(), core.WithHeartbeat(0),
 		core.WithObserver(core.Observer{Closed: func(_ context.Context, sum core.Summary) { g.sums <- sum }}),
@@ -99,6 +103,7 @@ func detachedOver(t *testing.T, buffer int, stream func(*host.Session) core.Stre
 	if g.session, err = host.NewSession(handler, core.Request{}, opts...); err != nil {
 		t.Fatal(err)
 	}
+	g.session.SetHeaders(http.Header{}, "gzip")
 	if err := g.session.Serve(g, stream(g.session)); err != nil {
 		t.Fatal(err)
 	}
@@ -120,12 +125,21 @@ func over(t *testing.T, l line) {
 
 func lineOf(t *testing.T) line {
 	t.Helper()
-	for name := t.Name(); name != ""; name = name[:max(strings.LastIndex(name, "/"), 0)] {
-		if l, ok := lines.Load(name); ok {
-			return l.(line)
-		}
+	if l := settingOf(t, &lines); l != nil {
+		return l.(line)
 	}
 	return plain
+}
+
+// settingOf returns what is set for a test, or for one that it is part of.
+func settingOf(t *testing.T, settings *sync.Map) any {
+	t.Helper()
+	for name := t.Name(); name != ""; name = name[:max(strings.LastIndex(name, "/"), 0)] {
+		if v, ok := settings.Load(name); ok {
+			return v
+		}
+	}
+	return nil
 }
 
 func plain(_ *testing.T, server, client net.Conn) (net.Conn, net.Conn) { return server, client }
@@ -148,10 +162,12 @@ func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 	return s, c
 }
 
-// The tests of a plain connection also pass under TLS, and on a connection that its
-// listener has wrapped.
+// The tests of a plain connection also pass under TLS, on a connection that its listener has
+// wrapped, and with compression.
 func TestDetachedOverOtherConnections(t *testing.T) {
-	for name, line := range map[string]line{"TLS": underTLS, "wrapped": wrapped} {
+	// The kernel would hold all that they send if it was compressed, or they read the bytes.
+	plainly := []string{"HandoverToStalledClient", "GeneratorWithStalledClient", "Shutdown"}
+	for name, line := range map[string]line{"TLS": underTLS, "wrapped": wrapped, "compressed": plain} {
 		for _, test := range []struct {
 			name string
 			run  func(*testing.T)
@@ -171,20 +187,35 @@ func TestDetachedOverOtherConnections(t *testing.T) {
 			{"HandoverIsFair", TestHandoverIsFair},
 			{"HandoverLosesNoWake", TestHandoverLosesNoWake},
 		} {
+			if name == "compressed" && slices.Contains(plainly, test.name) {
+				continue
+			}
 			t.Run(name+"/"+test.name, func(t *testing.T) {
 				if test.name != "HandoverToStalledClient" { // it counts goroutines
 					t.Parallel()
 				}
 				over(t, line)
+				if name == "compressed" {
+					compress(t)
+				}
 				test.run(t)
 			})
 		}
 	}
 }
 
+// body is the response's, decoded.
+func (g *guest) body() io.Reader {
+	chunks := httputil.NewChunkedReader(g.client)
+	if !g.session.Compresses() {
+		return chunks
+	}
+	return &gunzip{from: chunks}
+}
+
 // events reads the stream to its end.
 func (g *guest) events() (events []core.Event, err error) {
-	for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+	for e, err := range core.Read(g.body()) {
 		if err != nil {
 			return events, err
 		}
@@ -224,6 +255,9 @@ func handedOverAfter(t *testing.T, p feed.Pump, first ...string) func(*host.Sess
 				yield(core.Event{Data: data}, nil)
 			}
 			feeds.Store(s, feedOf(yield))
+			if feedOf(yield).Compressed() {
+				p = zip{p}
+			}
 			if !feedOf(yield).Handover(stream, p) {
 				t.Error("the stream was not handed over")
 			}
@@ -423,7 +457,7 @@ func TestHandoverAfterEvents(t *testing.T) {
 	g := detached(t, handedOverAfter(t, &pump{next: func(*[][]byte) (bool, error) { return false, nil }}, "1", "2"),
 		core.WithFlushWindow(time.Hour))
 	var got []core.Event
-	for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+	for e, err := range core.Read(g.body()) {
 		if err != nil {
 			t.Fatalf("after %q: %v", datas(got), err)
 		}
@@ -562,7 +596,7 @@ func TestHandoverToStalledClient(t *testing.T) {
 		}
 	}
 	n := int64(0)
-	for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+	for e, err := range core.Read(g.body()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -749,7 +783,7 @@ func TestHandoverFlushWindow(t *testing.T) {
 	n, want := int64(0), []int64{1, 5, 5}
 	pending.Store(want[0])
 	wake(g.session)
-	for _, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+	for _, err := range core.Read(g.body()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -872,7 +906,7 @@ func TestHandoverLosesNoWake(t *testing.T) {
 		}()
 	}
 	n := 0
-	for _, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+	for _, err := range core.Read(g.body()) {
 		if err != nil {
 			t.Fatalf("after %d events: %v", n, err)
 		}

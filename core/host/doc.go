@@ -14,7 +14,7 @@
 //		s.Close(nil) // the view has answered
 //		return nil
 //	}
-//	host.SetHeaders(h.Get, h.Set)
+//	s.SetHeaders(w.Header(), r.Header.Get("Accept-Encoding"))
 //	return s.Serve(conn, stream)
 //
 // The session does the rest: it encodes, gathers and flushes events, sends heartbeats,

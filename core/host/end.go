@@ -151,7 +151,13 @@ func (s *Session) abandoned() bool {
 func (s *Session) conclude(last *core.Event) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last != nil && (s.gather(last) != nil || !s.flush(s.now())) {
+	if last != nil && s.gather(last) != nil {
+		return false
+	}
+	if s.gzip != nil {
+		s.gzip.end(s.buffer())
+	}
+	if !s.flush(s.now()) {
 		return false
 	}
 	s.beginSend(s.now())

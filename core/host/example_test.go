@@ -51,7 +51,7 @@ func adapt(view func(ctx context.Context) core.Stream, opts ...core.Option) http
 			refuse(w, err)
 			return
 		}
-		host.SetHeaders(w.Header().Get, w.Header().Set)
+		s.SetHeaders(w.Header(), r.Header.Get("Accept-Encoding"))
 		if err := s.Serve(response{w, http.NewResponseController(w)}, stream); err != nil {
 			fmt.Println("the server:", err)
 		}

@@ -2,6 +2,8 @@ package host
 
 import (
 	"slices"
+
+	"github.com/yieldsse/yieldsse/internal/deflate"
 )
 
 // pieceSize is how many bytes of frames that come together are sent at once, not counting
@@ -18,13 +20,18 @@ func (s *Session) forward(frames [][]byte) bool {
 		return false
 	}
 	for len(frames) > 0 {
-		n, left := takePiece(s.buffer(), frames)
+		b := s.buffer()
+		s.gzip.compress(b)
+		n, left := takePiece(b, frames, s.gzip.blocks())
+		s.gzip.skip(b)
 		frames = frames[n:]
 		for len(left) > 0 { // of a large event, all of which is sent
 			if !s.push(s.now(), partOfEvent) {
 				return false
 			}
-			left = addPiece(s.buffer(), left)
+			b = s.buffer()
+			left = addPiece(b, left)
+			s.gzip.skip(b)
 		}
 		if n == 0 && !s.flush(s.now()) || n > 0 && !s.gathered(n) || s.ctx.Err() != nil {
 			return false
@@ -35,8 +42,9 @@ func (s *Session) forward(frames [][]byte) bool {
 
 // takePiece appends frames to b until it has pieceSize bytes, sets those that it has
 // copied to nil, and returns their number. A frame that is larger than a piece is only
-// appended to an empty buffer; the rest of it is left, for addPiece.
-func takePiece(b *[]byte, frames [][]byte) (n int, left []byte) {
+// appended to an empty buffer; the rest of it is left, for addPiece. If there is a sum, the
+// frames are blocks, and are added to it.
+func takePiece(b *[]byte, frames [][]byte, sum *deflate.Sum) (n int, left []byte) {
 	size := len(*b) - headroom
 	for n < len(frames) && size < pieceSize && (len(frames[n]) <= pieceSize || size == 0) {
 		size += len(frames[n])
@@ -45,6 +53,9 @@ func takePiece(b *[]byte, frames [][]byte) (n int, left []byte) {
 	*b = slices.Grow(*b, min(size, 2*pieceSize)+len("\r\n")) // the end of a chunk
 	for i, frame := range frames[:n] {
 		frames[i] = nil
+		if sum != nil {
+			frame = sum.AddBlock(frame)
+		}
 		if len(frame) > pieceSize {
 			return n, addPiece(b, frame)
 		}

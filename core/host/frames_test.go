@@ -102,7 +102,7 @@ func pull(t *testing.T, g *guest) (next func() string) {
 	events := make(chan string)
 	go func() {
 		defer close(events)
-		for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+		for e, err := range core.Read(g.body()) {
 			if err != nil {
 				return
 			}

@@ -48,6 +48,9 @@ func (g *guest) Refuse(err error) {
 // Context implements [feed.Feed].
 func (g *guest) Context() context.Context { return g.ctx }
 
+// Compressed implements [feed.Feed].
+func (g *guest) Compressed() bool { return g.gzip != nil }
+
 // Forward implements [feed.Feed].
 func (g *guest) Forward(frames [][]byte) bool { return (*Session)(g).forward(frames) }
 

@@ -14,7 +14,7 @@ import (
 // Nothing that a stream can get ends its session: neither the feed that its yield answers
 // with, nor a value of its context.
 func TestAStreamCannotEndItsSession(t *testing.T) {
-	allowed := []string{"Context", "Forward", "Handover", "Refuse", "Request", "Wake", "WakeToEnd"}
+	allowed := []string{"Compressed", "Context", "Forward", "Handover", "Refuse", "Request", "Wake", "WakeToEnd"}
 	tr := newTrial(t.Context(), t)
 	isError(t, tr.serve(func(ctx context.Context, yield func(core.Event, error) bool) {
 		// feed.Of does not know this yield, so the test asks the session itself.

@@ -42,8 +42,8 @@ type handed struct {
 // A behind is what a client has not accepted of the frames of one Next.
 type behind struct {
 	rest   []byte   // of a chunk: a copy
-	part   bool     // rest ends in the middle of an event
-	frames [][]byte // that follow; shared with other sessions
+	left   []byte   // of an event whose beginning is in the chunk; shared with other sessions
+	frames [][]byte // that follow; shared, too
 
 	write core.Write // that rest belongs to
 	began time.Duration
@@ -86,14 +86,17 @@ func (c *detachedConn) beat(now time.Duration) {
 	}
 	b := getBuffer()
 	defer putBuffer(b)
-	*b = c.session.appendOwn(*b, c.session.config.Beats.Heartbeat)
-	c.send(now, Frames{*b}, core.Write{Heartbeat: true}, nil, false)
+	s := c.session
+	s.gzip.skip(b)
+	*b = s.appendOwn(*b, s.config.Beats.Heartbeat)
+	s.gzip.compress(b)
+	c.send(now, Frames{*b}, core.Write{Heartbeat: true}, nil, nil)
 }
 
 // send is a Send that does not block unless TryWrite does. w is what f is, for the
-// observers. frames follow f; if part is true, the first of them is the rest of an event.
-// The session's mu is held.
-func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, frames [][]byte, part bool) {
+// observers. left is the rest of an event that f ends in, and frames follow. The session's mu
+// is held.
+func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, left []byte, frames [][]byte) {
 	s := c.session
 	w.Bytes = len(f.Bytes())
 	s.sent.Add(int64(w.Bytes))
@@ -102,13 +105,13 @@ func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, frames []
 	switch {
 	case s.lost != nil:
 		c.behind = nil
-	case len(rest) == 0 && len(frames) == 0:
+	case len(rest)+len(left)+len(frames) == 0:
 		c.behind = nil
 		s.endSend(false)
 	default:
-		c.behind = &behind{slices.Clone(rest), part, slices.Clone(frames), w, now}
+		c.behind = &behind{slices.Clone(rest), left, slices.Clone(frames), w, now}
 		if len(rest) == 0 {
-			s.endSend(part)
+			s.endSend(len(left) > 0)
 		}
 	}
 	if len(rest) == 0 {
@@ -143,16 +146,13 @@ func (w *worker) catchUp(c *detachedConn) {
 		if b.rest = c.write(b.rest); len(b.rest) > 0 {
 			return
 		}
-		s.endSend(b.part && s.lost == nil)
+		s.endSend(len(b.left) > 0 && s.lost == nil)
 		s.tellWrote(b.began, b.write)
 	}
 	if !s.open() { // finish an event that has been sent in part, and begin no other
-		b.frames = b.frames[:min(len(b.frames), 1)]
-		if !b.part {
-			b.frames = nil
-		}
+		b.frames = nil
 	}
-	if c.behind = nil; s.lost == nil && len(b.frames) > 0 {
-		w.sendPiece(s.now(), c, b.frames)
+	if c.behind = nil; s.lost == nil && len(b.left)+len(b.frames) > 0 {
+		w.sendPiece(s.now(), c, b.left, b.frames)
 	}
 }

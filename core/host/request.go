@@ -16,18 +16,41 @@ import (
 // maxKept bounds each of the texts that a session keeps of its request, in bytes.
 const maxKept = 1 << 10
 
-// SetHeaders sets the headers of an event stream. A Cache-Control that the view
-// has set stays, and so does a Content-Type of an event stream.
-func SetHeaders(get func(name string) string, set func(name, value string)) {
-	mediaType, _, _ := strings.Cut(get("Content-Type"), ";")
+// A Header is a response's, such as an [net/http.Header].
+type Header interface {
+	Get(name string) string // the first value, or nothing
+	Set(name, value string)
+	Add(name, value string)
+}
+
+// SetHeaders sets the headers of an event stream. A Cache-Control that the view has set stays,
+// and so does a Content-Type of an event stream.
+//
+// With [core.WithCompression] it also chooses the Content-Encoding, unless there is one. accept is
+// the request's Accept-Encoding; if there are several lines, they are joined by commas. An
+// adapter calls SetHeaders before Serve.
+func (s *Session) SetHeaders(h Header, accept string) {
+	mediaType, _, _ := strings.Cut(h.Get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(mediaType), "text/event-stream") {
-		set("Content-Type", "text/event-stream; charset=utf-8") // without the charset, Python's requests reads Latin-1
+		h.Set("Content-Type", "text/event-stream; charset=utf-8") // without the charset, Python's requests reads Latin-1
 	}
-	set("X-Accel-Buffering", "no") // or nginx buffers events
-	if get("Cache-Control") == "" {
-		set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // or nginx buffers events
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-cache")
+	}
+	if !s.config.Compress || h.Get("Content-Encoding") != "" {
+		return
+	}
+	h.Add("Vary", "Accept-Encoding")
+	if coding := encodingOf(accept, "gzip"); coding != "" {
+		h.Set("Content-Encoding", coding)
+		s.gzip = new(gzip)
 	}
 }
+
+// Compresses reports whether the session compresses what it sends: SetHeaders has set a
+// Content-Encoding.
+func (s *Session) Compresses() bool { return s.gzip != nil }
 
 // A requestContext is the parent of a session's context. It is the request's context
 // without its end: the session ends its context itself, to give it a cause.

@@ -69,6 +69,7 @@ type Session struct {
 	failed  bool        // the failure has ended the context
 	bare    bool        // see Direct
 	waiting *[]byte     // frames that wait to be flushed; nil if none do
+	gzip    *gzip       // nil if the response is not compressed
 	flusher *time.Timer // flushes what waits, or wakes a session that was handed over; nil until first needed
 	lost    error       // the error of the last write
 	failure error       // the generator's
@@ -262,6 +263,7 @@ func (s *Session) yield(e core.Event, err error) bool {
 		return false
 	}
 	if err == nil {
+		s.gzip.remember()
 		err = s.gather(&e)
 	}
 	if err != nil {
@@ -310,6 +312,7 @@ func (s *Session) gather(e *core.Event) error {
 func (s *Session) buffer() *[]byte {
 	if s.waiting == nil {
 		s.waiting = getBuffer()
+		s.gzip.skip(s.waiting)
 	}
 	return s.waiting
 }
@@ -331,6 +334,7 @@ func (s *Session) push(now time.Duration, what content) bool {
 	if s.waiting == nil {
 		return true
 	}
+	s.gzip.compress(s.waiting)
 	n := len(*s.waiting) - headroom
 	s.sent.Add(int64(n)) // before the client has them, and somebody lists the session
 	s.beginSend(now)

@@ -3,7 +3,6 @@ package host_test
 import (
 	"errors"
 	"net"
-	"net/http/httputil"
 	"os"
 	"syscall"
 	"testing"
@@ -43,7 +42,7 @@ func TestKernelKeepsLittle(t *testing.T) {
 					return line(t, server, client)
 				})
 				g := detached(t, test.stream)
-				for e, err := range core.Read(httputil.NewChunkedReader(g.client)) {
+				for e, err := range core.Read(g.body()) {
 					if err != nil || e.Data != "1" {
 						t.Fatalf("got %+v, %v", e, err)
 					}

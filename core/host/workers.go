@@ -207,7 +207,7 @@ func (w *worker) pump(c *detachedConn) {
 	if len(w.frames) > 0 {
 		s.events.Add(int64(len(w.frames)))
 		s.flushed.Store(int64(now))
-		w.sendPiece(now, c, w.frames)
+		w.sendPiece(now, c, nil, w.frames)
 	}
 	w.drop()
 }
@@ -218,16 +218,25 @@ func (w *worker) drop() {
 	w.frames = w.frames[:0]
 }
 
-// sendPiece sends as many of these frames as fit into a piece. The others are kept for
-// later.
-func (w *worker) sendPiece(now time.Duration, c *detachedConn, frames [][]byte) {
+// sendPiece sends what is left of an event, and as many frames after it as fit into a piece.
+// The others are kept for later.
+func (w *worker) sendPiece(now time.Duration, c *detachedConn, left []byte, frames [][]byte) {
 	b := slices.Grow(w.buf[:0], headroom)[:headroom]
-	n, left := takePiece(&b, frames)
+	ended := 0
 	if len(left) > 0 {
-		n--
-		frames[n] = left
+		left = addPiece(&b, left)
+		ended++
 	}
-	c.send(now, Frames{b}, core.Write{Events: n}, frames[n:], len(left) > 0)
+	if len(left) == 0 {
+		n := 0
+		n, left = takePiece(&b, frames, c.session.gzip.blocks())
+		frames = frames[n:]
+		ended += n
+	}
+	if len(left) > 0 {
+		ended--
+	}
+	c.send(now, Frames{b}, core.Write{Events: ended}, left, frames)
 	if w.buf = b; cap(b) > 2*pieceSize {
 		w.buf = nil // too large to keep
 	}

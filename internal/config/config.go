@@ -23,6 +23,7 @@ type Config[Event, Observer any] struct {
 	Observers    []Observer
 	Counted      bool // an observer wants to know of each write; a session sets it
 	Detach       bool
+	Compress     bool
 	QueryID      bool
 }
 

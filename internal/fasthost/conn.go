@@ -92,6 +92,7 @@ func (r *Request) takeOver() *conn {
 	// request with it. It must not look like a whole stream without events, and it has no
 	// cookies, which have been sent and which belong to one client.
 	h.DelAllCookies()
+	h.Del(fasthttp.HeaderContentEncoding)
 	h.SetContentType("text/plain; charset=utf-8")
 	h.Set(fasthttp.HeaderCacheControl, "no-store")
 	ctx.Response.SetBodyString(r.Adapter + notKept)

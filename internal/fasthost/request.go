@@ -3,6 +3,7 @@
 package fasthost
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -80,7 +81,7 @@ func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
 		}
 	}
 	h := &r.Ctx.Response.Header
-	host.SetHeaders(func(name string) string { return string(h.Peek(name)) }, h.Set)
+	s.SetHeaders(header{h}, string(bytes.Join(r.Ctx.Request.Header.PeekAll(fasthttp.HeaderAcceptEncoding), []byte(","))))
 	r.Ctx.SetStatusCode(fasthttp.StatusOK)
 	if r.Ctx.IsHead() {
 		return false, nil
@@ -93,6 +94,11 @@ func (r *Request) Serve(opts []core.Option) (streamed bool, err error) {
 	served = true
 	return true, conn.serve(r, s, stream)
 }
+
+// A header is a [host.Header].
+type header struct{ *fasthttp.ResponseHeader }
+
+func (h header) Get(name string) string { return string(h.Peek(name)) }
 
 // newSession begins a session. Like prepare, it is a function of its own so that its stack space
 // is free while the stream lasts.

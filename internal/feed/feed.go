@@ -18,6 +18,11 @@ type Feed interface {
 	// Context returns the session's context.
 	Context() context.Context
 
+	// Compressed reports whether the response is compressed. If so, each frame that Forward
+	// or [Pump.Next] gives is a Block of package deflate, of
+	// the event in the form that it has otherwise.
+	Compressed() bool
+
 	// Forward sends frames as if their events had been yielded one by one, and like
 	// yield it reports whether the stream may continue. Each frame is one event in the
 	// form of [core.Event.AppendText], which Forward does not check. Frames that come

@@ -255,7 +255,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	}()
 	h, control := w.Header(), http.NewResponseController(w)
 	if f.early {
-		host.SetHeaders(h.Get, h.Set)
+		s.SetHeaders(h, r.Header.Get("Accept-Encoding"))
 	}
 	stream := view(w, r.WithContext(s.Context()))
 	if stream == nil {
@@ -273,7 +273,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		return
 	}
 	if !f.noHeaders {
-		host.SetHeaders(h.Get, h.Set)
+		s.SetHeaders(h, r.Header.Get("Accept-Encoding"))
 	}
 	if f.ownCaching {
 		h.Set("Cache-Control", "no-cache")
