@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -109,18 +110,20 @@ func (p *publication) check(topic string) error {
 	return nil
 }
 
-// A batch is what a subscription reads from the memory at once: frames, or candidates if it
-// has a filter.
+// A batch is what a subscription reads from the memory at once: frames, or candidates if there
+// is more to do when the hub is not locked any more.
 type batch struct {
 	frames *[][]byte
-	some   *[]candidate // nil without a filter
+	some   *[]candidate // nil for frames
+	places bool         // of the candidates are wanted
 }
 
-// A candidate is an event that a filter has yet to be asked about.
+// A candidate is an event that a filter has yet to be asked about, or that may have to be
+// compressed.
 type candidate struct {
 	record
 
-	place place
+	place place // for a filter
 }
 
 func (b *batch) size() int {
@@ -132,9 +135,12 @@ func (b *batch) size() int {
 
 // add adds the event of a number. hint is that of memory.place.
 func (b *batch) add(h *Hub, r record, number uint64, hint *int) {
-	if b.some != nil {
+	switch {
+	case b.places:
 		*b.some = append(*b.some, candidate{r, h.place(number, hint)})
-	} else {
+	case b.some != nil:
+		*b.some = append(*b.some, candidate{record: r})
+	default:
 		*b.frames = append(*b.frames, r.frame())
 	}
 }
@@ -144,15 +150,23 @@ var candidates = sync.Pool{New: func() any { return new([]candidate) }}
 // filterRounds is how often one call of readFiltered reads if the filter drops everything.
 const filterRounds = 8
 
-// readFiltered is read with a filter.
-func (s *subscription) readFiltered(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
+// readSome is read with a filter or for a response that is compressed.
+func (s *subscription) readSome(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
 	some := candidates.Get().(*[]candidate) //nolint:forcetypeassert // the pool's only type
 	for range filterRounds {
-		gap, more, err = s.readAll(&batch{frames, some}, most)
-		for i := range *some {
-			if c := &(*some)[i]; s.filter(c.place.name(), c.place.more.all()) {
+		gap, more, err = s.readAll(&batch{frames, some, s.filter != nil}, most)
+		if s.filter != nil {
+			*some = slices.DeleteFunc(*some, func(c candidate) bool { return !s.filter(c.place.name(), c.place.more.all()) })
+		}
+		switch {
+		case !s.zipped:
+			for _, c := range *some {
 				*frames = append(*frames, c.frame())
 			}
+		case s.feed != nil && takesLong(*some):
+			s.errand, err = &errand{next: errBlocks, some: slices.Clone(*some)}, errBlocks
+		default:
+			appendBlocks(frames, *some)
 		}
 		clear(*some)
 		*some = (*some)[:0]

@@ -36,7 +36,7 @@ func filterStorm(t *testing.T, bound int) {
 	ctx := soon(t)
 	url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		return h.SubscribeWith(r.Context(), []string{"*", "a"}, only(r.URL.RawQuery))
-	}, core.WithDetach()))
+	}, core.WithDetach(), core.WithCompression()))
 	var all sync.WaitGroup
 	for i := range subscribers {
 		region := regions[i%len(regions)]

@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -17,7 +18,10 @@ const (
 
 // A slab is memory for frames. Its bytes are written once, before anybody knows
 // of them, and then only read.
-type slab []byte
+type slab struct {
+	bytes  []byte
+	blocks atomic.Pointer[blocks] // of these frames; nil if nobody has wanted any
+}
 
 // A record is where an event's frame is. The zero record is not one.
 type record struct {
@@ -26,7 +30,7 @@ type record struct {
 	size  uint32
 }
 
-func (r record) frame() []byte { return (*r.slab)[r.begin : r.begin+r.size : r.begin+r.size] }
+func (r record) frame() []byte { return r.slab.bytes[r.begin : r.begin+r.size : r.begin+r.size] }
 
 // A place is an event's place in the log: its topic. The zero place is not one.
 type place struct {
@@ -82,7 +86,7 @@ type memory struct {
 func (m *memory) encode(e core.Event, alone bool, more int) (record, error) {
 	room := m.scratch[:0]
 	if !alone && m.slab != nil {
-		room = (*m.slab)[m.used:m.used]
+		room = m.slab.bytes[m.used:m.used]
 	}
 	frame, err := e.AppendText(room)
 	switch {
@@ -96,17 +100,15 @@ func (m *memory) encode(e core.Event, alone bool, more int) (record, error) {
 	case !alone && len(frame) <= slabSize/16:
 		size := max(firstSlab, 16*len(frame)) //nolint:mnd // as above
 		if m.slab != nil {
-			size = max(size, 2*len(*m.slab)) //nolint:mnd // see slabSize
+			size = max(size, 2*len(m.slab.bytes)) //nolint:mnd // see slabSize
 		}
-		b := make(slab, min(size, slabSize))
-		m.slab, m.used = &b, 0
-		copy(b, frame)
+		m.slab, m.used = &slab{bytes: make([]byte, min(size, slabSize))}, 0
+		copy(m.slab.bytes, frame)
 	default:
 		if cap(frame) <= slabSize {
 			m.scratch = frame
 		}
-		b := slab(slices.Clone(frame))
-		return record{&b, 0, uint32(len(b))}, nil //nolint:gosec // below maxFrame
+		return record{&slab{bytes: slices.Clone(frame)}, 0, uint32(len(frame))}, nil //nolint:gosec // below maxFrame
 	}
 	return record{m.slab, uint32(m.used), uint32(len(frame))}, nil //nolint:gosec // below slabSize
 }

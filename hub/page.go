@@ -64,7 +64,7 @@ func (s *subscription) page(frames *[][]byte) error {
 			return err
 		}
 	}
-	told, size := len(*frames), 0
+	told, size, enc := len(*frames), 0, s.encoder()
 	for i, e := range entries {
 		if size >= batchSize || e.Gap { // a gap is told of at the front of what is left
 			r.rest = slices.Clone(entries[i:]) // so that what was read can be freed
@@ -75,9 +75,12 @@ func (s *subscription) page(frames *[][]byte) error {
 			continue
 		}
 		e.Event.ID = e.ID
-		frame, err := e.Event.AppendText(nil)
-		if err != nil || s.filter != nil && !s.filter(e.Topic, e.Attributes) {
-			continue // the follower skips an event with an error as well, and counts it
+		if s.filter != nil && !s.filter(e.Topic, e.Attributes) {
+			continue
+		}
+		frame, err := enc.encode(e.Event)
+		if err != nil {
+			continue // the follower skips it as well, and counts it
 		}
 		*frames = append(*frames, frame)
 		size += len(frame)

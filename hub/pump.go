@@ -8,15 +8,16 @@ import (
 
 // An errand is what Prepare does for Next.
 type errand struct {
-	gap    *Gap  // to tell the client of; nil for what next says
-	next   error // errPage or errState
+	gap    *Gap        // to tell the client of; nil for what next says
+	next   error       // errPage, errState or errBlocks
+	some   []candidate // for errBlocks
 	done   bool
 	frames [][]byte
 	err    error
 }
 
-// Next implements [feed.Pump]. Telling of a gap, the state and reading the log are left to
-// Prepare, because other sessions wait for the worker.
+// Next implements [feed.Pump]. Telling of a gap, the state, reading the log and compressing
+// much are left to Prepare, because other sessions wait for the worker.
 func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 	if e := s.errand; e != nil && e.done && s.ctx.Err() == nil {
 		s.errand = nil
@@ -26,11 +27,15 @@ func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 		}
 	}
 	gap, more, err := s.read(frames, batchSize)
-	if gap != nil || err == errPage || err == errState { //nolint:errorlint // the very ones
+	switch {
+	case gap != nil || err == errPage || err == errState: //nolint:errorlint // the very ones
 		s.errand = &errand{gap: gap, next: err}
 		return false, feed.ErrNotReady
+	case err == errBlocks: //nolint:errorlint // the very one
+		return false, feed.ErrNotReady
+	default:
+		return more, err
 	}
-	return more, err
 }
 
 // Prepare implements [feed.Pump].
@@ -41,6 +46,9 @@ func (s *subscription) Prepare() {
 		e.err = s.tell(&e.frames, e.gap)
 	case e.next == errState: //nolint:errorlint // the very one
 		e.err = s.sendState(&e.frames, batchSize)
+	case e.next == errBlocks: //nolint:errorlint // the very one
+		appendBlocks(&e.frames, e.some)
+		s.hub.delivered.Add(int64(len(e.frames)))
 	default:
 		e.err = s.page(&e.frames)
 	}

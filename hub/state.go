@@ -115,7 +115,7 @@ func (s *subscription) sendState(frames *[][]byte, most int) error {
 	if n.next == nil {
 		n.next, n.stop = iter.Pull2(s.state)
 	}
-	begun := time.Now()
+	begun, enc := time.Now(), s.encoder()
 	for size := 0; size < most && (size == 0 || time.Since(begun) < stateDelay); {
 		if s.ctx.Err() != nil {
 			return io.EOF
@@ -127,7 +127,7 @@ func (s *subscription) sendState(frames *[][]byte, most int) error {
 		case more:
 		case n.any:
 			s.snapshot = nil
-			return s.endState(frames, n.last, n.at)
+			return s.endState(frames, enc, n.last, n.at)
 		case n.gap != nil:
 			s.snapshot = nil
 			return s.tell(frames, n.gap)
@@ -139,7 +139,7 @@ func (s *subscription) sendState(frames *[][]byte, most int) error {
 			if n.last.ID != "" {
 				return fmt.Errorf("hub: state: an event has the ID %q, but only the last one may have an ID", n.last.ID)
 			}
-			if size, err = appendFrame(frames, n.last, size); err != nil {
+			if size, err = enc.append(frames, n.last, size); err != nil {
 				return err
 			}
 		}
@@ -159,7 +159,7 @@ func stateError(err error) error {
 }
 
 // endState appends the last event of the state, with the ID of the position.
-func (s *subscription) endState(frames *[][]byte, e core.Event, at string) error {
+func (s *subscription) endState(frames *[][]byte, enc *encoder, e core.Event, at string) error {
 	if e.ID != "" {
 		var err, failure error
 		switch at, err, failure = s.continueAfter(e.ID); {
@@ -170,12 +170,12 @@ func (s *subscription) endState(frames *[][]byte, e core.Event, at string) error
 		}
 	}
 	e.ID = at
-	_, err := appendFrame(frames, e, 0)
+	_, err := enc.append(frames, e, 0)
 	return err
 }
 
-func appendFrame(frames *[][]byte, e core.Event, size int) (int, error) {
-	frame, err := e.AppendText(nil)
+func (enc *encoder) append(frames *[][]byte, e core.Event, size int) (int, error) {
+	frame, err := enc.encode(e)
 	if err != nil {
 		return 0, fmt.Errorf("hub: state: %w", err)
 	}

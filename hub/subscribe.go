@@ -183,6 +183,7 @@ type subscription struct {
 	moving bool        // it has read at least once, even if there was nothing
 	ending bool        // the stream ends after the event of the number final
 	over   bool        // the stream ends at once
+	zipped bool        // its frames are blocks
 	states uint8       // how many states were sent, one right after the other
 
 	lost  uint64 // the last event that was lost to its patterns before they existed
@@ -239,6 +240,7 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		return nil
 	}
 	f, own := feed.Of(yield)
+	s.zipped = own && f.Compressed()
 	if own && f.Handover(stream, s) {
 		s.feed = f
 	} else {
@@ -305,7 +307,7 @@ func (s *subscription) tell(frames *[][]byte, gap *Gap) error {
 	}
 	e := s.hub.gapEvent(*gap)
 	e.ID = gap.Through
-	frame, err := e.AppendText(nil)
+	frame, err := s.encoder().encode(e)
 	if err != nil {
 		return fmt.Errorf("hub: gap event: %w", err)
 	}
@@ -318,10 +320,11 @@ var errPage = errors.New("hub: not in memory")
 
 // read is take for the memory. It leaves slow work to the caller: telling of a gap, for
 // which it returns the gap and no frames, reading from the Log, for which the error is
-// errPage, and the state, for which it is errState.
+// errPage, the state, for which it is errState, and the blocks of many events for a session that a
+// worker serves, for which it is errBlocks.
 func (s *subscription) read(frames *[][]byte, most int) (gap *Gap, more bool, err error) {
-	if s.filter != nil {
-		gap, more, err = s.readFiltered(frames, most)
+	if s.filter != nil || s.zipped {
+		gap, more, err = s.readSome(frames, most)
 	} else {
 		gap, more, err = s.readAll(&batch{frames: frames}, most)
 	}

@@ -2,11 +2,13 @@ package hubtest
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httputil"
 	"slices"
 	"sync"
@@ -65,8 +67,9 @@ type visit struct {
 
 // A selection is what a client wants of its topics.
 type selection struct {
-	region string // only events of this region; empty for all
-	state  bool   // the state first, and instead of gaps
+	region     string // only events of this region; empty for all
+	state      bool   // the state first, and instead of gaps
+	compressed bool
 }
 
 func (v *visit) String() string {
@@ -161,11 +164,15 @@ func (w *world) visit(v *visit) error {
 	if v.way >= handedOver {
 		opts = append(opts, core.WithDetach())
 	}
+	if v.compressed {
+		opts = append(opts, core.WithCompression())
+	}
 	session, err := host.NewSession(ctx, core.Request{LastEventID: v.sent}, opts...)
 	if err != nil {
 		cancel()
 		return err
 	}
+	session.SetHeaders(http.Header{}, "gzip")
 	v.leaving = cancel
 	v.floor = v.hub.LastID()
 	stream := v.hub.SubscribeWith(session.Context(), v.names, v.options()...)
@@ -204,7 +211,7 @@ func (w *world) visit(v *visit) error {
 	}()
 	go func() {
 		defer close(v.over)
-		for e, err := range blocks(in) {
+		for e, err := range blocks(v.decoded(in)) {
 			if err == nil && e != (core.Event{Comment: e.Comment}) {
 				v.mu.Lock()
 				v.got = append(v.got, e)
@@ -219,6 +226,25 @@ func (w *world) visit(v *visit) error {
 		v.clean, v.summary, v.troubles = errors.Is(in.err, io.EOF), end, w.troubles.Load()
 	}()
 	return nil
+}
+
+// decoded returns the text of a body. It ends where the body does, whether that is whole or not.
+func (v *visit) decoded(body *gatedReader) io.Reader {
+	if !v.compressed {
+		return body
+	}
+	text, to := io.Pipe()
+	go func() {
+		decoder, err := gzip.NewReader(body)
+		if err == nil {
+			_, err = io.Copy(to, decoder) //nolint:gosec // it is the hub's
+		}
+		if errors.Is(body.err, io.EOF) && err != nil { // a clean end has a trailer
+			body.err = err
+		}
+		_ = to.CloseWithError(io.EOF)
+	}()
+	return text
 }
 
 // cursor returns the ID of the last event that has come.

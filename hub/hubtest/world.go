@@ -281,6 +281,7 @@ func (w *world) subscribe(at *slot, names, how int) {
 		c.region = programRegions[rng.IntN(len(programRegions))]
 	}
 	c.state = rng.IntN(3) == 0
+	c.compressed = rng.IntN(3) == 0
 	v := &visit{slot: at, names: c.names, selection: c.selection, way: rng.IntN(ways)}
 	switch rng.IntN(6) {
 	case 0, 1:

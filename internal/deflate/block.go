@@ -24,10 +24,21 @@ func NewBlock(text []byte) Block {
 	if most := sizeStored(len(text)); len(w.to) > most {
 		w.to = appendStored(w.to[:0], text)
 	}
-	b := append(make(Block, 0, len(w.to)+sizeOfSum), w.to...)
+	b := appendSum(append(make(Block, 0, len(w.to)+sizeOfSum), w.to...), text)
 	if cap(w.to) > mostKept {
 		w.to = nil
 	}
+	return b
+}
+
+// NewBlock compresses text with what c remembers. In a stream, the block must come right after
+// that of c's text before.
+func (c *Context) NewBlock(text []byte) Block {
+	return appendSum(c.Append(make(Block, 0, len(text)/2+sizeOfSum), text), text) //nolint:mnd // about what most need
+}
+
+// appendSum makes a block of a compressed text.
+func appendSum(b Block, text []byte) Block {
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(text))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(text))) //nolint:gosec // modulo 2³², as gzip has it
 	return binary.LittleEndian.AppendUint32(b, shift(len(text)))

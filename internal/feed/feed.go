@@ -19,8 +19,8 @@ type Feed interface {
 	Context() context.Context
 
 	// Compressed reports whether the response is compressed. If so, each frame that Forward
-	// or [Pump.Next] gives is a Block of package deflate, of
-	// the event in the form that it has otherwise.
+	// or [Pump.Next] is given is a Block of package deflate, of the event in the form that it
+	// has otherwise. Those that are given together may belong to one Context.
 	Compressed() bool
 
 	// Forward sends frames as if their events had been yielded one by one, and like

@@ -1,0 +1,98 @@
+package hub
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/deflate"
+)
+
+// blocks are the compressed frames of a slab, each made when it is first wanted, and kept as
+// long as the slab is.
+type blocks struct {
+	mu sync.Mutex
+	at map[uint32]deflate.Block // by where the frame begins
+}
+
+// block returns the record's frame, compressed. All subscriptions get the same one.
+func (r record) block() deflate.Block {
+	b := r.slab.blocks.Load()
+	if b == nil {
+		r.slab.blocks.CompareAndSwap(nil, &blocks{at: make(map[uint32]deflate.Block)})
+		b = r.slab.blocks.Load()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	block := b.at[r.begin]
+	if block == nil {
+		block = deflate.NewBlock(r.frame())
+		b.at[r.begin] = block
+	}
+	return block
+}
+
+// hasBlock reports whether block returns at once.
+func (r record) hasBlock() bool {
+	b := r.slab.blocks.Load()
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.at[r.begin] != nil
+}
+
+func appendBlocks(frames *[][]byte, some []candidate) {
+	for _, c := range some {
+		*frames = append(*frames, c.block())
+	}
+}
+
+// errBlocks means that the blocks of what was read are made first.
+var errBlocks = errors.New("hub: the blocks come next")
+
+// takesLong reports whether the blocks of events must not be made by a worker, because others
+// wait for it. A block takes about as long as 40 ns for each byte, and 16 µs.
+func takesLong(some []candidate) bool {
+	const (
+		each = 400
+		most = 16 << 10
+	)
+	size := 0
+	for _, c := range some {
+		size += each + int(c.size)
+	}
+	if size <= most {
+		return false
+	}
+	for _, c := range some {
+		if c.hasBlock() {
+			size -= each + int(c.size)
+		}
+	}
+	return size > most
+}
+
+// An encoder makes frames that other subscriptions do not get, to be given together.
+type encoder struct {
+	context *deflate.Context // nil if they are not compressed
+	text    []byte
+}
+
+func (s *subscription) encoder() *encoder {
+	if !s.zipped {
+		return new(encoder)
+	}
+	return &encoder{context: new(deflate.Context)}
+}
+
+func (enc *encoder) encode(e core.Event) (frame []byte, err error) {
+	if enc.context == nil {
+		return e.AppendText(nil) //nolint:wrapcheck // the caller says what it was for
+	}
+	if enc.text, err = e.AppendText(enc.text[:0]); err != nil {
+		return nil, err //nolint:wrapcheck // likewise
+	}
+	return enc.context.NewBlock(enc.text), nil
+}

@@ -1,0 +1,82 @@
+package hub
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/feed"
+)
+
+// A zipFeed is a session that compresses and has taken a stream over.
+type zipFeed struct{ feed.Feed }
+
+func (zipFeed) Wake() {}
+
+// An event is compressed when somebody wants that, once for all.
+func TestBlocks(t *testing.T) {
+	h := New()
+	plain := &subscription{hub: h, ctx: t.Context(), feed: zipFeed{}}
+	zips := [2]*subscription{}
+	if err := plain.join([]string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	for i := range zips {
+		zips[i] = &subscription{hub: h, ctx: t.Context(), feed: zipFeed{}, zipped: true}
+		if err := zips[i].join([]string{[]string{"a", "*"}[i]}); err != nil {
+			t.Fatal(err)
+		}
+		defer zips[i].Close()
+	}
+	publishTo(t, h, "a")
+	next := func(s *subscription) []byte {
+		var frames [][]byte
+		if _, err := s.Next(&frames); err != nil || len(frames) != 1 {
+			t.Fatalf("got %d frames and %v, want 1", len(frames), err)
+		}
+		return frames[0]
+	}
+	next(plain)
+	if h.slab.blocks.Load() != nil {
+		t.Error("an event was compressed for nobody")
+	}
+	if a, b := next(zips[0]), next(zips[1]); unsafe.SliceData(a) != unsafe.SliceData(b) {
+		t.Error("an event was compressed twice")
+	}
+}
+
+// A worker, for which others wait, does not compress much.
+func TestBlocksInAWorker(t *testing.T) {
+	h := New()
+	subscriptions := [2]*subscription{}
+	for i := range subscriptions {
+		subscriptions[i] = &subscription{hub: h, ctx: t.Context(), feed: zipFeed{}, zipped: true}
+		if err := subscriptions[i].join([]string{"a"}); err != nil {
+			t.Fatal(err)
+		}
+		defer subscriptions[i].Close()
+	}
+	if _, err := h.Publish(t.Context(), "a", core.Event{Data: strings.Repeat("x", 100<<10)}); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range subscriptions {
+		var frames [][]byte
+		_, err := s.Next(&frames)
+		if i == 0 {
+			if !errors.Is(err, feed.ErrNotReady) || len(frames) > 0 {
+				t.Fatalf("got %d frames and %v, want %v", len(frames), err, feed.ErrNotReady)
+			}
+			s.Prepare()
+			_, err = s.Next(&frames)
+		}
+		if err != nil || len(frames) != 1 {
+			t.Errorf("client %d: got %d frames and %v, want 1", i, len(frames), err)
+		}
+		if got := h.delivered.Load(); got != int64(i+1) {
+			t.Errorf("%d events were delivered, want %d", got, i+1)
+		}
+	}
+}
