@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/deflate"
 	"github.com/yieldsse/yieldsse/internal/feed"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest/adaptertest"
@@ -97,6 +98,9 @@ func (p *pump) run(stream core.Stream) {
 		if err != nil {
 			p.fail(err)
 			return false
+		}
+		if p.feed.Compressed() {
+			frame = deflate.NewBlock(frame)
 		}
 		for p.put(frame) > 64 {
 			select {

@@ -226,6 +226,9 @@ var checks = []check{
 	{"a view and its generator can ask for the request", false, checkRequest},
 	{"the encoder's bytes arrive", false, checkWire},
 	{"a retry is in the first event's block", false, checkRetry},
+	{"a stream is compressed for a client that accepts it", false, checkCompression},
+	{"each compressed event comes before the next one is made", false, checkEachCompressedEvent},
+	{"a compressed stream that fails is broken", false, checkCompressedFailure},
 
 	{"each event comes before the next one is made", false, checkEachEvent},
 	{"each event comes before the next one is made on HTTP 1.0", false, checkEachEventHTTP10},

@@ -67,6 +67,9 @@ func TestConformanceFails(t *testing.T) {
 		{"loses events", sample{wrap: loseSecond}, checkHeartbeatAtFullSpeed, long, `- id "2"`},
 		{"breaks off whatever the options", sample{breakAll: true}, checkBadOptions, long, "the stream is broken"},
 		{"ignores options: retry", sample{noOptions: true}, checkRetry, long, "retry 1.234s"},
+		{"hides what the client accepts", sample{noAccept: true}, checkCompression, long, `gzip: got Content-Encoding [], want "gzip"`},
+		{"flushes once: compressed events", sample{flushOnce: true}, checkEachCompressedEvent, short, "no event and no end"},
+		{"ends cleanly after a failure, compressed", sample{noAbort: true}, checkCompressedFailure, long, "the response ended cleanly"},
 		{"heartbeats off", sample{option: core.WithHeartbeat(0)}, checkHeartbeat, short, "no event and no end"},
 		{"heartbeats always", sample{chatter: true}, checkNoHeartbeat, long, "heartbeats came though"},
 		{"keeps the server's deadline", sample{deadline: true}, checkTimeouts, long, "the stream is broken"},
@@ -146,7 +149,7 @@ type sample struct {
 
 	chatter, deadline, deaf, deafToBody, logAll, keep, noAbort, quiet, breakAll, noGroup, viewFirst, noRetryAfter bool
 
-	waitForBody, wantBody, properEnd, noRefused, noTell, answerFailed, greet, noRequest bool
+	noAccept, waitForBody, wantBody, properEnd, noRefused, noTell, answerFailed, greet, noRequest bool
 
 	leak   <-chan struct{} // where a goroutine of each stream waits
 	serial *sync.Mutex     // held over each write
@@ -217,6 +220,13 @@ func (f *sample) told(err error) error {
 	return err
 }
 
+func (f *sample) accept(r *http.Request) string {
+	if f.noAccept {
+		return ""
+	}
+	return strings.Join(r.Header["Accept-Encoding"], ",")
+}
+
 func (f *sample) query(r *http.Request) func(name string) string {
 	if f.noID {
 		return func(string) string { return "" }
@@ -255,7 +265,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 	}()
 	h, control := w.Header(), http.NewResponseController(w)
 	if f.early {
-		s.SetHeaders(h, r.Header.Get("Accept-Encoding"))
+		s.SetHeaders(h, f.accept(r))
 	}
 	stream := view(w, r.WithContext(s.Context()))
 	if stream == nil {
@@ -273,7 +283,7 @@ func (f *sample) stream(untilEnd context.Context, w http.ResponseWriter, r *http
 		return
 	}
 	if !f.noHeaders {
-		s.SetHeaders(h, r.Header.Get("Accept-Encoding"))
+		s.SetHeaders(h, f.accept(r))
 	}
 	if f.ownCaching {
 		h.Set("Cache-Control", "no-cache")

@@ -98,6 +98,7 @@ func (r *trial) client() {
 		r.problemf("the client: %v", err)
 		return
 	}
+	r.endDecoding()
 	r.update(func() {
 		switch {
 		case r.left && r.Client.Leaves != leavesHalf:
@@ -154,8 +155,13 @@ func errTimeout(err error) error {
 func (r *trial) saw(p []byte) {
 	r.update(func() {
 		r.bytes += int64(len(p))
-		r.strip.write(p)
+		if !r.zips() {
+			r.strip.write(p)
+		}
 	})
+	if r.zips() {
+		r.decode(p)
+	}
 	if r.Client.After >= 0 && r.bytes >= int64(r.Client.After) {
 		r.leave()
 	}
@@ -220,6 +226,9 @@ func (r *trial) request() (head string, body []string) {
 	fmt.Fprintf(&b, "%s /stream %s\r\nHost: localhost\r\n", r.Client.Method, version)
 	if r.LastEventID != "" {
 		fmt.Fprintf(&b, "Last-Event-ID: %s\r\n", r.LastEventID)
+	}
+	if r.Client.Gzip {
+		b.WriteString("Accept-Encoding: br, gzip\r\n")
 	}
 	size := map[string]int{bodyWhole: 1000, bodyLate: 5000, bodyLong: 1_200_000, bodyStalls: stallSize}[r.Client.Body]
 	switch {

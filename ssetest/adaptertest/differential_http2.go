@@ -179,9 +179,13 @@ func (r *trial) requestHTTP2(h *http2End) error {
 	if r.Protocol == HTTP2 {
 		scheme = "https"
 	}
+	accept := ""
+	if r.Client.Gzip {
+		accept = "gzip"
+	}
 	for _, f := range [][2]string{
 		{":method", r.Client.Method}, {":scheme", scheme}, {":authority", "localhost"}, {":path", "/stream"},
-		{"last-event-id", r.LastEventID},
+		{"last-event-id", r.LastEventID}, {"accept-encoding", accept},
 	} {
 		if f[1] != "" { // a literal without indexing (RFC 7541, section 6.2.2)
 			block = append(append(block, 0, byte(len(f[0]))), f[0]...) //nolint:gosec // it is short

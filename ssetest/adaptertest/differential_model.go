@@ -59,6 +59,9 @@ func (r *trial) begun(wrong func(string, ...any)) bool {
 	if r.status == 200 && !r.http2() && !strings.HasPrefix(r.header.Get("Content-Type"), "text/event-stream") {
 		wrong("the Content-Type is %q", r.header.Get("Content-Type"))
 	}
+	if r.status == 200 && !r.http2() {
+		r.checkEncoding(wrong)
+	}
 	if r.opened == 0 {
 		if r.status == 200 {
 			wrong("there is a response, but the observer was not called")
@@ -324,6 +327,7 @@ func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
 	case r.strip.opened != r.opens() && (r.strip.begun() || r.whole(end, want)):
 		wrong("the stream begins with a comment: %t, want %t", r.strip.opened, r.opens())
 	}
+	r.checkDecoded(end, want, wrong)
 	switch {
 	case want.any, r.end == gone, r.end == want.kind:
 	case r.end == clean && errors.Is(end.Cause, core.ErrSlowClient) && r.cameToEnd(got, body):

@@ -16,6 +16,7 @@ type plan struct {
 	Protocol Protocol
 	HTTP10   bool
 	Detach   bool
+	Compress bool
 	Source   string // where its events come from, see below
 
 	Heartbeat, FlushWindow, WriteTimeout, MaxAge, Retry time.Duration
@@ -90,6 +91,7 @@ const (
 // A client is how the client behaves.
 type client struct {
 	Method   string
+	Gzip     bool   // it accepts that
 	Reads    string // all at once, slowly, or nothing until the session has ended
 	Leaves   string // how it leaves, see below; empty if it stays
 	After    int    // it leaves when it has this many bytes; if negative, when a step says so
@@ -123,6 +125,9 @@ const (
 
 // stallSize is the size of a body that stalls, in bytes.
 const stallSize = 20_000
+
+// zips reports whether the response is compressed.
+func (p *plan) zips() bool { return p.Compress && p.Client.Gzip }
 
 // hurriedAtEnd reports whether the server has little time for the end of a response,
 // which it writes when the handler has returned.
@@ -223,6 +228,7 @@ func (p *plan) String() string {
 	fmt.Fprintf(&b, "%s %s", p.Protocol, p.Source)
 	flag("HTTP/1.0", p.HTTP10)
 	flag("detach", p.Detach)
+	flag("compress", p.Compress)
 	flag("stubborn", p.Stubborn)
 	flag("wrapped", p.Wrapped)
 	for _, d := range []struct {
@@ -250,6 +256,7 @@ func (p *plan) String() string {
 	if c.Leaves != "" {
 		fmt.Fprintf(&b, ", leaves by %s after %d", c.Leaves, c.After)
 	}
+	flag("gzip", c.Gzip)
 	flag("pre", c.Pre)
 	flag("pipeline", c.Pipeline)
 	if c.Junk > 0 {

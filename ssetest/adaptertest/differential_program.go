@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"time"
@@ -188,8 +189,12 @@ func (r *trial) flood(step int, yield func(core.Event) bool) bool {
 		size = r.Client.Window
 	}
 	e := core.Event{ID: "flood", Data: strings.Repeat("~", size)}
+	noise := rand.New(rand.NewPCG(r.Seed, 1)) //nolint:gosec // not a secret
 	begin := time.Now()
 	for n := 0; time.Since(begin) < r.limit; n++ {
+		if r.zips() { // otherwise it would be next to nothing
+			e.Data = printable(noise, size)
+		}
 		if !yield(e) {
 			return true
 		}

@@ -70,6 +70,7 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 			p.Steps = append(p.Steps, newStepOf(r, do, most))
 		}
 	}
+	p.Compress, p.Client.Gzip = r.IntN(3) == 0, r.IntN(5) > 0
 	if p.Client.Leaves != "" && p.Client.After < 0 {
 		p.Steps = append(p.Steps, step{Do: doLeave}, step{Do: doAwait})
 	}

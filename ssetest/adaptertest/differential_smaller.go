@@ -29,6 +29,7 @@ func (p *plan) smaller() []*plan {
 		func(q *plan) { q.Client.Cut = min(q.Client.Cut, stallSize/2) },
 		func(q *plan) { q.HTTP10 = false },
 		func(q *plan) { q.Detach = false },
+		func(q *plan) { q.Compress = false },
 		func(q *plan) { q.Stubborn = false },
 		func(q *plan) { q.Source = generator; q.LastEventID, q.GapEvent, q.Bound = "", "", 0 },
 		func(q *plan) { q.Heartbeat = 0 },

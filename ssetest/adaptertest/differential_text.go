@@ -168,6 +168,15 @@ func text(r *rand.Rand, size int, oneLine bool) string {
 	return s
 }
 
+// printable returns noise.
+func printable(r *rand.Rand, size int) string {
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = byte(' ' + r.IntN('~'-' '))
+	}
+	return string(b)
+}
+
 // goodEvent returns an event that can be encoded.
 func goodEvent(r *rand.Rand, most int) core.Event {
 	var e core.Event

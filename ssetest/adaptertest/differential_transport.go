@@ -39,6 +39,10 @@ func (r *trial) talkTransport() error {
 	if err != nil {
 		return err
 	}
+	req.Header.Set("Accept-Encoding", "identity") // otherwise the transport asks for gzip, and decodes it
+	if r.Client.Gzip {
+		req.Header.Set("Accept-Encoding", "gzip")
+	}
 	if r.LastEventID != "" {
 		req.Header.Set("Last-Event-ID", r.LastEventID)
 	}

@@ -75,6 +75,7 @@ type trial struct {
 	left   bool
 	done   bool
 	strip  stripper
+	zipped decoder
 	bytes  int64
 	status int
 	header http.Header
@@ -307,6 +308,9 @@ func (r *trial) options() []core.Option {
 	}
 	if r.Detach {
 		opts = append(opts, core.WithDetach())
+	}
+	if r.Compress {
+		opts = append(opts, core.WithCompression())
 	}
 	if r.ErrorEvent != none {
 		opts = append(opts, core.WithErrorEvent(func(err error) core.Event {

@@ -1,0 +1,126 @@
+package adaptertest
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/ssetest"
+)
+
+// get gets the whole response to a request that accepts these encodings. Its body is as it was
+// sent, and err says how it ended.
+func (s *server) get(path string, accept ...string) (res *http.Response, body string, err error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), s.host.timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header["Accept-Encoding"] = accept // otherwise the transport asks for gzip, and hides it
+	res, err = s.client.Do(r)
+	if err != nil {
+		s.t.Fatalf("%s: %v", path, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	return res, string(b), err
+}
+
+func unzip(body string) (string, error) {
+	r, err := gzip.NewReader(strings.NewReader(body))
+	if err != nil {
+		return "", err //nolint:wrapcheck // the caller shows it
+	}
+	text, err := io.ReadAll(r)
+	return string(text), err //nolint:wrapcheck // likewise
+}
+
+func checkCompression(t testing.TB, h mounted) {
+	s := h.serve(t, map[string]View{
+		"/works": works,
+		"/own": func(_ context.Context, x Exchange) core.Stream {
+			x.SetHeader("Content-Encoding", "x-own")
+			return give(core.Event{Data: "yes"})
+		},
+		"/vary": func(_ context.Context, x Exchange) core.Stream {
+			x.SetHeader("Vary", "Origin")
+			return give(core.Event{Data: "yes"})
+		},
+	}, core.WithCompression())
+	const want = "data: yes\n\n"
+	for _, test := range []struct {
+		name, path string
+		accept     []string
+		encoding   string
+		vary       []string
+	}{
+		{"gzip", "/works", []string{"gzip"}, "gzip", []string{"Accept-Encoding"}},
+		{"gzip in a second line", "/works", []string{"br", "gzip;q=0.5"}, "gzip", []string{"Accept-Encoding"}},
+		{"only br", "/works", []string{"br"}, "", []string{"Accept-Encoding"}},
+		{"not gzip", "/works", []string{"gzip;q=0, *"}, "", []string{"Accept-Encoding"}},
+		{"another Vary", "/vary", []string{"gzip"}, "gzip", []string{"Origin", "Accept-Encoding"}},
+		{"a Content-Encoding of the view's", "/own", []string{"gzip"}, "x-own", nil},
+	} {
+		res, body, err := s.get(test.path, test.accept...)
+		if got := res.Header["Content-Encoding"]; strings.Join(got, ",") != test.encoding || len(got) > 1 {
+			t.Errorf("%s: got Content-Encoding %q, want %q once", test.name, got, test.encoding)
+			continue
+		}
+		var vary []string
+		for _, line := range res.Header["Vary"] {
+			vary = append(vary, strings.Split(line, ", ")...)
+		}
+		if !slices.Equal(vary, test.vary) {
+			t.Errorf("%s: got Vary %q, want %q", test.name, res.Header["Vary"], test.vary)
+		}
+		size := len(body)
+		if test.encoding == "gzip" && err == nil {
+			body, err = unzip(body)
+		}
+		if err != nil || !strings.HasPrefix(body, ": ") || !strings.HasSuffix(body, want) {
+			t.Errorf("%s: got body %q and %v, want a comment and %q", test.name, body, err, want)
+		}
+		if end := s.end(); end.Bytes != int64(size) {
+			t.Errorf("%s: the observer was told of %d bytes, want those of the body, %d", test.name, end.Bytes, size)
+		}
+	}
+}
+
+// The transport asks for gzip, and decodes what has come.
+func checkEachCompressedEvent(t testing.TB, h mounted) {
+	goAhead := make(chan struct{})
+	s := h.serve(t, map[string]View{"/": steps(goAhead)}, core.WithCompression())
+	s.follow(s.open("/"), goAhead, 1, 20)
+}
+
+// The response breaks for a client that does not decode it, too.
+func checkCompressedFailure(t testing.TB, h mounted) {
+	s := h.serve(t, failing(nil), core.WithCompression())
+	for _, f := range failures {
+		_, body, err := s.get("/"+f.name, "gzip")
+		if err == nil {
+			t.Errorf("%s: the response ended cleanly, want a broken one", f.name)
+		}
+		got, err := unzip(body)
+		if h.protocol.overtakes() {
+			got = "id: 3\ndata: \n\n"
+		}
+		if !errors.Is(err, io.ErrUnexpectedEOF) && body != "" || !strings.HasSuffix(got, "id: 3\ndata: \n\n") {
+			t.Errorf("%s: the compressed stream decodes to %q and ends with %v, want %v", f.name, got, err, io.ErrUnexpectedEOF)
+		}
+		s.end()
+		s.works()
+	}
+	for range 3 {
+		ssetest.Equal(t, s.open("/works").All(), []core.Event{{Data: "yes"}})
+		s.end()
+	}
+}
