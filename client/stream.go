@@ -31,7 +31,8 @@ import (
 // the response is closed by then.
 //
 // Accept, Cache-Control and Accept-Encoding (identity) are set unless req has
-// them. Last-Event-ID is set if there is an ID and a header can carry it: one with
+// them. If req's Accept-Encoding is there and nil, net/http asks for gzip, and decodes each event
+// as it arrives, if the server flushes it. Last-Event-ID is set if there is an ID and a header can carry it: one with
 // control characters cannot be sent. A body is sent again each time, so req needs a
 // GetBody; [http.NewRequest] sets it for a [bytes.Buffer], a [bytes.Reader] and a
 // [strings.Reader]. req.Body itself is neither read nor closed. Redirects are

@@ -66,6 +66,12 @@ func TestSurvives200Disconnections(t *testing.T) {
 
 // A hub sets the IDs, and the client resumes with them.
 func TestHubSurvives200Disconnections(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { hubSurvives(t, false) })
+	t.Run("compressed", func(t *testing.T) { hubSurvives(t, true) })
+}
+
+func hubSurvives(t *testing.T, compressed bool) {
+	t.Helper()
 	const ahead = 100 // events that have been published and not read
 	ssetest.NoLeaks(t, longLived...)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
@@ -74,7 +80,7 @@ func TestHubSurvives200Disconnections(t *testing.T) {
 	ln := newCutting(t, disconnections)
 	serveHTTP(t, ln, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
 		return h.SubscribeFrom(r.Context(), hub.Oldest, "count")
-	}))
+	}, core.WithCompression()))
 	room := make(chan struct{}, ahead)
 	published := make(chan error, 1)
 	go func() {
@@ -93,7 +99,11 @@ func TestHubSurvives200Disconnections(t *testing.T) {
 	}()
 
 	seen, lost := 0, 0
-	for e, err := range client.Stream(get(t, "http://"+ln.Addr().String()).WithContext(ctx), soon(),
+	req := get(t, "http://"+ln.Addr().String()).WithContext(ctx)
+	if compressed {
+		req.Header["Accept-Encoding"] = nil
+	}
+	for e, err := range client.Stream(req, soon(),
 		client.WithDisconnected(func(error, time.Duration) { lost++ })) {
 		if err != nil {
 			t.Fatalf("got the error %v after %d events and %d disconnections", err, seen, lost)

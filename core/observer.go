@@ -35,7 +35,7 @@ type Observer struct {
 // headers of the response, and perhaps a comment.
 type Write struct {
 	Events    int  // that end in it: a large event takes several writes
-	Bytes     int  // of the stream, also those that the client has not accepted
+	Bytes     int  // of the stream as it is sent, perhaps compressed; also those that the client has not accepted
 	Heartbeat bool // it is a heartbeat, and nothing else
 
 	// Duration is how long the host took to accept it, or to fail. The client, or a proxy
@@ -57,6 +57,6 @@ type Summary struct {
 	Err error
 
 	Events   int           // events taken from the generator
-	Bytes    int64         // bytes passed to the host, heartbeats included
+	Bytes    int64         // bytes passed to the host, perhaps compressed, heartbeats included
 	Duration time.Duration // from Opened to Closed
 }

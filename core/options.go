@@ -227,7 +227,7 @@ func WithQueryID() Option {
 //
 // The session stays in the handler if the connection is not available or is needed
 // there: on HTTP/3, HTTP/2 and HTTP/1.0, on fiber with TLS, with a listener that wraps its
-// connections or outside Linux, if a middleware compresses the response, if the request's
+// connections or outside Linux, if a middleware compresses the response (unlike [WithCompression]), if the request's
 // context has a deadline or, on fiber, is derived from c.Context(), or if a body has not
 // been read to its end.
 func WithDetach() Option {

@@ -175,8 +175,11 @@ func (c *conn) measure(n int) error {
 		}
 		return nil
 	}
-	c.held = fmt.Errorf("nethttpsse: %s holds the stream back: take the route out of the middleware that made it",
-		between(c.chain))
+	does := "holds the stream back"
+	if c.session.Compresses() {
+		does += " or compresses it again"
+	}
+	c.held = fmt.Errorf("nethttpsse: %s %s: take the route out of the middleware that made it", between(c.chain), does)
 	c.session.CutAt(time.Now(), c.held)
 	if !c.meter.begun() {
 		c.answer(c.held.Error())

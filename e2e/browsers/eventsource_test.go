@@ -140,6 +140,8 @@ func TestEventSource(t *testing.T) {
 					}{
 						{"life", testLife, nil},
 						{"cut", testCut, []core.Option{core.WithHeartbeat(0)}},
+						{"life, compressed", testLife, []core.Option{core.WithCompression()}},
+						{"cut, compressed", testCut, []core.Option{core.WithHeartbeat(0), core.WithCompression()}},
 						{"retry", testRetry, nil},
 						{"across origins", testAcrossOrigins, nil},
 					} {

@@ -68,6 +68,7 @@ func clients(t *testing.T) []client {
 		// a reset, on HTTP/1.1 and on HTTP/2.
 		{name: "curl, HTTP 1.0", start: curls(56, "--http1.0"), speaks: "HTTP/1.0", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
 		{name: "curl, HTTP 1.1", start: curls(18, "--http1.1"), speaks: "HTTP/1.1", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
+		{name: "curl, compressed", start: curls(18, "--http1.1", "--compressed"), speaks: "HTTP/1.1", posts: true, killed: true, atCut: "broken", onFiber: "broken"},
 		{name: "curl, HTTP 2", start: curls(92, "--http2-prior-knowledge"), speaks: "HTTP/2.0", posts: true, killed: true, atCut: "broken"},
 	}
 }
@@ -109,6 +110,7 @@ func TestClients(t *testing.T) {
 			t.Run(c.name+"/"+framework, func(t *testing.T) {
 				t.Parallel()
 				t.Run("reads", func(t *testing.T) { c.reads(t, hosts.Serve(t, framework)) })
+				t.Run("reads, compressed", func(t *testing.T) { c.reads(t, hosts.Serve(t, framework, core.WithCompression())) })
 				t.Run("leaves", func(t *testing.T) { c.leaves(t, hosts.Serve(t, framework, core.WithHeartbeat(0))) })
 				if c.posts {
 					t.Run("posts", func(t *testing.T) { c.sends(t, hosts.Serve(t, framework)) })

@@ -15,12 +15,13 @@ const docsFile = "../../docs/middlewares.md"
 const docsHead = `# Middlewares
 
 This page is generated from the tests in [e2e/middleware](../e2e/middleware). They run each of these set-ups with real servers and clients: on HTTP/1.1 and,
-except on fiber, on HTTP/2; in the handler and with ` + "`core.WithDetach`" + `; in answer to GET and to POST. To generate the page again, run ` + "`go test -run TestDocs -update`" + ` there.
+except on fiber, on HTTP/2; in the handler, with ` + "`core.WithDetach`" + `, and compressed with ` + "`core.WithCompression`" + `; in answer to GET and to POST. To generate the page again, run ` + "`go test -run TestDocs -update`" + ` there.
 
 - **flows**: the headers arrive at once, and each event arrives before the next one is made, even after the server's ` + "`WriteTimeout`" + `. The body is what was
   sent, and ends cleanly. A failure breaks it off. The server notices when the client leaves, and a shutdown ends the stream. With
   ` + "`core.WithDetach`" + ` the handler returns.
-- **flows, compressed**: the same, compressed. Such a stream is not detached.
+- **flows, compressed**: the same, compressed. Such a stream is not detached. With ` + "`core.WithCompression`" + ` all streams that flow are compressed, and none twice: if
+  the middleware has set its header before the view returns, it compresses, and otherwise the view does.
 - **refused**: the client gets 500, with an error that names the writer. Move the route out of the middleware.
 - **broken**: the middleware holds the stream back after its headers have been sent. The first flush that sends nothing, of an event or a heartbeat,
   breaks the response, and the server's log or the framework's errors name the writer.

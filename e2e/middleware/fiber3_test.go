@@ -173,7 +173,7 @@ func TestFiber3(t *testing.T) {
 		config, _ := r.use.(fiber.Config)
 		config.WriteTimeout = writeTimeout
 		return serveFiber3(t, ln, s, r, config)
-	}, modes[:2]...)
+	}, modes[:3]...)
 }
 
 func serveFiber3(t *testing.T, ln net.Listener, s *site, r row, config fiber.Config) func(context.Context) error {

@@ -174,5 +174,5 @@ func TestFiber(t *testing.T) {
 		go func() { _ = app.Listener(ln) }()
 		t.Cleanup(func() { _ = app.ShutdownWithTimeout(time.Second) })
 		return app.ShutdownWithContext
-	}, modes[:2]...)
+	}, modes[:3]...)
 }

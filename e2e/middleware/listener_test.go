@@ -43,7 +43,7 @@ func TestListenersOfNetHTTP(t *testing.T) {
 	run(t, listeners, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
 		t.Helper()
 		return serveHTTP(t, listen(t, ln, r), s, streams(s))
-	}, modes[:2]...)
+	}, modes[:3]...)
 }
 
 func TestListenersOfFiber(t *testing.T) {
@@ -62,7 +62,7 @@ func TestListenersOfFiber(t *testing.T) {
 		app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
 		go func() { _ = app.Listener(listen(t, ln, r)) }()
 		return app.ShutdownWithContext
-	}, modes[:2]...)
+	}, modes[:3]...)
 }
 
 func TestListenersOfFiber3(t *testing.T) {
@@ -74,5 +74,5 @@ func TestListenersOfFiber3(t *testing.T) {
 	run(t, rows, func(t *testing.T, ln net.Listener, s *site, r row) func(context.Context) error {
 		t.Helper()
 		return serveFiber3(t, listen(t, ln, r), s, row{}, fiber3.Config{})
-	}, modes[:2]...)
+	}, modes[:3]...)
 }
