@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -11,25 +13,34 @@ import (
 // blocks are the compressed frames of a slab, each made when it is first wanted, and kept as
 // long as the slab is.
 type blocks struct {
-	mu sync.Mutex
-	at map[uint32]deflate.Block // by where the frame begins
+	mu  sync.Mutex
+	all []blockAt // ordered
+}
+
+type blockAt struct {
+	begin uint32 // of the frame
+	block deflate.Block
+}
+
+// find returns where the block of a frame is, or would be. mu is held.
+func (b *blocks) find(begin uint32) (i int, found bool) {
+	return slices.BinarySearchFunc(b.all, begin, func(x blockAt, begin uint32) int { return cmp.Compare(x.begin, begin) })
 }
 
 // block returns the record's frame, compressed. All subscriptions get the same one.
 func (r record) block() deflate.Block {
 	b := r.slab.blocks.Load()
 	if b == nil {
-		r.slab.blocks.CompareAndSwap(nil, &blocks{at: make(map[uint32]deflate.Block)})
+		r.slab.blocks.CompareAndSwap(nil, new(blocks))
 		b = r.slab.blocks.Load()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	block := b.at[r.begin]
-	if block == nil {
-		block = deflate.NewBlock(r.frame())
-		b.at[r.begin] = block
+	i, found := b.find(r.begin)
+	if !found {
+		b.all = slices.Insert(b.all, i, blockAt{r.begin, deflate.NewBlock(r.frame())})
 	}
-	return block
+	return b.all[i].block
 }
 
 // hasBlock reports whether block returns at once.
@@ -40,7 +51,8 @@ func (r record) hasBlock() bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.at[r.begin] != nil
+	_, found := b.find(r.begin)
+	return found
 }
 
 func appendBlocks(frames *[][]byte, some []candidate) {

@@ -124,6 +124,32 @@ func TestProxiesCompress(t *testing.T) {
 	}
 }
 
+// What the server has compressed passes through each proxy event by event, also through one that
+// would hold back what it compresses itself. A client that decodes it sees that it broke off,
+// whatever the proxy makes of its end.
+func TestProxiesPassCompression(t *testing.T) {
+	for _, p := range proxies {
+		p := p.compressing()
+		for _, framework := range hosts.Newest() {
+			t.Run(p.name+"/"+framework, func(t *testing.T) {
+				t.Parallel()
+				srv := serve(t, framework, core.WithHeartbeat(250*time.Millisecond), core.WithCompression())
+				gate := p.start(t, srv.Addr)
+				for _, protocol := range p.protocols {
+					t.Run(protocol, func(t *testing.T) {
+						c := through{srv, gate.url, programs.Client(t, gate.cert, protocol)}
+						if !c.compressed(t) {
+							t.Error("got a stream that is not compressed, want a compressed one")
+						}
+						c.prompt(t)
+						c.resumes(t, true)
+					})
+				}
+			})
+		}
+	}
+}
+
 // Caddy does not compress streams if its encode block names what to compress.
 func TestProxyCaddyEncodes(t *testing.T) {
 	p := proxies[slices.IndexFunc(proxies, func(p proxy) bool { return p.name == "Caddy" })]
