@@ -21,7 +21,8 @@ except on fiber, on HTTP/2; in the handler, with ` + "`core.WithDetach`" + `, an
   sent, and ends cleanly. A failure breaks it off. The server notices when the client leaves, and a shutdown ends the stream. With
   ` + "`core.WithDetach`" + ` the handler returns.
 - **flows, compressed**: the same, compressed. Such a stream is not detached. With ` + "`core.WithCompression`" + ` all streams that flow are compressed, and none twice: if
-  the middleware has set its header before the view returns, it compresses, and otherwise the view does.
+  the middleware has set its header before the view returns, it compresses, and otherwise the view does. Only echo v5's Gzip before WrapMiddleware compresses
+  whatever is announced, so the stream is broken, and the error names it.
 - **refused**: the client gets 500, with an error that names the writer. Move the route out of the middleware.
 - **broken**: the middleware holds the stream back after its headers have been sent. The first flush that sends nothing, of an event or a heartbeat,
   breaks the response, and the server's log or the framework's errors name the writer.
