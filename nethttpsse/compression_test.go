@@ -152,7 +152,7 @@ func TestDetachCompression(t *testing.T) {
 				}
 			}
 			_ = conn.Close()
-			hosttest.Receive(t, ends, "the end")
+			_ = hosttest.Receive(t, ends, "the end")
 		})
 	}
 }

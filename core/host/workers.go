@@ -228,9 +228,8 @@ func (w *worker) sendPiece(now time.Duration, c *detachedConn, left []byte, fram
 		ended++
 	}
 	if len(left) == 0 {
-		n := 0
-		n, left = takePiece(&b, frames, c.session.gzip.blocks())
-		frames = frames[n:]
+		n, rest := takePiece(&b, frames, c.session.gzip.blocks())
+		frames, left = frames[n:], rest
 		ended += n
 	}
 	if len(left) > 0 {

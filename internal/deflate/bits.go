@@ -24,7 +24,7 @@ func (w *bitWriter) put(value uint32, n int) {
 // align fills the last byte with zeros, and returns all bytes.
 func (w *bitWriter) align() []byte {
 	for ; w.n > 0; w.n -= 8 {
-		w.to = append(w.to, byte(w.held))
+		w.to = append(w.to, byte(w.held)) //nolint:gosec // the lowest eight
 		w.held >>= 8
 	}
 	return w.to
@@ -64,7 +64,7 @@ var symbols = func() (all [288]struct {
 		case i >= 144:
 			code, n = 0x190+i-144, 9
 		}
-		all[i].code, all[i].bits = bits.Reverse16(uint16(code))>>(16-n), uint8(n) //nolint:gosec // at most 9 bits
+		all[i].code, all[i].bits = bits.Reverse16(uint16(code))>>(16-n), uint8(n)
 	}
 	return all
 }()
@@ -78,7 +78,7 @@ var lengths = func() (all [maxMatch + 1]struct {
 	for symbol := 257; n < maxMatch; symbol++ {
 		extra, base := max((symbol-257)/4-1, 0), n
 		for ; n < base+1<<extra && n < maxMatch; n++ {
-			all[n].symbol, all[n].base, all[n].extra = uint16(symbol), uint16(base), uint8(extra) //nolint:gosec // at most 285
+			all[n].symbol, all[n].base, all[n].extra = uint16(symbol), uint16(base), uint8(extra)
 		}
 	}
 	all[maxMatch].symbol, all[maxMatch].base = 285, maxMatch
@@ -99,8 +99,8 @@ func appendStored(dst, text []byte) []byte {
 	for len(text) > 0 {
 		n := min(len(text), maxStored)
 		dst = append(dst, 0)
-		dst = binary.LittleEndian.AppendUint16(dst, uint16(n))  //nolint:gosec // at most 2¹⁶-1
-		dst = binary.LittleEndian.AppendUint16(dst, ^uint16(n)) //nolint:gosec // likewise
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(n))
+		dst = binary.LittleEndian.AppendUint16(dst, ^uint16(n))
 		dst, text = append(dst, text[:n]...), text[n:]
 	}
 	return append(append(dst, 0), emptyStored...)

@@ -103,6 +103,9 @@ func checkEachCompressedEvent(t testing.TB, h mounted) {
 
 // The response breaks for a client that does not decode it, too.
 func checkCompressedFailure(t testing.TB, h mounted) {
+	if h.protocol.overtakes() {
+		t.Skip("the break may be all that the client sees")
+	}
 	s := h.serve(t, failing(nil), core.WithCompression())
 	for _, f := range failures {
 		_, body, err := s.get("/"+f.name, "gzip")
@@ -110,10 +113,7 @@ func checkCompressedFailure(t testing.TB, h mounted) {
 			t.Errorf("%s: the response ended cleanly, want a broken one", f.name)
 		}
 		got, err := unzip(body)
-		if h.protocol.overtakes() {
-			got = "id: 3\ndata: \n\n"
-		}
-		if !errors.Is(err, io.ErrUnexpectedEOF) && body != "" || !strings.HasSuffix(got, "id: 3\ndata: \n\n") {
+		if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.HasSuffix(got, "id: 3\ndata: \n\n") {
 			t.Errorf("%s: the compressed stream decodes to %q and ends with %v, want %v", f.name, got, err, io.ErrUnexpectedEOF)
 		}
 		s.end()

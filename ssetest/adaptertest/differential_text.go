@@ -172,7 +172,7 @@ func text(r *rand.Rand, size int, oneLine bool) string {
 func printable(r *rand.Rand, size int) string {
 	b := make([]byte, size)
 	for i := range b {
-		b[i] = byte(' ' + r.IntN('~'-' '))
+		b[i] = byte(' ' + r.IntN('~'-' ')) //nolint:gosec // it is printable
 	}
 	return string(b)
 }
