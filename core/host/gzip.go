@@ -1,7 +1,7 @@
 package host
 
 import (
-	"sync"
+	"sync/atomic"
 
 	"github.com/yieldsse/yieldsse/internal/deflate"
 )
@@ -57,18 +57,28 @@ func (g *gzip) compress(b *[]byte) {
 }
 
 func (g *gzip) append(dst, text []byte) []byte {
-	g.sum.Add(text)
 	if g.context != nil {
+		g.sum.Add(text)
 		return g.context.Append(dst, text)
 	}
-	c := contexts.Get().(*deflate.Context) //nolint:forcetypeassert // the pool's only type
-	defer contexts.Put(c)
-	c.Reset()
-	return c.Append(dst, text)
+	last := lastAlone.Load()
+	if last == nil || last.text != string(text) {
+		last = &alone{string(text), deflate.NewBlock(text)}
+		if len(text) <= maxKept {
+			lastAlone.Store(last)
+		}
+	}
+	return append(dst, g.sum.AddBlock(last.block)...)
 }
 
-// contexts are for texts that only stand for themselves, such as heartbeats.
-var contexts = sync.Pool{New: func() any { return new(deflate.Context) }}
+// An alone is a text that is compressed for itself, with the result. Most are heartbeats, which
+// are the same for all sessions, so the last one is kept.
+type alone struct {
+	text  string
+	block deflate.Block
+}
+
+var lastAlone atomic.Pointer[alone]
 
 // end adds the end of the response to what waits in b.
 func (g *gzip) end(b *[]byte) {

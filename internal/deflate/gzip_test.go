@@ -272,19 +272,46 @@ func prices(n int) string {
 }
 
 func BenchmarkContext(b *testing.B) {
-	for name, text := range samples {
+	for name, text := range map[string]func(n int) string{
+		"heartbeat":             func(int) string { return samples["heartbeat"] },
+		"token":                 func(n int) string { return fmt.Sprintf(`data: {"delta":{"content":" %s"},"index":0}`+"\n\n", word(n)) },
+		"chat.completion.chunk": completion,
+		"200 B":                 func(n int) string { return prices(200 + n%50) },
+		"1 KB":                  func(n int) string { return prices(1000 + n%50) },
+		"8 KB":                  func(n int) string { return prices(8000 + n%50) },
+	} {
 		b.Run(name, func(b *testing.B) {
+			const many = 200
 			var (
-				c   deflate.Context
-				out []byte
+				c         deflate.Context
+				texts     [many][]byte
+				out       []byte
+				n         int
+				size, got int
 			)
-			b.ReportAllocs()
-			b.SetBytes(int64(len(text)))
-			for b.Loop() {
-				out = c.Append(out[:0], []byte(text))
+			for i := range texts {
+				texts[i] = []byte(text(i))
 			}
+			b.ReportAllocs()
+			for b.Loop() {
+				out = c.Append(out[:0], texts[n%many])
+				size, got = size+len(texts[n%many]), got+len(out)
+				n++
+			}
+			b.ReportMetric(float64(got)/float64(size), "ratio")
 		})
 	}
+}
+
+// word returns one of many words, as a language model says them.
+func word(n int) string {
+	words := strings.Fields("the of stream and to a generator in that is event it for on with as client this by yield be which server from or not")
+	return words[n*n*7%len(words)]
+}
+
+func completion(n int) string {
+	return fmt.Sprintf(`data: {"id":"chatcmpl-A1b2C3d4","object":"chat.completion.chunk","created":1780000000,"model":"m-1",`+
+		`"choices":[{"index":0,"delta":{"content":" %s"},"finish_reason":null}]}`+"\n\n", word(n))
 }
 
 func BenchmarkBlock(b *testing.B) {
