@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/yieldsse/yieldsse/core"
+)
+
+// patience bounds each wait for something that should come soon.
+const patience = time.Minute
+
+// A process is a server. Its listeners are this process's, so its addresses stay when it is
+// restarted, and clients that come in the meantime wait.
+type process struct {
+	addrs     []string // of the hosts
+	log       string   // the address of Redis, or "memory"
+	listeners []*os.File
+	up        atomic.Bool
+
+	mu   sync.Mutex // one question at a time
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  io.ReadCloser
+	said *tail
+}
+
+// startProcess starts a server over the log at an address. The caller calls stop, and then
+// close.
+func startProcess(log string) (*process, error) {
+	p := &process{log: log}
+	for range hosts {
+		ln, err := listener()
+		if err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+		p.addrs = append(p.addrs, ln.Addr().String())
+		file, err := ln.File()
+		_ = ln.Close() // the file stays
+		if err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+		p.listeners = append(p.listeners, file)
+	}
+	if err := p.start(); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// start starts the process, again if it was stopped.
+func (p *process) start() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.said = new(tail)
+	p.cmd = exec.Command(self)
+	p.cmd.Env = append(os.Environ(), envServer+"="+p.log)
+	p.cmd.ExtraFiles, p.cmd.Stderr = p.listeners, p.said
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if p.out, err = p.cmd.StdoutPipe(); err != nil {
+		return err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	p.up.Store(true)
+	return nil
+}
+
+// usage asks the process what it has.
+func (p *process) usage(question string) (u Usage, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if out, ok := p.out.(interface{ SetReadDeadline(t time.Time) error }); ok {
+		_ = out.SetReadDeadline(time.Now().Add(patience))
+	}
+	_, err = io.WriteString(p.in, question+"\n")
+	if err == nil {
+		err = json.NewDecoder(p.out).Decode(&u)
+	}
+	if err != nil && p.up.Load() {
+		return u, fmt.Errorf("the server does not answer: %w\n%s", err, p.said)
+	}
+	return u, nil
+}
+
+// stop ends the process with a signal. One that is told to leave and does not do so cleanly
+// is an error.
+func (p *process) stop(signal syscall.Signal) error {
+	p.up.Store(false)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		return fmt.Errorf("the server has ended by itself: %w\n%s", err, p.said)
+	}
+	kill := time.AfterFunc(2*leaveTime, func() { _ = p.cmd.Process.Kill() })
+	defer kill.Stop()
+	if err := p.cmd.Wait(); err != nil && signal != syscall.SIGKILL {
+		return fmt.Errorf("the server was told to leave: %w\n%s", err, p.said)
+	}
+	return nil
+}
+
+// close closes the listeners.
+func (p *process) close() (err error) {
+	for _, ln := range p.listeners {
+		err = errors.Join(err, ln.Close())
+	}
+	return err
+}
+
+// listener listens on loopback. Its connections end when a peer acknowledges nothing.
+func listener() (*net.TCPListener, error) {
+	ln, err := (&net.ListenConfig{Control: control}).Listen(context.Background(), "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	return ln.(*net.TCPListener), nil //nolint:forcetypeassert // it is one
+}
+
+// A redisLog is a Redis server that forgets nothing when it is killed.
+type redisLog struct {
+	addr string // of its socket
+	dir  string
+	path string // of the program
+	cmd  *exec.Cmd
+	said *tail
+}
+
+// startRedis starts Redis, with its data in dir.
+func startRedis(ctx context.Context, path, dir string) (*redisLog, error) {
+	r := &redisLog{addr: filepath.Join(dir, "redis.sock"), dir: dir, path: path}
+	return r, r.start(ctx)
+}
+
+func (r *redisLog) start(ctx context.Context) error {
+	r.said = new(tail)
+	r.cmd = exec.Command(r.path, "--port", "0", "--unixsocket", r.addr, "--dir", r.dir, //nolint:gosec // Redis
+		"--save", "", "--appendonly", "yes", "--appendfsync", "always")
+	r.cmd.Stdout = r.said
+	if err := r.cmd.Start(); err != nil {
+		return err
+	}
+	c := redis.NewClient(&redis.Options{Addr: r.addr, MaxRetries: -1})
+	defer func() { _ = c.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for range core.Every(ctx, 50*time.Millisecond) {
+		if c.Ping(ctx).Err() == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("Redis does not answer: %w\n%s", ctx.Err(), r.said) //nolint:staticcheck // a name
+}
+
+func (r *redisLog) kill() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+}
+
+// A tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 64 << 10
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if len(t.text) > 2*most {
+		t.text = append([]byte(nil), t.text[len(t.text)-most:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.text))
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// control sets the time after which a connection ends whose peer acknowledges nothing.
+func control(_, _ string, conn syscall.RawConn) error {
+	return set(conn, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+	})
+}
+
+// vanish makes the kernel drop all that comes for a connection, as if its machine had
+// gone. The other end hears nothing any more, unless the connection sends something.
+func vanish(c *net.TCPConn) error {
+	conn, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	drop := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	return set(conn, func(fd int) error {
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &drop})
+	})
+}
+
+func set(conn syscall.RawConn, f func(fd int) error) error {
+	var err error
+	ctlErr := conn.Control(func(fd uintptr) { err = f(int(fd)) }) //nolint:gosec // it fits
+	return errors.Join(ctlErr, err)
+}

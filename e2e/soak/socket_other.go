@@ -1,0 +1,13 @@
+//go:build !linux
+
+package main
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+func control(string, string, syscall.RawConn) error { return nil }
+
+func vanish(*net.TCPConn) error { return errors.ErrUnsupported }
