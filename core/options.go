@@ -89,8 +89,9 @@ func WithMaxDuration(d time.Duration) Option {
 
 // WithExpiry ends a session cleanly with [ErrExpired] at the time that f returns, for
 // example when the client's credential expires. f is called once, before the view runs. If
-// that time has passed, the request is refused with 401. The zero time sets no limit, and
-// neither does a nil f, the default.
+// that time has passed, the request is refused with 401. If the machine's clock is put
+// forward, or the machine has slept, the session ends up to a minute late. The zero time sets
+// no limit, and neither does a nil f, the default.
 //
 // ctx is the session's: it has the values of the request's context. Requests call f at the
 // same time. If it panics, its request fails as if the view had panicked.

@@ -1,5 +1,10 @@
 package hub
 
+import "time"
+
+// TimeOf is a log's time in a hub, when the wall clock shows now.
+func TimeOf(h *Hub, at, now time.Time) time.Duration { return time.Duration(h.timeOf(at, now)) }
+
 // SetStep sets how much work a hub does before it lets others have its lock.
 func SetStep(h *Hub, work int) {
 	h.lock()

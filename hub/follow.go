@@ -214,11 +214,10 @@ func (f *follower) order(a, b string) int {
 	return 1
 }
 
-// timeOf returns when the log got an entry, in ns since the hub began. It never
-// decreases, even if the log's clock does, and is never in the future.
+// timeOf returns when the log got an entry, by hub.timeOf. It never decreases, even if the
+// log's clock does.
 func (f *follower) timeOf(e Entry, now time.Time) int64 {
-	latest := int64(now.Sub(f.hub.began))
-	f.newest = min(max(f.newest, int64(e.Time.Sub(f.hub.began))), latest)
+	f.newest = max(f.newest, f.hub.timeOf(e.Time, now))
 	return f.newest
 }
 

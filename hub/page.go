@@ -104,7 +104,7 @@ func (s *subscription) follows(e Entry) bool {
 func (s *subscription) skip(entries *[]Entry) (skipped bool) {
 	for s.resuming && len(*entries) > 0 {
 		e := (*entries)[0]
-		if int64(e.Time.Sub(s.hub.began)) >= s.horizon {
+		if s.hub.timeOf(e.Time, time.Now()) >= s.horizon {
 			s.resuming = false
 			break
 		}

@@ -291,3 +291,24 @@ func TestSlowGapEvent(t *testing.T) {
 		}
 	}
 }
+
+// An event of a log is as old as the wall clocks say when it comes, also if this machine's was
+// put after the hub had begun.
+func TestAgeWhenTheClockIsPut(t *testing.T) {
+	for _, by := range []time.Duration{0, time.Hour, -time.Hour, -24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			h := hub.New()
+			sleep(10 * time.Minute)
+			now := time.Now().Round(0).Add(by)
+			for age, want := range map[time.Duration]time.Duration{
+				0: 10 * time.Minute, time.Second: 10*time.Minute - time.Second,
+				-time.Minute: 10 * time.Minute, // the log's clock is ahead
+				time.Hour:    -50 * time.Minute,
+			} {
+				if got := hub.TimeOf(h, now.Add(-age), now); got != want {
+					t.Errorf("put by %v, an event of %v ago: got the time %v, want %v", by, age, got, want)
+				}
+			}
+		})
+	}
+}

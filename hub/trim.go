@@ -10,6 +10,13 @@ func (h *Hub) now() int64 {
 	return int64(time.Since(h.began))
 }
 
+// timeOf returns the time of the log's clock at, in ns since the hub began. It is never in the
+// future. now is the wall clock: at is as old as that says, because since the hub began, the
+// clock may have been put.
+func (h *Hub) timeOf(at, now time.Time) int64 {
+	return int64(time.Since(h.began) - max(now.Sub(at), 0))
+}
+
 // before returns the number after which the events begin that have come since then.
 func (h *Hub) before(then int64) uint64 {
 	if h.ids != nil {

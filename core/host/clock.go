@@ -18,8 +18,11 @@ func (s *Session) tick() {
 		return
 	}
 	now := s.now()
-	if s.age > 0 && now >= s.age {
-		s.cancel(s.ageCause())
+	switch {
+	case s.age > 0 && now >= s.age:
+		s.cancel(core.ErrMaxDuration)
+	case s.credential.over():
+		s.cancel(core.ErrExpired)
 	}
 	if start := s.sending.Load(); start != 0 {
 		if limit := s.patience(); limit > 0 && now-time.Duration(start-1) >= limit {
@@ -100,6 +103,9 @@ func (s *Session) due(now time.Duration) time.Duration {
 			next = s.inStep(next)
 		}
 		later(0, s.age)
+		if c := s.credential; c.expiring() {
+			later(int64(now), c.left())
+		}
 	}
 	return next - now
 }

@@ -7,14 +7,13 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/internal/pause"
 )
 
 // A credential is how long a session may last because of who its client is.
 type credential struct {
-	expires time.Time      // zero if never
-	first   bool           // before the maximum duration
-	running sync.WaitGroup // the goroutine that asks
+	expires time.Time        // zero if never
+	clock   func() time.Time // the wall clock: time.Now, except in tests
+	running sync.WaitGroup   // the goroutine that asks
 
 	// The session's timerMu guards what follows.
 	asking bool
@@ -27,7 +26,7 @@ func (s *Session) admit() error {
 	if expiry == nil && recheck == nil {
 		return nil
 	}
-	c := new(credential)
+	c := &credential{clock: time.Now}
 	s.credential = c
 	if expiry != nil {
 		c.expires = expiry(s.ctx)
@@ -40,31 +39,22 @@ func (s *Session) admit() error {
 
 // expired returns the refusal of a session that has expired, or nil.
 func (s *Session) expired() error {
-	if c := s.credential; c == nil || c.expires.IsZero() || time.Now().Before(c.expires) {
+	if !s.credential.over() {
 		return nil
 	}
 	return &core.RefusedError{Status: 401, Err: core.ErrExpired}
 }
 
-// expire makes the timer end the session when it expires.
-func (s *Session) expire() {
-	c := s.credential
-	if c == nil || c.expires.IsZero() {
-		return
-	}
-	left := min(max(c.expires.Sub(s.begin), 1), pause.Longest)
-	if s.age == 0 || left < s.age {
-		s.age, c.first = left, true
-	}
-}
+// over reports whether the session has expired. c may be nil.
+func (c *credential) over() bool { return c.expiring() && !c.clock().Before(c.expires) }
 
-// ageCause returns why a session that has reached its age ends.
-func (s *Session) ageCause() error {
-	if s.credential != nil && s.credential.first {
-		return core.ErrExpired
-	}
-	return core.ErrMaxDuration
-}
+func (c *credential) expiring() bool { return c != nil && !c.expires.IsZero() }
+
+// left returns how long the session's timer may wait: until it expires, and not longer than
+// lookAgain, because the clock may be put forward or the machine may sleep.
+func (c *credential) left() time.Duration { return min(max(c.expires.Sub(c.clock()), 1), lookAgain) }
+
+const lookAgain = time.Minute
 
 // recheck asks whether the session may continue, if it is time to. The session's timerMu is
 // held.

@@ -224,7 +224,6 @@ func (s *Session) start(conn Conn) bool {
 	if s.config.MaxDuration > 0 {
 		s.age = s.config.MaxDuration - rand.N(s.config.MaxDuration/10+1) //nolint:gosec // not a secret
 	}
-	s.expire()
 	s.mu.Lock() // so that no heartbeat is sent before the observers know of the session
 	defer s.mu.Unlock()
 	ok := s.greet()

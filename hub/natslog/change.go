@@ -149,13 +149,11 @@ func (r *Runs) last(ctx context.Context, key string) (*change, error) {
 // now returns the time of the server.
 func (r *Runs) now(ctx context.Context, exact bool) (time.Time, error) {
 	r.mu.Lock()
-	known := !exact && time.Since(r.set) < time.Minute
-	clock := r.clock
+	last := r.clock
 	r.mu.Unlock()
-	if known {
-		return time.Now().Add(clock), nil
+	if age := time.Since(last.at); !exact && age < time.Minute {
+		return last.server.Add(age), nil // also if this machine's clock was put in the meantime
 	}
-	began := time.Now()
 	s, err := insist(ctx, func(ctx context.Context) (jetstream.Stream, error) {
 		return within(ctx, r.log, r.log.reads, func(ctx context.Context) (jetstream.Stream, error) {
 			return r.log.js.Stream(ctx, r.log.stream)
@@ -164,12 +162,11 @@ func (r *Runs) now(ctx context.Context, exact bool) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	// The answer was made after the question was sent, so this clock is never ahead of the server's.
-	now := s.CachedInfo().TimeStamp
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.clock, r.set = time.Until(now), began
-	return now, nil
+	// The answer was made before it came, so this clock is never ahead of the server's.
+	r.clock = reading{s.CachedInfo().TimeStamp, time.Now()}
+	return r.clock.server, nil
 }
 
 // state returns the last change of a key, or nil. If the run's lease has ended, it is lost from now on.

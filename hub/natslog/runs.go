@@ -26,11 +26,13 @@ type Runs struct {
 
 	mu     sync.Mutex        // guards what follows
 	owned  map[string]change // the last one of each run of this process, by its ID
-	clock  time.Duration     // how much the server's clock is ahead
-	set    time.Time         // when that was found out; zero if it is not known
+	clock  reading           // zero if it is not known
 	purges map[*time.Timer]bool
 	closed bool
 }
+
+// A reading is what the server's clock has shown, and when that came.
+type reading struct{ server, at time.Time }
 
 var _ run.Store = (*Runs)(nil)
 
