@@ -28,7 +28,7 @@ const patience = time.Minute
 // restarted, and clients that come in the meantime wait.
 type process struct {
 	addrs     []string // of the hosts
-	log       string   // the address of Redis, or "memory"
+	env       []string // of the process
 	listeners []*os.File
 	up        atomic.Bool
 
@@ -39,10 +39,10 @@ type process struct {
 	said *tail
 }
 
-// startProcess starts a server over the log at an address. The caller calls stop, and then
-// close.
-func startProcess(log string) (*process, error) {
-	p := &process{log: log}
+// startProcess starts a server over the log at an address, or in "memory". The caller calls
+// stop, and then close.
+func startProcess(log string, env ...string) (*process, error) {
+	p := &process{env: append(env, envServer+"="+log)}
 	for range hosts {
 		ln, err := listener()
 		if err != nil {
@@ -72,7 +72,7 @@ func (p *process) start() error {
 	defer p.mu.Unlock()
 	p.said = new(tail)
 	p.cmd = exec.Command(self)
-	p.cmd.Env = append(os.Environ(), envServer+"="+p.log)
+	p.cmd.Env = append(os.Environ(), p.env...)
 	p.cmd.ExtraFiles, p.cmd.Stderr = p.listeners, p.said
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return err

@@ -57,8 +57,11 @@ const (
 	poolSize     = 8 // connections to Redis
 )
 
-// envServer is set in a server's process, to the address of its log or to "memory".
-const envServer = "YIELDSSE_SOAK_SERVER"
+// These are set in a server's process.
+const (
+	envServer = "YIELDSSE_SOAK_SERVER" // the address of its log, or "memory"
+	envFiles  = "YIELDSSE_SOAK_FILES"  // how many files it may have open; empty means as many as this process
+)
 
 // A server is the process that is under abuse.
 type server struct {
@@ -91,6 +94,11 @@ func serve(redisAddr string) error {
 		go func() { served <- fmt.Errorf("%s: %w", name, run(ln)) }()
 	}
 
+	if n, err := strconv.Atoi(os.Getenv(envFiles)); err == nil {
+		if err := limitFiles(n); err != nil {
+			return err
+		}
+	}
 	told, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	go func() { s.answer(); stop() }()
@@ -157,7 +165,7 @@ func (s *server) mount(name string) (run func(net.Listener) error, shutdown func
 				return s.view(c.UserContext(), own(c.Params("stream")), own(c.Query("topic")), own(c.Query("from"))), nil
 			}, opts...))
 		}
-		return app.Listener, app.ShutdownWithContext
+		return func(ln net.Listener) error { return app.Listener(patient{ln}) }, app.ShutdownWithContext
 	default:
 		mux := http.NewServeMux()
 		for mode, opts := range modes {
@@ -169,10 +177,24 @@ func (s *server) mount(name string) (run func(net.Listener) error, shutdown func
 		mux.HandleFunc("GET /lives", s.lives)
 		run, shutdown = serveHTTP(mux)
 		if name == hosts[tlsHost] {
-			plain := run
-			run = func(ln net.Listener) error { return plain(tls.NewListener(ln, hosttest.ServerTLS())) }
+			plain, config := run, hosttest.ServerTLS()
+			run = func(ln net.Listener) error { return plain(tls.NewListener(ln, config)) }
 		}
 		return run, shutdown
+	}
+}
+
+// A patient listener waits while the process has no file descriptor left for a connection, as
+// a server of net/http does by itself.
+type patient struct{ net.Listener }
+
+func (l patient) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+			return c, err
+		}
+		<-time.After(100 * time.Millisecond)
 	}
 }
 

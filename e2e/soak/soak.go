@@ -45,6 +45,7 @@ type soak struct {
 	redis     *redisLog // or nil
 	fleet     []*process
 	all       []*reader
+	http      http.Client // of publishers
 	readings  readings
 	published map[string]*atomic.Int64 // by topic
 	again     atomic.Int64
@@ -62,6 +63,7 @@ type counts struct {
 
 func newSoak(o options) *soak {
 	s := &soak{options: o, published: map[string]*atomic.Int64{}, counts: map[string]*counts{}}
+	s.http.Transport = &http.Transport{MaxIdleConnsPerHost: len(topics)}
 	s.readings.conns, s.readings.fail = map[net.Conn]bool{}, s.fail
 	for _, topic := range topics {
 		s.published[topic] = new(atomic.Int64)
@@ -327,7 +329,7 @@ func (s *soak) publishOne(topic string, n int64, random *rand.Rand) error {
 	return err
 }
 
-func (*soak) post(ctx context.Context, p *process, form url.Values) error {
+func (s *soak) post(ctx context.Context, p *process, form url.Values) error {
 	if !p.up.Load() {
 		return errAway
 	}
@@ -337,7 +339,7 @@ func (*soak) post(ctx context.Context, p *process, form url.Values) error {
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := s.http.Do(req)
 	if err != nil {
 		return err
 	}
@@ -417,6 +419,7 @@ func (s *soak) settle(base *Usage) (u Usage, err error) {
 	defer cancel()
 	var last Usage
 	for range core.Every(ctx, 500*time.Millisecond) {
+		s.http.CloseIdleConnections()
 		http.DefaultClient.CloseIdleConnections()
 		if u, err = s.fleet[0].usage("usage"); err != nil {
 			return u, err

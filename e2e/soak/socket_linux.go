@@ -33,3 +33,8 @@ func set(conn syscall.RawConn, f func(fd int) error) error {
 	ctlErr := conn.Control(func(fd uintptr) { err = f(int(fd)) }) //nolint:gosec // it fits
 	return errors.Join(ctlErr, err)
 }
+
+// limitFiles sets how many files this process may have open.
+func limitFiles(n int) error {
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(n), Max: uint64(n)}) //nolint:gosec // not negative
+}
