@@ -224,6 +224,7 @@ var reasons = []struct{ words, why string }{
 	{"WRONGTYPE", "that key holds something else"},
 	{"READONLY", "the server is a replica, and only its primary can be written to"},
 	{"OOM ", "the server's memory is full"},
+	{"MISCONF", "the server cannot save its data, so it refuses more"},
 	{"NOAUTH", "the password is missing or wrong"},
 	{"WRONGPASS", "the password is missing or wrong"},
 	{"unauthenticated", "the password is missing or wrong"},
