@@ -60,7 +60,10 @@ func (m withServer) Run() int {
 // serve runs a server until its standard input ends.
 func serve(value string) {
 	addr, dir, _ := strings.Cut(value, " ")
-	s, err := start(addr, server.Options{JetStream: true, StoreDir: dir, SyncAlways: true})
+	s, err := start(addr, server.Options{
+		JetStream: true, StoreDir: dir, SyncAlways: true,
+		JetStreamMaxStore: 1 << 40, // only the disk bounds it
+	})
 	if err != nil {
 		panic(err)
 	}
