@@ -28,7 +28,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -81,7 +80,7 @@ func command(args []string, stdout, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
-	r.Command = strings.Join(append([]string{"go run ./e2e/soak"}, args...), " ")
+	r.Command = fmt.Sprintf("go run ./e2e/soak -for %v -readers %d -hostile %d -seed %d", o.length, o.readers, o.hostile, o.seed)
 	r.Machine = fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	fmt.Fprint(stdout, r.Text())
 	if *out != "" {

@@ -64,7 +64,7 @@ func (r *Report) sampled(u Usage) {
 // Text returns the report for a terminal.
 func (r *Report) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, seed %d, %v, %s\n\n", r.Command, r.Seed, r.Took.Round(time.Second), r.Machine)
+	fmt.Fprintf(&b, "%s\n%s, the log in %s, %v\n\n", r.Command, r.Machine, r.Log, r.Took.Round(time.Second))
 	for _, t := range r.tables() {
 		t.SetStyle(table.StyleLight)
 		t.Style().Format.Header = text.FormatDefault
