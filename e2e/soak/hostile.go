@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -60,6 +61,8 @@ type attack struct {
 	random *rand.Rand
 	server *process
 	name   string
+	mode   string // empty means any
+	topic  string // likewise
 	path   string // what is asked for
 	conns  []net.Conn
 }
@@ -119,8 +122,8 @@ func (a *attack) open(host int, stream string) (net.Conn, error) {
 
 // head returns the request line and the header of a request, without the line that ends it.
 func (a *attack) head(method, stream string) string {
-	a.path = fmt.Sprintf("/%s/%s/%s", oneOf(a.random, modes...), stream, a.name)
-	topic, from := oneOf(a.random, topics...), oneOf(a.random, "now", "oldest")
+	a.path = fmt.Sprintf("/%s/%s/%s", cmp.Or(a.mode, oneOf(a.random, modes...)), stream, a.name)
+	topic, from := cmp.Or(a.topic, oneOf(a.random, topics...)), oneOf(a.random, "now", "oldest")
 	return fmt.Sprintf("%s %s?topic=%s&from=%s HTTP/1.1\r\nHost: soak\r\n", method, a.path, topic, from)
 }
 

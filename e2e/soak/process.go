@@ -129,9 +129,9 @@ func (p *process) close() (err error) {
 	return err
 }
 
-// listener listens on loopback. Its connections end when a peer acknowledges nothing.
+// listener listens on loopback.
 func listener() (*net.TCPListener, error) {
-	ln, err := (&net.ListenConfig{Control: control}).Listen(context.Background(), "tcp4", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -59,8 +59,9 @@ const (
 
 // These are set in a server's process.
 const (
-	envServer = "YIELDSSE_SOAK_SERVER" // the address of its log, or "memory"
-	envFiles  = "YIELDSSE_SOAK_FILES"  // how many files it may have open; empty means as many as this process
+	envServer  = "YIELDSSE_SOAK_SERVER"  // the address of its log, or "memory"
+	envFiles   = "YIELDSSE_SOAK_FILES"   // how many files it may have open; empty means as many as this process
+	envPatient = "YIELDSSE_SOAK_PATIENT" // if not empty, clients that do not read are not broken off
 )
 
 // A server is the process that is under abuse.
@@ -88,6 +89,11 @@ func serve(redisAddr string) error {
 		ln, err := net.FileListener(os.NewFile(uintptr(3+i), name))
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w", name, err)
+		}
+		if os.Getenv(envPatient) == "" {
+			if err := limitUnacknowledged(ln); err != nil {
+				return err
+			}
 		}
 		run, shutdown := s.mount(name)
 		shutdowns = append(shutdowns, shutdown)
@@ -135,6 +141,9 @@ func (s *server) answer() {
 func (s *server) mount(name string) (run func(net.Listener) error, shutdown func(context.Context) error) {
 	opts := []core.Option{
 		core.WithGroup(&s.streams), core.WithHeartbeat(heartbeat), core.WithWriteTimeout(writeTimeout), core.WithRetry(retry),
+	}
+	if os.Getenv(envPatient) != "" {
+		opts = append(opts, core.WithWriteTimeout(0))
 	}
 	modes := map[string][]core.Option{"/handler/": opts, "/detached/": append(opts, core.WithDetach())}
 	switch name {

@@ -8,8 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// control sets the time after which a connection ends whose peer acknowledges nothing.
-func control(_, _ string, conn syscall.RawConn) error {
+// limitUnacknowledged sets the time after which the connections of a listener end whose peers
+// acknowledge nothing, or have no room.
+func limitUnacknowledged(ln net.Listener) error {
+	conn, err := ln.(*net.TCPListener).SyscallConn() //nolint:forcetypeassert // it is one
+	if err != nil {
+		return err
+	}
 	return set(conn, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
 	})

@@ -5,10 +5,9 @@ package main
 import (
 	"errors"
 	"net"
-	"syscall"
 )
 
-func control(string, string, syscall.RawConn) error { return nil }
+func limitUnacknowledged(net.Listener) error { return nil }
 
 func vanish(*net.TCPConn) error { return errors.ErrUnsupported }
 
