@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -34,9 +36,10 @@ func rgb(v uint32) color.Color {
 
 const (
 	chartWidth = 480
-	partHeight = 110
+	partHeight = 115
 	titleSize  = 13
 	tickSize   = 11
+	margin     = 8
 )
 
 // charts draws what the first server had over time: soak-light.svg and soak-dark.svg.
@@ -64,9 +67,8 @@ func (r *Report) chart(t theme) ([]byte, error) {
 		{"heap in use, MiB", func(u Usage) float64 { return float64(u.Heap) / (1 << 20) }},
 		{"resident memory, MiB", func(u Usage) float64 { return float64(u.RSS) / (1 << 20) }},
 	}
-	samples := append(append([]Usage{r.Start}, r.Samples...), r.End)
-	canvas := vgsvg.New(chartWidth, vg.Length(partHeight*len(parts)))
-	area := draw.New(canvas)
+	samples := slices.Concat([]Usage{r.Start}, r.Samples, []Usage{r.End})
+	plots := make([][]*plot.Plot, len(parts))
 	for i, part := range parts {
 		points := make(plotter.XYs, len(samples))
 		for k, u := range samples {
@@ -76,7 +78,7 @@ func (r *Report) chart(t theme) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		line.Color, line.Width = t.line, vg.Points(1.2)
+		line.Color = t.line
 		grid := plotter.NewGrid()
 		grid.Horizontal.Color, grid.Vertical.Color = t.faint, nil
 		p := plot.New()
@@ -85,16 +87,22 @@ func (r *Report) chart(t theme) ([]byte, error) {
 		p.Title.Text, p.Title.TextStyle = part.title, style(titleSize, t.ink)
 		p.Y.Min, p.X.Min, p.X.Max = 0, 0, r.End.At.Minutes()
 		for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-			axis.Color, axis.Tick.Color = t.faint, t.faint
+			axis.Color, axis.Tick.Color, axis.Tick.Marker = t.faint, t.faint, plot.TickerFunc(ticks)
 			x, y := axis.Tick.Label.XAlign, axis.Tick.Label.YAlign
 			axis.Tick.Label = style(tickSize, t.ink)
 			axis.Tick.Label.XAlign, axis.Tick.Label.YAlign = x, y
 		}
-		if i == len(parts)-1 {
+		if i < len(parts)-1 {
+			p.HideX()
+		} else {
 			p.X.Label.Text, p.X.Label.TextStyle = "minutes", style(tickSize, t.ink)
 		}
-		bottom := vg.Length(partHeight * (len(parts) - 1 - i))
-		p.Draw(draw.Crop(area, 8, -8, bottom, bottom+partHeight-vg.Length(partHeight*len(parts)))) //nolint:mnd // a margin
+		plots[i] = []*plot.Plot{p}
+	}
+	canvas := vgsvg.New(chartWidth, vg.Length(partHeight*len(parts)))
+	tiles := draw.Tiles{Rows: len(parts), Cols: 1, PadY: 2 * margin, PadTop: 2 * margin, PadRight: margin, PadBottom: margin, PadLeft: margin}
+	for i, row := range plot.Align(plots, tiles, draw.New(canvas)) {
+		plots[i][0].Draw(row[0])
 	}
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
@@ -102,6 +110,17 @@ func (r *Report) chart(t theme) ([]byte, error) {
 	}
 	return []byte(strings.ReplaceAll(b.String(), "font-family:Liberation Sans;",
 		"font-family:Helvetica,Arial,'Liberation Sans',sans-serif;")), nil
+}
+
+// ticks are those of plot, with the fewest digits.
+func ticks(least, most float64) []plot.Tick {
+	all := plot.DefaultTicks{}.Ticks(least, most)
+	for i, tick := range all {
+		if tick.Label != "" {
+			all[i].Label = fmt.Sprint(math.Round(tick.Value*100) / 100) //nolint:mnd // two places
+		}
+	}
+	return all
 }
 
 func style(size vg.Length, ink color.Color) text.Style {

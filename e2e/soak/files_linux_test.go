@@ -39,7 +39,7 @@ func TestFilesRunOut(t *testing.T) {
 			var reading, publishing sync.WaitGroup
 			publish, stop := context.WithCancel(t.Context())
 			for i, topic := range topics {
-				publishing.Go(func() { s.publish(publish, topic, s.random(uint64(i))) })
+				publishing.Go(func() { s.publish(publish, topic, s.random(i)) })
 			}
 			s.await("all topics have an event", func() bool {
 				return !slices.ContainsFunc(topics, func(topic string) bool { return s.published[topic].Load() == 0 })

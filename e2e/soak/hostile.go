@@ -322,7 +322,7 @@ func (a *attack) rubbish() error {
 	for strings.Contains(text, "~") {
 		bytes := make([]byte, 1+a.random.IntN(3000))
 		for i := range bytes {
-			if bytes[i] = byte(a.random.Uint32()); bytes[i] == '~' {
+			if bytes[i] = byte(a.random.IntN(256)); bytes[i] == '~' {
 				bytes[i] = 0
 			}
 		}
@@ -340,11 +340,9 @@ func (a *attack) chatter() error {
 	if err != nil {
 		return err
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // of all that follow
 	for range 100 {
-		if _, err := io.WriteString(c, a.head(http.MethodGet, "events")+"\r\n"+strings.Repeat("x", 1000)); err != nil {
-			break
-		}
+		_, _ = io.WriteString(c, a.head(http.MethodGet, "events")+"\r\n"+strings.Repeat("x", 1000))
 	}
 	a.pause(2 * time.Second)
 	return nil

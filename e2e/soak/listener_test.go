@@ -26,7 +26,7 @@ func TestListenerAgain(t *testing.T) {
 				ended   chan error
 			)
 			for n := range 2 {
-				ln, err := listener()
+				ln, err := listener(nil)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -38,7 +38,7 @@ func TestListenerAgain(t *testing.T) {
 				hosttest.Eventually(t, "all sessions are there", func() bool { return s.streams.Len() == len(streams) })
 				if last, ended = ln, served; n == 0 {
 					_ = ln.Close()
-					hosttest.Receive(t, served, "the end of Serve")
+					_ = hosttest.Receive(t, served, "the end of Serve")
 				}
 			}
 			if _, err := s.hub.Publish(t.Context(), "a", core.Event{Data: "hello"}); err != nil {
@@ -59,7 +59,7 @@ func TestListenerAgain(t *testing.T) {
 				t.Error(err)
 			}
 			_ = last.Close()
-			hosttest.Receive(t, ended, "the end of Serve after the shutdown")
+			_ = hosttest.Receive(t, ended, "the end of Serve after the shutdown")
 			for i, stream := range streams {
 				if got := hosttest.Receive(t, stream, "the end"); got != "<nil>" {
 					t.Errorf("stream %d: got the end %s, want a clean one", i, got)

@@ -58,6 +58,7 @@ func command(args []string, stdout, stderr *os.File) error {
 	flags.DurationVar(&o.pause, "pause", 5*time.Second, "between two accidents, on average")
 	flags.StringVar(&o.only, "only", "", "the `kind` of hostile clients; empty means all")
 	out := flags.String("out", "", "write soak.json, soak.md and charts to this `folder`")
+	render := flags.String("render", "", "run nothing, and show this soak.json `file`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -67,8 +68,15 @@ func command(args []string, stdout, stderr *os.File) error {
 	if o.only != "" && kindNamed(o.only) == nil {
 		return fmt.Errorf("-only %q is not the name of a kind", o.only)
 	}
+	if *render != "" {
+		r, err := readReport(*render)
+		if err != nil {
+			return err
+		}
+		return show(r, stdout, *out)
+	}
 	for o.seed == 0 {
-		o.seed = rand.Uint64()
+		o.seed = rand.Uint64() //nolint:gosec // not a secret
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -82,16 +90,22 @@ func command(args []string, stdout, stderr *os.File) error {
 	}
 	r.Command = fmt.Sprintf("go run ./e2e/soak -for %v -readers %d -hostile %d -seed %d", o.length, o.readers, o.hostile, o.seed)
 	r.Machine = fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-	fmt.Fprint(stdout, r.Text())
-	if *out != "" {
-		if err := r.Write(*out); err != nil {
-			return err
-		}
+	if err := show(r, stdout, *out); err != nil {
+		return err
 	}
 	if len(r.Wrong) > 0 {
 		return fmt.Errorf("%d things went wrong; -seed %d repeats what can be repeated", len(r.Wrong), o.seed)
 	}
 	return nil
+}
+
+// show prints a report, and writes it to a folder if that has a name.
+func show(r *Report, w io.Writer, folder string) error {
+	fmt.Fprint(w, r.Text())
+	if folder == "" {
+		return nil
+	}
+	return r.Write(folder)
 }
 
 // showProgress shows a line from time to time, until done is called. On a terminal each

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ import (
 )
 
 // patience bounds each wait for something that should come soon.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // A process is a server. Its listeners are this process's, so its addresses stay when it is
 // restarted, and clients that come in the meantime wait.
@@ -43,8 +44,12 @@ type process struct {
 // stop, and then close.
 func startProcess(log string, env ...string) (*process, error) {
 	p := &process{env: append(env, envServer+"="+log)}
+	limit := limitUnacknowledged
+	if slices.Contains(env, patiently) {
+		limit = nil
+	}
 	for range hosts {
-		ln, err := listener()
+		ln, err := listener(limit)
 		if err != nil {
 			return nil, errors.Join(err, p.close())
 		}
@@ -71,7 +76,7 @@ func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.said = new(tail)
-	p.cmd = exec.Command(self)
+	p.cmd = exec.Command(self) //nolint:gosec // this program
 	p.cmd.Env = append(os.Environ(), p.env...)
 	p.cmd.ExtraFiles, p.cmd.Stderr = p.listeners, p.said
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
@@ -129,9 +134,9 @@ func (p *process) close() (err error) {
 	return err
 }
 
-// listener listens on loopback.
-func listener() (*net.TCPListener, error) {
-	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", "127.0.0.1:0")
+// listener listens on loopback. control may be nil.
+func listener(control func(network, addr string, conn syscall.RawConn) error) (*net.TCPListener, error) {
+	ln, err := (&net.ListenConfig{Control: control}).Listen(context.Background(), "tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

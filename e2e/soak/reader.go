@@ -64,8 +64,12 @@ var roads = func() []road {
 func (r road) transport(keep func(net.Conn) net.Conn) *http.Transport {
 	var dialer net.Dialer
 	return &http.Transport{
-		Protocols:         &r.protocols,
-		TLSClientConfig:   hosttest.ClientTLS(),
+		Protocols:       &r.protocols,
+		TLSClientConfig: hosttest.ClientTLS(),
+
+		TLSHandshakeTimeout:   patience,
+		ResponseHeaderTimeout: patience,
+
 		DisableKeepAlives: !r.protocols.HTTP2() && !r.protocols.UnencryptedHTTP2(),
 		HTTP2:             &http.HTTP2Config{SendPingTimeout: 2 * heartbeat, PingTimeout: 2 * heartbeat},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -145,6 +145,16 @@ func thousands(n int64) string {
 	return s
 }
 
+// readReport reads what Write has written.
+func readReport(file string) (*Report, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // the user names it
+	if err != nil {
+		return nil, err
+	}
+	r := new(Report)
+	return r, json.Unmarshal(text, r)
+}
+
 // Write writes soak.json, soak.md and the charts into a folder.
 func (r *Report) Write(folder string) error {
 	text, err := json.MarshalIndent(r, "", "\t")

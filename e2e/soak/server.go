@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,9 +60,9 @@ const (
 
 // These are set in a server's process.
 const (
-	envServer  = "YIELDSSE_SOAK_SERVER"  // the address of its log, or "memory"
-	envFiles   = "YIELDSSE_SOAK_FILES"   // how many files it may have open; empty means as many as this process
-	envPatient = "YIELDSSE_SOAK_PATIENT" // if not empty, clients that do not read are not broken off
+	envServer = "YIELDSSE_SOAK_SERVER"      // the address of its log, or "memory"
+	envFiles  = "YIELDSSE_SOAK_FILES"       // how many files it may have open; empty means as many as this process
+	patiently = "YIELDSSE_SOAK_PATIENTLY=1" // clients that do not read are not broken off
 )
 
 // A server is the process that is under abuse.
@@ -89,11 +90,6 @@ func serve(redisAddr string) error {
 		ln, err := net.FileListener(os.NewFile(uintptr(3+i), name))
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w", name, err)
-		}
-		if os.Getenv(envPatient) == "" {
-			if err := limitUnacknowledged(ln); err != nil {
-				return err
-			}
 		}
 		run, shutdown := s.mount(name)
 		shutdowns = append(shutdowns, shutdown)
@@ -131,7 +127,7 @@ func (s *server) answer() {
 		if in.Text() == "stacks" {
 			u.Stacks = stacks()
 		}
-		if out.Encode(u) != nil {
+		if err := out.Encode(u); err != nil {
 			return
 		}
 	}
@@ -142,7 +138,7 @@ func (s *server) mount(name string) (run func(net.Listener) error, shutdown func
 	opts := []core.Option{
 		core.WithGroup(&s.streams), core.WithHeartbeat(heartbeat), core.WithWriteTimeout(writeTimeout), core.WithRetry(retry),
 	}
-	if os.Getenv(envPatient) != "" {
+	if slices.Contains(os.Environ(), patiently) {
 		opts = append(opts, core.WithWriteTimeout(0))
 	}
 	modes := map[string][]core.Option{"/handler/": opts, "/detached/": append(opts, core.WithDetach())}

@@ -63,3 +63,6 @@ func TestEvents(t *testing.T) {
 		}
 	}
 }
+
+// The code of the document is the server's.
+func TestDocument(t *testing.T) { testenv.CodeOf(t, "../../docs/reliability.md", "*.go") }

@@ -10,11 +10,7 @@ import (
 
 // limitUnacknowledged sets the time after which the connections of a listener end whose peers
 // acknowledge nothing, or have no room.
-func limitUnacknowledged(ln net.Listener) error {
-	conn, err := ln.(*net.TCPListener).SyscallConn() //nolint:forcetypeassert // it is one
-	if err != nil {
-		return err
-	}
+func limitUnacknowledged(_, _ string, conn syscall.RawConn) error {
 	return set(conn, func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
 	})
@@ -35,7 +31,7 @@ func vanish(c *net.TCPConn) error {
 
 func set(conn syscall.RawConn, f func(fd int) error) error {
 	var err error
-	ctlErr := conn.Control(func(fd uintptr) { err = f(int(fd)) }) //nolint:gosec // it fits
+	ctlErr := conn.Control(func(fd uintptr) { err = f(int(fd)) })
 	return errors.Join(ctlErr, err)
 }
 

@@ -5,9 +5,10 @@ package main
 import (
 	"errors"
 	"net"
+	"syscall"
 )
 
-func limitUnacknowledged(net.Listener) error { return nil }
+func limitUnacknowledged(string, string, syscall.RawConn) error { return nil }
 
 func vanish(*net.TCPConn) error { return errors.ErrUnsupported }
 

@@ -19,7 +19,7 @@ var stalled = flag.Int("soak.stalled", 100, "how many clients TestClientsThatNev
 func TestClientsThatNeverRead(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
-			p, err := startProcess("memory", envPatient+"=1")
+			p, err := startProcess("memory", patiently)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,7 +35,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 			defer cancel()
 			before := s.usage(t)
 			for i := range *stalled {
-				a := &attack{ctx: ctx, random: s.random(uint64(i)), server: p, name: fmt.Sprint("stalled", i), mode: mode, topic: topics[0]}
+				a := &attack{ctx: ctx, random: s.random(i), server: p, name: fmt.Sprint("stalled", i), mode: mode, topic: topics[0]}
 				if _, err := a.open([]int{plainHost, 2, 3, 4}[i%4], "events"); err != nil {
 					t.Fatalf("client %d: %v", i, err)
 				}
