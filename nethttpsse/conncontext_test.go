@@ -41,7 +41,7 @@ func TestConnContext(t *testing.T) {
 				srv.Protocols.SetHTTP1(true)
 				srv.Protocols.SetUnencryptedHTTP2(true)
 				srv.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
-					ctx, cancel := context.WithCancel(ctx)
+					ctx, cancel := context.WithCancel(ctx) //nolint:gosec // the test calls it
 					cancels <- cancel
 					return context.WithValue(ctx, key{}, "connection")
 				}
@@ -66,7 +66,7 @@ func TestConnContext(t *testing.T) {
 				check()
 				stream.Close()
 			}
-			hosttest.Receive(t, causes, "the end of the generator")
+			_ = hosttest.Receive(t, causes, "the end of the generator")
 		}
 	}
 }

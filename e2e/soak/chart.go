@@ -100,7 +100,10 @@ func (r *Report) chart(t theme) ([]byte, error) {
 		plots[i] = []*plot.Plot{p}
 	}
 	canvas := vgsvg.New(chartWidth, vg.Length(partHeight*len(parts)))
-	tiles := draw.Tiles{Rows: len(parts), Cols: 1, PadY: 2 * margin, PadTop: 2 * margin, PadRight: margin, PadBottom: margin, PadLeft: margin}
+	tiles := draw.Tiles{
+		Rows: len(parts), Cols: 1,
+		PadY: 2 * margin, PadTop: 2 * margin, PadRight: margin, PadBottom: margin, PadLeft: margin,
+	}
 	for i, row := range plot.Align(plots, tiles, draw.New(canvas)) {
 		plots[i][0].Draw(row[0])
 	}

@@ -322,7 +322,7 @@ func (a *attack) rubbish() error {
 	for strings.Contains(text, "~") {
 		bytes := make([]byte, 1+a.random.IntN(3000))
 		for i := range bytes {
-			if bytes[i] = byte(a.random.IntN(256)); bytes[i] == '~' {
+			if bytes[i] = byte(a.random.Uint32()); bytes[i] == '~' { //nolint:gosec // any byte
 				bytes[i] = 0
 			}
 		}

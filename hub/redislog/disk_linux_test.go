@@ -26,7 +26,7 @@ func TestDiskFull(t *testing.T) {
 		t.Parallel()
 		testenv.Program(t, "redis-server")
 		// The disk is in a namespace of its own, which ends with the process.
-		cmd := exec.Command(testenv.Program(t, "unshare"), "--mount", "--propagation", "private", //nolint:noctx // it has a timeout of its own
+		cmd := exec.Command(testenv.Program(t, "unshare"), "--mount", "--propagation", "private", //nolint:gosec,noctx // this test, which has a timeout of its own
 			os.Args[0], "-test.run=^TestDiskFull$", "-test.v", "-test.timeout=3m")
 		cmd.Env = append(os.Environ(), child+"=1")
 		said, err := cmd.CombinedOutput()
