@@ -89,7 +89,7 @@ func WithMaxDuration(d time.Duration) Option {
 
 // WithExpiry ends a session cleanly with [ErrExpired] at the time that f returns, for
 // example when the client's credential expires. f is called once, before the view runs. If
-// that time has passed, the request is refused with 401. If the machine's clock is put
+// that time has passed, the request is refused with 401. If the machine's clock is set
 // forward, or the machine has slept, the session ends up to a minute late. The zero time sets
 // no limit, and neither does a nil f, the default.
 //

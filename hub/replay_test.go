@@ -293,8 +293,8 @@ func TestSlowGapEvent(t *testing.T) {
 }
 
 // An event of a log is as old as the wall clocks say when it comes, also if this machine's was
-// put after the hub had begun.
-func TestAgeWhenTheClockIsPut(t *testing.T) {
+// set after the hub had begun.
+func TestAgeWhenTheClockIsSet(t *testing.T) {
 	for _, by := range []time.Duration{0, time.Hour, -time.Hour, -24 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			h := hub.New()
@@ -306,7 +306,7 @@ func TestAgeWhenTheClockIsPut(t *testing.T) {
 				time.Hour:    -50 * time.Minute,
 			} {
 				if got := hub.TimeOf(h, now.Add(-age), now); got != want {
-					t.Errorf("put by %v, an event of %v ago: got the time %v, want %v", by, age, got, want)
+					t.Errorf("set by %v, an event of %v ago: got the time %v, want %v", by, age, got, want)
 				}
 			}
 		})

@@ -12,7 +12,7 @@ func (h *Hub) now() int64 {
 
 // timeOf returns the time of the log's clock at, in ns since the hub began. It is never in the
 // future. now is the wall clock: at is as old as that says, because since the hub began, the
-// clock may have been put.
+// clock may have been set.
 func (h *Hub) timeOf(at, now time.Time) int64 {
 	return int64(time.Since(h.began) - max(now.Sub(at), 0))
 }

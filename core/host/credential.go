@@ -51,7 +51,7 @@ func (c *credential) over() bool { return c.expiring() && !c.clock().Before(c.ex
 func (c *credential) expiring() bool { return c != nil && !c.expires.IsZero() }
 
 // left returns how long the session's timer may wait: until it expires, and not longer than
-// lookAgain, because the clock may be put forward or the machine may sleep.
+// lookAgain, because the clock may be set forward or the machine may sleep.
 func (c *credential) left() time.Duration { return min(max(c.expires.Sub(c.clock()), 1), lookAgain) }
 
 const lookAgain = time.Minute

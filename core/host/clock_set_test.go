@@ -10,9 +10,9 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// A session expires by the wall clock. If that is put forward, or the machine has slept, the
-// session notices within a minute, and one whose clock is put back goes on.
-func TestExpiryWhenTheClockIsPut(t *testing.T) {
+// A session expires by the wall clock. If that is set forward, or the machine has slept, the
+// session notices within a minute, and one whose clock is set back goes on.
+func TestExpiryWhenTheClockIsSet(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		by    time.Duration // after a quarter of an hour; the session expires after an hour
