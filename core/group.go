@@ -76,7 +76,7 @@ type Member struct {
 	Request Request
 	Opened  time.Time // when the response began; zero if it has not
 	Events  int       // events taken from the generator
-	Bytes   int64     // bytes passed to the host, heartbeats included
+	Bytes   int64     // bytes passed to the host, perhaps compressed, heartbeats included
 
 	// LastEvent is when events were last sent; zero if none were. An event that waits for
 	// the flush window to end has not been sent yet.
