@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/deflate"
@@ -14,21 +15,18 @@ import (
 // long as the slab is.
 type blocks struct {
 	mu  sync.Mutex
-	all []blockAt // ordered
+	all []*blockAt // ordered
 }
 
+// A blockAt is a frame's block. It is made without a lock that others need.
 type blockAt struct {
 	begin uint32 // of the frame
-	block deflate.Block
+	make  sync.Once
+	made  atomic.Pointer[deflate.Block] // nil until then
 }
 
-// find returns where the block of a frame is, or would be. mu is held.
-func (b *blocks) find(begin uint32) (i int, found bool) {
-	return slices.BinarySearchFunc(b.all, begin, func(x blockAt, begin uint32) int { return cmp.Compare(x.begin, begin) })
-}
-
-// block returns the record's frame, compressed. All subscriptions get the same one.
-func (r record) block() deflate.Block {
+// blockAt returns where the record's block is, or will be. All subscriptions get the same one.
+func (r record) blockAt() *blockAt {
 	b := r.slab.blocks.Load()
 	if b == nil {
 		r.slab.blocks.CompareAndSwap(nil, new(blocks))
@@ -36,24 +34,25 @@ func (r record) block() deflate.Block {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i, found := b.find(r.begin)
+	i, found := slices.BinarySearchFunc(b.all, r.begin, func(at *blockAt, begin uint32) int { return cmp.Compare(at.begin, begin) })
 	if !found {
-		b.all = slices.Insert(b.all, i, blockAt{r.begin, deflate.NewBlock(r.frame())})
+		b.all = slices.Insert(b.all, i, &blockAt{begin: r.begin})
 	}
-	return b.all[i].block
+	return b.all[i]
+}
+
+// block returns the record's frame, compressed. It waits while another goroutine compresses it.
+func (r record) block() deflate.Block {
+	at := r.blockAt()
+	at.make.Do(func() {
+		block := deflate.NewBlock(r.frame())
+		at.made.Store(&block)
+	})
+	return *at.made.Load()
 }
 
 // hasBlock reports whether block returns at once.
-func (r record) hasBlock() bool {
-	b := r.slab.blocks.Load()
-	if b == nil {
-		return false
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_, found := b.find(r.begin)
-	return found
-}
+func (r record) hasBlock() bool { return r.blockAt().made.Load() != nil }
 
 func appendBlocks(frames *[][]byte, some []candidate) {
 	for _, c := range some {

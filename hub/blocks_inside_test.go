@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/deflate"
 	"github.com/yieldsse/yieldsse/internal/feed"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // A zipFeed is a session that compresses and has taken a stream over.
@@ -45,6 +47,43 @@ func TestBlocks(t *testing.T) {
 	if a, b := next(zips[0]), next(zips[1]); &a[0] != &b[0] {
 		t.Error("an event was compressed twice")
 	}
+}
+
+// While somebody compresses an event, a worker does not wait for that.
+func TestBlockInProgress(t *testing.T) {
+	h := New()
+	s := &subscription{hub: h, ctx: t.Context(), feed: zipFeed{}, zipped: true}
+	if err := s.join([]string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for range 50 { // in one slab
+		if _, err := h.Publish(t.Context(), "a", core.Event{Data: strings.Repeat("x", 1000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := record{slab: h.slab}.blockAt()
+	begun, finish, done := make(chan bool), make(chan bool), make(chan bool)
+	go func() {
+		defer close(done)
+		at.make.Do(func() {
+			close(begun)
+			<-finish
+			at.made.Store(&deflate.Block{})
+		})
+	}()
+	<-begun
+	result := make(chan error)
+	go func() {
+		var frames [][]byte
+		_, err := s.Next(&frames)
+		result <- err
+	}()
+	if err := hosttest.Receive(t, result, "the result of Next"); !errors.Is(err, feed.ErrNotReady) {
+		t.Errorf("got %v, want %v", err, feed.ErrNotReady)
+	}
+	close(finish)
+	<-done
 }
 
 // A worker, for which others wait, does not compress much.

@@ -83,7 +83,7 @@ func (s *subscription) page(frames *[][]byte) error {
 			continue // the follower skips it as well, and counts it
 		}
 		*frames = append(*frames, frame)
-		size += len(frame)
+		size += max(len(frame), len(enc.text))
 	}
 	s.hub.delivered.Add(int64(len(*frames) - told))
 	return nil

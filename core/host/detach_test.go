@@ -166,7 +166,7 @@ func underTLS(t *testing.T, server, client net.Conn) (net.Conn, net.Conn) {
 // wrapped, and with compression.
 func TestDetachedOverOtherConnections(t *testing.T) {
 	// The kernel would hold all that they send if it was compressed, or they read the bytes.
-	plainly := []string{"HandoverToStalledClient", "GeneratorWithStalledClient", "Shutdown"}
+	plainly := []string{"ClientThatNeverReads", "HandoverToStalledClient", "GeneratorWithStalledClient", "Shutdown"}
 	for name, line := range map[string]line{"TLS": underTLS, "wrapped": wrapped, "compressed": plain} {
 		for _, test := range []struct {
 			name string

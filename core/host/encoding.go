@@ -1,32 +1,27 @@
 package host
 
-import (
-	"strings"
-)
+import "strings"
 
-// encodingOf returns which of the offered content codings a response should have, or "" for
-// none. accept is the request's Accept-Encoding (RFC 9110, section 12.5.3). If the client
-// likes several as much as any, it is the one that is offered first.
-func encodingOf(accept string, offered ...string) (coding string) {
-	weights := make(map[string]int, 4) //nolint:mnd // as most browsers send
-	for element := range strings.SplitSeq(strings.ToLower(accept), ",") {
+// prefersGzip reports whether a response should be compressed with gzip. accept is the
+// request's Accept-Encoding (RFC 9110, section 12.5.3).
+func prefersGzip(accept string) bool {
+	gzip, others, identity := -1, 0, 0 // weights; that of gzip is not known yet
+	for element := range strings.SplitSeq(accept, ",") {
 		name, parameters, _ := strings.Cut(element, ";")
-		if name = strings.TrimSpace(name); name == "x-gzip" {
-			name = "gzip" // RFC 9110, section 8.4.1.3
-		}
-		weights[name] = weightOf(strings.TrimSpace(parameters))
-	}
-	best := max(weights["identity"], 1)
-	for _, name := range offered {
-		weight, named := weights[name]
-		if !named {
-			weight = weights["*"]
-		}
-		if weight > best || weight == best && coding == "" {
-			coding, best = name, weight
+		weight := weightOf(strings.TrimSpace(parameters))
+		switch name = strings.TrimSpace(name); {
+		case strings.EqualFold(name, "gzip"), strings.EqualFold(name, "x-gzip"): // section 8.4.1.3
+			gzip = weight
+		case name == "*":
+			others = weight
+		case strings.EqualFold(name, "identity"):
+			identity = weight
 		}
 	}
-	return coding
+	if gzip < 0 {
+		gzip = others
+	}
+	return gzip > 0 && gzip >= identity
 }
 
 // weightOf returns a weight such as "q=0.5" in thousandths. One that is not valid counts as 0.
@@ -34,7 +29,7 @@ func weightOf(parameter string) int {
 	if parameter == "" {
 		return 1000
 	}
-	digits, ok := strings.CutPrefix(parameter, "q=")
+	digits, ok := strings.CutPrefix(strings.ToLower(parameter), "q=")
 	whole, part, _ := strings.Cut(digits, ".")
 	if !ok || whole != "0" && whole != "1" || len(part) > 3 {
 		return 0

@@ -42,8 +42,8 @@ func (s *Session) SetHeaders(h Header, accept string) {
 		return
 	}
 	h.Add("Vary", "Accept-Encoding")
-	if coding := encodingOf(accept, "gzip"); coding != "" {
-		h.Set("Content-Encoding", coding)
+	if prefersGzip(accept) {
+		h.Set("Content-Encoding", "gzip")
 		s.gzip = new(gzip)
 	}
 }

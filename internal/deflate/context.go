@@ -2,6 +2,7 @@ package deflate
 
 import (
 	"compress/flate"
+	"runtime"
 	"sync"
 )
 
@@ -33,6 +34,8 @@ func (c *Context) Append(dst, text []byte) []byte {
 
 // compress appends text in its compressed form. The decoder has before already.
 func compress(dst, before, text []byte) []byte {
+	turns <- struct{}{}
+	defer func() { <-turns }()
 	c := compressors.Get().(*compressor) //nolint:forcetypeassert // the pool's only type
 	defer compressors.Put(c)
 	c.Reset(&c.sink)
@@ -45,6 +48,9 @@ func compress(dst, before, text []byte) []byte {
 	dst, c.to = c.to, nil
 	return dst
 }
+
+// turns bounds how many compressors there are at once. More than CPUs would be no faster.
+var turns = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 // A compressor is a flate.Writer with what it writes to.
 type compressor struct {
