@@ -28,7 +28,7 @@ func TestExpiryWhenTheClockIsSet(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begin, takes, end := time.Now(), time.Duration(0), time.Duration(0)
 				s, err := NewSession(t.Context(), core.Request{}, core.WithHeartbeat(0),
-					core.WithExpiry(func(context.Context) time.Time { return begin.Add(time.Hour).Round(0) }))
+					core.WithExpiry(func(context.Context) time.Time { return begin.Add(time.Hour) }))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -29,7 +29,7 @@ func (s *Session) admit() error {
 	c := &credential{clock: time.Now}
 	s.credential = c
 	if expiry != nil {
-		c.expires = expiry(s.ctx)
+		c.expires = expiry(s.ctx).Round(0) // a time without a monotonic clock is compared by the wall clock
 	}
 	if recheck != nil {
 		c.asked = -rand.N(recheck.Every) //nolint:gosec // not a secret
