@@ -34,9 +34,9 @@ var kinds = []kind{
 	{"vanishes without a FIN", (*attack).vanish},
 	{"closes its side", (*attack).halfClose},
 	{"reads a byte at a time", (*attack).drip},
-	{"reads a flood so slowly", (*attack).dripFlood},
+	{"reads a flood a byte at a time", (*attack).dripFlood},
 	{"sends rubbish", (*attack).rubbish},
-	{"sends without an end", (*attack).chatter},
+	{"never stops sending", (*attack).chatter},
 	{"floods with RST", (*attack).resets},
 	{"floods with HTTP/2 resets", (*attack).resetsHTTP2},
 	{"has slow headers", (*attack).slowHeader},
@@ -95,7 +95,7 @@ func (a *attack) dialTCP(host int) (net.Conn, error) {
 	return c, nil
 }
 
-// anyHost returns a host of HTTP/1.1, by chance.
+// anyHost returns a host of HTTP/1.1, at random.
 func (a *attack) anyHost() int { return a.random.IntN(len(hosts)) }
 
 // open asks a host for a stream, and returns the connection when the response has begun.
@@ -127,7 +127,7 @@ func (a *attack) head(method, stream string) string {
 	return fmt.Sprintf("%s %s?topic=%s&from=%s HTTP/1.1\r\nHost: soak\r\n", method, a.path, topic, from)
 }
 
-// pause waits for up to d, by chance.
+// pause waits for up to d, at random.
 func (a *attack) pause(d time.Duration) {
 	select {
 	case <-time.After(time.Duration(a.random.Int64N(int64(d)))):
@@ -169,7 +169,7 @@ func (a *attack) lives(ctx context.Context) bool {
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	return err == nil && string(text) == "yes"
+	return err == nil && (res.StatusCode != http.StatusOK || string(text) == "yes")
 }
 
 // closes waits until the server closes the connection.
@@ -299,8 +299,8 @@ func (a *attack) dripFlood() error {
 	return a.ends("it reads a byte in a second")
 }
 
-// rubbish are requests that are none. In them, $ stands for the beginning of a good one, and
-// ~ for bytes by chance.
+// rubbish has requests that are not valid. In them, $ stands for the beginning of a good one, and
+// ~ for random bytes.
 var rubbish = []string{
 	"~", "~~~~\r\n\r\n",
 	"GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "$~\r\n\r\n", "$\x00: \x00\r\n\r\n",

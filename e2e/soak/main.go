@@ -1,4 +1,4 @@
-// Command soak keeps servers under abuse, and looks whether an event is lost, and whether
+// Command soak keeps servers under abuse, and checks whether an event is lost, and whether
 // what the abuse has taken comes back:
 //
 //	go run ./e2e/soak -for 1h
@@ -28,6 +28,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -78,7 +79,7 @@ func command(args []string, stdout, stderr *os.File) error {
 	for o.seed == 0 {
 		o.seed = rand.Uint64() //nolint:gosec // not a secret
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	s := newSoak(o)
 	done := showProgress(stderr, s.progress)

@@ -79,6 +79,7 @@ func (p *process) start() error {
 	p.cmd = exec.Command(self) //nolint:gosec // this program
 	p.cmd.Env = append(os.Environ(), p.env...)
 	p.cmd.ExtraFiles, p.cmd.Stderr = p.listeners, p.said
+	dieTogether(p.cmd)
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return err
 	}
@@ -115,6 +116,9 @@ func (p *process) stop(signal syscall.Signal) error {
 	p.up.Store(false)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.cmd.Process == nil {
+		return nil // it could not be started
+	}
 	if err := p.cmd.Process.Signal(signal); err != nil {
 		return fmt.Errorf("the server has ended by itself: %w\n%s", err, p.said)
 	}
@@ -163,6 +167,7 @@ func (r *redisLog) start(ctx context.Context) error {
 	r.cmd = exec.Command(r.path, "--port", "0", "--unixsocket", r.addr, "--dir", r.dir, //nolint:gosec // Redis
 		"--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	r.cmd.Stdout = r.said
+	dieTogether(r.cmd)
 	if err := r.cmd.Start(); err != nil {
 		return err
 	}
@@ -179,6 +184,9 @@ func (r *redisLog) start(ctx context.Context) error {
 }
 
 func (r *redisLog) kill() {
+	if r.cmd.Process == nil {
+		return // it could not be started
+	}
 	_ = r.cmd.Process.Kill()
 	_ = r.cmd.Wait()
 }

@@ -143,7 +143,7 @@ func (r *reader) check(e core.Event, excused bool) bool {
 	return false
 }
 
-// roaming sends each request to a server that is up, by chance.
+// roaming sends each request to a server that is up, at random.
 type roaming struct {
 	*reader
 

@@ -109,7 +109,7 @@ func (r *Report) tables() []table.Writer {
 	} {
 		readers.AppendRow(table.Row{row.name, thousands(row.n)})
 	}
-	kinds.AppendHeader(table.Row{"a client that", "survived", "met a restart"})
+	kinds.AppendHeader(table.Row{"a client that", "survived", "met a restart, or was refused"})
 	for _, k := range r.Kinds {
 		kinds.AppendRow(table.Row{k.Name, thousands(k.Survived), thousands(k.Away)})
 	}

@@ -51,9 +51,9 @@ const (
 	writeTimeout = 3 * time.Second
 	headerTime   = 2 * time.Second
 	retry        = 300 * time.Millisecond
-	drainTime    = time.Second      // over which the streams of a server that leaves end
-	leaveTime    = 15 * time.Second // after which it breaks off what is left
-	maxEvents    = 2_000            // of the hub, in its memory
+	drainTime    = time.Second // over which the streams of a server that leaves end
+	leaveTime    = time.Minute // for a server that leaves
+	maxEvents    = 2_000       // of the hub, in its memory
 	maxBytes     = 8 << 20
 	poolSize     = 8 // connections to Redis
 )
@@ -112,8 +112,12 @@ func serve(redisAddr string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
 	err := s.streams.Drain(ctx, drainTime)
+	down := make(chan error, len(shutdowns))
 	for _, shutdown := range shutdowns {
-		err = errors.Join(err, shutdown(ctx))
+		go func() { down <- shutdown(ctx) }()
+	}
+	for range shutdowns {
+		err = errors.Join(err, <-down)
 	}
 	return errors.Join(err, s.hub.Shutdown(ctx))
 }

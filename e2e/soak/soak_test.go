@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func TestSoak(t *testing.T) {
 		t.Error(wrong)
 	}
 	for _, k := range r.Kinds {
-		if k.Survived == 0 {
+		if k.Survived == 0 && runtime.GOOS == "linux" {
 			t.Errorf("no client that %s has reached a server", k.Name)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net"
+	"os/exec"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,12 @@ func set(conn syscall.RawConn, f func(fd int) error) error {
 	var err error
 	ctlErr := conn.Control(func(fd uintptr) { err = f(int(fd)) })
 	return errors.Join(ctlErr, err)
+}
+
+// dieTogether makes a program end with this process, however that ends. A Ctrl-C is for this
+// process only.
+func dieTogether(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 // limitFiles sets how many files this process may have open.

@@ -152,7 +152,7 @@ func (r *Runs) now(ctx context.Context, exact bool) (time.Time, error) {
 	last := r.clock
 	r.mu.Unlock()
 	if age := time.Since(last.at); !exact && age < time.Minute {
-		return last.server.Add(age), nil // also if this machine's clock was set in the meantime
+		return last.server.Add(age), nil // even if this machine's clock was set in the meantime
 	}
 	s, err := insist(ctx, func(ctx context.Context) (jetstream.Stream, error) {
 		return within(ctx, r.log, r.log.reads, func(ctx context.Context) (jetstream.Stream, error) {

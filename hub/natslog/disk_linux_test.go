@@ -1,9 +1,9 @@
 package natslog_test
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +17,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/natslog"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
@@ -44,20 +45,8 @@ func TestStoreFull(t *testing.T) {
 
 // Likewise when the disk is full, where the server must be started again.
 func TestDiskFull(t *testing.T) {
-	const child = "NATSLOG_DISK_FULL"
-	if os.Getenv(child) == "" {
-		t.Parallel()
-		// The disk is in a namespace of its own, which ends with the process.
-		cmd := exec.Command(testenv.Program(t, "unshare"), "--mount", "--propagation", "private", //nolint:gosec,noctx // this test, which has a timeout of its own
-			os.Args[0], "-test.run=^TestDiskFull$", "-test.v", "-test.timeout=3m")
-		cmd.Env = append(os.Environ(), child+"=1")
-		said, err := cmd.CombinedOutput()
-		switch {
-		case err != nil && strings.Contains(string(said), "Operation not permitted"):
-			t.Skip("this process may not mount a disk: run it as root, outside of a container") // not even in CI
-		case err != nil:
-			t.Errorf("%v\n%s", err, said)
-		}
+	t.Parallel()
+	if !testenv.Unshared(t) {
 		return
 	}
 	dir := t.TempDir()
@@ -85,9 +74,11 @@ func checkFull(t *testing.T, js jetstream.JetStream, free func()) {
 	h := hub.New(hub.WithLog(natslog.New(js, "events")))
 	defer func() { _ = h.Shutdown(within(t, patience)) }()
 	events := make(chan core.Event, 2000)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	go func() {
 		defer close(events)
-		for e, err := range h.SubscribeFrom(within(t, patience), hub.Oldest, "a") {
+		for e, err := range h.SubscribeFrom(ctx, hub.Oldest, "a") {
 			if err != nil {
 				return
 			}
@@ -95,17 +86,17 @@ func checkFull(t *testing.T, js jetstream.JetStream, free func()) {
 		}
 	}()
 	n := 0
-	publish := func() error {
+	publish := func(patience time.Duration) error {
 		number := strconv.Itoa(n)
-		_, err := h.Publish(within(t, 5*time.Second), "a", core.Event{Data: number + strings.Repeat(" ", 60_000)}, hub.WithIdempotencyKey(number))
+		_, err := h.Publish(within(t, patience), "a", core.Event{Data: number + strings.Repeat(" ", 60_000)}, hub.WithIdempotencyKey(number))
 		if err == nil {
 			n++
 		}
 		return err
 	}
-	err := publish()
+	err := publish(patience)
 	for n < 1000 && err == nil {
-		err = publish()
+		err = publish(patience)
 	}
 	if err == nil {
 		t.Fatal("it does not get full")
@@ -113,7 +104,7 @@ func checkFull(t *testing.T, js jetstream.JetStream, free func()) {
 	t.Logf("event %d: %v", n, err)
 	free()
 	for deadline := time.Now().Add(patience); ; {
-		err := publish()
+		err := publish(5 * time.Second)
 		if err == nil {
 			break
 		}
@@ -123,13 +114,13 @@ func checkFull(t *testing.T, js jetstream.JetStream, free func()) {
 		<-time.After(50 * time.Millisecond)
 	}
 	for range 10 {
-		if err := publish(); err != nil {
+		if err := publish(patience); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for want := range n {
-		e, ok := <-events
-		if got := strings.TrimSpace(e.Data); !ok || e.Type != "" || got != strconv.Itoa(want) {
+		e := hosttest.ReceiveWithin(t, patience, events, "event "+strconv.Itoa(want))
+		if got := strings.TrimSpace(e.Data); e.Type != "" || got != strconv.Itoa(want) {
 			t.Fatalf("got the event %.20q of type %q, want %d of %d", e.Data, e.Type, want, n)
 		}
 	}

@@ -2,9 +2,9 @@ package redislog_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -21,21 +21,9 @@ import (
 // No space is left where the server saves its data: Publish returns an error that says so,
 // nothing that it has acknowledged is lost, and when there is space again all goes on.
 func TestDiskFull(t *testing.T) {
-	const child = "REDISLOG_DISK_FULL"
-	if os.Getenv(child) == "" {
-		t.Parallel()
-		testenv.Program(t, "redis-server")
-		// The disk is in a namespace of its own, which ends with the process.
-		cmd := exec.Command(testenv.Program(t, "unshare"), "--mount", "--propagation", "private", //nolint:gosec,noctx // this test, which has a timeout of its own
-			os.Args[0], "-test.run=^TestDiskFull$", "-test.v", "-test.timeout=3m")
-		cmd.Env = append(os.Environ(), child+"=1")
-		said, err := cmd.CombinedOutput()
-		switch {
-		case err != nil && strings.Contains(string(said), "Operation not permitted"):
-			t.Skip("this process may not mount a disk: run it as root, outside of a container") // not even in CI
-		case err != nil:
-			t.Errorf("%v\n%s", err, said)
-		}
+	t.Parallel()
+	testenv.Program(t, "redis-server")
+	if !testenv.Unshared(t) {
 		return
 	}
 	for _, policy := range []string{"everysec", "always"} {
@@ -64,12 +52,15 @@ func TestDiskFull(t *testing.T) {
 }
 
 func checkDiskFull(t *testing.T, s *server, policy string, free func()) {
+	t.Helper()
 	h := hub.New(hub.WithLog(s.open()))
 	defer func() { _ = h.Shutdown(soon(t)) }()
 	events := make(chan core.Event, 2000)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	go func() {
 		defer close(events)
-		for e, err := range h.SubscribeFrom(soon(t), hub.Oldest, "a") {
+		for e, err := range h.SubscribeFrom(ctx, hub.Oldest, "a") {
 			if err != nil {
 				return
 			}
@@ -109,8 +100,8 @@ func checkDiskFull(t *testing.T, s *server, policy string, free func()) {
 		}
 	}
 	for want := range n {
-		e, ok := <-events
-		if got, _, _ := strings.Cut(e.Data, " "); !ok || e.Type != "" || got != strconv.Itoa(want) {
+		e := hosttest.ReceiveWithin(t, patience, events, "event "+strconv.Itoa(want))
+		if got, _, _ := strings.Cut(e.Data, " "); e.Type != "" || got != strconv.Itoa(want) {
 			t.Fatalf("got the event %.20q of type %q, want %d of %d", e.Data, e.Type, want, n)
 		}
 	}
