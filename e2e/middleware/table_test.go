@@ -161,6 +161,14 @@ func serveHTTP(t *testing.T, ln net.Listener, s *site, h http.Handler) (shutdown
 	return srv.Shutdown
 }
 
+// in returns what is wanted of the row in a mode.
+func (r row) in(m mode) row {
+	if m.zips && r.again {
+		r.want, r.text = breaks, "compresses it again"
+	}
+	return r
+}
+
 // run tries each row in each mode.
 func run(t *testing.T, rows []row, serve serve, modes ...mode) {
 	t.Helper()
@@ -169,9 +177,7 @@ func run(t *testing.T, rows []row, serve serve, modes ...mode) {
 			if m.zips && r.want != flows && r.want != zips {
 				continue // perhaps it only waits for a compressor
 			}
-			if m.zips && r.again {
-				r.want, r.text = breaks, "compresses it again"
-			}
+			r := r.in(m)
 			t.Run(r.name+"/"+m.name, func(t *testing.T) {
 				t.Parallel()
 				ln, err := net.Listen("tcp", "127.0.0.1:0")
