@@ -406,9 +406,9 @@ func TestNoAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
 		log.Fail(errors.New("out of order"))
 		never := start(t, log)
+		never.link.set(true, false) // before the log answers again
 		log.Fail(nil)
 		later := start(t, log)
-		never.link.set(true, false)
 		pause(time.Minute)
 		later.link.set(true, false)
 		join(t, later.Tracker, "x", "ann")
