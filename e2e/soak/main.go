@@ -13,6 +13,7 @@
 //   - soak.go runs it
 //   - server.go is the server, in a process of its own, on all frameworks
 //   - process.go starts and kills servers and the log
+//   - accidents.go restarts the servers and the log, and resets the readers
 //   - reader.go has the readers
 //   - hostile.go has the hostile clients
 //   - usage.go, report.go and chart.go are what is measured, and how it is shown
