@@ -17,16 +17,19 @@ func Unshared(t *testing.T) bool {
 	if os.Getenv(child) == t.Name() {
 		return true
 	}
-	unshare := []string{Program(t, "unshare"), "--mount", "--propagation", "private"}
-	probe := append(unshare[1:], "mount", "-t", "tmpfs", "none", t.TempDir())         //nolint:gocritic // used once
-	if said, err := exec.Command(unshare[0], probe...).CombinedOutput(); err != nil { //nolint:gosec,noctx // fixed arguments
+	unshare := Program(t, "unshare")
+	run := func(args ...string) (said string, err error) {
+		args = append([]string{"--mount", "--propagation", "private"}, args...)
+		cmd := exec.Command(unshare, args...) //nolint:gosec,noctx // fixed arguments
+		cmd.Env = append(os.Environ(), child+"="+t.Name())
+		out, err := cmd.CombinedOutput()
+		return string(out), err //nolint:wrapcheck // it is shown
+	}
+	if said, err := run("mount", "-t", "tmpfs", "none", t.TempDir()); err != nil {
 		t.Skipf("no disk can be mounted here: run the test as root, outside of a container: %v\n%s", err, said)
 	}
-	again := append(unshare[1:], os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=8m") //nolint:gocritic // likewise
-	cmd := exec.Command(unshare[0], again...)                                                           //nolint:gosec,noctx // this test
-	cmd.Env = append(os.Environ(), child+"="+t.Name())
-	said, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(said), "--- PASS: "+t.Name()) {
+	said, err := run(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=8m")
+	if err != nil || !strings.Contains(said, "--- PASS: "+t.Name()) {
 		t.Errorf("in a process of its own: %v\n%s", err, said)
 	}
 	return false
