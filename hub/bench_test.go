@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,15 +72,20 @@ func (*countingConn) End() error { return nil }
 func (*countingConn) Abort()     {}
 
 // sessions runs n sessions in memory, each of which subscribes to what name returns.
-func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) host.Conn, opts ...hub.SubscribeOption) (stop func()) {
+func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) host.Conn, zips bool, opts ...hub.SubscribeOption) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	of := []core.Option{core.WithHeartbeat(0), core.WithWriteTimeout(0), core.WithFlushWindow(0)}
+	if zips {
+		of = append(of, core.WithCompression())
+	}
 	for i := range n {
-		s, err := host.NewSession(ctx, core.Request{}, core.WithHeartbeat(0), core.WithWriteTimeout(0), core.WithFlushWindow(0))
+		s, err := host.NewSession(ctx, core.Request{}, of...)
 		if err != nil {
 			b.Fatal(err)
 		}
+		s.SetHeaders(http.Header{}, "gzip")
 		stream := h.SubscribeWith(s.Context(), []string{name(i)}, opts...)
 		running.Go(func() { _ = s.Serve(conn(i), stream) })
 	}
@@ -106,7 +112,7 @@ func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
 		stop = sessions(b, h, n, strconv.Itoa, func(i int) host.Conn {
 			conns[i].sent = sent
 			return &conns[i]
-		})
+		}, false)
 		for range n {
 			<-sent
 		}
@@ -195,25 +201,29 @@ func BenchmarkReplay(b *testing.B) {
 	b.ReportMetric(float64(sends), "sends")
 }
 
-// One event to 1,000 sessions, until it was sent to all of them.
+// One event to 1,000 sessions, until it was sent to all of them, with and without compression.
 func BenchmarkFanOut(b *testing.B) {
 	const clients = 1_000
-	h := hub.New()
-	sent := make(chan struct{}, clients)
-	stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) host.Conn { return &signalConn{sent} })
-	defer stop()
-	for range clients {
-		<-sent
+	for _, zips := range []bool{false, true} {
+		b.Run(fmt.Sprintf("compressed=%t", zips), func(b *testing.B) {
+			h := hub.New()
+			sent := make(chan struct{}, clients)
+			stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) host.Conn { return &signalConn{sent} }, zips)
+			defer stop()
+			for range clients {
+				<-sent
+			}
+			hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
+			b.ReportAllocs()
+			for b.Loop() {
+				mustPublish(b, h, "topic")
+				for range clients {
+					<-sent
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
+		})
 	}
-	hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
-	b.ReportAllocs()
-	for b.Loop() {
-		mustPublish(b, h, "topic")
-		for range clients {
-			<-sent
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/clients, "ns/delivery")
 }
 
 // A thousand events that 1,000 idle sessions do not want, from one or several publishers at once, and one
@@ -226,7 +236,7 @@ func BenchmarkFilterDrops(b *testing.B) {
 		b.Run(strconv.Itoa(publishers), func(b *testing.B) {
 			h := hub.New()
 			sent := make(chan struct{}, 2*clients)
-			stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) host.Conn { return &signalConn{sent} }, only("eu"))
+			stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) host.Conn { return &signalConn{sent} }, false, only("eu"))
 			defer stop()
 			for range clients {
 				<-sent
