@@ -15,7 +15,7 @@ type gzip struct {
 	done    int // how much of what waits is compressed
 }
 
-// remember has the texts that follow be compressed with what came before them.
+// remember makes the texts that follow be compressed with what came before them.
 func (g *gzip) remember() {
 	if g != nil && g.context == nil {
 		g.context = new(deflate.Context)
@@ -71,7 +71,7 @@ func (g *gzip) append(dst, text []byte) []byte {
 	return append(dst, g.sum.AddBlock(last.block)...)
 }
 
-// An alone is a text that is compressed for itself, with the result. Most are heartbeats, which
+// An alone is a text that is compressed by itself, with the result. Most are heartbeats, which
 // are the same for all sessions, so the last one is kept.
 type alone struct {
 	text  string

@@ -18,9 +18,6 @@ const remembered = 1 << 10
 // The zero Context is ready to use. It must not be used by several goroutines at once.
 type Context struct{ last []byte }
 
-// Reset makes c forget all texts.
-func (c *Context) Reset() { c.last = c.last[:0] }
-
 // Append compresses text and appends the result.
 func (c *Context) Append(dst, text []byte) []byte {
 	dst = compress(dst, c.last, text)

@@ -2,7 +2,7 @@
 // at once can be decoded as soon as it is there, and a stream that is broken off has no
 // trailer. There are two ways to compress. A [Context] remembers what came before, and
 // belongs to one stream. A [Block] stands for itself, so the same one may be part of many
-// streams. A stream may have both, if its Context is reset after each Block.
+// streams. A stream may have both, if it begins with a new Context after each Block.
 package deflate
 
 import (
@@ -22,7 +22,7 @@ func (s *Sum) Add(text []byte) {
 	s.size += uint32(len(text)) //nolint:gosec // modulo 2³², as gzip has it
 }
 
-// AddBlock adds a block, and returns the part of it that belongs into the stream.
+// AddBlock adds a block, and returns the part of it that belongs in the stream.
 func (s *Sum) AddBlock(b Block) []byte {
 	b, of := b[:len(b)-sizeOfSum], b[len(b)-sizeOfSum:]
 	// The remainder of one text after another, as in zlib's crc32_combine.
