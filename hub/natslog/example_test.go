@@ -248,8 +248,13 @@ func ExampleNewRuns() {
 			panic(err)
 		}
 		store := natslog.NewRuns(js, "answers")
-		return run.New(run.WithStore(store)), func() {
-			_ = store.Close()
+		answers := run.New(run.WithStore(store))
+		return answers, func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			if err := errors.Join(answers.Shutdown(ctx), store.Close()); err != nil { // in this order
+				fmt.Println(err)
+			}
 			nc.Close()
 		}
 	}

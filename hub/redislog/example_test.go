@@ -213,14 +213,21 @@ func events(url, lastEventID string) core.Stream {
 
 // A run that one process has started is read in another one.
 func ExampleNewRuns() {
-	open := func() (*run.Runner, *redislog.Runs) { // as each process does
+	open := func() (*run.Runner, func()) { // as each process does
 		store := redislog.NewRuns(&redis.UniversalOptions{Addrs: []string{os.Getenv("REDIS_ADDR")}}, "answers")
-		return run.New(run.WithStore(store)), store
+		answers := run.New(run.WithStore(store))
+		return answers, func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			if err := errors.Join(answers.Shutdown(ctx), store.Close()); err != nil { // in this order
+				fmt.Println(err)
+			}
+		}
 	}
-	one, store := open()
-	defer store.Close()
-	other, store := open()
-	defer store.Close()
+	one, done := open()
+	defer done()
+	other, done := open()
+	defer done()
 
 	ctx := context.Background()
 	one.Start(ctx, "chat-7", func(context.Context) core.Stream {
