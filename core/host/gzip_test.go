@@ -19,6 +19,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/internal/deflate"
 	"github.com/yieldsse/yieldsse/internal/feed"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // compressed has the tests, by name, whose detached sessions compress.
@@ -200,7 +201,7 @@ func TestCompression(t *testing.T) {
 // An event that does not become smaller is sent in pieces, as without compression.
 func TestCompressionOfNoise(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not a secret
-	noise := make([]byte, 1<<20)
+	noise := make([]byte, 300<<10)
 	for i := range noise {
 		noise[i] = byte(' ' + r.IntN(95)) //nolint:gosec // it is printable
 	}
@@ -240,14 +241,14 @@ func TestCompressionOfAStreamThatWasHandedOver(t *testing.T) {
 
 // Whatever comes from a generator, from a hub and from the session itself, in any order.
 func TestCompressionAtRandom(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(hosttest.Rounds(100)) { //nolint:gosec // not negative
 		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // not a secret
 		want, events := "", 0
 		synctest.Test(t, func(t *testing.T) {
 			h, sum := serveZipped(t.Context(), t, func(yield func(core.Event, error) bool) {
 				f := feedOf(yield)
 				for range r.IntN(30) {
-					data := strings.Repeat(fmt.Sprint("event ", r.IntN(5), " "), 1<<r.IntN(15))
+					data := strings.Repeat(fmt.Sprint("event ", r.IntN(5), " "), 1<<r.IntN(1+r.IntN(14)))
 					frame := fmt.Sprintf("data: %s\n\n", data)
 					switch r.IntN(5) {
 					case 0:

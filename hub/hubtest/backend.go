@@ -13,7 +13,7 @@ type Backend struct {
 	Start func(t testing.TB) Server
 
 	// Programs is how many random programs are run, each on a server of its own, if the
-	// environment variable CI is "true". Elsewhere it is a third, and with -short a tenth.
+	// environment variable CI is "true". Elsewhere it is a tenth.
 	// Zero stands for 30.
 	Programs int
 }

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	differentialRuns   = flag.Int("adaptertest.runs", 0, "random programs to try; 0 means 1500 if CI=true, 500 elsewhere, 150 with -short")
+	differentialRuns   = flag.Int("adaptertest.runs", 0, "random programs to try; 0 means 1500 if CI=true, 150 elsewhere")
 	differentialFor    = flag.Duration("adaptertest.for", 0, "how long Differential tries random programs, instead of -adaptertest.runs")
 	differentialSeed   = flag.Uint64("adaptertest.seed", 0, "the first seed of Differential; 0 means 1, or any with adaptertest.for")
 	differentialWait   = flag.Duration("adaptertest.wait", time.Minute, "how long Differential waits for what should happen at once")
