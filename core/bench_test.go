@@ -127,15 +127,25 @@ func BenchmarkBase64(b *testing.B) {
 // The parser, compared with bytes.IndexByte for each newline of the same bytes. The
 // median ratio is reported as x-hand.
 func BenchmarkRead(b *testing.B) {
-	const events = 1000
-	for _, size := range []int{200, 2000} {
-		b.Run(fmt.Sprintf("%d bytes", size), func(b *testing.B) {
-			e := wireEvent(b, size, 1)
+	for _, bb := range []struct {
+		name  string
+		event Event
+	}{
+		{"60 bytes", Event{Data: `{"choices":[{"index":0,"delta":{"content":" quick"}}]}`}}, // a token of a language model
+		{"200 bytes", wireEvent(b, 200, 1)},
+		{"4 lines", wireEvent(b, 200, 4)},
+		{"2000 bytes", wireEvent(b, 2000, 1)},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			const events = 1000
 			var wire []byte
 			for i := range events {
-				e.ID = fmt.Sprintf("%07d", i)
-				wire, _ = e.AppendText(wire)
+				if bb.event.ID != "" {
+					bb.event.ID = fmt.Sprintf("%07d", i)
+				}
+				wire, _ = bb.event.AppendText(wire)
 			}
+			size, lines := len(wire)/events, bytes.Count(wire, []byte("\n"))/events
 			b.ReportAllocs()
 			r := bytes.NewReader(wire)
 			compare(b, "x-hand",
@@ -155,7 +165,7 @@ func BenchmarkRead(b *testing.B) {
 						for rest := wire[:min(n, events)*size]; len(rest) > 0; {
 							rest = rest[bytes.IndexByte(rest, '\n')+1:]
 							newlines++
-							if newlines%4 == 0 {
+							if newlines%lines == 0 {
 								n--
 							}
 						}

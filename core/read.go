@@ -14,6 +14,7 @@ const (
 	defaultMaxEventSize = 16 << 20
 	readSize            = 4 << 10
 	excerptSize         = 400
+	sharedSize          = 512
 )
 
 // Read parses an event stream according to section 9.2.6 of the WHATWG HTML standard,
@@ -58,7 +59,8 @@ type Parser struct {
 // the last element.
 //
 // Type is as it was sent: it is empty where the DOM says "message". Invalid UTF-8
-// becomes U+FFFD.
+// becomes U+FFFD. The Data of short events that arrive together share memory: keeping one of
+// them keeps up to 512 bytes.
 func (p *Parser) Read(r io.Reader) Stream {
 	return func(yield func(Event, error) bool) {
 		s := parseState{parser: p, yield: yield, max: p.MaxEventSize, id: p.LastEventID}
@@ -94,7 +96,10 @@ type parseState struct {
 	nextType int
 	data     []byte
 	hasData  bool
+	borrowed bool   // data is one line, in the buffer of read
+	lines    []byte // the memory for other data, which each event uses again
 	retry    time.Duration
+	shared   strings.Builder // the latest short data
 
 	known bool   // the response has had a field
 	other string // the beginning of the first line that is not of an event stream
@@ -150,7 +155,7 @@ func (s *parseState) read(r io.Reader) error {
 				break
 			}
 			afterCR = i == cr
-			if err := s.parseLine(buf[pos:i]); err != nil {
+			if err := s.parseLine(buf[pos:i], end-i); err != nil {
 				return err
 			}
 			pos = i + 1
@@ -172,6 +177,7 @@ func (s *parseState) read(r io.Reader) error {
 
 		// Make room: slide, or grow if the line fills half of the buffer.
 		if end == len(buf) || pos == end {
+			s.keep()
 			rest := buf[pos:end]
 			if len(rest) > len(buf)/2 {
 				buf = make([]byte, 2*len(buf))
@@ -205,10 +211,10 @@ func fill(r io.Reader, p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// parseLine parses one line without its end.
-func (s *parseState) parseLine(line []byte) error {
+// parseLine parses one line without its end. More bytes have arrived after it.
+func (s *parseState) parseLine(line []byte, more int) error {
 	if len(line) == 0 {
-		return s.dispatch()
+		return s.dispatch(more)
 	}
 	if len(line)+s.size() > s.max {
 		return s.tooLarge()
@@ -216,11 +222,13 @@ func (s *parseState) parseLine(line []byte) error {
 	name, value := field(line)
 	switch string(name) {
 	case "data":
-		if s.hasData {
-			s.data = append(s.data, '\n')
+		if !s.hasData {
+			s.data, s.hasData, s.borrowed = value, true, true
+			break
 		}
-		s.hasData = true
-		s.data = append(s.data, value...)
+		s.keep()
+		s.lines = append(append(s.lines, '\n'), value...)
+		s.data = s.lines
 	case "event":
 		s.typ = s.typeOf(value)
 	case "id":
@@ -249,7 +257,12 @@ func (s *parseState) parseLine(line []byte) error {
 
 // field splits a line into a name and a value. The name of a comment is empty.
 func field(line []byte) (name, value []byte) {
-	name, value, _ = bytes.Cut(line, []byte(":"))
+	const data = "data"
+	if n := len(data); len(line) > n && string(line[:n+1]) == data+":" { // most lines
+		name, value = line[:n], line[n+1:]
+	} else {
+		name, value, _ = bytes.Cut(line, []byte(":"))
+	}
 	if len(value) > 0 && value[0] == ' ' {
 		value = value[1:]
 	}
@@ -302,17 +315,41 @@ func (s *parseState) typeOf(value []byte) string {
 	return t
 }
 
+// keep copies borrowed data, before the buffer of read changes or another line follows.
+func (s *parseState) keep() {
+	if s.borrowed {
+		s.lines = append(s.lines[:0], s.data...)
+		s.data, s.borrowed = s.lines, false
+	}
+}
+
+// text returns the data as a string. Short ones of events that have arrived together, with
+// more bytes behind this one, share an allocation. It is small, because any of them keeps
+// all of it.
+func (s *parseState) text(more int) string {
+	n := len(s.data)
+	if n > sharedSize/4 {
+		return validUTF8(string(s.data))
+	}
+	if s.shared.Cap()-s.shared.Len() < n {
+		s.shared = strings.Builder{}
+		s.shared.Grow(min(n+more, sharedSize))
+	}
+	s.shared.Write(s.data)
+	return validUTF8(s.shared.String()[s.shared.Len()-n:])
+}
+
 // dispatch acts on a blank line. It commits the ID in any case, but there is an event only
 // if there was a data line.
-func (s *parseState) dispatch() error {
+func (s *parseState) dispatch(more int) error {
 	p := s.parser
 	moved := p.Positions != "" && !s.hasData && p.LastEventID != s.id
 	p.LastEventID = s.id
-	has, e := s.hasData, Event{ID: s.id, Type: s.typ, Data: validUTF8(string(s.data)), Retry: s.retry}
-	s.typ, s.data, s.hasData, s.retry = "", s.data[:0], false, 0
-	if cap(s.data) > 16*readSize {
-		s.data = nil
+	has, e := s.hasData, Event{ID: s.id, Type: s.typ, Data: s.text(more), Retry: s.retry}
+	if cap(s.lines) > 16*readSize {
+		s.lines = nil
 	}
+	s.typ, s.data, s.hasData, s.borrowed, s.retry = "", nil, false, false, 0
 
 	if retry := e.Retry; retry > 0 && (!has || e == Event{Retry: retry}) { // an event of a Retry alone would have no data line
 		e.Retry = 0

@@ -935,3 +935,27 @@ func BenchmarkReadLineEnds(b *testing.B) {
 		}
 	}
 }
+
+// Short data of events that arrive together share allocations, and none is larger than 512
+// bytes. One event alone has its own.
+func TestReadSharesMemory(t *testing.T) {
+	const events = 300
+	allocations := func(size int) float64 {
+		wire := strings.Repeat("data: "+strings.Repeat("x", size)+"\n\n", events)
+		return testing.AllocsPerRun(10, func() {
+			for _, err := range core.Read(strings.NewReader(wire)) {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}) / events
+	}
+	for size, most := range map[int]float64{1: 0.05, 52: 0.2, 128: 0.4, 1000: 1.05} {
+		if got, least := allocations(size), float64(size)/512; got > most || got < min(least, 1) {
+			t.Errorf("%d bytes: got %v allocations for an event, want %v to %v", size, got, least, most)
+		}
+	}
+	if got := allocations(129); got < 1 {
+		t.Errorf("129 bytes: got %v allocations for an event, want one", got)
+	}
+}

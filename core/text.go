@@ -149,7 +149,7 @@ func lineEnd(s string) (end, next int) {
 // U+FFFD, like the UTF-8 decoder of the WHATWG Encoding standard (section 8.1.1) and so
 // like a browser. [strings.ToValidUTF8] replaces a whole run by one.
 func validUTF8(s string) string {
-	if utf8.ValidString(s) {
+	if plain(s) || utf8.ValidString(s) {
 		return s
 	}
 	var b strings.Builder
