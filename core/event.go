@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -46,14 +47,32 @@ type Event struct {
 //
 // Neither HTML characters nor characters outside ASCII are escaped.
 func (e Event) JSON(v any) (Event, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
+	enc := encoders.Get().(*jsonEncoder) //nolint:forcetypeassert // there are no others
+	defer encoders.Put(enc)
 	if err := enc.Encode(v); err != nil {
 		return e, fmt.Errorf("core: event data: %w", err)
 	}
-	e.Data = string(bytes.TrimSuffix(buf.Bytes(), []byte("\n")))
+	e.Data, enc.text = enc.text, ""
 	return e, nil
+}
+
+// A jsonEncoder encodes a value as a string.
+type jsonEncoder struct {
+	*json.Encoder
+	text string
+}
+
+var encoders = sync.Pool{New: func() any {
+	e := new(jsonEncoder)
+	e.Encoder = json.NewEncoder(e)
+	e.SetEscapeHTML(false)
+	return e
+}}
+
+// Write is called once by Encode, with a line.
+func (e *jsonEncoder) Write(line []byte) (int, error) {
+	e.text = string(bytes.TrimSuffix(line, []byte("\n")))
+	return len(line), nil
 }
 
 // Base64 returns a copy of e with the base64 of p as its Data, because an event carries only
