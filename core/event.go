@@ -48,11 +48,14 @@ type Event struct {
 // Neither HTML characters nor characters outside ASCII are escaped.
 func (e Event) JSON(v any) (Event, error) {
 	enc := encoders.Get().(*jsonEncoder) //nolint:forcetypeassert // there are no others
-	defer encoders.Put(enc)
-	if err := enc.Encode(v); err != nil {
+	err := enc.Encode(v)
+	text := enc.text
+	enc.text = ""
+	encoders.Put(enc)
+	if err != nil {
 		return e, fmt.Errorf("core: event data: %w", err)
 	}
-	e.Data, enc.text = enc.text, ""
+	e.Data = strings.TrimSuffix(text, "\n")
 	return e, nil
 }
 
@@ -69,10 +72,10 @@ var encoders = sync.Pool{New: func() any {
 	return e
 }}
 
-// Write is called once by Encode, with a line.
-func (e *jsonEncoder) Write(line []byte) (int, error) {
-	e.text = string(bytes.TrimSuffix(line, []byte("\n")))
-	return len(line), nil
+// Write is called by Encode, in all versions of Go so far only once.
+func (e *jsonEncoder) Write(p []byte) (int, error) {
+	e.text += string(p)
+	return len(p), nil
 }
 
 // Base64 returns a copy of e with the base64 of p as its Data, because an event carries only
