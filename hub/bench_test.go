@@ -71,8 +71,8 @@ func (c *countingConn) Send(f host.Frames) error {
 func (*countingConn) End() error { return nil }
 func (*countingConn) Abort()     {}
 
-// sessions runs n sessions in memory, each of which subscribes to what name returns.
-func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn func(i int) host.Conn, zips bool, opts ...hub.SubscribeOption) (stop func()) {
+// sessions runs n sessions in memory, each of which subscribes to what name returns, and more.
+func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, more []string, conn func(i int) host.Conn, zips bool, opts ...hub.SubscribeOption) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -86,7 +86,7 @@ func sessions(b *testing.B, h *hub.Hub, n int, name func(i int) string, conn fun
 			b.Fatal(err)
 		}
 		s.SetHeaders(http.Header{}, "gzip")
-		stream := h.SubscribeWith(s.Context(), []string{name(i)}, opts...)
+		stream := h.SubscribeWith(s.Context(), append([]string{name(i)}, more...), opts...)
 		running.Go(func() { _ = s.Serve(conn(i), stream) })
 	}
 	hosttest.Eventually(b, "all are subscribed", func() bool {
@@ -109,7 +109,7 @@ func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
 		h := hub.New()
 		sent := make(chan struct{}, n) // for the greetings
 		conns := make([]signalConn, n)
-		stop = sessions(b, h, n, strconv.Itoa, func(i int) host.Conn {
+		stop = sessions(b, h, n, strconv.Itoa, nil, func(i int) host.Conn {
 			conns[i].sent = sent
 			return &conns[i]
 		}, false)
@@ -208,7 +208,7 @@ func BenchmarkFanOut(b *testing.B) {
 		b.Run(fmt.Sprintf("compressed=%t", zips), func(b *testing.B) {
 			h := hub.New()
 			sent := make(chan struct{}, clients)
-			stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) host.Conn { return &signalConn{sent} }, zips)
+			stop := sessions(b, h, clients, func(int) string { return "topic" }, nil, func(int) host.Conn { return &signalConn{sent} }, zips)
 			defer stop()
 			for range clients {
 				<-sent
@@ -226,6 +226,50 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 }
 
+// An event of each of 250 topics to 200 sessions that all have these topics, until it was sent to all of
+// them, against 250 events of their only topic. The median ratio is reported as x-one.
+func BenchmarkSameTopics(b *testing.B) {
+	const clients, topics = 200, 250
+	side := func(names []string) (deliver func() time.Duration, stop func()) {
+		h := hub.New()
+		sent := make(chan struct{}, clients)
+		stop = sessions(b, h, clients, func(int) string { return names[0] }, names[1:], func(int) host.Conn { return &signalConn{sent} }, false)
+		for range clients {
+			<-sent
+		}
+		hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len(names[len(names)-1]) == clients })
+		return func() time.Duration {
+			begin := time.Now()
+			for i := range topics {
+				mustPublish(b, h, names[i%len(names)])
+				for range clients {
+					<-sent
+				}
+			}
+			return time.Since(begin)
+		}, stop
+	}
+	names := make([]string, topics)
+	for i := range names {
+		names[i] = fmt.Sprintf("topic.%d", i)
+	}
+	many, stopMany := side(names)
+	defer stopMany()
+	one, stopOne := side(names[:1])
+	defer stopOne()
+	many()
+	one()
+	var ratios, ours []float64
+	for b.Loop() {
+		alone, all := one(), many()
+		ratios, ours = append(ratios, float64(all)/float64(alone)), append(ours, float64(all)/topics/clients)
+	}
+	slices.Sort(ratios)
+	slices.Sort(ours)
+	b.ReportMetric(ratios[len(ratios)/2], "x-one")
+	b.ReportMetric(ours[len(ours)/2], "ns/delivery")
+}
+
 // A thousand events that 1,000 idle sessions do not want, from one or several publishers at once, and one
 // that they want: until it was sent to all. It reports the time for each session and event.
 func BenchmarkFilterDrops(b *testing.B) {
@@ -236,7 +280,7 @@ func BenchmarkFilterDrops(b *testing.B) {
 		b.Run(strconv.Itoa(publishers), func(b *testing.B) {
 			h := hub.New()
 			sent := make(chan struct{}, 2*clients)
-			stop := sessions(b, h, clients, func(int) string { return "topic" }, func(int) host.Conn { return &signalConn{sent} }, false, only("eu"))
+			stop := sessions(b, h, clients, func(int) string { return "topic" }, nil, func(int) host.Conn { return &signalConn{sent} }, false, only("eu"))
 			defer stop()
 			for range clients {
 				<-sent

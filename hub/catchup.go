@@ -193,7 +193,7 @@ func (s *subscription) brokenOff() *Gap {
 func (s *subscription) locate() bool {
 	r, h := s.reach, s.hub
 	f := r.follower
-	for i := range s.links {
+	for i := 0; i < len(s.links) && s.mayBeOvertaken(); i++ {
 		r.paging = r.paging || s.links[i].lost() > s.cursor // dropped from the memory, not from the log
 	}
 	if !r.paging && !r.ahead {

@@ -42,6 +42,8 @@ type Hub struct {
 	changes  uint64 // how often patterns was changed
 	searches uint64 // how many searches there were, see subscription.search
 
+	merging []*link // of one subscription, while it takes what they have
+
 	idle      []*topic // topics to forget, oldest first
 	forgotten uint64   // the greatest topic.lost of the forgotten topics
 

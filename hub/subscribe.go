@@ -190,6 +190,8 @@ type subscription struct {
 	links []link
 	final uint64
 
+	listed uint64 // the links were enlisted when the hub's last event was listed-1; 0 if they never were
+
 	older    uint64 // events up to this one must be searched for: its patterns do not have them
 	searched uint64 // how far that search has come
 

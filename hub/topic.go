@@ -109,6 +109,7 @@ type source struct {
 	waiting []*link // members without a filter that have read everything and wait for an event
 	spare   []*link // an empty slice to reuse for waiting
 	round   uint64  // grows whenever waiting is sent off
+	index   int     // of the link to it in subscription.links that was looked up last
 }
 
 // A topic is a source that can be published to. A joint is not a source itself: see joint.go.
@@ -128,6 +129,12 @@ type topic struct {
 
 // unused reports whether the topic has nothing but its lost.
 func (t *topic) unused() bool { return t.records.live == 0 && len(t.members) == 0 }
+
+// record returns the record of an event of the topic that is held.
+func (t *topic) record(number uint64) record {
+	records := &t.sources[0].records
+	return records.items[records.find(number)]
+}
 
 // replaceKey stores the last event of a key and returns the one before, or 0.
 func (t *topic) replaceKey(key string, number uint64) (before uint64) {
