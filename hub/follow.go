@@ -139,6 +139,11 @@ func (f *follower) apply(e Entry) {
 	off := room[:0]
 	h := f.hub
 	now := time.Now()
+	e.Event.ID = e.ID
+	var d draft
+	if e.Topic != "" && large(e.Event) {
+		d = h.newDraft(e.Event)
+	}
 	h.lock()
 	f.heard, f.err = now, nil
 	switch {
@@ -149,9 +154,8 @@ func (f *follower) apply(e Entry) {
 		f.at = e.ID
 	default:
 		f.at = e.ID
-		e.Event.ID = e.ID
 		var err error
-		p := publication{key: e.Key, keyed: e.Keyed, topics: slices.Clone(e.Topics), time: f.timeOf(e, now)}
+		p := publication{key: e.Key, keyed: e.Keyed, topics: slices.Clone(e.Topics), time: f.timeOf(e, now), draft: d}
 		p.tidy(e.Topic)
 		p.details = newDetails(e.Attributes, e.Topic, p.topics)
 		if off, err = h.add(e.Topic, e.Event, p, off); err != nil {

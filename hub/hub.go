@@ -29,6 +29,8 @@ type Hub struct {
 	most    int        // the most that was done in one step
 	breaths int        // how often mu was released between steps
 
+	drafting func() // called while a large event is encoded; nil, except in tests
+
 	follower *follower // follows the Log; nil without one
 
 	asker func(s *source) // Hub.ask: if publishing called that by its name, it would allocate more
@@ -119,6 +121,11 @@ func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...Pu
 		h.mu.Unlock()
 		return h.follower.publish(ctx, name, e, p)
 	}
+	if large(e) {
+		h.mu.Unlock()
+		p.draft = h.newDraft(e)
+		h.lock()
+	}
 	id, off, err := h.publish(name, e, p, room[:0])
 	h.mu.Unlock()
 	h.wake(off)
@@ -153,7 +160,7 @@ func (h *Hub) add(name string, e core.Event, p publication, off []departure) ([]
 	if err != nil {
 		return nil, err
 	}
-	r, err := h.encode(e, p.keyed, p.details.size())
+	r, err := h.encode(e, p)
 	if err != nil {
 		return nil, fmt.Errorf("hub: publish to %q: %w", name, err)
 	}
@@ -328,6 +335,7 @@ func (h *Hub) newTopic(name string) *topic {
 // refresh updates a topic's sources if patterns have changed.
 func (h *Hub) refresh(t *topic) {
 	if t.sources == nil || t.asOf != h.changes {
+		h.work += coldWork
 		if t.parts != nil {
 			h.refreshParts(t)
 		} else {

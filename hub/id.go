@@ -6,9 +6,12 @@ import (
 	"github.com/yieldsse/yieldsse/hub/internal/eventid"
 )
 
-// id returns the ID of an event: at most 29 bytes, none of which needs a preflight.
+// maxID is how many bytes an ID has at most.
+const maxID = eventid.EpochLen + 1 + 20
+
+// id returns the ID of an event. No byte of it needs a preflight.
 func (h *Hub) id(number uint64) string {
-	var b [eventid.EpochLen + 1 + 20]byte
+	var b [maxID]byte
 	id := append(b[:0], h.epoch...)
 	id = append(id, '-')
 	return string(strconv.AppendUint(id, number, 10))

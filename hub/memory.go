@@ -81,14 +81,18 @@ type memory struct {
 }
 
 // encode makes e's frame, which is not part of the memory before commit. A frame that
-// a later one of its key may replace (alone) has memory of its own, so that it does not
-// keep that of others alive. more is the size of what else the event has.
-func (m *memory) encode(e core.Event, alone bool, more int) (record, error) {
+// a later one of its key may replace has memory of its own, so that it does not keep that of
+// others alive.
+func (m *memory) encode(e core.Event, p publication) (record, error) {
+	alone, more := p.keyed, p.details.size()
 	room := m.scratch[:0]
 	if !alone && m.slab != nil {
 		room = m.slab.bytes[m.used:m.used]
 	}
-	frame, err := e.AppendText(room)
+	frame, err := p.draft.frame(e.ID)
+	if !p.draft.made {
+		frame, err = e.AppendText(room)
+	}
 	switch {
 	case err != nil:
 		return record{}, err
@@ -96,6 +100,8 @@ func (m *memory) encode(e core.Event, alone bool, more int) (record, error) {
 		return record{}, tooLarge(len(frame)+more, int64(m.maxBytes))
 	case int64(len(frame)) > maxFrame:
 		return record{}, tooLarge(len(frame), maxFrame)
+	case p.draft.made:
+		return record{&slab{bytes: frame}, 0, uint32(len(frame))}, nil //nolint:gosec // below maxFrame
 	case !alone && m.slab != nil && len(frame) <= cap(room):
 	case !alone && len(frame) <= slabSize/16:
 		size := max(firstSlab, 16*len(frame)) //nolint:mnd // as above

@@ -106,8 +106,8 @@ func (s *subscription) takeOlder(to *batch, most int) (left int, done bool) {
 		until = min(until, s.final)
 	}
 	done = s.search(until, func(number uint64, t *topic) bool {
-		records := &t.sources[0].records
-		r := records.items[records.find(number)]
+		s.hub.work += coldWork
+		r := t.record(number)
 		var hint int
 		to.add(s.hub, r, number, &hint)
 		s.cursor = number

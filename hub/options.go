@@ -168,6 +168,7 @@ type publication struct {
 	topics      []string // besides the first
 	details     *details // which WithAttributes begins and check completes
 	time        int64    // by a Log's clock, in ns since the hub began
+	draft       draft    // of a large event
 }
 
 // newPublication is only for a Publish that has options, because they put it on the heap.

@@ -7,6 +7,9 @@ import "runtime"
 // much at once, would otherwise keep everybody else waiting.
 const stepWork = 1 << 12
 
+// coldWork is the work of finding one of a million topics or records, none of which is in a cache.
+const coldWork = 16
+
 // lock locks the hub, and sets it up if it is a zero Hub.
 func (h *Hub) lock() {
 	h.mu.Lock()

@@ -68,6 +68,27 @@ func TestStepsAreBounded(t *testing.T) {
 				t.Errorf("got %d steps, want at least %d", steps, least)
 			}
 		}},
+		{"a pattern that matches everything", nil, func(t *testing.T, h *Hub) {
+			s := &subscription{hub: h, ctx: t.Context(), start: h.find("", Oldest)}
+			if err := s.join([]string{">"}); err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			got := 0
+			for range events {
+				var frames [][]byte
+				more, err := s.Next(&frames)
+				if most := stepWork / coldWork; err != nil || len(frames) > most {
+					t.Fatalf("got %d events in one step, and %v, want at most %d", len(frames), err, most)
+				}
+				if got += len(frames); !more {
+					break
+				}
+			}
+			if got != events {
+				t.Errorf("got %d events, want %d", got, events)
+			}
+		}},
 		{"patterns that have lost events", []Option{WithMaxEvents(topics)}, func(t *testing.T, h *Hub) {
 			for e, err := range h.SubscribeFrom(t.Context(), After(h.id(1)), patterns...) {
 				if err != nil || e.Type != "gap" {
@@ -188,6 +209,20 @@ func TestOthersAreLetIn(t *testing.T) {
 		}
 	})
 	check("leave", deep, s.Close)
+
+	const topics = 3_000
+	for n := range topics {
+		publishTo(t, h, fmt.Sprint("topic", n))
+	}
+	h.dropped = h.last
+	s = &subscription{hub: h, ctx: t.Context()}
+	check("find out what a pattern has lost", topics*coldWork/stepWork, func() {
+		if err := s.join([]string{"none.*"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	h.dropped = 0
+	s.Close()
 
 	const many = 3_000
 	join := func(name string) {
