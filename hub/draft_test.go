@@ -59,7 +59,7 @@ func TestLargeEventsAreEncodedOutsideTheLock(t *testing.T) {
 					t.Fatal(err)
 				}
 				records := &h.topics["a"].records
-				if got := records.items[records.find(uint64(i+1))].frame(); string(got) != string(want) { //nolint:gosec // small
+				if got := records.items[records.find(uint64(i+1))].frame(); string(got) != string(want) {
 					t.Errorf("event %d: got %.100q of %d bytes, want %.100q of %d", i, got, len(got), want, len(want))
 				}
 			}
@@ -98,7 +98,7 @@ func TestLargeEventsAreRefused(t *testing.T) {
 	if err := h.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := publishEvent(t, h, core.Event{Data: strings.Repeat("x", 9_000)}); err != errShutdown { //nolint:errorlint // the very one
+	if err := publishEvent(t, h, core.Event{Data: strings.Repeat("x", 9_000)}); err != errShutdown {
 		t.Errorf("got %v after the shutdown", err)
 	}
 }

@@ -83,7 +83,10 @@ func TestManyNames(t *testing.T) {
 			if rng.IntN(3) > 0 {
 				read(1 + rng.IntN(300))
 			}
-			for n := 0; rng.IntN(3) == 0 && n < 100 && !read(1+rng.IntN(300)); n++ {
+			for n := 0; rng.IntN(3) == 0 && n < 100; n++ {
+				if read(1 + rng.IntN(300)) {
+					break
+				}
 			}
 		}
 		h.Kick(names[0])
