@@ -4,7 +4,9 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"os"
 
+	"github.com/yieldsse/yieldsse/bench/internal/remotelog"
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/nethttpsse"
@@ -30,3 +32,15 @@ func serveHub(opt core.Option, opts ...hub.Option) func(net.Listener) error {
 const Held = 100_000
 
 var keepAll = []hub.Option{hub.WithMaxEvents(Held), hub.WithMaxBytes(1 << 30)}
+
+// LogEnv is the environment variable for the address at which remotelog serves the log
+// of several servers.
+const LogEnv = "YIELDSSE_BENCH_LOG"
+
+func serveHubLog(ln net.Listener) error {
+	l, err := remotelog.Dial(os.Getenv(LogEnv))
+	if err != nil {
+		return err
+	}
+	return serveHub(detach, hub.WithLog(l))(ln)
+}

@@ -51,6 +51,8 @@ const (
 
 	HubReplay         = "hub-replay" // its log has room for Held events
 	HubReplayDetached = "hub-replay-detached"
+
+	HubLogDetached = "hub-log-detached" // on the log that LogEnv names
 )
 
 // The servers that are written by hand.
@@ -100,6 +102,8 @@ var servers = map[string]func(net.Listener) error{
 
 	HubReplay:         serveHub(nil, keepAll...),
 	HubReplayDetached: serveHub(detach, keepAll...),
+
+	HubLogDetached: serveHubLog,
 
 	NetHTTP:  serveNetHTTP,
 	Gin:      serveGin,
