@@ -15,11 +15,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
+	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/yieldsse/yieldsse/bench/internal/process"
 	"github.com/yieldsse/yieldsse/bench/internal/report"
@@ -122,7 +120,7 @@ func choose(all []work.Work, pattern string) (some []work.Work, err error) {
 // measure runs all works, and prints each result as soon as it is there.
 func measure(works []work.Work, o options) (*report.Report, error) {
 	begin := time.Now()
-	r := &report.Report{Time: begin, Command: command(), Machine: machine()}
+	r := &report.Report{Time: begin, Command: command(), Machine: report.ThisMachine()}
 	old, err := kept(o)
 	if err != nil {
 		return nil, err
@@ -148,15 +146,20 @@ func measure(works []work.Work, o options) (*report.Report, error) {
 	return r, nil
 }
 
-// kept returns the existing report in the output folder if only some works are measured,
-// because the other results stay. Otherwise it returns an empty report.
+// kept returns the report in the output folder, because its results stay that are not
+// measured again. If all works are measured, only those of other programs do.
 func kept(o options) (*report.Report, error) {
-	if o.out == "" || o.only == "" {
+	if o.out == "" {
 		return &report.Report{}, nil
 	}
 	old, err := report.Read(resultsFile(o.out))
 	if errors.Is(err, os.ErrNotExist) {
 		return &report.Report{}, nil
+	}
+	if err == nil && o.only == "" {
+		old.Results = slices.DeleteFunc(old.Results, func(r *report.Result) bool {
+			return !strings.HasPrefix(r.Command, "go run ./bench/")
+		})
 	}
 	return old, err
 }
@@ -217,22 +220,4 @@ func command() string {
 		}
 	})
 	return strings.Join(args, " ")
-}
-
-func machine() report.Machine {
-	m := report.Machine{CPUs: runtime.NumCPU(), CPU: runtime.GOARCH, Go: runtime.Version(), Kernel: runtime.GOOS}
-	var u unix.Utsname
-	if err := unix.Uname(&u); err == nil {
-		release, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
-		m.Kernel = "Linux " + release
-	}
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				m.CPU = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	return m
 }

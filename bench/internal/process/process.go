@@ -51,6 +51,14 @@ type Memory struct {
 	Goroutines int64
 }
 
+// Add returns m + v.
+func (m Memory) Add(v Memory) Memory {
+	return Memory{
+		RSS: m.RSS + v.RSS, Heap: m.Heap + v.Heap, Stack: m.Stack + v.Stack,
+		Goroutines: m.Goroutines + v.Goroutines,
+	}
+}
+
 // Sub returns m - v.
 func (m Memory) Sub(v Memory) Memory {
 	return Memory{
@@ -112,9 +120,35 @@ func ask[T any](p *Process, command string) (answer T, err error) {
 	return answer, nil
 }
 
-// Stop ends the process and waits for it.
+// Settle waits until the process has nothing more to do, but not longer than about two
+// seconds.
+func (p *Process) Settle() error {
+	const (
+		tries = 200
+		pause = 10 * time.Millisecond
+		rest  = time.Millisecond // an idle process uses less than this in a pause
+	)
+	before, err := p.Usage()
+	for range tries {
+		if err != nil {
+			return err
+		}
+		<-time.After(pause)
+		var after Usage
+		after, err = p.Usage()
+		if after.Sub(before).CPU < rest {
+			return err
+		}
+		before = after
+	}
+	return err
+}
+
+// Stop ends the process and waits for it. It kills a process that does not end within a
+// minute.
 func (p *Process) Stop() error {
 	_ = p.in.Close()
+	defer time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() }).Stop()
 	if err := p.cmd.Wait(); err != nil {
 		return fmt.Errorf("process: %w", err)
 	}
@@ -180,7 +214,7 @@ func usage() (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	writes, err := field("/proc/self/io", "syscw:")
+	writes, err := Field("/proc/self/io", "syscw:")
 	return Usage{CPU: cpu, Allocs: m.Mallocs, Writes: uint64(writes)}, err
 }
 
@@ -191,15 +225,15 @@ func memory() (Memory, error) {
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	kB, err := field("/proc/self/status", "VmRSS:")
+	kB, err := Field("/proc/self/status", "VmRSS:")
 	return Memory{
 		RSS: kB << 10, Heap: int64(m.HeapInuse), Stack: int64(m.StackInuse),
 		Goroutines: int64(runtime.NumGoroutine()),
 	}, err
 }
 
-// field reads the number after a name in a file of /proc.
-func field(file, name string) (int64, error) {
+// Field reads the number after a name at the beginning of a line in a file of /proc.
+func Field(file, name string) (int64, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err

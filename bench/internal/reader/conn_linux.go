@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -89,6 +91,10 @@ func (c *Conn) connect(addr netip.AddrPort, from netip.Addr, options []int) erro
 		return err
 	}
 	if from.IsValid() {
+		// Connect chooses the port, so that connections to several servers can share it.
+		if err := syscall.SetsockoptInt(c.fd, syscall.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+			return err
+		}
 		if err := syscall.Bind(c.fd, &syscall.SockaddrInet4{Addr: from.As4()}); err != nil {
 			return err
 		}

@@ -11,10 +11,10 @@ import (
 
 // A Crowd is many connections with the same request on each. One goroutine reads them.
 type Crowd struct {
-	conns []*Conn
-	poll  int
-	lazy  bool
-	buf   []byte
+	conns   []*Conn
+	poll    int
+	options CrowdOptions
+	buf     []byte
 }
 
 // A lazy crowd is woken for lowWater bytes of one connection. It reads smaller rests in
@@ -35,32 +35,49 @@ type CrowdOptions struct {
 	Data func(data []byte, at time.Time)
 }
 
-// OpenCrowd opens n connections that ask for target, and returns when each has the
-// head of its response.
-func OpenCrowd(addr netip.AddrPort, n int, target string, o CrowdOptions) (*Crowd, error) {
-	const batch = 500 // so that the server's queue does not overflow
+// NewCrowd returns a crowd without connections.
+func NewCrowd(o CrowdOptions) (*Crowd, error) {
 	poll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("reader: epoll: %w", err)
 	}
-	c := &Crowd{poll: poll, lazy: o.Lazy, buf: make([]byte, bufSize)}
-	for i := range n {
-		err := c.add(addr, i, target, o)
-		if err == nil && (i%batch == batch-1 || i == n-1) {
-			from := i - i%batch
-			err = c.until(from, patience*time.Second, (*Conn).begun)
-		}
-		if err != nil {
-			c.Close()
-			return nil, fmt.Errorf("reader: connection %d: %w", i, err)
-		}
+	return &Crowd{poll: poll, options: o, buf: make([]byte, bufSize)}, nil
+}
+
+// OpenCrowd returns a crowd of n connections that ask for target, when each has the
+// head of its response.
+func OpenCrowd(addr netip.AddrPort, n int, target string, o CrowdOptions) (*Crowd, error) {
+	c, err := NewCrowd(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Open(addr, n, target); err != nil {
+		c.Close()
+		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Crowd) add(addr netip.AddrPort, i int, target string, o CrowdOptions) error {
+// Open opens n more connections that ask for target, and returns when each has the
+// head of its response. Meanwhile it reads the others.
+func (c *Crowd) Open(addr netip.AddrPort, n int, target string) error {
+	const batch = 500 // so that the server's queue does not overflow
+	for i := range n {
+		number := len(c.conns)
+		err := c.add(addr, number, target)
+		if err == nil && (i%batch == batch-1 || i == n-1) {
+			err = c.until(number-i%batch, patience*time.Second, (*Conn).begun)
+		}
+		if err != nil {
+			return fmt.Errorf("reader: connection %d: %w", number, err)
+		}
+	}
+	return nil
+}
+
+func (c *Crowd) add(addr netip.AddrPort, i int, target string) error {
 	var options []int
-	if o.Lazy {
+	if c.options.Lazy {
 		options = []int{syscall.SO_RCVLOWAT, lowWater}
 	}
 	conn, err := open(addr, source(i), request(addr, target), options...)
@@ -68,8 +85,8 @@ func (c *Crowd) add(addr netip.AddrPort, i int, target string, o CrowdOptions) e
 		return err
 	}
 	c.conns = append(c.conns, conn)
-	if o.Data != nil {
-		conn.Data = func(b []byte) { o.Data(b, conn.at) }
+	if c.options.Data != nil {
+		conn.Data = func(b []byte) { c.options.Data(b, conn.at) }
 	}
 	if err := syscall.SetNonblock(conn.fd, true); err != nil {
 		return err
@@ -78,10 +95,13 @@ func (c *Crowd) add(addr netip.AddrPort, i int, target string, o CrowdOptions) e
 	return syscall.EpollCtl(c.poll, syscall.EPOLL_CTL_ADD, conn.fd, &event)
 }
 
-// source returns a local address for connection i: one address does not have enough
-// ports for all.
+// Sources is how many local addresses the connections of a crowd have: one address does
+// not have enough ports for all.
+const Sources = 100
+
+// source returns the local address of connection i.
 func source(i int) netip.Addr {
-	return netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i%100)})
+	return netip.AddrFrom4([4]byte{127, 0, 0, byte(2 + i%Sources)})
 }
 
 // Close resets the connections.
@@ -106,6 +126,16 @@ func (c *Crowd) Ended() (n int) {
 func (c *Crowd) Comments() (n int) {
 	for _, conn := range c.conns {
 		n += conn.Comments
+	}
+	return n
+}
+
+// Reached returns how many connections have received an event since the last [Crowd.Mark].
+func (c *Crowd) Reached() (n int) {
+	for _, conn := range c.conns {
+		if conn.Events > conn.base {
+			n++
+		}
 	}
 	return n
 }
@@ -197,7 +227,7 @@ func (c *Crowd) until(first int, quiet time.Duration, done func(*Conn) bool) err
 // sweep reads the bytes that have not woken up a lazy crowd, and reports whether there
 // were any.
 func (c *Crowd) sweep(conns []*Conn) (came bool, err error) {
-	if !c.lazy {
+	if !c.options.Lazy {
 		return false, nil
 	}
 	for _, conn := range conns {

@@ -152,7 +152,10 @@ func (r *Result) chart(t theme) ([]byte, error) {
 	canvas := &widthCanvas{Canvas: vgsvg.New(chartWidth, height)}
 	area := draw.New(canvas)
 	area.FillText(style(titleSize, t.ink, true), vg.Point{X: margin, Y: height - titleSize - margin}, r.Title)
-	sub := main.Name + ", less is better; times " + r.Base
+	sub := main.Name + ", less is better"
+	if r.Base != "" {
+		sub += "; times " + r.Base
+	}
 	area.FillText(style(textSize-1, t.faint, false), vg.Point{X: margin, Y: height - titleSize - textSize - 2*margin}, sub)
 	p.Draw(draw.Crop(area, margin, -margin, margin, -headHeight))
 	var b bytes.Buffer

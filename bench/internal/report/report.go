@@ -40,7 +40,7 @@ type Result struct {
 	About   string    `json:"about"`
 	Time    time.Time `json:"time"`
 	Metrics []Metric  `json:"metrics"` // sides are compared by the first one
-	Base    string    `json:"base"`    // the side that the others are compared with
+	Base    string    `json:"base"`    // the side that the others are compared with, or empty
 	Command string    `json:"command"` // the command that measured it
 	Rounds  int       `json:"rounds"`
 	Chart   bool      `json:"chart,omitempty"`  // it is worth a picture

@@ -187,6 +187,29 @@ func TestGroup(t *testing.T) {
 	}
 }
 
+// Without a base, a table has only values.
+func TestNoBase(t *testing.T) {
+	r := example()
+	r.Results[0].Base = ""
+	md := r.Results[0].Markdown()
+	for _, want := range []string{"|  | CPU | lost |", "| fast | 375\u00a0ns | 0 |"} {
+		if !strings.Contains(md, want) {
+			t.Errorf("%q is not in\n%s", want, md)
+		}
+	}
+	dir := t.TempDir()
+	if err := r.Charts(dir); err != nil {
+		t.Fatal(err)
+	}
+	svg, err := os.ReadFile(filepath.Join(dir, "work-light.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(svg), "times") {
+		t.Error("the chart compares with a base that is not there")
+	}
+}
+
 func TestCharts(t *testing.T) {
 	dir := t.TempDir()
 	if err := example().Charts(dir); err != nil {

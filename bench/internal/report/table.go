@@ -50,9 +50,12 @@ func (r *Result) Markdown() string {
 
 func (r *Result) table() table.Writer {
 	t := table.NewWriter()
-	head := table.Row{"", r.Metrics[0].Name, "least to greatest", "times " + r.Base}
-	for _, m := range r.Metrics[1:] {
+	head := table.Row{""}
+	for i, m := range r.Metrics {
 		head = append(head, m.Name)
+		if i == 0 && r.Base != "" {
+			head = append(head, "least to greatest", "times "+r.Base)
+		}
 	}
 	t.AppendHeader(head)
 	alignRight(t, len(head))
@@ -74,13 +77,13 @@ func alignRight(t table.Writer, columns int) {
 func (r *Result) row(s *Side) table.Row {
 	main := r.Metrics[0]
 	sum, ratio := s.Of(main), r.Ratio(s)
-	row := table.Row{s.Name, main.Unit.Format(sum.Median), main.Unit.Range(sum.Min, sum.Max), "-"}
+	row := table.Row{s.Name, main.Unit.Format(sum.Median)}
 	switch {
-	case math.IsNaN(ratio.Median):
-	case s.Name == r.Base:
-		row[3] = "1"
+	case r.Base == "":
+	case s.Name == r.Base && !math.IsNaN(ratio.Median):
+		row = append(row, main.Unit.Range(sum.Min, sum.Max), "1")
 	default:
-		row[3] = times(ratio)
+		row = append(row, main.Unit.Range(sum.Min, sum.Max), times(ratio))
 	}
 	for _, m := range r.Metrics[1:] {
 		row = append(row, m.Unit.Format(s.Of(m).Median))

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strconv"
 )
 
 // A Unit is the unit of a metric.
@@ -75,4 +76,12 @@ func digits(v float64) string {
 	default:
 		return "0.000"
 	}
+}
+
+// Thousands prints a number with commas.
+func Thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%s,%03d", Thousands(n/1000), n%1000)
 }

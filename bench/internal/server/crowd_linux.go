@@ -6,4 +6,4 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/reader"
 )
 
-func serveCrowd(ln net.Listener) error { return reader.ServeCrowd(ln) }
+func serveCrowd(ln net.Listener) error { return reader.ServeCrowd(ln, SentAt) }

@@ -60,7 +60,7 @@ func (r *churnRunner) round() ([]report.Sample, error) {
 			}
 			c.Close()
 		}
-		return settle(r.server)
+		return r.server.Settle()
 	})
 	if err != nil {
 		return nil, err

@@ -37,8 +37,8 @@ func fanOut(s size, subscribers int) Work {
 	events := max(s.of(300_000, 20_000)/subscribers, 1)
 	return Work{
 		Name:    fmt.Sprintf("fanout-%d", subscribers),
-		Title:   fmt.Sprintf("Fan-out at full speed, %s subscribers", thousands(subscribers)),
-		About:   fmt.Sprintf("%s events of 200 bytes, published as fast as possible.", thousands(events)),
+		Title:   fmt.Sprintf("Fan-out at full speed, %s subscribers", report.Thousands(subscribers)),
+		About:   fmt.Sprintf("%s events of 200 bytes, published as fast as possible.", report.Thousands(events)),
 		Base:    "tutorial hub",
 		Sides:   hubs(0.25, 0.06),
 		Metrics: perDelivery,
@@ -53,9 +53,9 @@ func fanOut(s size, subscribers int) Work {
 func paced(s size, rate, subscribers int) Work {
 	return Work{
 		Name:  fmt.Sprintf("paced-%d-%d", rate, subscribers),
-		Title: fmt.Sprintf("Fan-out of %s deliveries a second, %s subscribers", thousands(rate), thousands(subscribers)),
+		Title: fmt.Sprintf("Fan-out of %s deliveries a second, %s subscribers", report.Thousands(rate), report.Thousands(subscribers)),
 		About: fmt.Sprintf("%s events of 200 bytes a second, one every %v.",
-			thousands(rate/subscribers), time.Second/time.Duration(rate/subscribers)),
+			report.Thousands(rate/subscribers), time.Second/time.Duration(rate/subscribers)),
 		Base:    "tutorial hub",
 		Sides:   hubs(1.1, 0.88),
 		Metrics: perDelivery,
@@ -70,7 +70,7 @@ func paced(s size, rate, subscribers int) Work {
 func latency(s size, rate, subscribers int) Work {
 	return Work{
 		Name:  fmt.Sprintf("latency-%d-%d", rate, subscribers),
-		Title: fmt.Sprintf("Latency at %s deliveries a second, %s subscribers", thousands(rate), thousands(subscribers)),
+		Title: fmt.Sprintf("Latency at %s deliveries a second, %s subscribers", report.Thousands(rate), report.Thousands(subscribers)),
 		About: "From before an event is published until the reader has its bytes, over all subscribers. The reader has its own CPU.",
 		Base:  "tutorial hub",
 		Sides: hubs(0, 1),
@@ -141,7 +141,7 @@ func (r *audienceRunner) round() ([]report.Sample, error) {
 	if err := r.audience.Close(); err != nil {
 		return nil, err
 	}
-	return samples, settle(r.server)
+	return samples, r.server.Settle()
 }
 
 func (r *audienceRunner) reach() (report.Sample, error) {
@@ -158,11 +158,3 @@ func (r *audienceRunner) reach() (report.Sample, error) {
 }
 
 func (r *audienceRunner) close() error { return errors.Join(r.audience.Close(), r.server.Stop()) }
-
-// thousands prints a number with commas.
-func thousands(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
-}

@@ -45,7 +45,7 @@ func frameworks(s size) []Work {
 		{
 			Name:    "frameworks-idle",
 			Title:   "An idle detached connection, on each framework",
-			About:   fmt.Sprintf("What each of %s open connections adds to the server's resident memory.", thousands(conns)),
+			About:   fmt.Sprintf("What each of %s open connections adds to the server's resident memory.", report.Thousands(conns)),
 			Base:    baseFramework,
 			Sides:   adapters(detached, nil),
 			Metrics: perConnection,

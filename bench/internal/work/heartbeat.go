@@ -20,7 +20,7 @@ func heartbeat(s size) Work {
 		Name:  "heartbeat",
 		Title: "A heartbeat",
 		About: fmt.Sprintf("%s silent connections with a heartbeat every %v, each a separate write. "+
-			"Sides without heartbeats publish a comment to all clients.", thousands(conns), every),
+			"Sides without heartbeats publish a comment to all clients.", report.Thousands(conns), every),
 		Base: "net/http, ticker",
 		Sides: []Side{
 			{Name: "net/http, ticker", server: server.NetHTTP, target: server.Idle},

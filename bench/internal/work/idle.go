@@ -42,7 +42,7 @@ func idle(s size) Work {
 		Name:  "idle",
 		Title: "An idle connection",
 		About: fmt.Sprintf("What each of %s open connections adds to the server's resident memory, after a garbage collection; "+
-			"the kernel's buffers do not count.", thousands(conns)),
+			"the kernel's buffers do not count.", report.Thousands(conns)),
 		Base: "net/http",
 		Sides: append(peers(), []Side{
 			{Name: "yieldsse", Ours: true, Most: 1.1, server: server.NetHTTPSSE, target: server.Idle},
@@ -68,7 +68,7 @@ func idleTLS(s size) Work {
 	return Work{
 		Name:  "idle-tls",
 		Title: "An idle connection under TLS",
-		About: fmt.Sprintf("The same for %s connections of HTTP/1.1 with TLS 1.3.", thousands(conns)),
+		About: fmt.Sprintf("The same for %s connections of HTTP/1.1 with TLS 1.3.", report.Thousands(conns)),
 		Base:  "net/http",
 		Sides: []Side{
 			{Name: "net/http", server: server.TLS(server.NetHTTP), target: server.Idle},
@@ -140,7 +140,7 @@ func weigh(p *process.Process, target string, conns int, hold holder) (report.Sa
 		return nil, err
 	}
 	drop()
-	if err := settle(p); err != nil {
+	if err := p.Settle(); err != nil {
 		return nil, err
 	}
 	before, err := p.Memory()
@@ -151,7 +151,7 @@ func weigh(p *process.Process, target string, conns int, hold holder) (report.Sa
 		return nil, err
 	}
 	defer drop()
-	if err := settle(p); err != nil {
+	if err := p.Settle(); err != nil {
 		return nil, err
 	}
 	after, err := p.Memory()
@@ -165,26 +165,4 @@ func weigh(p *process.Process, target string, conns int, hold holder) (report.Sa
 		"stack":      float64(m.Stack) / n,
 		"goroutines": float64(m.Goroutines) / n,
 	}, nil
-}
-
-// settle waits until a server has nothing more to do.
-func settle(p *process.Process) error {
-	const (
-		tries = 200
-		pause = 10 * time.Millisecond
-		rest  = time.Millisecond // an idle server uses less than this in a pause
-	)
-	for range tries {
-		u, err := used(p, func() error {
-			<-time.After(pause)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if u.CPU < rest {
-			return nil
-		}
-	}
-	return nil
 }

@@ -24,7 +24,7 @@ func replay(s size) Work {
 		Name:  "replay",
 		Title: "Replay on reconnection",
 		About: fmt.Sprintf("A client reconnects with a Last-Event-ID and gets the last %s of %s events of 200 bytes.",
-			thousands(Missed), thousands(server.Held)),
+			report.Thousands(Missed), report.Thousands(server.Held)),
 		Base: "tmaxmax/go-sse, FiniteReplayer",
 		Sides: []Side{
 			{Name: "tmaxmax/go-sse, FiniteReplayer", server: server.TmaxmaxReplay},
@@ -97,7 +97,7 @@ func Replays(p *process.Process, id string, times int) (process.Usage, error) {
 		c.Close()
 	}
 	if err == nil {
-		err = settle(p)
+		err = p.Settle()
 	}
 	return u, err
 }

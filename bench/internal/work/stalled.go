@@ -26,7 +26,7 @@ func stalled(s size) Work {
 		About: fmt.Sprintf("%s events of 4 kB, %s a second, to %d subscribers that read, and to one that never does. "+
 			"An event is lost if a subscriber that reads did not get it. This project's hub keeps the events that a client can "+
 			"resume from, by default the last 10,000, whether anybody reads them or not.",
-			thousands(events), thousands(rate), others),
+			report.Thousands(events), report.Thousands(rate), others),
 		Base:  "tutorial hub",
 		Sides: hubs(0, 0),
 		Metrics: []report.Metric{
