@@ -48,16 +48,9 @@ func parseOptions() (options, error) {
 	o := options{beats: []time.Duration{30 * time.Second, 15 * time.Second}}
 	flag.IntVar(&o.conns, "conns", 1_000_000, "`number` of connections")
 	flag.IntVar(&o.each, "each", 0, "the greatest `number` of connections of a server; 0 means as many as the limit on open files allows")
-	flag.Func("heartbeat", "`times` after which silent connections get a comment; there is one round for each (default 30s,15s)", func(s string) error {
-		o.beats = nil
-		for part := range strings.SplitSeq(s, ",") {
-			d, err := time.ParseDuration(part)
-			if err != nil {
-				return err
-			}
-			o.beats = append(o.beats, d)
-		}
-		return nil
+	flag.Func("heartbeat", "`times` of silence before a comment, with a round for each (default 30s,15s)", func(s string) (err error) {
+		o.beats, err = durations(s)
+		return err
 	})
 	flag.StringVar(&o.out, "out", "", "write results.json and charts to this `folder`; other results that are there stay")
 	flag.StringVar(&o.doc, "doc", "", "put the tables into this `document`, between <!-- table NAME --> and <!-- end -->; needs -out")
@@ -71,6 +64,20 @@ func parseOptions() (options, error) {
 		return o, errors.New("-doc needs -out, the folder with the document's other results")
 	}
 	return o, nil
+}
+
+func durations(list string) (all []time.Duration, err error) {
+	for part := range strings.SplitSeq(list, ",") {
+		d, err := time.ParseDuration(part)
+		if err != nil {
+			return nil, err
+		}
+		if d <= 0 {
+			return nil, fmt.Errorf("%v is not above 0", d)
+		}
+		all = append(all, d)
+	}
+	return all, nil
 }
 
 // run measures one round for each heartbeat.
@@ -183,7 +190,8 @@ var tables = []tableOf{
 	},
 	{
 		"million-cpu", "CPU of heartbeats",
-		"The share of all CPUs of the machine that the heartbeats take, over one period. A heartbeat is late if it does not arrive in that period.",
+		"The share of all CPUs of the machine that the heartbeats take, over one period. " +
+			"A heartbeat is late if it does not arrive in that period.",
 		report.Percent, true, []row{
 			{"beatServers", "servers", 0},
 			{"beatReaders", "readers", 0},
@@ -253,7 +261,8 @@ func missed(results []*report.Result) (all []string) {
 			for _, m := range r.Metrics[:len(r.Metrics)-1] {
 				got, most := s.Of(m).Median, s.Of(want).Median
 				if !math.IsNaN(most) && got > most {
-					all = append(all, fmt.Sprintf("%s, %s, %s: %s, want at most %s", r.Title, s.Name, m.Name, m.Unit.Format(got), m.Unit.Format(most)))
+					all = append(all, fmt.Sprintf("%s, %s, %s: %s, want at most %s",
+						r.Title, s.Name, m.Name, m.Unit.Format(got), m.Unit.Format(most)))
 				}
 			}
 		}

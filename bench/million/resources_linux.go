@@ -59,18 +59,21 @@ func (r resources) check(conns, each int) error {
 	memory := int64(conns)*connMemory + int64(processes)*processMemory + spareMemory
 	files := 2*int64(conns) + spareFiles
 	ports := (min(conns, each) + reader.Sources - 1) / reader.Sources
-	n := report.Thousands(conns)
+	var err error
 	switch {
 	case r.memory < memory:
-		return fmt.Errorf("%s connections need about %.1f GB of memory, and %.1f GB are available: stop other programs, or use fewer -conns",
-			n, float64(memory)/1e9, float64(r.memory)/1e9)
+		err = fmt.Errorf("about %.1f GB of memory, and %.1f GB are available: stop other programs, or use fewer -conns",
+			float64(memory)/1e9, float64(r.memory)/1e9)
 	case r.files < files:
-		return fmt.Errorf("%s connections need %d open files in all processes together, and %d are left: raise fs.file-max, or use fewer -conns", n, files, r.files)
+		err = fmt.Errorf("%d open files in all processes together, and %d are left: raise fs.file-max, or use fewer -conns", files, r.files)
 	case r.watches < files:
-		return fmt.Errorf("%s connections need %d watches of epoll, and a user may have %d: raise fs.epoll.max_user_watches, or use fewer -conns", n, files, r.watches)
+		err = fmt.Errorf("%d epoll watches, and a user may have %d: raise fs.epoll.max_user_watches, or use fewer -conns", files, r.watches)
 	case r.ports < ports:
-		return fmt.Errorf("%s connections need %d ports on each of %d addresses, and there are %d: widen net.ipv4.ip_local_port_range, or use a smaller -each",
-			n, ports, reader.Sources, r.ports)
+		err = fmt.Errorf("%d ports on each of %d addresses, and there are %d: widen net.ipv4.ip_local_port_range, or use a smaller -each",
+			ports, reader.Sources, r.ports)
+	}
+	if err != nil {
+		return fmt.Errorf("%s connections need %w", report.Thousands(conns), err)
 	}
 	return nil
 }

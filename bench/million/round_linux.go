@@ -46,7 +46,7 @@ func measure(conns, each int, beat time.Duration, p *progress) (got figures, err
 	go func() { _ = remotelog.Serve(ln, new(hubtest.MemoryLog)) }() // until ln is closed
 
 	limit := 5*time.Minute + beat + time.Duration(conns)*2*time.Millisecond
-	p.say("starting servers")
+	p.sayf("starting servers")
 	shards, err := within(limit, func() (work.Shards, error) {
 		return work.StartShards(server.HubLogDetached, conns, each,
 			server.HeartbeatEnv+"="+beat.String(), server.LogEnv+"="+ln.Addr().String())
@@ -67,7 +67,7 @@ func measure(conns, each int, beat time.Duration, p *progress) (got figures, err
 		{"publishing an event", r.publish},
 		{"leaving", r.leave},
 	} {
-		p.say("%d servers, heartbeats every %v: %s", len(shards), beat, step.what)
+		p.sayf("%d servers, heartbeats every %v: %s", len(shards), beat, step.what)
 		if _, err := within(limit, func() (struct{}, error) { return struct{}{}, step.do() }); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.what, err)
 		}
@@ -127,8 +127,9 @@ func (r *round) weigh() error {
 	r.got["before"], r.got["held"] = float64(r.before.RSS), float64(servers.RSS)
 	r.got["user"] = each(servers.RSS, r.before.RSS)
 	r.got["reader"] = each(readers.RSS, r.readersBefore.RSS)
-	r.got["slab"] = each(now.slab, r.kernelBefore.slab)
-	r.got["buffers"] = each(now.buffers, r.kernelBefore.buffers)
+	// Other programs may have freed some in the meantime.
+	r.got["slab"] = max(each(now.slab, r.kernelBefore.slab), 0)
+	r.got["buffers"] = max(each(now.buffers, r.kernelBefore.buffers), 0)
 	return nil
 }
 
@@ -253,7 +254,7 @@ func newProgress(f *os.File) *progress {
 	return &progress{terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
 }
 
-func (p *progress) say(format string, args ...any) {
+func (p *progress) sayf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if p.terminal {
 		fmt.Fprint(os.Stderr, "\r\x1b[K"+line)
@@ -270,7 +271,7 @@ func (p *progress) count(what string, n, all int) {
 	}
 	now, said := time.Now().UnixNano(), p.said.Load()
 	if now-said >= int64(every) && p.said.CompareAndSwap(said, now) {
-		p.say("%s of %s %s", report.Thousands(n), report.Thousands(all), what)
+		p.sayf("%s of %s %s", report.Thousands(n), report.Thousands(all), what)
 	}
 }
 
