@@ -52,7 +52,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(text), "| all have it |") {
+	if !strings.Contains(string(text), "| last delivery |") {
 		t.Errorf("the table is not in the document:\n%s", text)
 	}
 }

@@ -103,7 +103,7 @@ func (s *crowdServer) open(q url.Values) (any, error) {
 }
 
 func (s *crowdServer) read() {
-	const turn = 100 * time.Millisecond // a request waits for it
+	const turn = 25 * time.Millisecond // a request waits for it
 	for s.readFor(turn) {
 	}
 }
