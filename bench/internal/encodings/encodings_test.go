@@ -84,7 +84,7 @@ func word(n int) string {
 
 // prices returns an event of about size bytes.
 func prices(n, size int) string {
-	r := rand.New(rand.NewPCG(uint64(n), uint64(size))) //nolint:gosec // not a secret
+	r := rand.New(rand.NewPCG(uint64(n), uint64(size)))
 	var b strings.Builder
 	fmt.Fprintf(&b, "id: 3f2a9c41-%d\nevent: prices\ndata: [", n)
 	for b.Len() < size-80 {
