@@ -165,7 +165,15 @@ func (r roaming) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.URL.Scheme, req.URL.Host = r.road.scheme, p.addrs[host]
 	req.URL.Path = fmt.Sprintf("/%s/events/%s", oneOf(r.random, modes...), r.name)
 	req.URL.RawQuery = "topic=" + r.topic + "&from=" + r.from
-	return r.transport.RoundTrip(req)
+	zips := r.random.IntN(2) == 0
+	if zips {
+		req.Header["Accept-Encoding"] = nil // so that the transport asks for compression
+	}
+	res, err := r.transport.RoundTrip(req)
+	if err == nil && res.StatusCode == http.StatusOK && res.Uncompressed != zips {
+		r.count.fail(fmt.Errorf("%s: %s: got a compressed stream: %t, want %t", r.name, req.URL, res.Uncompressed, zips))
+	}
+	return res, err
 }
 
 // keep remembers a connection until it is closed.

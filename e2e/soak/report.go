@@ -102,7 +102,7 @@ func (r *Report) tables() []table.Writer {
 		{"connections", r.Connections},
 		{"of which a server ended cleanly", r.Ended},
 		{"connections broken off, or not made", r.Broken},
-		{"times that all were reset at once", int64(r.Herds)},
+		{"times all readers were reset at once", int64(r.Herds)},
 		{"servers told to leave, under load", int64(r.Left)},
 		{"servers killed", int64(r.Killed)},
 		{"times that the log was killed", int64(r.Logs)},

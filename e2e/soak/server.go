@@ -141,6 +141,7 @@ func (s *server) answer() {
 func (s *server) mount(name string) (run func(net.Listener) error, shutdown func(context.Context) error) {
 	opts := []core.Option{
 		core.WithGroup(&s.streams), core.WithHeartbeat(heartbeat), core.WithWriteTimeout(writeTimeout), core.WithRetry(retry),
+		core.WithCompression(),
 	}
 	if slices.Contains(os.Environ(), patiently) {
 		opts = append(opts, core.WithWriteTimeout(0))

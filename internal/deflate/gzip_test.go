@@ -3,6 +3,7 @@ package deflate_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -186,6 +187,21 @@ func TestRatio(t *testing.T) {
 	}
 	if ratio := float64(zipped) / float64(size); ratio > 0.3 {
 		t.Errorf("got %.2f of the size, want at most 0.3", ratio)
+	}
+}
+
+// Base64 costs little: compression takes back almost all of the third that it adds.
+func TestBase64(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8)) //nolint:gosec // not a secret
+	data := noise(r, 2000)
+	text := "data: " + base64.StdEncoding.EncodeToString(data) + "\n\n"
+	for name, got := range map[string]int{
+		"Context": len(new(deflate.Context).Append(nil, []byte(text))),
+		"Block":   len(new(deflate.Sum).AddBlock(deflate.NewBlock([]byte(text)))),
+	} {
+		if most := len(data) * 105 / 100; got > most {
+			t.Errorf("%s: got %d bytes for %d in base64, want at most %d", name, got, len(data), most)
+		}
 	}
 }
 

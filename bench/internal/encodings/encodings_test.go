@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/andybalholm/brotli"
@@ -66,21 +68,26 @@ var texts = []struct {
 	name string
 	text func(n int) string
 }{
-	{"token", func(n int) string { return fmt.Sprintf(`data: {"delta":{"content":" %s"},"index":0}`+"\n\n", word(n)) }},
+	{"token", func(n int) string { return fmt.Sprintf(`data: {"delta":{"content":%q},"index":0}`+"\n\n", " "+word(n)) }},
 	{"chat.completion.chunk", func(n int) string {
 		return fmt.Sprintf(`data: {"id":"chatcmpl-A1b2C3d4","object":"chat.completion.chunk","created":1780000000,"model":"m-1",`+
-			`"choices":[{"index":0,"delta":{"content":" %s"},"finish_reason":null}]}`+"\n\n", word(n))
+			`"choices":[{"index":0,"delta":{"content":%q},"finish_reason":null}]}`+"\n\n", " "+word(n))
 	}},
 	{"200B", func(n int) string { return prices(n, 200) }},
 	{"1kB", func(n int) string { return prices(n, 1000) }},
 	{"8kB", func(n int) string { return prices(n, 8000) }},
 }
 
-// word returns one of many words, as a language model says them.
-func word(n int) string {
-	words := strings.Fields("the of stream and to a generator in that is event it for on with as client this by yield be which server from or not")
-	return words[n*n*7%len(words)]
-}
+// words are those of a long text, because a language model does not repeat a few.
+var words = sync.OnceValue(func() []string {
+	text, err := os.ReadFile("../../../docs/architecture.md")
+	if err != nil {
+		panic(err)
+	}
+	return strings.Fields(string(text))
+})
+
+func word(n int) string { return words()[n%len(words())] }
 
 // prices returns an event of about size bytes.
 func prices(n, size int) string {
@@ -126,8 +133,7 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// BenchmarkAlone is an event that stands for itself, as those of a hub do. Brotli has no such form:
-// what it makes depends on how much came before, because of its dictionary.
+// BenchmarkAlone is an event that stands for itself, as those of a hub do. For zstd it is a frame.
 func BenchmarkAlone(b *testing.B) {
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 	if err != nil {
