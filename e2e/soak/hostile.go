@@ -64,11 +64,14 @@ type attack struct {
 	mode   string // empty means any
 	topic  string // likewise
 	path   string // what is asked for
+	start  int64  // of the server, which may be restarted
 	conns  []net.Conn
 }
 
-// errAway means that the server was restarted.
+// errAway means that the server was restarted, or has refused the client.
 var errAway = errors.New("the server is away")
+
+func (a *attack) restarted() bool { return !a.server.up.Load() || a.server.starts.Load() != a.start }
 
 // dial connects to a host of the server, with TLS if it has it.
 func (a *attack) dial(host int) (net.Conn, error) {
@@ -151,25 +154,28 @@ func (a *attack) ends(why string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for range core.Every(ctx, 200*time.Millisecond) {
-		if !a.server.up.Load() || !a.lives(ctx) {
+		switch alive, err := a.lives(ctx); {
+		case a.restarted():
+			return errAway
+		case err == nil && !alive:
 			return nil
 		}
 	}
 	return fmt.Errorf("%s: %s, and its session still goes on %v later", a.path, why, patience)
 }
 
-func (a *attack) lives(ctx context.Context) bool {
+func (a *attack) lives(ctx context.Context) (bool, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.server.addrs[plainHost]+"/lives?client="+a.name, nil)
 	if err != nil {
-		return false
+		return false, err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return false // restarted
+		return false, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
-	return err == nil && (res.StatusCode != http.StatusOK || string(text) == "yes")
+	return res.StatusCode != http.StatusOK || string(text) == "yes", err
 }
 
 // closes waits until the server closes the connection.

@@ -32,6 +32,7 @@ type process struct {
 	env       []string // of the process
 	listeners []*os.File
 	up        atomic.Bool
+	starts    atomic.Int64 // how often it was started
 
 	mu   sync.Mutex // one question at a time
 	cmd  *exec.Cmd
@@ -89,6 +90,7 @@ func (p *process) start() error {
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
+	p.starts.Add(1)
 	p.up.Store(true)
 	return nil
 }

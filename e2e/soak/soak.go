@@ -288,27 +288,23 @@ func (s *soak) torment(ctx context.Context, i int) {
 
 // attack runs one hostile client, and waits until its session has ended.
 func (s *soak) attack(ctx context.Context, k kind, random *rand.Rand, server *process, name string) {
-	a := &attack{ctx: ctx, random: random, server: server, name: name}
+	a := &attack{ctx: ctx, random: random, server: server, name: name, start: server.starts.Load()}
 	err := k.run(a)
 	a.close()
-	count := &s.counts[k.name].survived
-	if errors.Is(err, errors.ErrUnsupported) {
-		return // by this system
-	}
-	if errors.Is(err, errAway) {
-		err = nil
-		if ctx.Err() == nil {
-			count = &s.counts[k.name].away
+	if (err == nil || errors.Is(err, errAway)) && a.path != "" {
+		if left := a.ends("it has left"); left != nil {
+			err = left
 		}
 	}
-	if err == nil && a.path != "" {
-		err = a.ends("it has left")
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		s.counts[k.name].survived.Add(1)
+	case errors.Is(err, errors.ErrUnsupported): // by this system
+	case !errors.Is(err, errAway):
 		s.fail(fmt.Errorf("a client that %s: %w", k.name, err))
-		return
+	case ctx.Err() == nil:
+		s.counts[k.name].away.Add(1)
 	}
-	count.Add(1)
 }
 
 // publish publishes the numbers of a topic. Each is published again until a server takes it.
