@@ -46,7 +46,7 @@ func TestFiberWithoutFiles(t *testing.T) {
 	}
 
 	app, url, done := serve(func(ln net.Listener) net.Listener { return patient{ln} })
-	res, err := http.Get(url) //nolint:gosec,noctx // our own server
+	res, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
