@@ -81,15 +81,14 @@ func (s *server) dial() net.Conn {
 	return conn
 }
 
-// ask sends a request with body and returns the answer.
+// ask sends a request with body and returns the answer, which may come before all of the body
+// was sent.
 func (b requestBody) ask(conn net.Conn) (*http.Response, *bufio.Reader, error) {
 	proto := b.proto
 	if proto == "" {
 		proto = "HTTP/1.1"
 	}
-	if _, err := io.WriteString(conn, "POST / "+proto+"\r\nHost: test\r\n"+b.header+"\r\n\r\n"+b.body); err != nil {
-		return nil, nil, err //nolint:wrapcheck // the caller shows it
-	}
+	_, unsent := io.WriteString(conn, "POST / "+proto+"\r\nHost: test\r\n"+b.header+"\r\n\r\n"+b.body)
 	if b.end {
 		_ = closeWrite(conn)
 	}
@@ -116,7 +115,10 @@ func (b requestBody) ask(conn net.Conn) (*http.Response, *bufio.Reader, error) {
 	for err == nil && resp.StatusCode == http.StatusContinue {
 		resp, err = http.ReadResponse(in, nil)
 	}
-	return resp, in, err //nolint:wrapcheck // the caller shows it
+	if err != nil {
+		err = errors.Join(unsent, err)
+	}
+	return resp, in, err
 }
 
 // try sends the body and returns an error if the answer is wrong.
