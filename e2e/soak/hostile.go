@@ -231,7 +231,8 @@ func (a *attack) http2() (open func(stream string) (reset func(), err error), le
 		ctx, cancel := context.WithCancel(a.ctx)
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, way.scheme+"://"+a.server.addrs[host]+a.path+"?topic=a", nil)
 		if err == nil {
-			_, err = transport.RoundTrip(req) //nolint:bodyclose // it is not read, and ends with ctx
+			req.Header.Set("Accept-Encoding", "identity") // a compressed flood hardly fills the client's window
+			_, err = transport.RoundTrip(req)             //nolint:bodyclose // it is not read, and ends with ctx
 		}
 		if err != nil {
 			cancel()
