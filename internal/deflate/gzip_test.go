@@ -267,84 +267,8 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-var samples = map[string]string{
-	"heartbeat": ": heartbeat\n\n",
-	"token":     `data: {"delta":{"content":" word"},"index":0}` + "\n\n",
-	"200 B":     prices(200),
-	"1 KB":      prices(1000),
-	"8 KB":      prices(8000),
-}
-
-// prices is an event of about n bytes.
-func prices(n int) string {
-	r := rand.New(rand.NewPCG(9, uint64(n))) //nolint:gosec // not a secret
-	var b strings.Builder
-	fmt.Fprintf(&b, "id: 3f2a9c41-%d\nevent: prices\ndata: [", r.IntN(1e6))
-	for b.Len() < n-80 {
-		fmt.Fprintf(&b, `{"symbol":"%c%c%c","price":%.2f,"bid":%.2f,"volume":%d},`,
-			'A'+r.IntN(26), 'A'+r.IntN(26), 'A'+r.IntN(26), r.Float64()*1000, r.Float64()*1000, r.IntN(1e5))
-	}
-	return b.String() + "0]\n\n"
-}
-
-func BenchmarkContext(b *testing.B) {
-	for name, text := range map[string]func(n int) string{
-		"heartbeat":             func(int) string { return samples["heartbeat"] },
-		"token":                 func(n int) string { return fmt.Sprintf(`data: {"delta":{"content":" %s"},"index":0}`+"\n\n", word(n)) },
-		"chat.completion.chunk": completion,
-		"200 B":                 func(n int) string { return prices(200 + n%50) },
-		"1 KB":                  func(n int) string { return prices(1000 + n%50) },
-		"8 KB":                  func(n int) string { return prices(8000 + n%50) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			const many = 200
-			var (
-				c         deflate.Context
-				texts     [many][]byte
-				out       []byte
-				n         int
-				size, got int
-			)
-			for i := range texts {
-				texts[i] = []byte(text(i))
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				out = c.Append(out[:0], texts[n%many])
-				size, got = size+len(texts[n%many]), got+len(out)
-				n++
-			}
-			b.ReportMetric(float64(got)/float64(size), "ratio")
-		})
-	}
-}
-
-// word returns one of many words, as a language model says them.
-func word(n int) string {
-	words := strings.Fields("the of stream and to a generator in that is event it for on with as client this by yield be which server from or not")
-	return words[n*n*7%len(words)]
-}
-
-func completion(n int) string {
-	return fmt.Sprintf(`data: {"id":"chatcmpl-A1b2C3d4","object":"chat.completion.chunk","created":1780000000,"model":"m-1",`+
-		`"choices":[{"index":0,"delta":{"content":" %s"},"finish_reason":null}]}`+"\n\n", word(n))
-}
-
-func BenchmarkBlock(b *testing.B) {
-	for name, text := range samples {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(text)))
-			var n int
-			for b.Loop() {
-				n = len(deflate.NewBlock([]byte(text)))
-			}
-			b.ReportMetric(float64(n-12)/float64(len(text)), "ratio")
-		})
-	}
-}
-
 func BenchmarkAddBlock(b *testing.B) {
-	block := deflate.NewBlock([]byte(prices(200)))
+	block := deflate.NewBlock(make([]byte, 200))
 	var s deflate.Sum
 	for b.Loop() {
 		s.AddBlock(block)
