@@ -89,8 +89,13 @@ func (m *memory) encode(e core.Event, p publication) (record, error) {
 	if !alone && m.slab != nil {
 		room = m.slab.bytes[m.used:m.used]
 	}
-	frame, err := p.draft.frame(e.ID)
-	if !p.draft.made {
+	var (
+		frame []byte
+		err   error
+	)
+	if p.draft.made {
+		frame, err = p.draft.frame(e.ID)
+	} else {
 		frame, err = e.AppendText(room)
 	}
 	switch {
