@@ -47,7 +47,7 @@ type Event struct {
 //
 // Neither HTML characters nor characters outside ASCII are escaped.
 func (e Event) JSON(v any) (Event, error) {
-	enc := encoders.Get().(*jsonEncoder) //nolint:forcetypeassert // there are no others
+	enc := encoders.Get().(*jsonEncoder) //nolint:forcetypeassert // the pool's only type
 	err := enc.Encode(v)
 	text := enc.text
 	enc.text = ""

@@ -43,7 +43,7 @@ func TestRun(t *testing.T) {
 		for k, row := range table.rows {
 			for _, beat := range beats {
 				if _, ok := r.Results[i+1].Sides[k].Samples[0][beat.String()]; !ok {
-					t.Errorf("%s, %s: there is no figure for heartbeats every %v", table.name, row.name, beat)
+					t.Errorf("%s, %s: the figure for heartbeats every %v is missing", table.name, row.name, beat)
 				}
 			}
 		}
