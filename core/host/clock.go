@@ -7,15 +7,26 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// tick is called by the session's timer. It breaks a write that takes too long, ends the
-// session at its maximum duration or when it expires, asks whether it may continue, and
-// sends a heartbeat if the session is silent. When the session has ended, the timer runs
-// only during a write: many sessions may end at once and wait for their turn.
+// never is the shortest time that no timer has to wait for.
+const never = time.Duration(math.MaxInt64 / 2)
+
+// tick is called by the session's timer. If a worker serves the session, it calls the conn's
+// tick instead.
 func (s *Session) tick() {
+	if s.check() {
+		s.beat(true)
+	}
+}
+
+// check breaks a write that takes too long, ends the session at its maximum duration or when
+// it expires, and asks whether it may continue. It reports whether beat must be called. When
+// the session has ended, the timer runs only during a write: many sessions may end at once and
+// wait for their turn.
+func (s *Session) check() (alive bool) {
 	s.timerMu.Lock()
 	if s.stopped {
 		s.timerMu.Unlock()
-		return
+		return false
 	}
 	now := s.now()
 	switch {
@@ -36,35 +47,86 @@ func (s *Session) tick() {
 		s.recheck(now)
 	}
 	if !ended || s.sending.Load() != 0 {
-		s.timer.Reset(s.due(now))
+		s.setTimer(now, s.due(now))
 	}
 	s.timerMu.Unlock()
-	if ended {
-		if detached != nil {
-			detached.wake() // to end it
-		}
-		return
+	if ended && detached != nil {
+		detached.wake() // to end it
 	}
+	return !ended
+}
 
+// beat sends a heartbeat if the session is silent. If that may have to wait for the client, and
+// it must not, beat reports false.
+func (s *Session) beat(mayWait bool) bool {
 	// If the lock is taken, something is being written, which is as good as a heartbeat.
 	if s.config.Heartbeat <= 0 || !s.mu.TryLock() {
-		return
+		return true
 	}
 	defer s.mu.Unlock()
 	defer s.recoverHost()
-	now = s.now() // because something may have been written since
+	now := s.now()
 	switch {
 	case s.closed || now-time.Duration(s.spoke.Load()) < s.config.Heartbeat:
+	case s.waiting == nil && s.detached != nil && s.detached.served.Load():
+		s.detached.beat(now)
+	case !mayWait:
+		return false
 	case s.waiting != nil: // also as good as a heartbeat
 		s.flushed.Store(int64(now))
 		s.flush(now)
-	case detached != nil && detached.served.Load():
-		detached.beat(now)
 	default:
 		b := s.buffer()
 		*b = s.appendOwn(*b, s.config.Beats.Heartbeat)
 		s.push(now, heartbeat)
 	}
+	return true
+}
+
+// startTimer starts the timer.
+func (s *Session) startTimer() {
+	s.timerMu.Lock()
+	defer s.timerMu.Unlock()
+	s.begun = true
+	s.timer = time.AfterFunc(s.due(0), s.tick)
+}
+
+// leaveTimer makes the worker of a detached session call tick from now on, because a timer
+// for each of many sessions costs more than a heartbeat.
+func (s *Session) leaveTimer() {
+	s.timerMu.Lock()
+	defer s.timerMu.Unlock()
+	if s.timer == nil || s.stopped {
+		return
+	}
+	s.timer.Stop()
+	s.timer = nil
+	now := s.now()
+	s.setTimer(now, s.due(now))
+}
+
+// setTimer makes the timer fire after d. timerMu is held.
+func (s *Session) setTimer(now, d time.Duration) {
+	if s.timer != nil {
+		s.timer.Reset(d)
+		return
+	}
+	c := s.detached
+	if d >= never {
+		c.worker.unschedule(c)
+		return
+	}
+	c.worker.schedule(c, int64(s.begin.Sub(epoch)+now+d))
+}
+
+// stopTimer stops the timer for good. timerMu is held.
+func (s *Session) stopTimer() {
+	s.stopped = true
+	if s.timer != nil {
+		s.timer.Stop()
+		return
+	}
+	s.detached.worker.unschedule(s.detached)
 }
 
 // patience is how long a write may take; 0 means forever.
@@ -114,7 +176,7 @@ func (s *Session) due(now time.Duration) time.Duration {
 // sessions fire together: waking up for each of them costs more than its heartbeat. A
 // step is an eighth of the heartbeat interval, at most 100 ms.
 func (s *Session) inStep(at time.Duration) time.Duration {
-	if at > math.MaxInt64/2 { // never
+	if at >= never {
 		return at
 	}
 	step := min(s.config.Heartbeat/8+1, 100*time.Millisecond)

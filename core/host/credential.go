@@ -81,7 +81,7 @@ func (s *Session) ask() {
 		now := s.now()
 		s.credential.asking, s.credential.asked = false, now
 		if !s.stopped && s.ctx.Err() == nil {
-			s.timer.Reset(s.due(now))
+			s.setTimer(now, s.due(now))
 		}
 	}()
 	err = s.config.Recheck.Ask(s.ctx)

@@ -613,6 +613,46 @@ func TestHandoverToStalledClient(t *testing.T) {
 	}
 }
 
+// A heartbeat that has to wait for its client, because the session is not served by its worker
+// at the moment, does not hold up the heartbeats of the worker's other sessions.
+func TestHandoverHeartbeatsWaitForNobody(t *testing.T) {
+	var g core.Group
+	large := core.Event{Type: "ping", Data: strings.Repeat("x", 64<<10)}
+	for range 2 * runtime.GOMAXPROCS(0) {
+		working := make(chan struct{})
+		t.Cleanup(func() { close(working) })
+		detached(t, handedOver(t, &pump{
+			next:    func(*[][]byte) (bool, error) { return false, feed.ErrNotReady },
+			prepare: func() { <-working },
+		}), core.WithGroup(&g), core.WithHeartbeat(time.Millisecond), core.WithHeartbeatEvent(large), core.WithWriteTimeout(0))
+	}
+	waiting := func() (n int) {
+		for m := range g.Members() {
+			if m.Behind > 100*time.Millisecond {
+				n++
+			}
+		}
+		return n
+	}
+	for tries := 0; waiting() < g.Len(); tries++ {
+		if tries == int(patience/(5*time.Millisecond)) {
+			t.Fatalf("only %d of %d heartbeats wait for their clients", waiting(), g.Len())
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	for range 2 * runtime.GOMAXPROCS(0) {
+		silent := detached(t, handedOver(t, &pump{next: list(nil)}), core.WithHeartbeat(20*time.Millisecond))
+		for beats, lines := 0, bufio.NewScanner(silent.client); beats < 5; {
+			if !lines.Scan() {
+				t.Fatalf("got %d heartbeats and the end, %v", beats, lines.Err())
+			}
+			if strings.HasPrefix(lines.Text(), ": heartbeat") {
+				beats++
+			}
+		}
+	}
+}
+
 // A generator waits for its client, and continues when there is room.
 func TestDetachedGeneratorWithStalledClient(t *testing.T) {
 	const events = 2_000

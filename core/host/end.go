@@ -172,8 +172,7 @@ func (s *Session) release(broken bool) {
 	// First, because aborting may end the request's context, as if the client had left.
 	s.letGo()
 	s.timerMu.Lock()
-	s.stopped = true
-	s.timer.Stop()
+	s.stopTimer()
 	if broken && !s.aborted {
 		s.conn.Abort()
 	}

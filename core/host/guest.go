@@ -39,7 +39,7 @@ func (g *guest) Request() core.Request {
 func (g *guest) Refuse(err error) {
 	g.timerMu.Lock()
 	defer g.timerMu.Unlock()
-	if g.timer != nil {
+	if g.begun {
 		return
 	}
 	g.cancel(refusal(err))
@@ -79,7 +79,7 @@ func (m *member) Progress() config.Progress {
 	p := config.Progress{ID: m.id, Events: int(m.events.Load()), Bytes: m.sent.Load()}
 	m.timerMu.Lock()
 	defer m.timerMu.Unlock()
-	if m.timer == nil {
+	if !m.begun {
 		return p
 	}
 	p.Opened = m.begin

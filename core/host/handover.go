@@ -30,6 +30,7 @@ type handed struct {
 	queued atomic.Bool // in the worker's queue
 	ending atomic.Bool // so do not wait for the flush window
 	next   *detachedConn
+	entry  entry // in the worker's agenda
 
 	// The worker's state, guarded by the session's mu.
 	behind  *behind // what the client has not accepted yet, or nil
@@ -57,6 +58,9 @@ func (c *detachedConn) begin() bool {
 	}
 	c.conn.KeepUnsent(pieceSize)
 	s := c.session
+	if !c.waits {
+		s.leaveTimer()
+	}
 	s.mu.Lock() // a heartbeat may be waiting for the client
 	if s.open() {
 		s.flush(s.now()) // what was yielded before
@@ -77,6 +81,13 @@ func (c *detachedConn) wake() bool {
 		c.worker.push(c)
 	}
 	return true
+}
+
+// tick is the session's tick, called by the worker.
+func (c *detachedConn) tick() {
+	if s := c.session; s.check() && !s.beat(false) {
+		go s.beat(true)
+	}
 }
 
 // beat sends a heartbeat.

@@ -89,7 +89,8 @@ type Session struct {
 	// timerMu guards what follows and request, and is held while the timer aborts. It may be taken
 	// while mu is held, never the other way round.
 	timerMu sync.Mutex
-	timer   *time.Timer   // see tick; nil before Serve
+	begun   bool
+	timer   *time.Timer   // calls tick; nil before Serve, and if the conn's worker does it
 	age     time.Duration // at which the session ends; 0 if never
 	stopped bool
 	aborted bool
@@ -160,7 +161,7 @@ func (s *Session) Outlive() { s.letGo() }
 // has been called.
 func (s *Session) Close(why error) {
 	s.timerMu.Lock()
-	begun := s.timer != nil
+	begun := s.begun
 	s.timerMu.Unlock()
 	if begun {
 		return
@@ -235,9 +236,7 @@ func (s *Session) start(conn Conn) bool {
 // them the reconnection time and the comment. The timer runs from here on, to watch this
 // write too.
 func (s *Session) greet() bool {
-	s.timerMu.Lock()
-	s.timer = time.AfterFunc(s.due(0), s.tick)
-	s.timerMu.Unlock()
+	s.startTimer()
 	b := s.buffer()
 	if s.config.Retry > 0 {
 		*b = appendRetry(*b, s.config.Retry)
@@ -279,8 +278,8 @@ func (s *Session) open() bool { return !s.closed && s.ctx.Err() == nil }
 func (s *Session) hurry() {
 	s.timerMu.Lock()
 	defer s.timerMu.Unlock()
-	if s.timer != nil && !s.stopped {
-		s.timer.Reset(s.patience())
+	if s.begun && !s.stopped {
+		s.setTimer(s.now(), s.patience())
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"io"
+	"math"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -22,8 +23,10 @@ type worker struct {
 	mu          sync.Mutex
 	first, last *detachedConn // to be served
 	running     bool
-	start       func()      // run, as a value that is allocated once
-	timer       *time.Timer // calls resume when a flush window has ended
+	start       func() // run, as a value that is allocated once
+	agenda      agenda
+	timer       *time.Timer // calls resume at the next appointment, or when a flush window has ended
+	alarm       int64       // when the timer fires; 0 if it has fired
 	ender       ender
 
 	// Only the goroutine uses what follows.
@@ -74,9 +77,55 @@ func (w *worker) resume() {
 	w.mu.Lock()
 	start := !w.running
 	w.running = true
+	w.alarm = 0
 	w.mu.Unlock()
 	if start {
 		w.run()
+	}
+}
+
+// schedule makes the worker call the tick of c's session at a time in terms of clock.
+func (w *worker) schedule(c *detachedConn, due int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.agenda.put(c, due)
+	if !w.running { // otherwise pull does it
+		w.setAlarm()
+	}
+}
+
+// unschedule makes the worker forget what schedule has arranged.
+func (w *worker) unschedule(c *detachedConn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.agenda.remove(c)
+}
+
+// appointed returns a session whose tick must be called now, or nil.
+func (w *worker) appointed() *detachedConn {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.agenda.next(clock())
+}
+
+// setAlarm sets the timer, unless it fires early enough. The worker is locked, and has no
+// goroutine or is about to end it.
+func (w *worker) setAlarm() {
+	due := int64(math.MaxInt64)
+	if len(w.delayed) > 0 {
+		due = w.delayed[0].due
+	}
+	if len(w.agenda.order) > 0 {
+		due = min(due, w.agenda.order[0].due)
+	}
+	if due == math.MaxInt64 || w.alarm != 0 && w.alarm <= due {
+		return
+	}
+	w.alarm = due
+	if wait := time.Duration(due - clock()); w.timer == nil {
+		w.timer = time.AfterFunc(wait, w.resume)
+	} else {
+		w.timer.Reset(wait)
 	}
 }
 
@@ -92,6 +141,9 @@ func (w *worker) run() {
 			c := heap.Pop(&w.delayed).(*detachedConn) //nolint:forcetypeassert // the heap's only type
 			c.delayed = false
 			w.serve(c)
+		}
+		for c := w.appointed(); c != nil; c = w.appointed() {
+			c.tick()
 		}
 		if done = !w.pull(); done {
 			return
@@ -124,14 +176,7 @@ func (w *worker) pull() bool {
 	if w.batch != nil {
 		return true
 	}
-	if len(w.delayed) > 0 {
-		wait := time.Duration(w.delayed[0].due - clock())
-		if w.timer == nil {
-			w.timer = time.AfterFunc(wait, w.resume)
-		} else {
-			w.timer.Reset(wait)
-		}
-	}
+	w.setAlarm()
 	w.running = false
 	return false
 }
