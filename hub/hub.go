@@ -199,11 +199,25 @@ type departure struct {
 	links  []*link
 }
 
+// wakesAtOnce is how many subscriptions a publisher wakes itself. More are left to a goroutine, so
+// that a publisher does not wait longer if more subscriptions do.
+const wakesAtOnce = 64
+
 // wake wakes the subscriptions that have waited. The hub is not locked.
 func (h *Hub) wake(off []departure) {
-	if len(off) == 0 {
-		return
+	n := 0
+	for _, d := range off {
+		n += len(d.links)
 	}
+	switch {
+	case n > wakesAtOnce:
+		go h.wakeAll(slices.Clone(off))
+	case n > 0:
+		h.wakeAll(off)
+	}
+}
+
+func (h *Hub) wakeAll(off []departure) {
 	for _, d := range off {
 		for _, l := range d.links {
 			l.subscription.wakeUp()
