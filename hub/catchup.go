@@ -10,7 +10,7 @@ import (
 // It belongs to the stream.
 type reach struct {
 	follower *follower
-	names    tree    // the topics and patterns
+	names    *tree   // the topics and patterns; nil except while paging, because it is large
 	began    string  // the ID that the client has sent
 	at       string  // everything up to this ID has been read; empty before the oldest entry
 	paging   bool    // what comes next is read from the log, unless locate finds it in the memory
@@ -24,8 +24,9 @@ type reach struct {
 // arrive finds out where a client begins. It waits for the log to answer. The error is
 // io.EOF if the client has left, and errShutdown if the hub was shut down in the
 // meantime.
-func (s *subscription) arrive(topics []string) error {
-	f := s.hub.follower
+func (s *subscription) arrive() error {
+	f, request := s.hub.follower, s.request
+	s.request = nil
 	select {
 	case <-f.ready:
 	case <-f.ctx.Done():
@@ -33,21 +34,18 @@ func (s *subscription) arrive(topics []string) error {
 	case <-s.ctx.Done():
 		return io.EOF
 	}
-	r := &reach{follower: f, at: s.request.newest, paging: true}
+	r := &reach{follower: f, at: request.newest, paging: true}
 	s.reach = r
-	for _, name := range topics {
-		r.names.put(name, &source{name: name})
-	}
 	if r.at == "" { // the log has answered only now
 		f.hub.lock()
 		r.at = f.at
 		f.hub.mu.Unlock()
 	}
 	newest := r.at
-	if s.oldest = s.request.from.oldest; s.oldest {
+	if s.oldest = request.from.oldest; s.oldest {
 		r.at = f.horizon(s.start)
 	}
-	for _, id := range []string{s.request.lastEventID, s.request.from.after} {
+	for _, id := range []string{request.lastEventID, request.from.after} {
 		if id == "" {
 			continue
 		}
@@ -213,7 +211,7 @@ func (s *subscription) locate() bool {
 		r.paging, r.ahead = true, false
 		return false
 	}
-	s.cursor, r.paging, r.ahead, r.rest = cursor, false, end > 0, nil
+	s.cursor, r.paging, r.ahead, r.rest, r.names = cursor, false, end > 0, nil, nil
 	s.findOlder()
 	return true
 }

@@ -28,6 +28,7 @@ func (s *subscription) page(frames *[][]byte) error {
 		return nil
 	}
 	r.paging = true // if what await waited for has not come, read it here
+	s.plant()
 	ending := s.isEnding()
 	if ending && s.gap == nil && r.order(r.at) >= 0 {
 		return io.EOF
@@ -89,7 +90,19 @@ func (s *subscription) page(frames *[][]byte) error {
 	return nil
 }
 
-// follows reports whether an entry is for the subscription.
+// plant makes the tree of the subscription's names.
+func (s *subscription) plant() {
+	if s.reach.names != nil {
+		return
+	}
+	s.reach.names = new(tree)
+	for i := range s.links {
+		source := s.links[i].source
+		s.reach.names.put(source.name, source)
+	}
+}
+
+// follows reports whether an entry is for the subscription, after plant.
 func (s *subscription) follows(e Entry) bool {
 	if checkTopics(e.Topic, e.Topics) != nil {
 		return false

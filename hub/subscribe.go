@@ -123,7 +123,7 @@ type start struct {
 	oldest   bool     // it begins with the oldest event that is held when the stream begins
 	resuming bool     // WithMaxReplay has yet to be applied
 	horizon  int64    // for resuming: what has come before is too old; in ns since the hub began
-	request  *request // only for a hub with a Log
+	request  *request // only for a hub with a Log, until arrive
 }
 
 // A request is what a client has asked of a hub with a Log.
@@ -252,7 +252,7 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		s.wake = make(chan struct{}, 1)
 	}
 	if s.hub.follower != nil {
-		if err := s.arrive(topics); err != nil {
+		if err := s.arrive(); err != nil {
 			s.over = true
 			return ignoreEnd(err)
 		}
