@@ -167,6 +167,9 @@ func (s scene) arrives(path, lastEventID string) hosts.Arrival {
 	if a.LastEventID != lastEventID || a.Proto != s.proto {
 		s.Errorf("%s: got Last-Event-ID %q in %s, want %q in %s", path, a.LastEventID, a.Proto, lastEventID, s.proto)
 	}
+	if !strings.Contains(a.Encodings, "gzip") {
+		s.Errorf("%s: the browser accepts only %q, so nothing is compressed", path, a.Encodings)
+	}
 	return a
 }
 

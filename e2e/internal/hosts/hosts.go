@@ -46,8 +46,8 @@ var mounts = map[string]func(t testing.TB, ln net.Listener, routes []route){
 
 // A request is the part of a request that views need, on all frameworks.
 type request struct {
-	ctx                 context.Context
-	body, proto, cookie string
+	ctx                          context.Context
+	body, proto, cookie, accepts string
 }
 
 // A view is the part of a handler that all frameworks share.
@@ -79,6 +79,7 @@ type Arrival struct {
 	Proto       string
 	LastEventID string
 	Cookie      string // value of the cookie named user
+	Encodings   string // that the client accepts
 }
 
 // Serve serves until the end of the test. The options follow the defaults, which are a
@@ -128,7 +129,7 @@ func serve(t testing.TB, framework string, secure *tls.Config, opts []core.Optio
 		routes[i].empty = http.StatusNoContent
 		routes[i].opts = append(slices.Clip(opts), core.WithObserver(core.Observer{Closed: closed}))
 		routes[i].view = func(req request) core.Stream {
-			arrived <- Arrival{time.Now(), req.proto, strings.Clone(core.LastEventID(req.ctx)), req.cookie}
+			arrived <- Arrival{time.Now(), req.proto, strings.Clone(core.LastEventID(req.ctx)), req.cookie, req.accepts}
 			return r.view(req)
 		}
 	}

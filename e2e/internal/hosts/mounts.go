@@ -99,6 +99,7 @@ func serveFiber(t testing.TB, ln net.Listener, routes []route) {
 			stream := route.view(request{
 				ctx: c.UserContext(), body: string(c.Body()),
 				proto: string(c.Request().Header.Protocol()), cookie: strings.Clone(c.Cookies("user")),
+				accepts: strings.Clone(c.Get("Accept-Encoding")),
 			})
 			if stream == nil {
 				c.Status(route.empty)
@@ -119,6 +120,7 @@ func serveFiber3(t testing.TB, ln net.Listener, routes []route) {
 			stream := route.view(request{
 				ctx: c.Context(), body: string(c.Body()),
 				proto: string(c.Request().Header.Protocol()), cookie: strings.Clone(c.Cookies("user")),
+				accepts: strings.Clone(c.Get("Accept-Encoding")),
 			})
 			if stream == nil {
 				c.Status(route.empty)
@@ -159,7 +161,7 @@ func isNear(origin string) bool {
 // requestOf reads a request.
 func requestOf(r *http.Request) request {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // bodies are small
-	req := request{ctx: r.Context(), body: string(body), proto: r.Proto}
+	req := request{ctx: r.Context(), body: string(body), proto: r.Proto, accepts: r.Header.Get("Accept-Encoding")}
 	if cookie, err := r.Cookie("user"); err == nil {
 		req.cookie = cookie.Value
 	}
