@@ -4,8 +4,8 @@ go 1.26.0
 
 require (
 	github.com/gin-gonic/gin v1.12.0
-	github.com/labstack/echo/v4 v4.16.4
-	github.com/labstack/echo/v5 v5.4.5
+	github.com/labstack/echo/v4 v4.16.5
+	github.com/labstack/echo/v5 v5.4.6
 	github.com/quic-go/quic-go v0.65.0
 	github.com/yieldsse/yieldsse v0.0.0
 	github.com/yieldsse/yieldsse/echo5sse v0.0.0

@@ -46,8 +46,8 @@ require (
 	github.com/labstack/echo-contrib v0.50.1
 	github.com/labstack/echo-contrib/v5 v5.0.0
 	github.com/labstack/echo-opentelemetry v0.0.1
-	github.com/labstack/echo/v4 v4.16.4
-	github.com/labstack/echo/v5 v5.4.5
+	github.com/labstack/echo/v4 v4.16.5
+	github.com/labstack/echo/v5 v5.4.6
 	github.com/newrelic/go-agent/v3 v3.45.0
 	github.com/newrelic/go-agent/v3/integrations/nrecho-v4 v1.1.5
 	github.com/newrelic/go-agent/v3/integrations/nrgin v1.4.2

@@ -6,7 +6,7 @@ require (
 	github.com/gin-gonic/gin v1.12.0
 	github.com/gofiber/fiber/v2 v2.52.15
 	github.com/jedib0t/go-pretty/v6 v6.8.3
-	github.com/labstack/echo/v4 v4.16.4
+	github.com/labstack/echo/v4 v4.16.5
 	github.com/redis/go-redis/v9 v9.22.0
 	github.com/yieldsse/yieldsse v0.0.0
 	github.com/yieldsse/yieldsse/hub/redislog v0.0.0

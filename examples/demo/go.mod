@@ -6,8 +6,8 @@ require (
 	github.com/gin-gonic/gin v1.12.0
 	github.com/gofiber/fiber/v2 v2.52.15
 	github.com/gofiber/fiber/v3 v3.5.0
-	github.com/labstack/echo/v4 v4.16.4
-	github.com/labstack/echo/v5 v5.4.5
+	github.com/labstack/echo/v4 v4.16.5
+	github.com/labstack/echo/v5 v5.4.6
 	github.com/yieldsse/yieldsse v0.0.0
 	github.com/yieldsse/yieldsse/echo5sse v0.0.0
 	github.com/yieldsse/yieldsse/fiber3sse v0.0.0
