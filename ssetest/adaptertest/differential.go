@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	differentialRuns   = flag.Int("adaptertest.runs", 0, "random programs to try; 0 means 1500 if CI=true, 150 elsewhere")
+	differentialRuns   = flag.Int("adaptertest.runs", 0, "random programs to try; 0 means 800 if CI=true, 80 elsewhere")
 	differentialFor    = flag.Duration("adaptertest.for", 0, "how long Differential tries random programs, instead of -adaptertest.runs")
 	differentialSeed   = flag.Uint64("adaptertest.seed", 0, "the first seed of Differential; 0 means 1, or any with adaptertest.for")
 	differentialWait   = flag.Duration("adaptertest.wait", time.Minute, "how long Differential waits for what should happen at once")
@@ -113,7 +113,7 @@ func (d *differential) seeds() (next func() uint64, more func() bool) {
 		}
 	}
 	if runs == 0 {
-		runs = hosttest.Rounds(1500)
+		runs = hosttest.Rounds(800)
 	}
 	last := first - 1
 	seed := func() uint64 { return atomic.AddUint64(&last, 1) }
