@@ -10,7 +10,7 @@ import (
 // An agenda returns each session at its last appointment, the earliest first, and holds
 // nothing for those that have none.
 func TestAgenda(t *testing.T) {
-	for seed := range uint64(hosttest.Rounds(200)) {
+	for seed := range uint64(hosttest.Rounds(200)) { //nolint:gosec // not negative
 		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // not a secret
 		var (
 			a    agenda
