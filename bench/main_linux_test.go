@@ -46,6 +46,26 @@ func adapters() []string {
 // hubs returns this project's servers that publish to many clients.
 func hubs() []string { return []string{server.Hub, server.HubDetached} }
 
+// Over each protocol, all subscribers get all events.
+func TestProtocols(t *testing.T) {
+	for _, protocol := range []server.Protocol{server.Plain, server.TLS, server.HTTP2, server.HTTP3} {
+		t.Run(string(protocol), func(t *testing.T) {
+			const size, events = 20, 100
+			a, err := work.Assemble(start(t, protocol.Over(server.Hub)), size, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			for range 2 {
+				got, err := a.Reach(events, work.DataSize, 0)
+				if err != nil || got.Delivered != size*events {
+					t.Fatalf("got %d events and %v, want %d", got.Delivered, err, size*events)
+				}
+			}
+		})
+	}
+}
+
 func burst(t *testing.T, p *process.Process, target string, events int) process.Usage {
 	t.Helper()
 	u, err := work.Burst(p, target, events)

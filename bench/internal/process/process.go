@@ -69,6 +69,7 @@ func (m Memory) Sub(v Memory) Memory {
 
 // A Process is a running server. Its methods are for one goroutine.
 type Process struct {
+	Name string
 	Addr netip.AddrPort // where it listens
 
 	cmd *exec.Cmd
@@ -83,7 +84,7 @@ func Start(name string, env ...string) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process: %w", err)
 	}
-	p := &Process{cmd: exec.Command(self)}
+	p := &Process{Name: name, cmd: exec.Command(self)}
 	p.cmd.Env = append(os.Environ(), nameEnv+"="+name, "GOMAXPROCS="+strconv.Itoa(runtime.GOMAXPROCS(0)))
 	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stderr = os.Stderr

@@ -29,6 +29,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quic-go/quic-go/http3"
 )
 
 // The servers of this project.
@@ -75,10 +77,31 @@ const (
 	Vicenzi            = "alexandrevicenzi"
 )
 
-// TLS returns the name of the same server under TLS, with HTTP/1.1.
-func TLS(name string) string { return name + overTLS }
+// A Protocol is what a server's streams are sent over.
+type Protocol string
 
-const overTLS = "-tls"
+const (
+	Plain Protocol = ""      // HTTP/1.1
+	TLS   Protocol = "tls"   // HTTP/1.1 over TLS
+	HTTP2 Protocol = "http2" // over TLS
+	HTTP3 Protocol = "http3" // only the streams; over TCP, the server speaks HTTP/1.1
+)
+
+// Over returns the name of the same server with another protocol.
+func (p Protocol) Over(name string) string {
+	if p == Plain {
+		return name
+	}
+	return name + separator + string(p)
+}
+
+const separator = "/"
+
+// Speaks returns the protocol of the server of that name.
+func Speaks(name string) Protocol {
+	_, p, _ := strings.Cut(name, separator)
+	return Protocol(p)
+}
 
 // Crowd is not measured: it holds connections to another server.
 const Crowd = "crowd"
@@ -124,19 +147,33 @@ var servers = map[string]func(net.Listener) error{
 
 // Serve runs a server on ln until it fails.
 func Serve(name string, ln net.Listener) error {
-	plain, secure := strings.CutSuffix(name, overTLS)
+	plain, _, _ := strings.Cut(name, separator)
 	serve, ok := servers[plain]
 	if !ok {
 		return fmt.Errorf("server: there is no %q", name)
 	}
-	if secure {
-		config, err := selfSigned()
-		if err != nil {
-			return fmt.Errorf("server: %w", err)
-		}
-		ln = tls.NewListener(ln, config)
+	protocol := Speaks(name)
+	if protocol == Plain {
+		return serve(ln)
 	}
-	return serve(ln)
+	config, err := selfSigned()
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	switch protocol {
+	case HTTP3:
+		return serve(overQUIC{ln, config})
+	case HTTP2:
+		config.NextProtos = []string{"h2"}
+	}
+	return serve(tls.NewListener(ln, config))
+}
+
+// An overQUIC is a listener whose server also speaks HTTP/3, on the UDP port of the same number.
+type overQUIC struct {
+	net.Listener
+
+	config *tls.Config
 }
 
 // selfSigned makes a certificate of the usual kind.
@@ -216,6 +253,14 @@ func beat(f func()) {
 // serve runs h as any program would, but discards what it logs about clients that have
 // left.
 func serve(ln net.Listener, h http.Handler) error {
+	if q, ok := ln.(overQUIC); ok {
+		udp, err := net.ListenPacket("udp", ln.Addr().String())
+		if err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
+		h3 := &http3.Server{Handler: h, TLSConfig: http3.ConfigureTLSConfig(q.config)}
+		go func() { _ = h3.Serve(udp) }()
+	}
 	return (&http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}).Serve(ln)
 }
 

@@ -85,6 +85,7 @@ func All(quick bool) []Work {
 			all = append(all, paced(s, rate, n), latency(s, rate, n))
 		}
 	}
+	all = append(all, secure(s)...)
 	all = append(all, idle(s), idleTLS(s), multitude(s), heartbeat(s), replay(s), parse(s), churn(s), stalled(s))
 	return append(all, frameworks(s)...)
 }
