@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 
 // The suite fails for faulty hosts, and says what is wrong.
 func TestConformanceFails(t *testing.T) {
-	const short, long = time.Second, 3 * time.Second
+	const short, long = 500 * time.Millisecond, 3 * time.Second
 	forever := make(chan struct{})
 	t.Cleanup(func() { close(forever) })
 	untested := make(map[uintptr]check)
