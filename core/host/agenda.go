@@ -19,8 +19,8 @@ type appointment struct {
 
 // An entry is a session's place in an appointment. The worker's mu guards it.
 type entry struct {
-	appointment    *appointment // nil if there is none
-	before, behind *detachedConn
+	appointment   *appointment // nil if there is none
+	before, after *detachedConn
 }
 
 // put makes an appointment for c, instead of the one that it may have.
@@ -40,7 +40,7 @@ func (a *agenda) put(c *detachedConn, due int64) {
 		a.at[due] = p
 		heap.Push(&a.order, p)
 	}
-	c.entry = entry{appointment: p, behind: p.first}
+	c.entry = entry{appointment: p, after: p.first}
 	if p.first != nil {
 		p.first.entry.before = c
 	}
@@ -55,12 +55,12 @@ func (a *agenda) remove(c *detachedConn) {
 		return
 	}
 	c.entry = entry{}
-	if e.behind != nil {
-		e.behind.entry.before = e.before
+	if e.after != nil {
+		e.after.entry.before = e.before
 	}
 	if e.before != nil {
-		e.before.entry.behind = e.behind
-	} else if p.first = e.behind; p.first == nil {
+		e.before.entry.after = e.after
+	} else if p.first = e.after; p.first == nil {
 		heap.Remove(&a.order, p.index)
 		delete(a.at, p.due)
 	}

@@ -35,9 +35,9 @@ type handed struct {
 	// The worker's state, guarded by the session's mu.
 	behind  *behind // what the client has not accepted yet, or nil
 	result  error   // what Next has returned
-	more    bool    // Next has more
 	due     int64   // when the flush window ends, if delayed
 	delayed bool
+	more    bool // Next has more
 }
 
 // A behind is what a client has not accepted of the frames of one Next.

@@ -89,9 +89,9 @@ type Session struct {
 	// timerMu guards what follows and request, and is held while the timer aborts. It may be taken
 	// while mu is held, never the other way round.
 	timerMu sync.Mutex
-	begun   bool
 	timer   *time.Timer   // calls tick; nil before Serve, and if the conn's worker does it
 	age     time.Duration // at which the session ends; 0 if never
+	begun   bool          // by Serve
 	stopped bool
 	aborted bool
 }
