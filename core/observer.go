@@ -19,10 +19,10 @@ type Observer struct {
 	// Opened is called when the headers have been sent.
 	Opened func(ctx context.Context)
 
-	// Wrote is called after each write, between Opened and Closed. The session, and perhaps
-	// other sessions, cannot write until it returns, so it must return at once: count, and
-	// neither wait nor lock anything that is locked while an event is yielded. If it panics,
-	// the stream fails with a *[PanicError].
+	// Wrote is called after each write, between Opened and Closed. Until it returns, the
+	// session cannot write, and perhaps other sessions get no events, heartbeats or timeouts.
+	// So it must return at once: count, and neither wait nor lock anything that is locked
+	// while an event is yielded. If it panics, the stream fails with a *[PanicError].
 	Wrote func(ctx context.Context, w Write)
 
 	// Closed is called once for each Opened, when nothing more will be written.

@@ -199,8 +199,8 @@ type departure struct {
 	links  []*link
 }
 
-// wakesAtOnce is how many subscriptions a publisher wakes itself. More are left to a goroutine, so
-// that a publisher does not wait longer if more subscriptions do.
+// wakesAtOnce is how many subscriptions a publisher wakes itself. If more wait, a goroutine wakes
+// them, so that Publish does not take longer.
 const wakesAtOnce = 64
 
 // wake wakes the subscriptions that have waited. The hub is not locked.
@@ -222,6 +222,7 @@ func (h *Hub) wakeAll(off []departure) {
 		for _, l := range d.links {
 			l.subscription.wakeUp()
 		}
+		clear(d.links) // not under the lock, because there may be many
 	}
 	h.lock()
 	defer h.mu.Unlock()

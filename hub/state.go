@@ -95,7 +95,7 @@ func (s *subscription) startOver(gap *Gap) error {
 		r.paging = true // the log is ahead of the follower
 	}
 	if r != nil {
-		r.rest, r.taken, n.at = nil, "", r.at
+		r.rest, r.names, r.taken, n.at = nil, nil, "", r.at
 	}
 	if gap.Reason != "" {
 		s.hub.gaps.add(gap.Reason)

@@ -170,9 +170,9 @@ func (s *source) send() []*link {
 	return off
 }
 
+// rest keeps the slice for those that wait next, when nothing is in it any more.
 func (s *source) rest(off []*link) {
-	clear(off)
-	if cap(off) > cap(s.spare) {
+	if len(s.members) > 0 && cap(off) > cap(s.spare) {
 		s.spare = off[:0]
 	}
 }

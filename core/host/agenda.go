@@ -2,8 +2,8 @@ package host
 
 import "container/heap"
 
-// An agenda holds the sessions of a worker whose tick must be called later. The timers of
-// detached sessions fire in common steps (see inStep), so the agenda has an appointment for each
+// An agenda holds the sessions of a worker whose tick must be called later. Heartbeats and looks
+// for slow clients come in common steps (see inStep), so for them it has an appointment for each
 // time, and not one for each session. The worker's mu guards it.
 type agenda struct {
 	at    map[int64]*appointment
@@ -22,6 +22,9 @@ type entry struct {
 	appointment   *appointment // nil if there is none
 	before, after *detachedConn
 }
+
+// keptAppointments is for how many appointments an agenda keeps the memory when it is empty.
+const keptAppointments = 1 << 10
 
 // put makes an appointment for c, instead of the one that it may have.
 func (a *agenda) put(c *detachedConn, due int64) {
@@ -63,6 +66,9 @@ func (a *agenda) remove(c *detachedConn) {
 	} else if p.first = e.after; p.first == nil {
 		heap.Remove(&a.order, p.index)
 		delete(a.at, p.due)
+		if len(a.order) == 0 && cap(a.order) > keptAppointments {
+			*a = agenda{} // because neither a map nor a heap becomes smaller
+		}
 	}
 }
 

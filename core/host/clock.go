@@ -7,11 +7,11 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
-// never is the shortest time that no timer has to wait for.
+// A duration of never or more means that there is nothing to wait for.
 const never = time.Duration(math.MaxInt64 / 2)
 
-// tick is called by the session's timer. If a worker serves the session, it calls the conn's
-// tick instead.
+// tick is called by the session's timer. A session whose writes do not wait and that a worker
+// serves has none: the worker calls the conn's tick.
 func (s *Session) tick() {
 	if s.check() {
 		s.beat(true)
@@ -67,7 +67,7 @@ func (s *Session) beat(mayWait bool) bool {
 	defer s.recoverHost()
 	now := s.now()
 	switch {
-	case s.closed || now-time.Duration(s.spoke.Load()) < s.config.Heartbeat:
+	case s.closed || s.ctx.Err() != nil || now-time.Duration(s.spoke.Load()) < s.config.Heartbeat:
 	case s.waiting == nil && s.detached != nil && s.detached.served.Load():
 		s.detached.beat(now)
 	case !mayWait:
@@ -161,7 +161,7 @@ func (s *Session) due(now time.Duration) time.Duration {
 		if s.config.Recheck != nil && !s.credential.asking {
 			later(int64(s.credential.asked), s.config.Recheck.Every)
 		}
-		if s.detached != nil && s.config.Heartbeat > 0 {
+		if s.detached != nil {
 			next = s.inStep(next)
 		}
 		later(0, s.age)
@@ -174,12 +174,17 @@ func (s *Session) due(now time.Duration) time.Duration {
 
 // inStep returns the end of the step that at is in, so that the timers of detached
 // sessions fire together: waking up for each of them costs more than its heartbeat. A
-// step is an eighth of the heartbeat interval, at most 100 ms.
+// step is an eighth of the heartbeat interval, or of the write timeout if there are no
+// heartbeats, and at most 100 ms.
 func (s *Session) inStep(at time.Duration) time.Duration {
 	if at >= never {
 		return at
 	}
-	step := min(s.config.Heartbeat/8+1, 100*time.Millisecond)
+	interval := s.config.Heartbeat
+	if interval <= 0 {
+		interval = s.config.WriteTimeout
+	}
+	step := min(max(interval, 0)/8+1, 100*time.Millisecond)
 	since := s.begin.Sub(epoch) + at
 	return at + (step-since%step)%step
 }

@@ -653,6 +653,21 @@ func TestHandoverHeartbeatsWaitForNobody(t *testing.T) {
 	}
 }
 
+// Heartbeats that take all of a worker's time do not keep its other sessions from their events
+// and their ends.
+func TestHandoverHeartbeatsLeaveTimeForEvents(t *testing.T) {
+	for range 2 * runtime.GOMAXPROCS(0) {
+		busy := detached(t, handedOver(t, &pump{next: list(nil)}), core.WithHeartbeat(time.Microsecond))
+		go func() { _, _ = io.Copy(io.Discard, busy.client) }()
+	}
+	for range 2 * runtime.GOMAXPROCS(0) {
+		g := detached(t, handedOver(t, &pump{next: list(io.EOF, "1", "2", "3")}))
+		if got, err := g.events(); datas(got) != "1 2 3" || err != nil {
+			t.Errorf("got %q, %v, want 1 2 3", datas(got), err)
+		}
+	}
+}
+
 // A generator waits for its client, and continues when there is room.
 func TestDetachedGeneratorWithStalledClient(t *testing.T) {
 	const events = 2_000

@@ -6,20 +6,23 @@ import (
 	"time"
 )
 
-// Detached sessions that began at different times send their heartbeats together, each soon
-// after it is due.
-func TestHeartbeatsInStep(t *testing.T) {
+// The timers of detached sessions that began at different times fire together, each soon after it
+// is due.
+func TestTimersInStep(t *testing.T) {
 	const never = time.Duration(math.MaxInt64)
-	for _, tt := range []struct{ heartbeat, step time.Duration }{
-		{1, 1},
-		{250 * time.Millisecond, 250*time.Millisecond/8 + 1},
-		{15 * time.Second, 100 * time.Millisecond},
-		{never, 100 * time.Millisecond},
+	for _, tt := range []struct{ heartbeat, timeout, step time.Duration }{
+		{1, time.Second, 1},
+		{250 * time.Millisecond, time.Second, 250*time.Millisecond/8 + 1},
+		{15 * time.Second, time.Second, 100 * time.Millisecond},
+		{never, 0, 100 * time.Millisecond},
+		{0, 30 * time.Second, 100 * time.Millisecond},
+		{-1, 80 * time.Millisecond, 10*time.Millisecond + 1},
+		{-1, -8, 1},
 	} {
 		instants := map[time.Duration]bool{}
 		for i := range 1000 {
 			s := &Session{begin: epoch.Add(time.Hour + tt.step*time.Duration(i)/1000)}
-			s.config.Heartbeat = tt.heartbeat
+			s.config.Heartbeat, s.config.WriteTimeout = tt.heartbeat, tt.timeout
 			const due = 7 * time.Second
 			at := s.inStep(due)
 			if at < due || at >= due+tt.step {

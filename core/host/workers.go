@@ -17,8 +17,8 @@ import (
 )
 
 // A worker serves sessions that were handed over, one batch of each in turn. Its writes
-// never block: a session whose writes could is left to serveAlone. A worker has a
-// goroutine only while it has something to do.
+// never block: a session whose writes could is left to serveAlone. It also calls the ticks
+// of its sessions. A worker has a goroutine only while it has something to do.
 type worker struct {
 	mu          sync.Mutex
 	first, last *detachedConn // to be served
@@ -54,6 +54,10 @@ func nextWorker() *worker {
 	all := workers()
 	return all[handovers.Add(1)%uint64(len(all))]
 }
+
+// inTurn is how many sessions a worker serves, and how many ticks it calls, before it turns to
+// the others: neither many events nor many heartbeats keep the other waiting.
+const inTurn = 64
 
 // push adds c to the queue.
 func (w *worker) push(c *detachedConn) {
@@ -108,9 +112,8 @@ func (w *worker) appointed() *detachedConn {
 	return w.agenda.next(clock())
 }
 
-// setAlarm sets the timer, unless it fires early enough. The worker is locked, and has no
-// goroutine or is about to end it.
-func (w *worker) setAlarm() {
+// nextDue returns when a flush window ends or a tick must be called next, in terms of clock.
+func (w *worker) nextDue() int64 {
 	due := int64(math.MaxInt64)
 	if len(w.delayed) > 0 {
 		due = w.delayed[0].due
@@ -118,6 +121,13 @@ func (w *worker) setAlarm() {
 	if len(w.agenda.order) > 0 {
 		due = min(due, w.agenda.order[0].due)
 	}
+	return due
+}
+
+// setAlarm sets the timer, unless it fires early enough. The worker is locked, and has no
+// goroutine or is about to end it.
+func (w *worker) setAlarm() {
+	due := w.nextDue()
 	if due == math.MaxInt64 || w.alarm != 0 && w.alarm <= due {
 		return
 	}
@@ -142,13 +152,17 @@ func (w *worker) run() {
 			c.delayed = false
 			w.serve(c)
 		}
-		for c := w.appointed(); c != nil; c = w.appointed() {
+		for range inTurn {
+			c := w.appointed()
+			if c == nil {
+				break
+			}
 			c.tick()
 		}
 		if done = !w.pull(); done {
 			return
 		}
-		for w.batch != nil {
+		for n := 0; n < inTurn && w.batch != nil; n++ {
 			c := w.batch
 			w.batch, c.next = c.next, nil
 			switch {
@@ -164,8 +178,8 @@ func (w *worker) run() {
 	}
 }
 
-// pull takes the whole queue as the next batch. If there is none, it reports false and
-// the goroutine must end.
+// pull takes the whole queue as the next batch, if the last one is done. If there is nothing
+// to do, it reports false and the goroutine must end.
 func (w *worker) pull() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,7 +187,7 @@ func (w *worker) pull() bool {
 		w.batch = w.first
 		w.first, w.last = nil, nil
 	}
-	if w.batch != nil {
+	if w.batch != nil || w.nextDue() <= clock() {
 		return true
 	}
 	w.setAlarm()
