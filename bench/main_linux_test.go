@@ -55,7 +55,11 @@ func TestProtocols(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer a.Close()
+			defer func() {
+				if err := a.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
 			for range 2 {
 				got, err := a.Reach(events, work.DataSize, 0)
 				if err != nil || got.Delivered != size*events {

@@ -80,6 +80,7 @@ const (
 // A Protocol is what a server's streams are sent over.
 type Protocol string
 
+// The protocols.
 const (
 	Plain Protocol = ""      // HTTP/1.1
 	TLS   Protocol = "tls"   // HTTP/1.1 over TLS
@@ -160,10 +161,10 @@ func Serve(name string, ln net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
-	switch protocol {
-	case HTTP3:
+	if protocol == HTTP3 {
 		return serve(overQUIC{ln, config})
-	case HTTP2:
+	}
+	if protocol == HTTP2 {
 		config.NextProtos = []string{"h2"}
 	}
 	return serve(tls.NewListener(ln, config))

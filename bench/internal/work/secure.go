@@ -4,6 +4,7 @@ package work
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/yieldsse/yieldsse/bench/internal/report"
@@ -41,17 +42,18 @@ func secure(s size) []Work {
 				Title:   fmt.Sprintf("Fan-out over %s, %s subscribers", protocol.title, report.Thousands(subscribers)),
 				About:   about,
 				Base:    "tutorial hub",
-				Sides:   append([]Side(nil), sides...),
+				Sides:   slices.Clone(sides),
 				Metrics: perDelivery,
 				Rounds:  5,
 				Cost:    25 * time.Second,
 				open:    openAudience(subscribers, events, rate, false),
 			}
 		}
-		events := s.of(1_000, 50)
+		events, every := s.of(1_000, 50), time.Second*subscribers/rate
 		all = append(all,
 			fan("fanout", report.Thousands(events)+" events of 200 bytes, published as fast as possible.", 0.3, events, 0),
-			fan("paced", fmt.Sprintf("One event of 200 bytes every %v.", time.Second*subscribers/rate), 1.1, s.of(66, 16), rate/subscribers))
+			fan("paced", fmt.Sprintf("One event of 200 bytes every %v.", every), 1.1, s.of(66, 16), rate/subscribers),
+		)
 	}
 	return all
 }
