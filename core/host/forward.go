@@ -22,7 +22,7 @@ func (s *Session) forward(frames [][]byte) bool {
 	for len(frames) > 0 {
 		b := s.buffer()
 		s.gzip.compress(b)
-		n, left := takePiece(b, frames, s.gzip.blocks())
+		n, left := takePiece(b, frames, s.gzip.blocks(), nil)
 		s.gzip.skip(b)
 		frames = frames[n:]
 		for len(left) > 0 { // of a large event, all of which is sent
@@ -30,7 +30,7 @@ func (s *Session) forward(frames [][]byte) bool {
 				return false
 			}
 			b = s.buffer()
-			left = addPiece(b, left)
+			left = addPiece(b, left, nil)
 			s.gzip.skip(b)
 		}
 		if n == 0 && !s.flush(s.now()) || n > 0 && !s.gathered(n) || s.ctx.Err() != nil {
@@ -43,8 +43,9 @@ func (s *Session) forward(frames [][]byte) bool {
 // takePiece appends frames to b until it has pieceSize bytes, sets those that it has
 // copied to nil, and returns their number. A frame that is larger than a piece is only
 // appended to an empty buffer; the rest of it is left, for addPiece. If there is a sum, the
-// frames are blocks, and are added to it.
-func takePiece(b *[]byte, frames [][]byte, sum *deflate.Sum) (n int, left []byte) {
+// frames are blocks, and are added to it. If parts is not nil, what b is made of is appended
+// to it.
+func takePiece(b *[]byte, frames [][]byte, sum *deflate.Sum, parts *[][]byte) (n int, left []byte) {
 	size := len(*b) - headroom
 	for n < len(frames) && size < pieceSize && (len(frames[n]) <= pieceSize || size == 0) {
 		size += len(frames[n])
@@ -57,16 +58,23 @@ func takePiece(b *[]byte, frames [][]byte, sum *deflate.Sum) (n int, left []byte
 			frame = sum.AddBlock(frame)
 		}
 		if len(frame) > pieceSize {
-			return n, addPiece(b, frame)
+			return n, addPiece(b, frame, parts)
 		}
 		*b = append(*b, frame...)
+		if parts != nil {
+			*parts = append(*parts, frame)
+		}
 	}
 	return n, nil
 }
 
-// addPiece appends a piece of a frame to an empty buffer, and returns the rest.
-func addPiece(b *[]byte, frame []byte) (left []byte) {
+// addPiece appends a piece of a frame to an empty buffer, and returns the rest. parts is as for
+// takePiece.
+func addPiece(b *[]byte, frame []byte, parts *[][]byte) (left []byte) {
 	n := min(len(frame), pieceSize)
 	*b = append(*b, frame[:n]...)
+	if parts != nil {
+		*parts = append(*parts, frame[:n])
+	}
 	return frame[n:]
 }

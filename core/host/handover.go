@@ -40,15 +40,20 @@ type handed struct {
 	more    bool // Next has more
 }
 
-// A behind is what a client has not accepted of the frames of one Next.
+// A behind is what a client has not accepted of the frames of one Next. The frames are shared
+// with other sessions.
 type behind struct {
-	rest   []byte   // of a chunk: a copy
-	left   []byte   // of an event whose beginning is in the chunk; shared with other sessions
-	frames [][]byte // that follow; shared, too
+	rest   [][]byte // of a chunk, see remainder
+	left   []byte   // of an event whose beginning is in the chunk
+	frames [][]byte // that follow
 
 	write core.Write // that rest belongs to
 	began time.Duration
 }
+
+// keptUnsent is how many bytes that it cannot send yet the kernel accepts for a client, apart from
+// what it accepts at once. More would hardly help a client that reads, and thousands may not read.
+const keptUnsent = 32 << 10
 
 // begin leaves the connection to the worker, if there is a pump.
 func (c *detachedConn) begin() bool {
@@ -56,7 +61,7 @@ func (c *detachedConn) begin() bool {
 	if c.pump == nil {
 		return false
 	}
-	c.conn.KeepUnsent(pieceSize)
+	c.conn.KeepUnsent(keptUnsent)
 	s := c.session
 	if !c.waits {
 		s.leaveTimer()
@@ -101,13 +106,13 @@ func (c *detachedConn) beat(now time.Duration) {
 	s.gzip.skip(b)
 	*b = s.appendOwn(*b, s.config.Beats.Heartbeat)
 	s.gzip.compress(b)
-	c.send(now, Frames{*b}, core.Write{Heartbeat: true}, nil, nil)
+	c.send(now, Frames{*b}, core.Write{Heartbeat: true}, nil, nil, nil)
 }
 
 // send is a Send that does not block unless TryWrite does. w is what f is, for the
-// observers. left is the rest of an event that f ends in, and frames follow. The session's mu
-// is held.
-func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, left []byte, frames [][]byte) {
+// observers, and parts are what it is made of, unless f is not made of frames. left is the rest
+// of an event that f ends in, and frames follow. The session's mu is held.
+func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, parts [][]byte, left []byte, frames [][]byte) {
 	s := c.session
 	w.Bytes = len(f.Bytes())
 	s.sent.Add(int64(w.Bytes))
@@ -120,7 +125,7 @@ func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, left []by
 		c.behind = nil
 		s.endSend(false)
 	default:
-		c.behind = &behind{slices.Clone(rest), left, slices.Clone(frames), w, now}
+		c.behind = &behind{remainder(rest, parts), left, slices.Clone(frames), w, now}
 		if len(rest) == 0 {
 			s.endSend(len(left) > 0)
 		}
@@ -128,6 +133,39 @@ func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, left []by
 	if len(rest) == 0 {
 		s.tellWrote(now, w)
 	}
+}
+
+// remainder returns the rest of a chunk, without a copy of what it is made of. rest is not
+// valid any more when the next chunk is made. If parts is nil, all of it is copied.
+func remainder(rest []byte, parts [][]byte) [][]byte {
+	if len(rest) == 0 {
+		return nil
+	}
+	size := len(crlf)
+	for _, p := range parts {
+		size += len(p)
+	}
+	all := make([][]byte, 0, 1+len(parts)+1)
+	if own := len(rest) - size; own > 0 { // the size of the chunk, or something else that is not a frame
+		all, rest = append(all, slices.Clone(rest[:own])), rest[own:]
+	}
+	return from(append(append(all, parts...), crlf), size-len(rest))
+}
+
+// crlf ends a chunk.
+var crlf = []byte("\r\n")
+
+// from returns what follows the first n bytes of parts.
+func from(parts [][]byte, n int) [][]byte {
+	for n > 0 && n >= len(parts[0]) {
+		n -= len(parts[0])
+		parts[0] = nil
+		parts = parts[1:]
+	}
+	if n > 0 {
+		parts[0] = parts[0][n:]
+	}
+	return parts
 }
 
 // write writes what the client accepts of p now, and returns the rest.
@@ -139,6 +177,25 @@ func (c *detachedConn) write(p []byte) (rest []byte) {
 		return nil
 	}
 	return p[n:]
+}
+
+// writeRest writes what the client accepts of the rest of a chunk.
+func (w *worker) writeRest(c *detachedConn) {
+	for rest := &c.behind.rest; len(*rest) > 0; {
+		p := w.buf[:0]
+		for i := 0; i < len(*rest) && len(p) < pieceSize; i++ {
+			p = append(p, (*rest)[i]...)
+		}
+		n := len(p) - len(c.write(p))
+		w.keep(p)
+		if c.session.lost != nil {
+			*rest = nil
+			return
+		}
+		if *rest = from(*rest, n); n < len(p) {
+			return
+		}
+	}
 }
 
 // catchUp writes a part of what the client has not accepted. As long as there is a rest
@@ -154,7 +211,7 @@ func (w *worker) catchUp(c *detachedConn) {
 		return
 	}
 	if len(b.rest) > 0 {
-		if b.rest = c.write(b.rest); len(b.rest) > 0 {
+		if w.writeRest(c); len(b.rest) > 0 {
 			return
 		}
 		s.endSend(len(b.left) > 0 && s.lost == nil)

@@ -11,7 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/core/host"
 )
 
-// The kernel keeps 1 MiB that it cannot send yet for a generator, and 128 KiB for a
+// The kernel keeps 1 MiB that it cannot send yet for a generator, and 32 KiB for a
 // stream that is handed over.
 func TestKernelKeepsLittle(t *testing.T) {
 	generator := func(s *host.Session) core.Stream {
@@ -28,7 +28,7 @@ func TestKernelKeepsLittle(t *testing.T) {
 			want   int
 		}{
 			{"generator", generator, 1 << 20},
-			{"handed over", handedOver(t, &pump{next: list(nil, "1")}), 128 << 10},
+			{"handed over", handedOver(t, &pump{next: list(nil, "1")}), 32 << 10},
 		} {
 			t.Run(name+"/"+test.name, func(t *testing.T) {
 				var socket *os.File // stays the same, even if the session duplicates the connection

@@ -33,7 +33,8 @@ type worker struct {
 	batch   *detachedConn // to be served next
 	delayed delayed       // those whose flush window has not ended
 	frames  [][]byte
-	buf     []byte // for one chunk
+	buf     []byte   // for one chunk
+	parts   [][]byte // that are in it
 }
 
 var (
@@ -283,20 +284,27 @@ func (w *worker) sendPiece(now time.Duration, c *detachedConn, left []byte, fram
 	b := slices.Grow(w.buf[:0], headroom)[:headroom]
 	ended := 0
 	if len(left) > 0 {
-		left = addPiece(&b, left)
+		left = addPiece(&b, left, &w.parts)
 		ended++
 	}
 	if len(left) == 0 {
-		n, rest := takePiece(&b, frames, c.session.gzip.blocks())
+		n, rest := takePiece(&b, frames, c.session.gzip.blocks(), &w.parts)
 		frames, left = frames[n:], rest
 		ended += n
 	}
 	if len(left) > 0 {
 		ended--
 	}
-	c.send(now, Frames{b}, core.Write{Events: ended}, left, frames)
+	c.send(now, Frames{b}, core.Write{Events: ended}, w.parts, left, frames)
+	clear(w.parts)
+	w.parts = w.parts[:0]
+	w.keep(b)
+}
+
+// keep keeps the memory of a chunk for the next one.
+func (w *worker) keep(b []byte) {
 	if w.buf = b; cap(b) > 2*pieceSize {
-		w.buf = nil // too large to keep
+		w.buf = nil // too large
 	}
 }
 
