@@ -66,6 +66,7 @@ type attack struct {
 	path   string // what is asked for
 	start  int64  // of the server, which may be restarted
 	conns  []net.Conn
+	dialer net.Dialer
 }
 
 // errAway means that the server was restarted, or has refused the client.
@@ -89,7 +90,7 @@ func (a *attack) dial(host int) (net.Conn, error) {
 }
 
 func (a *attack) dialTCP(host int) (net.Conn, error) {
-	c, err := new(net.Dialer).DialContext(a.ctx, "tcp", a.server.addrs[host])
+	c, err := a.dialer.DialContext(a.ctx, "tcp", a.server.addrs[host])
 	if err != nil {
 		return nil, errAway
 	}

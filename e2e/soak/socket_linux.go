@@ -17,6 +17,11 @@ func limitUnacknowledged(_, _ string, conn syscall.RawConn) error {
 	})
 }
 
+// receiveLittle makes the kernel keep hardly anything that a client has not read.
+func receiveLittle(_, _ string, conn syscall.RawConn) error {
+	return set(conn, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1) })
+}
+
 // vanish makes the kernel drop all that comes for a connection, as if its machine had
 // gone. The other end hears nothing any more, unless the connection sends something.
 func vanish(c *net.TCPConn) error {
