@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -86,6 +87,48 @@ func TestMemoryOfStalledClients(t *testing.T) {
 	if got, most := heap()-before, bound; got > most {
 		t.Errorf("%d stalled clients hold %d KiB, want at most %d, because the log is bounded by %d",
 			clients, got>>10, most>>10, bound>>10)
+	}
+}
+
+// Detached clients that do not read hold only what they are being sent, and not the slabs that it
+// was in.
+func TestMemoryOfStalledDetachedClients(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only on Linux does a write to a client that does not read not wait")
+	}
+	const (
+		clients = 10
+		bound   = 6 * mib
+		each    = 256 << 10 // as the documentation says
+	)
+	h := hub.New(hub.WithMaxBytes(bound), hub.WithMaxEvents(0))
+	var g core.Group
+	url := serve(t, h, core.WithWriteTimeout(0), core.WithGroup(&g))
+	roll(t, h, bound)
+	before := heap()
+	noise, rare := strings.Repeat("n", 1<<10), strings.Repeat("r", 3900)
+	for i := range clients {
+		for range 64 { // an event in each slab of 64 KiB
+			publish(t, h, "rare", rare)
+			for range 60 {
+				publish(t, h, "noise", noise)
+			}
+		}
+		conn := open(t, url+"detach&from=oldest&topic=rare")
+		_ = conn.(*net.TCPConn).SetReadBuffer(1)
+		hosttest.Eventually(t, "the client is stuck", func() bool {
+			stuck := 0
+			for m := range g.Members() {
+				if m.Behind > 0 {
+					stuck++
+				}
+			}
+			return stuck == i+1
+		})
+	}
+	roll(t, h, 2*bound)
+	if got := heap() - before; got > clients*each {
+		t.Errorf("%d stalled clients hold %d KiB, want at most %d each", clients, got>>10, each>>10)
 	}
 }
 

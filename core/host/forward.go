@@ -9,7 +9,7 @@ import (
 // pieceSize is how many bytes of frames that come together are sent at once, not counting
 // the last frame. Each Send has a cost: net/http makes three write calls for a chunk. The
 // size also bounds what a client that does not read costs its session: a larger event is
-// sent in pieces, which are copied one at a time.
+// sent in pieces, one at a time.
 const pieceSize = 128 << 10
 
 // forward sends the frames of a [feed.Feed].

@@ -40,19 +40,19 @@ type handed struct {
 	more    bool // Next has more
 }
 
-// A behind is what a client has not accepted of the frames of one Next. The frames are shared
-// with other sessions.
+// A behind is what a client has not accepted of the frames of one Next.
 type behind struct {
 	rest   [][]byte // of a chunk, see remainder
-	left   []byte   // of an event whose beginning is in the chunk
-	frames [][]byte // that follow
+	left   []byte   // of an event whose beginning is in the chunk; shared with other sessions
+	frames [][]byte // that follow; shared, too
 
 	write core.Write // that rest belongs to
 	began time.Duration
 }
 
-// keptUnsent is how many bytes that it cannot send yet the kernel accepts for a client, apart from
-// what it accepts at once. More would hardly help a client that reads, and thousands may not read.
+// keptUnsent is how many bytes that it cannot send yet the kernel keeps for a client, at which it
+// accepts no more. It may take up to 64 KiB at once, and so exceed that. More would hardly help a
+// client that reads, and thousands may not read.
 const keptUnsent = 32 << 10
 
 // begin leaves the connection to the worker, if there is a pump.
@@ -135,25 +135,35 @@ func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, parts [][
 	}
 }
 
-// remainder returns the rest of a chunk, without a copy of what it is made of. rest is not
-// valid any more when the next chunk is made. If parts is nil, all of it is copied.
-func remainder(rest []byte, parts [][]byte) [][]byte {
-	if len(rest) == 0 {
-		return nil
-	}
-	size := len(crlf)
-	for _, p := range parts {
-		size += len(p)
-	}
-	all := make([][]byte, 0, 1+len(parts)+1)
-	if own := len(rest) - size; own > 0 { // the size of the chunk, or something else that is not a frame
-		all, rest = append(all, slices.Clone(rest[:own])), rest[own:]
-	}
-	return from(append(append(all, parts...), crlf), size-len(rest))
-}
+// shareFrom is the size of an event that is not copied for a client that does not accept it. A
+// smaller one may be a part of memory that it shares with others, which it would keep alive.
+const shareFrom = 4<<10 + 1
 
-// crlf ends a chunk.
-var crlf = []byte("\r\n")
+// remainder returns what is left of a chunk. parts are all events and parts of events that it is
+// made of; the large ones are not copied. rest, which is copied apart from these, is not valid any
+// more when the next chunk is made.
+func remainder(rest []byte, parts [][]byte) (all [][]byte) {
+	end := len(rest) - len("\r\n") // of the parts
+	for _, p := range parts {
+		end -= len(p)
+	}
+	copied := 0
+	for _, p := range parts {
+		begin := max(end, 0)
+		if end += len(p); end <= 0 || len(p) < shareFrom {
+			continue
+		}
+		if begin > copied {
+			all = append(all, slices.Clone(rest[copied:begin]))
+		}
+		all = append(all, p[len(p)-(end-begin):])
+		copied = end
+	}
+	if copied < len(rest) {
+		all = append(all, slices.Clone(rest[copied:]))
+	}
+	return all
+}
 
 // from returns what follows the first n bytes of parts.
 func from(parts [][]byte, n int) [][]byte {
@@ -183,8 +193,9 @@ func (c *detachedConn) write(p []byte) (rest []byte) {
 func (w *worker) writeRest(c *detachedConn) {
 	for rest := &c.behind.rest; len(*rest) > 0; {
 		p := w.buf[:0]
-		for i := 0; i < len(*rest) && len(p) < pieceSize; i++ {
-			p = append(p, (*rest)[i]...)
+		for i := 0; i < len(*rest) && len(p) < 2*keptUnsent; i++ {
+			part := (*rest)[i]
+			p = append(p, part[:min(len(part), 2*keptUnsent-len(p))]...)
 		}
 		n := len(p) - len(c.write(p))
 		w.keep(p)

@@ -34,7 +34,7 @@ type worker struct {
 	delayed delayed       // those whose flush window has not ended
 	frames  [][]byte
 	buf     []byte   // for one chunk
-	parts   [][]byte // that are in it
+	parts   [][]byte // of events, that are in it
 }
 
 var (
@@ -282,6 +282,7 @@ func (w *worker) drop() {
 // The others are kept for later.
 func (w *worker) sendPiece(now time.Duration, c *detachedConn, left []byte, frames [][]byte) {
 	b := slices.Grow(w.buf[:0], headroom)[:headroom]
+	w.parts = w.parts[:0]
 	ended := 0
 	if len(left) > 0 {
 		left = addPiece(&b, left, &w.parts)
@@ -296,8 +297,7 @@ func (w *worker) sendPiece(now time.Duration, c *detachedConn, left []byte, fram
 		ended--
 	}
 	c.send(now, Frames{b}, core.Write{Events: ended}, w.parts, left, frames)
-	clear(w.parts)
-	w.parts = w.parts[:0]
+	clear(w.parts) // they keep memory alive
 	w.keep(b)
 }
 
