@@ -16,6 +16,6 @@ var longLived = []string{
 
 func TestMain(m *testing.M) {
 	testenv.ShareCPUs()
-	testenv.Parallel()
+	testenv.ParallelChecks()
 	ssetest.Main(m, longLived...)
 }

@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testenv.ShareCPUs()
-	testenv.Parallel()
+	testenv.ParallelChecks()
 	gin.SetMode(gin.ReleaseMode)
 	ssetest.Main(m)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/run"
 )
 
@@ -77,9 +78,7 @@ func (w *world) generator(key string) func(context.Context) core.Stream {
 				w.gens[key]--
 			}()
 			for i := range n {
-				select {
-				case <-time.After(waits[i]):
-				case <-ctx.Done():
+				if !hosttest.Pause(ctx, waits[i]) {
 					return
 				}
 				data := fmt.Sprintf("%s#%d", name, i)
@@ -93,9 +92,7 @@ func (w *world) generator(key string) func(context.Context) core.Stream {
 					return
 				}
 			}
-			select {
-			case <-time.After(waits[n]):
-			case <-ctx.Done():
+			if !hosttest.Pause(ctx, waits[n]) {
 				return
 			}
 			switch kind {

@@ -49,9 +49,12 @@ func Find(names ...string) (paths []string) {
 	return paths
 }
 
-// Parallel makes up to 32 tests that call t.Parallel run at once, because they wait most of
+// Parallel makes up to 16 tests that call t.Parallel run at once, because they wait most of
 // the time. Call it in TestMain.
-func Parallel() { AtOnce(32) } //nolint:mnd // see above
+func Parallel() { AtOnce(16) } //nolint:mnd // see above
+
+// ParallelChecks is Parallel for the tests of an adapter, of which 32 at once use a third of a CPU.
+func ParallelChecks() { AtOnce(32) } //nolint:mnd // see above
 
 // AtOnce makes up to n tests that call t.Parallel run at once. Call it in TestMain.
 func AtOnce(n int) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/run"
 )
 
@@ -214,7 +215,7 @@ func (w *world) step(readers *sync.WaitGroup) {
 	}
 }
 
-func (*world) wait(d time.Duration) { <-time.After(d) }
+func (*world) wait(d time.Duration) { hosttest.Pause(context.Background(), d) }
 
 // generator returns a generator that yields some events and then ends somehow.
 func (w *world) generator(key string, p *process) func(context.Context) core.Stream {
@@ -233,9 +234,7 @@ func (w *world) generator(key string, p *process) func(context.Context) core.Str
 		return func(yield func(core.Event, error) bool) {
 			defer w.generators.Done()
 			for i := range n {
-				select {
-				case <-time.After(waits[i]):
-				case <-ctx.Done():
+				if !hosttest.Pause(ctx, waits[i]) {
 					return
 				}
 				w.mu.Lock()
@@ -248,9 +247,7 @@ func (w *world) generator(key string, p *process) func(context.Context) core.Str
 					return
 				}
 			}
-			select {
-			case <-time.After(waits[n]):
-			case <-ctx.Done():
+			if !hosttest.Pause(ctx, waits[n]) {
 				return
 			}
 			w.mu.Lock()

@@ -9,6 +9,6 @@ import (
 
 func TestMain(m *testing.M) {
 	testenv.ShareCPUs()
-	testenv.Parallel()
+	testenv.ParallelChecks()
 	ssetest.Main(m)
 }
