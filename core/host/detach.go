@@ -66,19 +66,15 @@ func (s *Session) detach(conn Conn) bool {
 }
 
 // run is the goroutine of a detached session. It runs the stream, and then ends the
-// session or, if the stream was handed over, leaves it to a worker.
+// session or, if the stream was handed over, leaves it to a worker. It is one function, because
+// with another call the stack of a generator would hardly fit into 2 KiB.
 func (s *Session) run(stream core.Stream) {
+	returned := false
 	defer func() { // a function of the application that is called at the end may panic
 		if v := recover(); v != nil {
 			s.detached.report(&core.PanicError{Value: v, Stack: debug.Stack()})
 		}
 	}()
-	s.detached.stream = stream
-	s.play(stream)
-}
-
-func (s *Session) play(stream core.Stream) {
-	returned := false
 	defer func() {
 		if !returned {
 			err := &core.PanicError{Value: recover(), Stack: debug.Stack()} // nil after runtime.Goexit
@@ -92,6 +88,7 @@ func (s *Session) play(stream core.Stream) {
 			s.detached.report(s.failure)
 		}
 	}()
+	s.detached.stream = stream
 	stream(s.yield)
 	returned = true
 }
