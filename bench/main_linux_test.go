@@ -4,7 +4,6 @@ import (
 	"math"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/yieldsse/yieldsse/bench/internal/process"
 	"github.com/yieldsse/yieldsse/bench/internal/reader"
@@ -46,38 +45,6 @@ func adapters() []string {
 
 // hubs returns this project's servers that publish to many clients.
 func hubs() []string { return []string{server.Hub, server.HubDetached} }
-
-// The stack of a detached generator that waits is the smallest that Go has, of 2 KiB. The next size
-// would be half of its session's memory, and it does not shrink.
-func TestAllocStackOfGenerator(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector makes stacks larger")
-	}
-	const conns = 500
-	p := start(t, server.Detached)
-	stacks := func() int64 {
-		if err := p.Settle(); err != nil {
-			t.Fatal(err)
-		}
-		m, err := p.Memory()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m.Stack
-	}
-	before := stacks()
-	crowd, err := reader.OpenCrowd(p.Addr, conns, server.Idle, reader.CrowdOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer crowd.Close()
-	if got, err := crowd.Await(1, time.Minute); got != conns || err != nil {
-		t.Fatalf("got %d events and %v, want %d", got, err, conns)
-	}
-	if got := (stacks() - before) / conns; got > 3500 {
-		t.Errorf("got a stack of %d bytes, want about 2 KiB", got)
-	}
-}
 
 // Over each protocol, all subscribers get all events.
 func TestProtocols(t *testing.T) {
