@@ -59,13 +59,8 @@ func BenchmarkStats(b *testing.B) {
 func BenchmarkPublishToWaiting(b *testing.B) {
 	const clients = 100_000
 	h, alone := hub.New(), hub.New()
-	sent := make(chan struct{}, clients)
-	stop := sessions(b, h, clients, func(int) string { return "topic" }, nil, func(int) host.Conn { return &signalConn{sent} }, false)
+	sent, stop := audience(b, h, clients, []string{"topic"}, false)
 	defer stop()
-	for range clients {
-		<-sent
-	}
-	hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
 	clock := func(h *hub.Hub) float64 {
 		begin := time.Now()
 		mustPublish(b, h, "topic")
@@ -189,6 +184,19 @@ func BenchmarkPublishToOneOfManyTopics(b *testing.B) {
 	b.ReportMetric(ours[len(ours)/2], "ns/op")
 }
 
+// audience runs n sessions in memory that have subscribed to names, and returns when they have been
+// greeted. sent then gets a value for each Send.
+func audience(b *testing.B, h *hub.Hub, n int, names []string, zips bool) (sent chan struct{}, stop func()) {
+	b.Helper()
+	sent = make(chan struct{}, n)
+	stop = sessions(b, h, n, func(int) string { return names[0] }, names[1:], func(int) host.Conn { return &signalConn{sent} }, zips)
+	for range n {
+		<-sent
+	}
+	hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len(names[len(names)-1]) == n })
+	return sent, stop
+}
+
 // A signalConn signals each Send.
 type signalConn struct{ sent chan<- struct{} }
 
@@ -244,13 +252,8 @@ func BenchmarkFanOut(b *testing.B) {
 	for _, zips := range []bool{false, true} {
 		b.Run(fmt.Sprintf("compressed=%t", zips), func(b *testing.B) {
 			h := hub.New()
-			sent := make(chan struct{}, clients)
-			stop := sessions(b, h, clients, func(int) string { return "topic" }, nil, func(int) host.Conn { return &signalConn{sent} }, zips)
+			sent, stop := audience(b, h, clients, []string{"topic"}, zips)
 			defer stop()
-			for range clients {
-				<-sent
-			}
-			hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len("topic") == clients })
 			b.ReportAllocs()
 			for b.Loop() {
 				mustPublish(b, h, "topic")
@@ -269,12 +272,7 @@ func BenchmarkSameTopics(b *testing.B) {
 	const clients, topics = 200, 250
 	side := func(names []string) (deliver func() time.Duration, stop func()) {
 		h := hub.New()
-		sent := make(chan struct{}, clients)
-		stop = sessions(b, h, clients, func(int) string { return names[0] }, names[1:], func(int) host.Conn { return &signalConn{sent} }, false)
-		for range clients {
-			<-sent
-		}
-		hosttest.Eventually(b, "all are subscribed", func() bool { return h.Len(names[len(names)-1]) == clients })
+		sent, stop := audience(b, h, clients, names, false)
 		return func() time.Duration {
 			begin := time.Now()
 			for i := range topics {

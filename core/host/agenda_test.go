@@ -41,7 +41,7 @@ func TestAgenda(t *testing.T) {
 				}
 				for _, due := range want {
 					if due <= now {
-						t.Fatalf("seed %d: at %d, there is no session of %d", seed, now, due)
+						t.Fatalf("seed %d: at %d, the session of %d is missing", seed, now, due)
 					}
 				}
 			}

@@ -67,7 +67,7 @@ func (s *Session) detach(conn Conn) bool {
 
 // run is the goroutine of a detached session. It runs the stream, and then ends the
 // session or, if the stream was handed over, leaves it to a worker. It is one function, because
-// with another call the stack of a generator would hardly fit into 2 KiB.
+// one call more would make the stack of a generator larger than 2 KiB.
 func (s *Session) run(stream core.Stream) {
 	returned := false
 	defer func() { // a function of the application that is called at the end may panic

@@ -95,7 +95,7 @@ func (w *worker) schedule(c *detachedConn, due int64) {
 	defer w.mu.Unlock()
 	w.agenda.put(c, due)
 	if !w.running { // otherwise pull does it
-		w.setAlarm()
+		w.setAlarm(w.nextDue())
 	}
 }
 
@@ -125,10 +125,9 @@ func (w *worker) nextDue() int64 {
 	return due
 }
 
-// setAlarm sets the timer, unless it fires early enough. The worker is locked, and has no
-// goroutine or is about to end it.
-func (w *worker) setAlarm() {
-	due := w.nextDue()
+// setAlarm makes the timer fire at due, which is what nextDue returns, unless it fires early
+// enough. The worker is locked, and has no goroutine or is about to end it.
+func (w *worker) setAlarm(due int64) {
 	if due == math.MaxInt64 || w.alarm != 0 && w.alarm <= due {
 		return
 	}
@@ -188,10 +187,11 @@ func (w *worker) pull() bool {
 		w.batch = w.first
 		w.first, w.last = nil, nil
 	}
-	if w.batch != nil || w.nextDue() <= clock() {
+	due := w.nextDue()
+	if w.batch != nil || due <= clock() {
 		return true
 	}
-	w.setAlarm()
+	w.setAlarm(due)
 	w.running = false
 	return false
 }

@@ -32,6 +32,9 @@ type stream struct {
 // streamsOfConn is how many streams share a connection of HTTP/2 or HTTP/3.
 const streamsOfConn = 100
 
+// streamBuf is how many bytes a stream reads at most: as many as a record of TLS has.
+const streamBuf = 16 << 10
+
 // OpenStreams asks n times for url, over "tls" (HTTP/1.1), "http2" or "http3", and accepts any
 // certificate. It returns when each has the head of its response.
 func OpenStreams(url string, n int, protocol string) (*Streams, error) {
@@ -82,7 +85,7 @@ func (s *Streams) open(url string, t transport) error {
 	s.reading.Go(func() {
 		defer one.ended.Store(true)
 		var c Counter
-		for buf := make([]byte, bufSize); ; {
+		for buf := make([]byte, streamBuf); ; {
 			n, err := resp.Body.Read(buf)
 			if n > 0 {
 				s.last.Store(time.Now().UnixNano())
