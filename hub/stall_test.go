@@ -38,8 +38,9 @@ func open(t testing.TB, url string) net.Conn {
 }
 
 // Some clients never read. Publish does not wait for them, the others get everything,
-// and memory stays within the log's bound. When they do read they are told of the gap,
-// and then get what is held.
+// and memory stays within the log's bound. When they do read they are told of all that
+// they missed, and then get what is held. Usually that is one gap, but their kernel may
+// accept a little more while they are stuck, and then it is several.
 func TestClientsThatNeverRead(t *testing.T) {
 	ssetest.NoLeaks(t)
 	const (
@@ -118,8 +119,8 @@ func TestClientsThatNeverRead(t *testing.T) {
 				break
 			}
 		}
-		if gaps != 1 {
-			t.Errorf("got %d gaps, want 1", gaps)
+		if gaps == 0 {
+			t.Error("got no gap, but the log does not hold what the client missed")
 		}
 	}
 }
