@@ -782,7 +782,7 @@ func TestHandoverOverPanickingConnection(t *testing.T) {
 // A session that waits is woken up to end, and not only found by the timer a second later.
 func TestHandoverEndsAtOnce(t *testing.T) {
 	var took time.Duration
-	for range 5 { // because the machine may be busy
+	for range 20 { // because the machine may be busy
 		group := new(core.Group)
 		idle := make(chan struct{}, 10)
 		detached(t, handedOver(t, &pump{next: func(*[][]byte) (bool, error) {

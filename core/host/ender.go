@@ -12,7 +12,8 @@ import (
 // would take the CPU from the workers.
 //
 // Ending a session calls functions of the application, and may wait for a client. If
-// that takes long, another goroutine continues with the other sessions.
+// that takes long, other goroutines continue with the other sessions, twice as many each
+// time, so that stuck clients do not add up for the rest.
 type ender struct {
 	mu    sync.Mutex
 	queue []ending
@@ -29,7 +30,7 @@ type ending struct {
 	stream core.Stream
 }
 
-// stall is how long an ending may take before another goroutine helps.
+// stall is how long endings may take before other goroutines help.
 const stall = 100 * time.Millisecond
 
 func (e *ender) push(x ending) {
@@ -54,7 +55,7 @@ func (e *ender) start() {
 	go e.run()
 }
 
-// help starts another goroutine if no ending has begun since it last looked.
+// help doubles the number of goroutines if no ending has begun since it last looked.
 func (e *ender) help() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -62,7 +63,9 @@ func (e *ender) help() {
 		return
 	}
 	if e.begun == e.seen {
-		e.start()
+		for range min(e.busy, len(e.queue)) {
+			e.start()
+		}
 	}
 	e.watch()
 }
