@@ -205,7 +205,7 @@ func (a *attack) leave() error {
 }
 
 func (a *attack) stall() error {
-	if _, err := a.open(oneOf(a.random, plainHost, 2, 3, 4), "flood"); err != nil {
+	if _, err := a.open(oneOf(a.random, plainHosts...), "flood"); err != nil {
 		return err
 	}
 	return a.ends("it does not read")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
+	fiber3 "github.com/gofiber/fiber/v3"
 
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
@@ -28,33 +30,52 @@ func (l poor) Accept() (net.Conn, error) {
 
 // fiber's server ends when it has no file descriptor, and goes on with a patient listener.
 func TestFiberWithoutFiles(t *testing.T) {
-	serve := func(wrap func(net.Listener) net.Listener) (app *fiber.App, url string, done chan error) {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		app = fiber.New(fiber.Config{DisableStartupMessage: true})
-		app.Get("/", func(c *fiber.Ctx) error { return c.SendString("here") })
-		done = make(chan error, 1)
-		go func() { done <- app.Listener(wrap(poor{ln, new(atomic.Bool)})) }()
-		t.Cleanup(func() { _ = ln.Close() })
-		return app, "http://" + ln.Addr().String(), done
-	}
-	_, _, done := serve(func(ln net.Listener) net.Listener { return ln })
-	if err := hosttest.ReceiveWithin(t, patience, done, "the end of fiber's server"); !errors.Is(err, syscall.EMFILE) {
-		t.Errorf("got %v, want %v: the documentation says that it ends then", err, syscall.EMFILE)
-	}
+	const text = "here"
+	for name, mount := range map[string]func() (serve func(net.Listener) error, shutdown func() error){
+		"v2": func() (func(net.Listener) error, func() error) {
+			app := fiber.New(fiber.Config{DisableStartupMessage: true})
+			app.Get("/", func(c *fiber.Ctx) error { return c.SendString(text) })
+			return app.Listener, app.Shutdown
+		},
+		"v3": func() (func(net.Listener) error, func() error) {
+			app := fiber3.New()
+			app.Get("/", func(c fiber3.Ctx) error { return c.SendString(text) })
+			return func(ln net.Listener) error {
+				return app.Listener(ln, fiber3.ListenConfig{DisableStartupMessage: true})
+			}, app.Shutdown
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listen := func() net.Listener {
+				ln, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = ln.Close() })
+				return poor{ln, new(atomic.Bool)}
+			}
+			done := make(chan error, 1)
+			serve, _ := mount()
+			ln := listen()
+			go func() { done <- serve(ln) }()
+			if err := hosttest.ReceiveWithin(t, patience, done, "the end of fiber's server"); !errors.Is(err, syscall.EMFILE) {
+				t.Errorf("got %v, want %v: the documentation says that it ends then", err, syscall.EMFILE)
+			}
 
-	app, url, done := serve(func(ln net.Listener) net.Listener { return patient{ln} })
-	res, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		t.Errorf("got status %d, want 200", res.StatusCode)
-	}
-	if err := errors.Join(app.Shutdown(), hosttest.ReceiveWithin(t, patience, done, "the end of fiber's server")); err != nil {
-		t.Error(err)
+			serve, shutdown := mount()
+			ln = listen()
+			go func() { done <- serve(patient{ln}) }()
+			res, err := http.Get("http://" + ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(res.Body)
+			if _ = res.Body.Close(); string(got) != text || err != nil {
+				t.Errorf("got %q, %v, want %q", got, err, text)
+			}
+			if err := errors.Join(shutdown(), hosttest.ReceiveWithin(t, patience, done, "the end of fiber's server")); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

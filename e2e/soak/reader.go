@@ -48,9 +48,9 @@ type road struct {
 
 var roads = func() []road {
 	all := []road{
-		{name: "HTTP/1.1", scheme: "http", hosts: []int{plainHost, 2, 3, 4}},
+		{name: "HTTP/1.1", scheme: "http", hosts: plainHosts},
 		{name: "HTTP/1.1 over TLS", scheme: "https", hosts: []int{tlsHost}},
-		{name: "HTTP/2 without TLS", scheme: "http", hosts: []int{plainHost, 2, 3}},
+		{name: "HTTP/2 without TLS", scheme: "http", hosts: http2Hosts},
 		{name: "HTTP/2", scheme: "https", hosts: []int{tlsHost}},
 	}
 	all[0].protocols.SetHTTP1(true)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -23,11 +24,16 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/recover"
+	fiber3 "github.com/gofiber/fiber/v3"
+	recover3 "github.com/gofiber/fiber/v3/middleware/recover"
 	"github.com/labstack/echo/v4"
+	echo5 "github.com/labstack/echo/v5"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/echo5sse"
 	"github.com/yieldsse/yieldsse/echosse"
+	"github.com/yieldsse/yieldsse/fiber3sse"
 	"github.com/yieldsse/yieldsse/fibersse"
 	"github.com/yieldsse/yieldsse/ginsse"
 	"github.com/yieldsse/yieldsse/hub"
@@ -38,11 +44,16 @@ import (
 
 // hosts are the listeners of a server process, in the order of its file descriptors from 3
 // on: the first without TLS and with HTTP/2, the second with TLS.
-var hosts = []string{"net/http", "TLS", "gin", "echo", "fiber"}
+var hosts = []string{"net/http", "TLS", "gin", "echo", "echo v5", "fiber", "fiber v3"}
 
 const (
 	plainHost = 0
 	tlsHost   = 1
+)
+
+var (
+	plainHosts = []int{plainHost, 2, 3, 4, 5, 6} // those without TLS
+	http2Hosts = []int{plainHost, 2, 3, 4}       // of these, those with HTTP/2
 )
 
 // The limits of a server are short, so that a soak sees each of them often.
@@ -166,6 +177,15 @@ func (s *server) mount(name string) (run func(net.Listener) error, shutdown func
 			}, opts...))
 		}
 		return serveHTTP(e)
+	case "echo v5":
+		e := echo5.New()
+		e.Logger = slog.New(slog.DiscardHandler)
+		for mode, opts := range modes {
+			e.Any(mode+":stream/:client", echo5sse.Handler(func(c *echo5.Context) (core.Stream, error) {
+				return s.view(c.Request().Context(), c.Param("stream"), c.QueryParam("topic"), c.QueryParam("from")), nil
+			}, opts...))
+		}
+		return serveHTTP(e)
 	case "fiber":
 		app := fiber.New(fiber.Config{DisableStartupMessage: true, ReadTimeout: headerTime, IdleTimeout: headerTime})
 		app.Use(recover.New())
@@ -176,6 +196,18 @@ func (s *server) mount(name string) (run func(net.Listener) error, shutdown func
 			}, opts...))
 		}
 		return func(ln net.Listener) error { return app.Listener(patient{ln}) }, app.ShutdownWithContext
+	case "fiber v3":
+		app := fiber3.New(fiber3.Config{ReadTimeout: headerTime, IdleTimeout: headerTime})
+		app.Use(recover3.New())
+		for mode, opts := range modes {
+			app.All(mode+":stream/:client", fiber3sse.Handler(func(c fiber3.Ctx) (core.Stream, error) {
+				own := strings.Clone // of what is fiber's
+				return s.view(c.Context(), own(c.Params("stream")), own(c.Query("topic")), own(c.Query("from"))), nil
+			}, opts...))
+		}
+		return func(ln net.Listener) error {
+			return app.Listener(patient{ln}, fiber3.ListenConfig{DisableStartupMessage: true})
+		}, app.ShutdownWithContext
 	default:
 		mux := http.NewServeMux()
 		for mode, opts := range modes {
