@@ -131,6 +131,31 @@ func connOf(server http.ResponseWriter) net.Conn {
 	return conn
 }
 
+// sharedConnOf returns the connection that a response on HTTP/2 shares with others, or nil if
+// it cannot be found.
+func sharedConnOf(server http.ResponseWriter) net.Conn {
+	v := reflect.Indirect(reflect.ValueOf(server))
+	for _, name := range []string{"ResponseWriter", "rws", "stream", "sc"} {
+		if v.Kind() != reflect.Struct {
+			return nil
+		}
+		switch f := fieldOf(v, reflect.Pointer, name); {
+		case f.IsValid():
+			v = f.Elem()
+		case name != "ResponseWriter": // which net/http's own writer embeds since Go 1.27
+			return nil
+		}
+	}
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	if v = fieldOf(v, reflect.Interface, "conn"); !v.IsValid() {
+		return nil
+	}
+	conn, _ := reflect.TypeAssert[net.Conn](readable(v))
+	return conn
+}
+
 // A meter counts the bytes that reach a server's writer.
 type meter struct {
 	written     reflect.Value // int64: bytes of the body, including those of failed writes

@@ -37,6 +37,7 @@ type conn struct {
 
 	breaks   breaking
 	broken   atomic.Bool // the client must see a broken response
+	aborted  time.Time   // when Abort was first called
 	answered atomic.Bool // the client has received an answer instead of the stream
 	exited   bool        // the handler does not return to quic-go
 	held     error       // a middleware holds the response back
@@ -244,8 +245,25 @@ func (c *conn) answer(text string) {
 	_ = host.ResetOnClose(c.netConn, false)
 }
 
-// Abort implements [host.Conn].
+// Abort implements [host.Conn]. On HTTP/2, a stream's reset waits behind what the client
+// does not read. If it has not helped after a while, nothing on the connection gets
+// through, and the whole connection is closed.
 func (c *conn) Abort() {
+	const while = time.Second
+	switch now := time.Now(); {
+	case c.aborted.IsZero():
+		c.aborted = now
+	case c.breaks == byDeadline && now.Sub(c.aborted) >= while:
+		if conn := sharedConnOf(last(c.chain)); conn != nil {
+			host.Reset(conn)
+			_ = conn.Close()
+		}
+	}
+	c.breakOff()
+}
+
+// breakOff breaks the response.
+func (c *conn) breakOff() {
 	if c.answered.Load() {
 		return
 	}
@@ -261,10 +279,16 @@ func (c *conn) Abort() {
 }
 
 // End implements [host.Conn]. The server ends the response when the handler has
-// returned. Its own WriteTimeout, if any, applies to that.
+// returned. Its own WriteTimeout applies to that, or if it has none, the session's.
+// net/http lifts the deadline when the response has ended.
 func (c *conn) End() error {
-	if c.writeTimeout > 0 {
-		_ = c.server.SetWriteDeadline(time.Now().Add(c.writeTimeout))
+	const least = 5 * time.Second // because the handler may return later
+	limit := c.writeTimeout
+	if own := c.session.Patience(); limit <= 0 && own > 0 {
+		limit = max(own, least)
+	}
+	if limit > 0 {
+		_ = c.server.SetWriteDeadline(time.Now().Add(limit))
 	}
 	return host.ResetOnClose(c.netConn, false) //nolint:wrapcheck // like that of a write
 }
@@ -284,7 +308,7 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 			}
 			return
 		}
-		c.Abort()
+		c.breakOff()
 		if !r.ProtoAtLeast(1, 1) {
 			c.reset()
 		}

@@ -160,13 +160,16 @@ func serve(
 	if err != nil {
 		return err
 	}
-	if err := c.begin(srv); err != nil {
-		return err
+	head := r.Method == http.MethodHead
+	if !head { // the server's deadlines are right for it
+		if err := c.begin(srv); err != nil {
+			return err
+		}
 	}
 	h := w.Header()
 	s.SetHeaders(h, strings.Join(r.Header.Values("Accept-Encoding"), ","))
 	h.Del("Content-Length")
-	if r.Method == http.MethodHead {
+	if head {
 		w.WriteHeader(http.StatusOK)
 		if c.breaks == byReset {
 			_ = c.flush() // or quic-go adds Content-Length: 0

@@ -25,7 +25,8 @@ type Conn interface {
 
 	// Abort makes sure that the client sees a broken response, and that a Send or an
 	// End that is running returns. It may be called by any goroutine while they run,
-	// and more than once, but not after Serve has returned. Other calls do not overlap.
+	// and more than once, but not after Serve has returned: again after a second or sooner, as
+	// long as they have not returned. Other calls do not overlap.
 	// After Abort, the result of Send does not matter, and End is not called.
 	Abort()
 }
@@ -279,7 +280,7 @@ func (s *Session) hurry() {
 	s.timerMu.Lock()
 	defer s.timerMu.Unlock()
 	if s.begun && !s.stopped {
-		s.setTimer(s.now(), s.patience())
+		s.setTimer(s.now(), s.Patience())
 	}
 }
 
