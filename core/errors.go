@@ -3,7 +3,10 @@ package core
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Why a session ended before its generator did. [context.Cause] of the session's
@@ -89,7 +92,17 @@ type StreamError struct {
 	Err error // the error that the generator has yielded, or one of the host's writer
 }
 
-func (e *StreamError) Error() string { return e.Err.Error() }
+// Error returns the text of e.Err as one line, because servers and middlewares write it into
+// their logs: if the text has control characters or line separators, it is quoted.
+func (e *StreamError) Error() string {
+	text := e.Err.Error()
+	if strings.ContainsFunc(text, breaksLine) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+func breaksLine(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp) }
 
 // Unwrap returns e.Err.
 func (e *StreamError) Unwrap() error { return e.Err }

@@ -299,3 +299,14 @@ func requestOf(ctx context.Context) core.Stream {
 	r := core.RequestOf(ctx)
 	return hosttest.Events(r.Method + " " + r.Path + " of " + r.Route)
 }
+
+// The log has one line for a stream that fails, whatever a client has put into its error.
+func TestFailureIsOneLine(t *testing.T) {
+	book := new(hosttest.Logbook)
+	e := echo.New()
+	e.Logger.SetOutput(book)
+	e.Logger.SetHeader("${level}")
+	e.GET("/", echosse.Handler(func(echo.Context) (core.Stream, error) { return hosttest.Forging(), nil }))
+	_ = hosttest.Get(t, hosttest.Serve(t, e))
+	book.Forged(t)
+}

@@ -576,3 +576,14 @@ func requestOf(ctx context.Context) core.Stream {
 	r := core.RequestOf(ctx)
 	return hosttest.Events(r.Method + " " + r.Path + " of " + r.Route)
 }
+
+// A middleware that logs the errors of requests writes one line for a stream that fails,
+// whatever a client has put into its error.
+func TestFailureIsOneLine(t *testing.T) {
+	book := new(hosttest.Logbook)
+	app := newApp()
+	app.Use(logger.New(logger.Config{Output: book, Format: "${error}\n"}))
+	app.Get("/", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) { return hosttest.Forging(), nil }))
+	_ = hosttest.Get(t, "http://"+serve(t, app))
+	book.Forged(t)
+}

@@ -347,3 +347,13 @@ func requestOf(ctx context.Context) core.Stream {
 	r := core.RequestOf(ctx)
 	return hosttest.Events(r.Method + " " + r.Path + " of " + r.Route)
 }
+
+// A middleware that logs the errors of requests writes one line for a stream that fails,
+// whatever a client has put into its error.
+func TestFailureIsOneLine(t *testing.T) {
+	book := new(hosttest.Logbook)
+	r := engine(gin.LoggerWithWriter(book))
+	r.GET("/", ginsse.Handler(func(*gin.Context) core.Stream { return hosttest.Forging() }))
+	_ = hosttest.Get(t, hosttest.Serve(t, r))
+	book.Forged(t)
+}

@@ -3,6 +3,7 @@
 package hosttest
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -78,6 +79,12 @@ func Fail(err error) core.Stream {
 		}
 	}
 }
+
+// Forging returns a stream that fails with an error in which a client has put a line of its
+// own. [Logbook.Forged] looks for it.
+func Forging() core.Stream { return Fail(errors.New("there is no item a" + forged)) }
+
+const forged = "\n2026/01/01 root logged in"
 
 // Stepped returns a stream and its step: the stream yields an event for each call of step.
 // So a test that waits for each event notices one that is held back.

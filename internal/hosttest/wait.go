@@ -2,6 +2,7 @@ package hosttest
 
 import (
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +70,17 @@ func (l *Logbook) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// Forged checks that the log tells of a stream of [Forging], and has no line that begins with
+// what the client has put into its error.
+func (l *Logbook) Forged(t testing.TB) {
+	t.Helper()
+	want := strings.Trim(strconv.Quote(forged), `"`)
+	Eventually(t, "the log says "+want, func() bool { return strings.Contains(l.String(), want) })
+	if got := l.String(); strings.Contains(got, forged) {
+		t.Errorf("got the log %q, want no line that a client has made up", got)
+	}
 }
 
 // Writers writes to each of its writers. Any goroutine may use it.
