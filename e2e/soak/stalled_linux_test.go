@@ -42,7 +42,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 					ctx: ctx, random: s.random(i), server: p, name: fmt.Sprint("stalled", i), mode: mode, topic: topics[0],
 					dialer: net.Dialer{Control: receiveLittle}, // what a client's kernel keeps is on another machine
 				}
-				if _, err := a.open([]int{plainHost, 2, 3, 4}[i%4], "events"); err != nil {
+				if _, err := a.open(plainHosts[i%len(plainHosts)], "events"); err != nil {
 					t.Fatalf("client %d: %v", i, err)
 				}
 				defer a.close()
