@@ -63,6 +63,7 @@ type attack struct {
 	name   string
 	mode   string // empty means any
 	topic  string // likewise
+	whole  bool   // it asks for no compression
 	path   string // what is asked for
 	start  int64  // of the server, which may be restarted
 	conns  []net.Conn
@@ -128,7 +129,17 @@ func (a *attack) open(host int, stream string) (net.Conn, error) {
 func (a *attack) head(method, stream string) string {
 	a.path = fmt.Sprintf("/%s/%s/%s", cmp.Or(a.mode, oneOf(a.random, modes...)), stream, a.name)
 	topic, from := cmp.Or(a.topic, oneOf(a.random, topics...)), oneOf(a.random, "now", "oldest")
-	return fmt.Sprintf("%s %s?topic=%s&from=%s HTTP/1.1\r\nHost: soak\r\n", method, a.path, topic, from)
+	head := fmt.Sprintf("%s %s?topic=%s&from=%s HTTP/1.1\r\nHost: soak\r\n", method, a.path, topic, from)
+	if a.zips(stream) {
+		head += "Accept-Encoding: gzip\r\n"
+	}
+	return head
+}
+
+// zips reports whether a request for a stream asks for compression. A compressed flood would
+// hardly fill the client's window.
+func (a *attack) zips(stream string) bool {
+	return !a.whole && stream != "flood" && a.random.IntN(2) == 0
 }
 
 // pause waits for up to d, at random.
@@ -232,8 +243,12 @@ func (a *attack) http2() (open func(stream string) (reset func(), err error), le
 		ctx, cancel := context.WithCancel(a.ctx)
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, way.scheme+"://"+a.server.addrs[host]+a.path+"?topic=a", nil)
 		if err == nil {
-			req.Header.Set("Accept-Encoding", "identity") // a compressed flood hardly fills the client's window
-			_, err = transport.RoundTrip(req)             //nolint:bodyclose // it is not read, and ends with ctx
+			encoding := "identity" // without any, the transport would ask for gzip
+			if a.zips(stream) {
+				encoding = "gzip"
+			}
+			req.Header.Set("Accept-Encoding", encoding)
+			_, err = transport.RoundTrip(req) //nolint:bodyclose // it is not read, and ends with ctx
 		}
 		if err != nil {
 			cancel()
@@ -326,6 +341,7 @@ func (a *attack) rubbish() error {
 	if err != nil {
 		return err
 	}
+	a.whole = true // some of the rubbish is an Accept-Encoding
 	text := strings.ReplaceAll(oneOf(a.random, rubbish...), "$", a.head(http.MethodGet, "events"))
 	for strings.Contains(text, "~") {
 		bytes := make([]byte, 1+a.random.IntN(3000))

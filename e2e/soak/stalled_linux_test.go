@@ -50,6 +50,7 @@ func TestClientsThatNeverRead(t *testing.T) {
 			for i := range *stalled {
 				a := &attack{
 					ctx: ctx, random: s.random(i), server: p, name: fmt.Sprint("stalled", i), mode: mode, topic: topics[0],
+					whole:  true,                               // so that much is sent
 					dialer: net.Dialer{Control: receiveLittle}, // what a client's kernel keeps is on another machine
 				}
 				if _, err := a.open(plainHosts[i%len(plainHosts)], "events"); err != nil {
