@@ -1,6 +1,8 @@
 package main
 
 import (
+	"compress/flate"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -97,13 +99,7 @@ func (r *reader) read(ctx context.Context) {
 		client.WithBackoff(retry, time.Second),
 		client.WithRetryPolicy(func(error, int) bool { return true }),
 		client.WithConnected(func(*http.Response) { r.count.connections.Add(1) }),
-		client.WithDisconnected(func(err error, _ time.Duration) {
-			if errors.Is(err, client.ErrEnded) {
-				r.count.ended.Add(1)
-			} else {
-				r.count.broken.Add(1)
-			}
-		}),
+		client.WithDisconnected(func(err error, _ time.Duration) { r.disconnected(err) }),
 	)
 	excused := true // nothing has come yet, or it was told that something is missing
 	for e, err := range stream {
@@ -120,6 +116,25 @@ func (r *reader) read(ctx context.Context) {
 			excused = r.check(e, excused)
 		}
 	}
+}
+
+// disconnected counts how a connection ended. Whatever breaks it, what came before that must be
+// what the server has compressed.
+func (r *reader) disconnected(err error) {
+	if errors.Is(err, client.ErrEnded) {
+		r.count.ended.Add(1)
+		return
+	}
+	r.count.broken.Add(1)
+	if corrupt(err) {
+		r.count.fail(fmt.Errorf("%s: after %d: the compressed stream is corrupt: %w", r.name, r.last.Load(), err))
+	}
+}
+
+// corrupt reports whether a stream could not be decoded. One that was only cut off is not corrupt.
+func corrupt(err error) bool {
+	_, deflate := errors.AsType[flate.CorruptInputError](err)
+	return deflate || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader)
 }
 
 // check checks that an event is the next one.
