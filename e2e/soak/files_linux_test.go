@@ -1,21 +1,26 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"iter"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
-// A server that has no file descriptor left loses no event, on any host: who has a stream
-// keeps it, also if it cannot be detached, and who waits is let in when others leave. The log,
-// which cannot be dialed either, is followed again.
+// A server that has no file descriptor left loses no event, on any host: who waits is let in
+// when others leave. The log, which cannot be dialed either, is followed again.
 func TestFilesRunOut(t *testing.T) {
 	const files, crowd, patient = 50, 120, 20
 	for _, log := range []string{"memory", "Redis"} {
@@ -93,6 +98,106 @@ func TestFilesRunOut(t *testing.T) {
 				t.Error(said)
 			}
 		})
+	}
+}
+
+// Who has a stream keeps it when the server has no file descriptor left, and also who comes with
+// the last one, so that none is left to detach the stream. These clients do not connect again.
+func TestStreamsStayWithoutFiles(t *testing.T) {
+	p, err := startProcess("memory", fmt.Sprint(envFiles, "=", 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := errors.Join(p.stop(syscall.SIGTERM), p.close()); err != nil {
+			t.Error(err)
+		}
+	}()
+	tell := func(what string) Usage {
+		t.Helper()
+		u, err := p.usage(what)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	tell("publish 1")
+	before := tell("usage").Files
+	var all []*once
+	for _, last := range []bool{false, true} {
+		if last {
+			const poller = 1 // netpoll's
+			hosttest.Eventually(t, "each client has one file descriptor, because the hosts have closed theirs of detached streams",
+				func() bool { return tell("usage").Files == before+poller+len(all) })
+			tell("fill")
+		}
+		for host := range hosts {
+			for _, mode := range modes {
+				if last {
+					tell("free")
+				}
+				o := openOnce(t, p, host, mode)
+				o.wants(t, 1)
+				all = append(all, o)
+				if last && !p.full(t) {
+					t.Fatalf("%s: a file descriptor is left", o.name)
+				}
+			}
+		}
+	}
+	const large = 200 // an event that is more than one write
+	for _, n := range []int64{2, large, large + 1} {
+		tell(fmt.Sprint("publish ", n))
+		for _, o := range all {
+			o.wants(t, n)
+		}
+	}
+	if got := tell("usage").Sessions; got != len(all) {
+		t.Errorf("%d sessions go on, want %d", got, len(all))
+	}
+	for _, o := range all[len(all)/2:] {
+		_ = o.conn.Close()
+	}
+	hosttest.Eventually(t, "those who left have no session", func() bool { return tell("usage").Sessions == len(all)/2 })
+}
+
+// A once is a client that connects once.
+type once struct {
+	name string
+	conn net.Conn
+	next func() (core.Event, error, bool)
+}
+
+func openOnce(t *testing.T, p *process, host int, mode string) *once {
+	t.Helper()
+	a := &attack{ctx: t.Context(), random: newSoak(options{seed: *seed}).random(host), server: p}
+	conn, err := a.dial(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &once{name: hosts[host] + ", " + mode, conn: conn}
+	t.Cleanup(a.close)
+	_, err = fmt.Fprintf(conn, "GET /%s/events/once?topic=%s&from=oldest HTTP/1.1\r\nHost: soak\r\n\r\n", mode, topics[0])
+	if err != nil {
+		t.Fatalf("%s: %v", o.name, err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("%s: %v", o.name, err)
+	}
+	var stop func()
+	o.next, stop = iter.Pull2(core.Read(res.Body))
+	t.Cleanup(stop)
+	return o
+}
+
+// wants fails the test unless the next event is the one with a number. The connection's deadline
+// bounds the wait.
+func (o *once) wants(t *testing.T, n int64) {
+	t.Helper()
+	e, err, _ := o.next()
+	if got, ok := numberOf(e); err != nil || !ok || got != n {
+		t.Fatalf("%s: got the event %.40q and %v, want number %d", o.name, e.Data, err, n)
 	}
 }
 

@@ -95,7 +95,7 @@ func (p *process) start() error {
 	return nil
 }
 
-// usage asks the process what it has.
+// usage asks the process what it has, or tells it to do something first.
 func (p *process) usage(question string) (u Usage, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,6 +108,9 @@ func (p *process) usage(question string) (u Usage, err error) {
 	}
 	if err != nil && p.up.Load() {
 		return u, fmt.Errorf("the server does not answer: %w\n%s", err, p.said)
+	}
+	if u.Failed != "" {
+		return u, fmt.Errorf("the server was told to %s: %s", question, u.Failed)
 	}
 	return u, nil
 }

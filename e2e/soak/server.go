@@ -80,6 +80,7 @@ const (
 type server struct {
 	hub     *hub.Hub
 	streams core.Group
+	ballast []*os.File // they only take file descriptors
 }
 
 // serve serves until SIGTERM or the end of the standard input, in the process that
@@ -133,18 +134,59 @@ func serve(redisAddr string) error {
 	return errors.Join(err, s.hub.Shutdown(ctx))
 }
 
-// answer answers each line of the standard input with a Usage.
+// answer answers each line of the standard input with a Usage, after it has done what the line asks for.
 func (s *server) answer() {
 	out := json.NewEncoder(os.Stdout)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		err := s.do(in.Text())
 		u := usageOf()
 		u.Sessions = s.streams.Len()
+		if err != nil {
+			u.Failed = err.Error()
+		}
 		if in.Text() == "stacks" {
 			u.Stacks = stacks()
 		}
 		if err := out.Encode(u); err != nil {
 			return
 		}
+	}
+}
+
+// do does what a server can be told without a connection to it.
+func (s *server) do(what string) error {
+	what, number, _ := strings.Cut(what, " ")
+	switch what {
+	case "fill":
+		return s.fill()
+	case "free": // one file descriptor
+		if len(s.ballast) == 0 {
+			return errors.New("there is no ballast")
+		}
+		f := s.ballast[0]
+		s.ballast = s.ballast[1:]
+		return f.Close()
+	case "publish":
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err == nil {
+			_, err = s.hub.Publish(context.Background(), topics[0], eventOf(n))
+		}
+		return err
+	}
+	return nil
+}
+
+// fill leaves no file descriptor.
+func (s *server) fill() error {
+	for {
+		f, err := os.Open(os.DevNull)
+		switch {
+		case errors.Is(err, syscall.EMFILE):
+			return nil
+		case err != nil:
+			return err
+		}
+		s.ballast = append(s.ballast, f)
 	}
 }
 

@@ -19,6 +19,7 @@ type Usage struct {
 	Sessions   int           `json:"sessions"`
 	TCPMemory  int64         `json:"tcpMemory"` // bytes that the kernel has for all TCP sockets of the machine
 	Stacks     string        `json:"stacks,omitempty"`
+	Failed     string        `json:"failed,omitempty"` // why it could not do what it was told
 }
 
 func usageOf() Usage {
