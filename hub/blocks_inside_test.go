@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -49,72 +50,115 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
-// While somebody compresses an event, a worker does not wait for that.
-func TestBlockInProgress(t *testing.T) {
-	h := New()
-	s := &subscription{hub: h, ctx: t.Context(), feed: zipFeed{}, zipped: true}
+// A wokenFeed says when it is woken.
+type wokenFeed struct {
+	feed.Feed
+
+	woken chan struct{}
+}
+
+func (f wokenFeed) Wake() { f.woken <- struct{}{} }
+
+// zipped returns a subscription to "a" that a worker serves, and what says when it is woken.
+func zipped(t *testing.T, h *Hub) (s *subscription, woken <-chan struct{}) {
+	t.Helper()
+	f := wokenFeed{woken: make(chan struct{}, 100)}
+	s = &subscription{hub: h, ctx: t.Context(), feed: f, zipped: true}
 	if err := s.join([]string{"a"}); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	for range 50 { // in one slab
+	if more, err := s.Next(new([][]byte)); more || err != nil { // so that events wake it
+		t.Fatalf("got more %t and %v before any event", more, err)
+	}
+	return s, f.woken
+}
+
+// publishBlocks publishes events whose blocks a worker does not make, in one slab.
+func publishBlocks(t *testing.T, h *Hub) {
+	t.Helper()
+	for range manyBlocks {
 		if _, err := h.Publish(t.Context(), "a", core.Event{Data: strings.Repeat("x", 1000)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	at := record{slab: h.slab}.blockAt()
-	begun, finish, done := make(chan bool), make(chan bool), make(chan bool)
-	go func() {
-		defer close(done)
-		at.make.Do(func() {
-			close(begun)
-			<-finish
-			at.made.Store(&deflate.Block{})
-		})
-	}()
-	<-begun
-	result := make(chan error)
-	go func() {
-		var frames [][]byte
-		_, err := s.Next(&frames)
-		result <- err
-	}()
-	if err := hosttest.Receive(t, result, "the result of Next"); !errors.Is(err, feed.ErrNotReady) {
-		t.Errorf("got %v, want %v", err, feed.ErrNotReady)
-	}
-	close(finish)
-	<-done
 }
 
-// A worker, for which others wait, does not compress much.
-func TestBlocksInAWorker(t *testing.T) {
-	h := New()
-	subscriptions := [2]*subscription{}
-	for i := range subscriptions {
-		subscriptions[i] = &subscription{hub: h, ctx: t.Context(), feed: zipFeed{}, zipped: true}
-		if err := subscriptions[i].join([]string{"a"}); err != nil {
+const manyBlocks = 50
+
+// takeAll takes these events, and waits where it must.
+func takeAll(t *testing.T, s *subscription, woken <-chan struct{}) {
+	t.Helper()
+	for got, more := 0, true; got < manyBlocks; {
+		if !more {
+			hosttest.Receive(t, woken, "the next blocks")
+		}
+		var frames [][]byte
+		var err error
+		if more, err = s.Next(&frames); err != nil {
 			t.Fatal(err)
 		}
-		defer subscriptions[i].Close()
+		got += len(frames)
 	}
-	if _, err := h.Publish(t.Context(), "a", core.Event{Data: strings.Repeat("x", 100<<10)}); err != nil {
+}
+
+// A worker, for which others wait, does not compress much, and does not wait for a goroutine
+// that does. There is one for all subscriptions.
+func TestBlocksInAWorker(t *testing.T) {
+	const clients = 1000
+	h := New()
+	all, woken := make([]*subscription, clients), make([]<-chan struct{}, clients)
+	for i := range all {
+		all[i], woken[i] = zipped(t, h)
+		defer all[i].Close()
+	}
+	publishBlocks(t, h)
+	if _, _, err := all[0].read(new([][]byte), batchSize); !errors.Is(err, errBlocks) {
+		t.Fatalf("got %v from read, want %v", err, errBlocks)
+	}
+	at := all[0].errand.some[0].blockAt()
+	finish, begun := make(chan struct{}), make(chan struct{})
+	go at.make.Do(func() {
+		close(begun)
+		<-finish
+		at.made.Store(&deflate.Block{1})
+	})
+	<-begun
+	before := runtime.NumGoroutine()
+	for range 2 { // the second time as if there were one more event
+		for i, s := range all {
+			var frames [][]byte
+			if more, err := s.Next(&frames); more || err != nil || len(frames) > 0 {
+				t.Fatalf("client %d: got %d frames, more %t and %v before the first block was made", i, len(frames), more, err)
+			}
+		}
+	}
+	if got := runtime.NumGoroutine() - before; got > 5 {
+		t.Errorf("got %d goroutines more for %d clients that wait for the same blocks, want one", got, clients)
+	}
+	close(finish)
+	for i, s := range all {
+		takeAll(t, s, woken[i])
+		var frames [][]byte
+		if more, err := s.Next(&frames); more || err != nil || len(frames) > 0 {
+			t.Errorf("client %d: got %d frames, more %t and %v after the events", i, len(frames), more, err)
+		}
+	}
+	if got := h.delivered.Load(); got != clients*manyBlocks {
+		t.Errorf("%d events were delivered, want %d", got, clients*manyBlocks)
+	}
+}
+
+// A subscription that ends while a goroutine compresses for it does not keep others from the
+// blocks.
+func TestBlocksOfWhoLeaves(t *testing.T) {
+	h := New()
+	first, _ := zipped(t, h)
+	second, woken := zipped(t, h)
+	defer second.Close()
+	publishBlocks(t, h)
+	if _, err := first.Next(new([][]byte)); err != nil {
 		t.Fatal(err)
 	}
-	for i, s := range subscriptions {
-		var frames [][]byte
-		_, err := s.Next(&frames)
-		if i == 0 {
-			if !errors.Is(err, feed.ErrNotReady) || len(frames) > 0 {
-				t.Fatalf("got %d frames and %v, want %v", len(frames), err, feed.ErrNotReady)
-			}
-			s.Prepare()
-			_, err = s.Next(&frames)
-		}
-		if err != nil || len(frames) != 1 {
-			t.Errorf("client %d: got %d frames and %v, want 1", i, len(frames), err)
-		}
-		if got := h.delivered.Load(); got != int64(i+1) {
-			t.Errorf("%d events were delivered, want %d", got, i+1)
-		}
-	}
+	first.Close()
+	takeAll(t, second, woken)
 }

@@ -8,18 +8,26 @@ import (
 
 // An errand is what Prepare does for Next.
 type errand struct {
-	gap    *Gap        // to tell the client of; nil for what next says
-	next   error       // errPage, errState or errBlocks
-	some   []candidate // for errBlocks
+	gap    *Gap  // to tell the client of; nil for what next says
+	next   error // errPage or errState; or errBlocks, which is nothing for Prepare
 	done   bool
 	frames [][]byte
 	err    error
+
+	// For errBlocks.
+	some   []candidate // that were read, and not sent
+	awaits *blockAt    // which wakes the subscription when it has been made
 }
 
-// Next implements [feed.Pump]. Telling of a gap, the state, reading the log and compressing
-// much are left to Prepare, because other sessions wait for the worker.
+// Next implements [feed.Pump]. Telling of a gap, the state and reading the log are left to
+// Prepare, because other sessions wait for the worker, and compressing much to a goroutine
+// that does it for all subscriptions.
 func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
-	if e := s.errand; e != nil && e.done && s.ctx.Err() == nil {
+	switch e := s.errand; {
+	case e == nil || s.ctx.Err() != nil:
+	case e.next == errBlocks: //nolint:errorlint // the very one
+		return s.takeBlocks(frames), nil
+	case e.done:
 		s.errand = nil
 		if len(e.frames) > 0 || e.err != nil {
 			*frames = append(*frames, e.frames...)
@@ -32,7 +40,7 @@ func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 		s.errand = &errand{gap: gap, next: err}
 		return false, feed.ErrNotReady
 	case err == errBlocks: //nolint:errorlint // the very one
-		return false, feed.ErrNotReady
+		return s.takeBlocks(frames), nil
 	default:
 		return more, err
 	}
@@ -46,9 +54,6 @@ func (s *subscription) Prepare() {
 		e.err = s.tell(&e.frames, e.gap)
 	case e.next == errState: //nolint:errorlint // the very one
 		e.err = s.sendState(&e.frames, batchSize)
-	case e.next == errBlocks: //nolint:errorlint // the very one
-		appendBlocks(&e.frames, e.some)
-		s.hub.delivered.Add(int64(len(e.frames)))
 	default:
 		e.err = s.page(&e.frames)
 	}
