@@ -5,8 +5,8 @@
 // encoded once and appended; each client reads it from there at its own pace, whether
 // it was connected at the time or resumes later. So there is no seam between history
 // and live traffic, and a slow client costs the others nothing. A hub needs the memory
-// that its bounds allow, and up to about 150 KiB for each client that is stuck in a
-// write.
+// that its bounds allow, about as much again if its events are compressed, and up to
+// 256 KiB for each client that is stuck in a write.
 //
 //	var room hub.Hub // or hub.New, with options
 //

@@ -44,6 +44,9 @@ func (s *Session) SetHeaders(h Header, accept string) {
 	h.Add("Vary", "Accept-Encoding")
 	if prefersGzip(accept) {
 		h.Set("Content-Encoding", "gzip")
+		if tag := h.Get("Etag"); strings.HasPrefix(tag, `"`) {
+			h.Set("Etag", "W/"+tag) // a strong one is of the bytes that are sent (RFC 9110, section 8.8.1)
+		}
 		s.gzip = new(gzip)
 	}
 }

@@ -14,8 +14,9 @@ import (
 
 // Full checks a hub over a log whose server has little room left, for at most 1,000 events of
 // 60 kB: when it is full, Publish returns an error; nothing that was acknowledged is lost; and
-// when free, which gets that error, has made room, all goes on. Full shuts the hub down.
-func Full(t *testing.T, log hub.Log, free func(err error)) {
+// when free, which gets that error, has made room, all goes on. If reads, the log can be read
+// while it is full. Full shuts the hub down.
+func Full(t *testing.T, log hub.Log, reads bool, free func(err error)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -57,6 +58,9 @@ func Full(t *testing.T, log hub.Log, free func(err error)) {
 		t.Fatal("it does not get full")
 	}
 	t.Logf("event %d: %v", n, err)
+	if reads {
+		readAll(t, log, n)
+	}
 	free(err)
 	for deadline := time.Now().Add(patience); ; {
 		err := publish(attempt)
@@ -81,5 +85,29 @@ func Full(t *testing.T, log hub.Log, free func(err error)) {
 	}
 	if err := h.Healthy(); err != nil {
 		t.Errorf("the hub is not healthy: %v", err)
+	}
+}
+
+// readAll reads n entries from the log's server. The one that was refused may be there too.
+func readAll(t *testing.T, log hub.Log, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	got, after := 0, ""
+	for more := true; more; {
+		entries, err := log.Range(ctx, after, 100)
+		if err != nil {
+			t.Fatalf("a log that is full cannot be read: %v", err)
+		}
+		for _, e := range entries {
+			if e.Topic != "" {
+				got++
+			}
+			after = e.ID
+		}
+		more = len(entries) > 0
+	}
+	if got < n || got > n+1 {
+		t.Errorf("a log that is full has %d entries, want %d", got, n)
 	}
 }

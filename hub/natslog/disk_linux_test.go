@@ -29,7 +29,7 @@ func TestStoreFull(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	hubtest.Full(t, natslog.New(js, "events"), func(error) {
+	hubtest.Full(t, natslog.New(js, "events"), true, func(error) {
 		if err := other.Purge(within(t, patience)); err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	p := &process{t: t, dir: dir, addr: testenv.Addr(t)}
 	p.start()
-	hubtest.Full(t, natslog.New(connect(t, p.url), "events"), func(error) {
+	hubtest.Full(t, natslog.New(connect(t, p.url), "events"), false, func(error) {
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func TestDiskFull(t *testing.T) {
 					t.Logf("the server's log:\n%s", s.log())
 				}
 			})
-			hubtest.Full(t, s.open(), func(err error) {
+			hubtest.Full(t, s.open(), policy == "everysec", func(err error) {
 				if policy == "everysec" && !strings.Contains(err.Error(), "cannot save") {
 					t.Errorf("got %v, want an error that the server cannot save", err)
 				}

@@ -18,9 +18,14 @@ import (
 // sent, and err says how it ended.
 func (s *server) get(path string, accept ...string) (res *http.Response, body string, err error) {
 	s.t.Helper()
+	return s.ask(http.MethodGet, path, accept...)
+}
+
+func (s *server) ask(method, path string, accept ...string) (res *http.Response, body string, err error) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), s.host.timeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	r, err := http.NewRequestWithContext(ctx, method, s.url+path, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -50,6 +55,10 @@ func checkCompression(t testing.TB, h mounted) {
 			x.SetHeader("Content-Encoding", "x-own")
 			return give(core.Event{Data: "yes"})
 		},
+		"/tag": func(_ context.Context, x Exchange) core.Stream {
+			x.SetHeader("Etag", `"1"`)
+			return give(core.Event{Data: "yes"})
+		},
 		"/vary": func(_ context.Context, x Exchange) core.Stream {
 			x.SetHeader("Vary", "Origin")
 			return give(core.Event{Data: "yes"})
@@ -68,6 +77,8 @@ func checkCompression(t testing.TB, h mounted) {
 		{"not gzip", "/works", []string{"gzip;q=0, *"}, "", []string{"Accept-Encoding"}},
 		{"another Vary", "/vary", []string{"gzip"}, "gzip", []string{"Origin", "Accept-Encoding"}},
 		{"a Content-Encoding of the view's", "/own", []string{"gzip"}, "x-own", nil},
+		{"an entity tag", "/tag", []string{"gzip"}, "gzip", []string{"Accept-Encoding"}},
+		{"an entity tag, not gzip", "/tag", []string{"br"}, "", []string{"Accept-Encoding"}},
 	} {
 		res, body, err := s.get(test.path, test.accept...)
 		if got := res.Header["Content-Encoding"]; strings.Join(got, ",") != test.encoding || len(got) > 1 {
@@ -81,6 +92,9 @@ func checkCompression(t testing.TB, h mounted) {
 		if !slices.Equal(vary, test.vary) {
 			t.Errorf("%s: got Vary %q, want %q", test.name, res.Header["Vary"], test.vary)
 		}
+		if got, want := res.Header.Get("ETag"), map[bool]string{true: `W/"1"`, false: `"1"`}[test.encoding == "gzip"]; test.path == "/tag" && got != want {
+			t.Errorf("%s: got Etag %s, want %s", test.name, got, want)
+		}
 		size := len(body)
 		if test.encoding == "gzip" && err == nil {
 			body, err = unzip(body)
@@ -91,6 +105,11 @@ func checkCompression(t testing.TB, h mounted) {
 		if end := s.end(); end.Bytes != int64(size) {
 			t.Errorf("%s: the observer was told of %d bytes, want those of the body, %d", test.name, end.Bytes, size)
 		}
+	}
+	res, body, err := s.ask(http.MethodHead, "/works", "gzip")
+	got := [3]string{res.Header.Get("Content-Encoding"), res.Header.Get("Vary"), body}
+	if want := [3]string{"gzip", "Accept-Encoding", ""}; got != want || err != nil {
+		t.Errorf("HEAD: got Content-Encoding, Vary and body %q and %v, want %q", got, err, want)
 	}
 }
 
