@@ -33,6 +33,9 @@ type CrowdOptions struct {
 	// Data is called with the data of each event and the time at which it arrived, if it
 	// is not nil.
 	Data func(data []byte, at time.Time)
+
+	// Headers are lines of each request.
+	Headers []string
 }
 
 // NewCrowd returns a crowd without connections.
@@ -80,7 +83,7 @@ func (c *Crowd) add(addr netip.AddrPort, i int, target string) error {
 	if c.options.Lazy {
 		options = []int{syscall.SO_RCVLOWAT, lowWater}
 	}
-	conn, err := open(addr, source(i), request(addr, target), options...)
+	conn, err := open(addr, source(i), request(addr, target, c.options.Headers...), options...)
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,9 @@ var perDelivery = []report.Metric{
 
 func fanOut(s size, subscribers int) Work {
 	events := max(s.of(300_000, 20_000)/subscribers, 1)
+	if leaves(subscribers) {
+		events /= 2 // a round gives several samples
+	}
 	return Work{
 		Name:    fmt.Sprintf("fanout-%d", subscribers),
 		Title:   fmt.Sprintf("Fan-out at full speed, %s subscribers", report.Thousands(subscribers)),
@@ -76,11 +79,12 @@ func latency(s size, rate, subscribers int) Work {
 		Sides: hubs(0, 1),
 		Metrics: []report.Metric{
 			{Key: "p99", Name: "p99", Unit: report.Nanoseconds},
+			{Key: "p999", Name: "p99.9", Unit: report.Nanoseconds},
 			{Key: "p50", Name: "median", Unit: report.Nanoseconds},
 			{Key: "publish", Name: "longest Publish", Unit: report.Nanoseconds},
 			report.Lost,
 		},
-		Rounds: roundsFor(subscribers, 7),
+		Rounds: roundsFor(subscribers, 5),
 		cold:   leaves(subscribers),
 		Cost:   40 * time.Second,
 		place:  apart,
@@ -153,6 +157,7 @@ func (r *audienceRunner) reach() (report.Sample, error) {
 	sample["lost"] = got.Lost()
 	sample["p50"] = float64(stats.Quantile(got.Latencies, 0.5))
 	sample["p99"] = float64(stats.Quantile(got.Latencies, 0.99))
+	sample["p999"] = float64(stats.Quantile(got.Latencies, 0.999))
 	sample["publish"] = float64(got.Max)
 	return sample, nil
 }

@@ -23,8 +23,8 @@ func frameworks(s size) []Work {
 			Base:    baseFramework,
 			Sides:   adapters(plain, server.Each),
 			Metrics: append(perUnit("an event"), report.Metric{Key: "writes", Name: "write calls"}),
-			Rounds:  31,
-			Cost:    25 * time.Second,
+			Rounds:  15,
+			Cost:    12 * time.Second,
 			column:  "an event, flushed",
 			place:   together,
 			open:    openStream(events),
@@ -36,8 +36,8 @@ func frameworks(s size) []Work {
 			Base:    baseFramework,
 			Sides:   adapters(plain, server.Gathered),
 			Metrics: append(perUnit("an event"), report.Metric{Key: "writes", Name: "write calls"}),
-			Rounds:  31,
-			Cost:    25 * time.Second,
+			Rounds:  15,
+			Cost:    12 * time.Second,
 			column:  "an event, default window",
 			place:   together,
 			open:    openStream(gathered),
@@ -62,8 +62,8 @@ func frameworks(s size) []Work {
 			Base:    baseFramework,
 			Sides:   adapters(plain, nil),
 			Metrics: perUnit("a client"),
-			Rounds:  101, // other programs disturb it most
-			Cost:    100 * time.Second,
+			Rounds:  51, // other programs disturb it most
+			Cost:    50 * time.Second,
 			column:  "connecting and leaving",
 			place:   together,
 			open: func(s Side) (runner, error) {

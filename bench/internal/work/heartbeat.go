@@ -36,8 +36,8 @@ func heartbeat(s size) Work {
 			{Name: "yieldsse hub, detached", Ours: true, Most: 0.75, server: server.HubDetached, target: server.Events},
 		},
 		Metrics: append(perUnit("a heartbeat"), report.Metric{Key: "writes", Name: "write calls"}),
-		Rounds:  5,
-		Cost:    90 * time.Second,
+		Rounds:  3,
+		Cost:    60 * time.Second,
 		cold:    true,
 		open: func(s Side) (runner, error) {
 			return coldRunner(func() (sample report.Sample, err error) {

@@ -43,21 +43,26 @@ func replay(s size) Work {
 		chart:  true,
 		place:  together,
 		open: func(s Side) (runner, error) {
-			p, err := process.Start(s.server)
-			if err != nil {
-				return nil, err
-			}
-			r := &replayRunner{server: p, times: times}
-			last, err := Fill(p)
-			if err == nil {
-				r.id, err = Before(last, Missed)
-			}
-			if err != nil {
-				return nil, errors.Join(err, p.Stop())
-			}
-			return r, nil
+			p, id, err := startBehind(s, Missed)
+			return &replayRunner{p, id, times}, err
 		},
 	}
+}
+
+// startBehind starts a side's server, fills it with events, and returns the ID of a client
+// that has missed that many.
+func startBehind(s Side, missed int) (p *process.Process, id string, err error) {
+	if p, err = process.Start(s.server); err != nil {
+		return nil, "", err
+	}
+	last, err := Fill(p)
+	if err == nil {
+		id, err = Before(last, missed)
+	}
+	if err != nil {
+		return nil, "", errors.Join(err, p.Stop())
+	}
+	return p, id, nil
 }
 
 type replayRunner struct {

@@ -44,8 +44,8 @@ func secure(s size) []Work {
 				Base:    "tutorial hub",
 				Sides:   slices.Clone(sides),
 				Metrics: perDelivery,
-				Rounds:  5,
-				Cost:    25 * time.Second,
+				Rounds:  3,
+				Cost:    20 * time.Second,
 				open:    openAudience(subscribers, events, rate, false),
 			}
 		}

@@ -34,8 +34,8 @@ func stalled(s size) Work {
 			{Key: "publish", Name: "longest Publish", Unit: report.Nanoseconds},
 			{Key: "memory", Name: "extra memory", Unit: report.Bytes},
 		},
-		Rounds: 3,
-		Cost:   100 * time.Second,
+		Rounds: 2,
+		Cost:   60 * time.Second,
 		cold:   true,
 		open: func(s Side) (runner, error) {
 			return coldRunner(func() (sample report.Sample, err error) {
