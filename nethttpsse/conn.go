@@ -249,7 +249,7 @@ func (c *conn) answer(text string) {
 // does not read. If it has not helped after a while, nothing on the connection gets
 // through, and the whole connection is closed.
 func (c *conn) Abort() {
-	const while = time.Second
+	const while = 5 * time.Second // longer than a busy server takes for the reset
 	switch now := time.Now(); {
 	case c.aborted.IsZero():
 		c.aborted = now

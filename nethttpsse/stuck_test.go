@@ -117,6 +117,7 @@ func flood(closed chan<- core.Summary, group *core.Group) http.Handler {
 func TestHTTP2ConnectionThatIsNotRead(t *testing.T) {
 	for name, secure := range map[string]bool{"TLS": true, "without TLS": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			closed, group := make(chan core.Summary, 1), new(core.Group)
 			srv, addr := serveHTTP2(t, flood(closed, group), secure)
 			askHTTP2(t, addr, secure, 1<<30)
