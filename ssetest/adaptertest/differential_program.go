@@ -16,6 +16,9 @@ import (
 // view is the view of the stream.
 func (r *trial) view(ctx context.Context, x Exchange) core.Stream {
 	r.update(func() { r.viewed = ctx })
+	if got, want := core.LastEventID(ctx), r.resumes(); got != want {
+		r.problemf("the last event ID is %q, want %q", got, want)
+	}
 	if r.Client.ViewRead {
 		_, _ = io.Copy(io.Discard, x.Body)
 	}
@@ -62,11 +65,13 @@ func (r *trial) generator(ctx context.Context) core.Stream {
 		r.update(func() { r.runs++; r.running++; r.yield = yield })
 		defer func() { r.update(func() { r.running-- }) }()
 		give := func(step int, e core.Event, err error, bad bool) bool {
-			before := context.Cause(ctx)
-			ok := yield(e, err)
-			r.update(func() {
-				r.trace = append(r.trace, element{step, e, err, bad, ok, before, context.Cause(ctx)})
-			})
+			before, ok := context.Cause(ctx), false
+			defer func() { // also if an observer ends the goroutine
+				r.update(func() {
+					r.trace = append(r.trace, element{step, e, err, bad, ok, before, context.Cause(ctx)})
+				})
+			}()
+			ok = yield(e, err)
 			return ok
 		}
 		for i, s := range r.Steps {

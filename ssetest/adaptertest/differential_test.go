@@ -31,6 +31,37 @@ func TestDifferentialEncoder(t *testing.T) {
 	}
 }
 
+// The event in place of comments is removed, wherever the stream is cut.
+func TestDifferentialBeats(t *testing.T) {
+	beat, start := (&plan{guards: guards{Beat: good}}).beatEvent(), "retry: 7\n"
+	block := string(encode(beat))
+	for _, test := range []struct {
+		start, stream, want string
+		opened              bool
+	}{
+		{"", block + "data: a\n\n" + block + "data: b\n\n", "data: a\n\ndata: b\n\n", true},
+		{"", "data: a\n\n" + block, "data: a\n\n", false},
+		{start, start + block + "data: a\n\n" + block, start + "data: a\n\n", true},
+		{start, start + "data: a\n\n" + block, start + "data: a\n\n", false},
+	} {
+		for cut := range len(test.stream) + 1 {
+			s := stripper{start: []byte(test.start), beat: []byte(block)}
+			s.write([]byte(test.stream[:cut]))
+			if got := string(s.all()); !strings.HasPrefix(test.want, got) {
+				t.Errorf("%q: got %q, want a start of %q", test.stream[:cut], got, test.want)
+			}
+			s.write([]byte(test.stream[cut:]))
+			if got := string(s.all()); got != test.want || s.opened != test.opened || s.odd != "" {
+				t.Errorf("%q: got %q, opened %t, %q", test.stream, got, s.opened, s.odd)
+			}
+		}
+	}
+	s := stripper{beat: []byte(block)}
+	if s.write([]byte(heartbeat + "\n")); s.odd == "" {
+		t.Error("a comment passes, although an event replaces it")
+	}
+}
+
 func TestDifferentialStatus(t *testing.T) {
 	for _, test := range []struct {
 		block string

@@ -81,6 +81,8 @@ type trial struct {
 	header http.Header
 	end    string
 	how    error
+
+	guarded guarded
 }
 
 // An element is an event that a generator has yielded, or a publisher has published.
@@ -150,8 +152,9 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 	if p.Retry > 0 { // a line of the first event's block
 		r.strip.start = []byte("retry: " + milliseconds(p.Retry) + "\n")
 	}
+	r.strip.beat, r.strip.silent = p.beat()
 	tcp := &listener{Listener: listen(t), hurried: p.stalls()}
-	if p.Client.Reads == readsNone {
+	if p.deaf() {
 		tcp.sendBuffer = 16 << 10
 	}
 	r.addr = tcp.Addr().String()
@@ -257,11 +260,13 @@ func (r *trial) shutdownGroup() {
 	defer cancel()
 	err := r.group.Shutdown(ctx)
 	r.mu.Lock()
-	running := r.running
+	running, asking := r.running, r.guarded.asking
 	r.mu.Unlock()
 	switch {
 	case err != nil:
 		r.problemf("Group.Shutdown: %v; %s", err, r.state())
+	case asking != 0:
+		r.problemf("Group.Shutdown has returned, but somebody still asks whether the session may continue")
 	case running != 0:
 		r.problemf("Group.Shutdown has returned, but the generator still runs")
 	}
@@ -292,10 +297,12 @@ func (r *trial) options() []core.Option {
 		core.WithRetry(r.Retry),
 		core.WithGroup(&r.group),
 		core.WithObserver(core.Observer{
+			Refused: r.tellRefused,
 			Opened: func(context.Context) {
 				r.update(func() { r.opened++ })
 				r.hook(r.Opened, "opened")
 			},
+			Wrote: r.wroteHook(),
 			Closed: func(ctx context.Context, end core.Summary) {
 				if ctx.Err() == nil {
 					r.problemf("the context has not ended when the observer's Closed is called")
@@ -319,7 +326,7 @@ func (r *trial) options() []core.Option {
 			return hookEvent(r.ErrorEvent)
 		}))
 	}
-	return opts
+	return append(opts, r.guardOptions()...)
 }
 
 // hook does what one of the application's functions does besides its work. It panics with
@@ -332,7 +339,7 @@ func (r *trial) hook(kind, name string) {
 		panic(name)
 	case kind == reentrant:
 		_ = r.group.Len()
-		if name == "opened" {
+		if name == "opened" || name == "wrote" { // the session is locked
 			return
 		}
 		ctx, cancel := context.WithCancel(context.Background())
