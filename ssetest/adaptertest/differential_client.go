@@ -93,7 +93,7 @@ func (r *trial) dial() (*wireEnd, error) {
 
 // client sends the request and reads the response.
 func (r *trial) client() {
-	defer r.update(func() { r.done = true })
+	defer r.update(func() { r.done, r.times.done = true, time.Now() })
 	var err error
 	if r.site.Transport != nil {
 		err = r.talkTransport()
@@ -165,6 +165,7 @@ func (r *trial) saw(p []byte) {
 	if r.zips() {
 		r.decode(p)
 	}
+	r.update(func() { r.times.read = time.Now() })
 	if r.Client.After >= 0 && r.bytes >= int64(r.Client.After) {
 		r.leave()
 	}

@@ -289,8 +289,9 @@ func (r *trial) countWrite(w core.Write) (n int) {
 	return n
 }
 
-// throw panics, or ends the goroutine.
+// throw panics, or ends the goroutine. The session must end soon.
 func (r *trial) throw(how, value string) {
+	r.owe("a panic of "+value, time.Now())
 	if how == goexits {
 		r.update(func() { r.guarded.thrown = append(r.guarded.thrown, nil) })
 		runtime.Goexit()
@@ -314,6 +315,7 @@ func (r *trial) ask(ctx context.Context) error {
 	case final && n < q.At:
 	case q.Do == no:
 		r.update(func() { r.guarded.no = true })
+		r.owe("the answer no", time.Now())
 		return noes[q.Err]
 	case final:
 		r.throw(q.Do, "recheck")

@@ -16,6 +16,7 @@ import (
 // view is the view of the stream.
 func (r *trial) view(ctx context.Context, x Exchange) core.Stream {
 	r.update(func() { r.viewed = ctx })
+	context.AfterFunc(ctx, func() { r.owe("the end of its context", time.Now()) })
 	if got, want := core.LastEventID(ctx), r.resumes(); got != want {
 		r.problemf("the last event ID is %q, want %q", got, want)
 	}
@@ -65,9 +66,10 @@ func (r *trial) generator(ctx context.Context) core.Stream {
 		r.update(func() { r.runs++; r.running++; r.yield = yield })
 		defer func() { r.update(func() { r.running-- }) }()
 		give := func(step int, e core.Event, err error, bad bool) bool {
-			before, ok := context.Cause(ctx), false
+			before, begin, ok := context.Cause(ctx), time.Now(), false
 			defer func() { // also if an observer ends the goroutine
 				r.update(func() {
+					r.times.yield = max(r.times.yield, time.Since(begin))
 					r.trace = append(r.trace, element{step, e, err, bad, ok, before, context.Cause(ctx)})
 				})
 			}()
@@ -101,6 +103,7 @@ func (r *trial) generator(ctx context.Context) core.Stream {
 			}
 		}
 		r.update(func() { r.endAlive = ctx.Err() == nil })
+		r.oweReader("the return of its generator")
 	}
 }
 
@@ -176,6 +179,7 @@ func (r *trial) publish(ctx context.Context) {
 
 // kick records how many events the subscription must get.
 func (r *trial) kick() {
+	r.oweReader("the end that its hub has given it")
 	r.update(func() {
 		if r.kicked < 0 {
 			r.kicked = len(r.kept)
@@ -244,8 +248,10 @@ func (r *trial) step(ctx context.Context, i int) {
 			r.leave()
 		}
 	case doShutdown:
+		r.owe("a shutdown", time.Now())
 		r.spawn(r.shutdownGroup)
 	case doShutdownInside:
+		r.owe("a shutdown", time.Now())
 		done, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = r.group.Shutdown(done)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -62,6 +63,20 @@ func TestDifferentialBeats(t *testing.T) {
 	}
 }
 
+// Only what takes longer than it may, and longer than a busy machine takes, is late.
+func TestDifferentialLate(t *testing.T) {
+	now := time.Now()
+	for took, want := range map[time.Duration]int{0: 0, 3 * time.Second: 0, 8 * time.Second: 1} {
+		r := &trial{plan: &plan{}, changed: make(chan struct{})}
+		r.times = times{opened: now, closed: now.Add(took), done: now.Add(took)}
+		r.owe("a later cause", now.Add(time.Hour))
+		r.owe("the cause", now.Add(-time.Minute)) // it was not open then
+		if got := r.late(4 * time.Second); len(got) != want {
+			t.Errorf("after %v: got %q", took, got)
+		}
+	}
+}
+
 func TestDifferentialStatus(t *testing.T) {
 	for _, test := range []struct {
 		block string
@@ -105,7 +120,7 @@ func TestDifferentialFails(t *testing.T) {
 	mount := Mount{Serve: (&sample{wrap: trim}).serve, timeout: defaultTimeout}
 	d := &differential{t: t, mount: mount}
 	for seed := range uint64(50) {
-		for _, problem := range d.try(newPlan(seed, []Protocol{HTTP1})) {
+		for _, problem := range d.try(newPlan(seed, []Protocol{HTTP1}), slacks[0]).problems {
 			if strings.HasPrefix(problem, "the client has") {
 				return
 			}

@@ -83,6 +83,7 @@ type trial struct {
 	how    error
 
 	guarded guarded
+	times   times
 }
 
 // An element is an event that a generator has yielded, or a publisher has published.
@@ -146,8 +147,14 @@ func (r *trial) untilWithin(limit time.Duration, stop <-chan struct{}, what stri
 
 func (r *trial) spawn(f func()) { r.spawned.Go(f) }
 
-// try runs the plan, and returns the problems.
-func (p *plan) try(t testing.TB, mount Mount) []string {
+// An outcome is what is wrong with a trial.
+type outcome struct {
+	problems []string
+	late     []string // what has taken too long, for a machine that is not too busy
+}
+
+// try runs the plan. slack is how much longer things may take than they should.
+func (p *plan) try(t testing.TB, mount Mount, slack time.Duration) outcome {
 	r := &trial{plan: p, asked: p, mount: mount, limit: mount.timeout, changed: make(chan struct{}), kicked: -1}
 	if p.Retry > 0 { // a line of the first event's block
 		r.strip.start = []byte("retry: " + milliseconds(p.Retry) + "\n")
@@ -213,7 +220,7 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.problems
+	return outcome{r.problems, r.late(slack)}
 }
 
 // around returns the plan's middleware around the handler.
@@ -300,6 +307,7 @@ func (r *trial) options() []core.Option {
 			Refused: r.tellRefused,
 			Opened: func(context.Context) {
 				r.update(func() { r.opened++ })
+				r.begin()
 				r.hook(r.Opened, "opened")
 			},
 			Wrote: r.wroteHook(),
@@ -308,7 +316,7 @@ func (r *trial) options() []core.Option {
 					r.problemf("the context has not ended when the observer's Closed is called")
 				}
 				r.hook(r.Closed, "")
-				r.update(func() { r.ended = append(r.ended, end) })
+				r.close(end)
 				r.hook(r.Closed, "closed")
 			},
 		}),
