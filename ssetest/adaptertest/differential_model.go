@@ -296,7 +296,10 @@ func (r *trial) checkLate(end core.Summary, wrong func(string, ...any)) {
 	}
 }
 
-var retryAtEnd = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n$`)
+var (
+	retryAtEnd  = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n$`)
+	retryInside = regexp.MustCompile(`(?m)^retry: ([1-4][0-9]{3}|5000)\n`)
+)
 
 // An ending is how a response must end.
 type ending struct {
@@ -424,10 +427,21 @@ func (r *trial) whole(end core.Summary, want ending) bool {
 
 // isStart reports whether got is a beginning of what may come.
 func (r *trial) isStart(got, all, tried []byte, end core.Summary) bool {
+	if errors.Is(end.Cause, core.ErrShutdown) && r.guarded.wrote > 0 && lateTail(got, all) {
+		return true
+	}
 	if errors.Is(end.Cause, core.ErrShutdown) && bytes.HasPrefix(got, all) {
 		return bytes.HasPrefix(got[len(all):], []byte("r")) || len(got) == len(all) // its reconnection time
 	}
 	return bytes.HasPrefix(all, got) || bytes.HasPrefix(tried, got)
+}
+
+// lateTail reports whether got is a beginning of all with a reconnection time in the middle: the
+// observer may panic when it is told of that, and then an error event follows.
+func lateTail(got, all []byte) bool {
+	return slices.ContainsFunc(retryInside.FindAllIndex(got, -1), func(at []int) bool {
+		return bytes.HasPrefix(all, got[:at[0]]) && bytes.HasPrefix(all[at[0]:], got[at[1]:])
+	})
 }
 
 // short shows the beginning and the end of a long text.
