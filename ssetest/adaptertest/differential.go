@@ -177,7 +177,7 @@ func (d *differential) report(seed uint64) {
 	whole := p.String()
 	tries, until := 0, time.Now().Add(20*time.Second)
 	if late { // each trial takes long, too
-		until = time.Now().Add(2 * time.Minute)
+		until = time.Now().Add(time.Minute)
 	}
 	for smaller := true; smaller; {
 		smaller = false
