@@ -111,6 +111,9 @@ func (p *plan) guard(r *rand.Rand) {
 	if p.narrow() && p.Beat == wide {
 		p.Beat = good // otherwise it would take too long
 	}
+	if p.Expiry == panics && p.Client.Body == bodyStalls { // net/http itself waits for the body, whatever panics
+		p.Expiry = none
+	}
 	if p.ServerTimeout > 0 && p.refusal() != 0 { // which applies to other answers, too
 		p.Beat, p.Expiry = none, none
 	}

@@ -81,7 +81,7 @@ const (
 	doIgnore         = "ignore"          // wait for a time, whatever ends
 	doAwait          = "await"           // wait for the end, which is sure to come
 	doSeen           = "seen"            // wait until the client has everything
-	doBeat           = "beat"            // wait until the client has another heartbeat, or something in its place
+	doBeat           = "beat"            // wait until the client has another heartbeat
 	doFlood          = "flood"           // yield until yield returns false
 	doLeave          = "leave"           // make the client leave
 	doShutdown       = "shutdown"        // of the group, by another goroutine

@@ -239,9 +239,12 @@ func (r *trial) step(ctx context.Context, i int) {
 	case doBeat:
 		if r.reads() && 0 < r.Heartbeat && r.Heartbeat < time.Second {
 			r.mu.Lock()
-			bytes := r.bytes
+			want := r.strip.beats + 1
+			if r.Beat != none {
+				want++ // the first may be the opening
+			}
 			r.mu.Unlock()
-			r.until(ctx.Done(), fmt.Sprintf("a heartbeat in step %d", i), func() bool { return r.bytes > bytes || r.done })
+			r.until(ctx.Done(), fmt.Sprintf("a heartbeat in step %d", i), func() bool { return r.strip.beats >= want || r.done })
 		}
 	case doLeave:
 		if r.Client.After < 0 {

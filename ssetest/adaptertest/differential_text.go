@@ -83,6 +83,7 @@ type stripper struct {
 	last   []byte // the previous line, if it is a comment
 	opened bool   // what follows start is the opening
 	ended  bool   // the block that start begins has only the heartbeat event
+	beats  int    // heartbeats, and openings that look like them
 	odd    string // a session's own comment in a wrong place
 }
 
@@ -115,6 +116,9 @@ func (s *stripper) take() {
 		s.odd = fmt.Sprintf("%q and no blank line, before line %d", last, s.lines+1)
 	}
 	s.opened = s.opened || first && (line == opening || s.silent != "" && line == s.silent)
+	if own && line != opening {
+		s.beats++
+	}
 	s.lines++
 	s.last = s.last[:0]
 	switch {
@@ -146,6 +150,9 @@ func (s *stripper) replaces(line string) bool {
 func (s *stripper) takeBeat(block []byte) bool {
 	if s.beat == nil {
 		return false
+	}
+	if bytes.Equal(block, s.beat) || bytes.Equal(block, s.first()) {
+		s.beats++
 	}
 	s.opened = s.opened || bytes.Equal(block, s.first()) && s.lines == bytes.Count(block, []byte("\n"))
 	if len(s.whole) == 0 && len(s.start) > 0 && bytes.Equal(block, s.first()) {
