@@ -28,8 +28,8 @@ var (
 // Differential tests an adapter against a model of this project's promises. It makes
 // random programs of good and bad events, waits, failures and shutdowns, and runs them
 // with clients that read, stall or leave, and with options of all sizes. It compares each
-// result with the model: the bytes, the end of the response, what the observer gets, and
-// that nothing is left behind.
+// result with the model: the bytes, the end of the response, what the observer gets, how
+// long the end takes, and that nothing is left behind.
 //
 // It always tries the same programs. Flags of go test change that:
 //
@@ -69,7 +69,7 @@ type differential struct {
 	left  atomic.Int64
 
 	mu     sync.Mutex
-	failed map[uint64][]string
+	failed map[uint64]outcome
 }
 
 func (d *differential) run() {
@@ -77,7 +77,7 @@ func (d *differential) run() {
 		mounted{d.mount, HTTP3}.serve(d.t, nil) // fails without a transport
 	}
 	next, more := d.seeds()
-	d.failed = map[uint64][]string{}
+	d.failed = map[uint64]outcome{}
 	begin := time.Now()
 	var all sync.WaitGroup
 	for range workers {
@@ -99,7 +99,7 @@ func (d *differential) run() {
 		if i < mostReports {
 			d.report(seed)
 		} else {
-			d.t.Errorf("seed %d, too: %.300s", seed, d.failed[seed][0])
+			d.t.Errorf("seed %d, too: %.300s", seed, d.failed[seed].all()[0])
 		}
 	}
 }
@@ -136,24 +136,36 @@ func (d *differential) seeds() (next func() uint64, more func() bool) {
 	return seed, func() bool { return d.left.Add(-1) >= 0 && !failing() }
 }
 
-// one tries the plan of a seed.
+// one tries the plan of a seed. If all that is wrong is that something takes too long, it
+// tries again with more patience, because the machine may be busy.
 func (d *differential) one(seed uint64) {
 	d.tried.Add(1)
-	problems := d.try(newPlan(seed, d.mount.Protocols))
-	if len(problems) > 0 {
+	p := newPlan(seed, d.mount.Protocols)
+	var o outcome
+	for _, slack := range slacks {
+		o = d.try(p, slack)
+		if len(o.problems) > 0 || len(o.late) == 0 {
+			break
+		}
+		d.t.Logf("seed %d, with a slack of %v: %s", seed, slack, strings.Join(o.late, "\n"))
+	}
+	if len(o.all()) > 0 {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.failed[seed] = problems
+		d.failed[seed] = o
 	}
 }
 
+// all returns everything that is wrong.
+func (o outcome) all() []string { return slices.Concat(o.problems, o.late) }
+
 // try tries a plan, with its seed as a label on each of its goroutines.
-func (d *differential) try(p *plan) (problems []string) {
+func (d *differential) try(p *plan, slack time.Duration) (o outcome) {
 	labels := pprof.Labels(leakLabel, strconv.FormatUint(p.Seed, 10))
 	pprof.Do(context.Background(), labels, func(context.Context) {
-		problems = p.try(d.t, d.mount)
+		o = p.try(d.t, d.mount, slack)
 	})
-	return problems
+	return o
 }
 
 const leakLabel = "adaptertest.seed"
@@ -161,16 +173,19 @@ const leakLabel = "adaptertest.seed"
 // report makes the plan smaller as long as it still fails, within a time, and reports it.
 func (d *differential) report(seed uint64) {
 	p := newPlan(seed, d.mount.Protocols)
-	problems := d.failed[seed]
+	problems, late := d.failed[seed].all(), len(d.failed[seed].problems) == 0
 	whole := p.String()
 	tries, until := 0, time.Now().Add(20*time.Second)
+	if late { // each trial takes long, too
+		until = time.Now().Add(time.Minute)
+	}
 	for smaller := true; smaller; {
 		smaller = false
 		for _, q := range p.smaller() {
 			if tries++; tries > 400 || time.Now().After(until) {
 				break
 			}
-			if again := d.often(q); len(again) > 0 {
+			if again := d.often(q, late); len(again) > 0 {
 				p, problems, smaller = q, again, true
 				break
 			}
@@ -182,16 +197,20 @@ func (d *differential) report(seed uint64) {
 }
 
 // often tries a plan several times in parallel, and returns the problems of a trial that
-// fails.
-func (d *differential) often(p *plan) []string {
-	results := make(chan []string, 4)
+// fails, or takes too long if late is set.
+func (d *differential) often(p *plan, late bool) []string {
+	results := make(chan outcome, 4)
 	for range cap(results) {
-		go func() { results <- d.try(p) }()
+		go func() { results <- d.try(p, slacks[0]) }()
 	}
 	var failed []string
 	for range cap(results) {
-		if problems := <-results; len(problems) > 0 {
-			failed = problems
+		o := <-results
+		if late && len(o.late) > 0 {
+			failed = o.late
+		}
+		if len(o.problems) > 0 {
+			failed = o.problems
 		}
 	}
 	return failed

@@ -17,6 +17,9 @@ func (r *trial) expected(got []byte) (body, rest []byte, told string) {
 	body = bytes.Clone(r.strip.start)
 	if r.Source == generator {
 		start, taken := len(body), 0
+		if r.strip.ended {
+			start = 0
+		}
 		for _, e := range r.trace {
 			switch {
 			case e.ok:
@@ -67,7 +70,7 @@ func (r *trial) expectedOfHub(start, got []byte) (body, rest []byte, told string
 			id, _, _ := strings.Cut(string(frame[4:]), "\n")
 			_, digits, _ := strings.Cut(id, "-")
 			through, err := strconv.Atoi(digits)
-			if err != nil || through < next || through > len(r.trace) || r.Bound == 0 && (r.LastEventID == "" || next > 0) {
+			if err != nil || through < next || through > len(r.trace) || r.Bound == 0 && (r.resumes() == "" || next > 0) {
 				return nil, nil, fmt.Sprintf("after %d events there is a gap through %q", next, id)
 			}
 			at, next = at+len(frame), through

@@ -70,7 +70,10 @@ func (r *trial) dial() (*wireEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &wireEnd{Conn: raw, tcp: raw.(*net.TCPConn)}  //nolint:forcetypeassert // it was dialed so
+	c := &wireEnd{Conn: raw, tcp: raw.(*net.TCPConn)} //nolint:forcetypeassert // it was dialed so
+	if r.Client.Reads == readsNever {
+		_ = c.tcp.SetReadBuffer(4 << 10)
+	}
 	_ = c.tcp.SetDeadline(time.Now().Add(4 * r.limit)) // reached only if something hangs
 	if r.Protocol == HTTP2 || r.Protocol == HTTP1TLS {
 		config := hosttest.ClientTLS()
@@ -90,7 +93,7 @@ func (r *trial) dial() (*wireEnd, error) {
 
 // client sends the request and reads the response.
 func (r *trial) client() {
-	defer r.update(func() { r.done = true })
+	defer r.update(func() { r.done, r.times.done = true, time.Now() })
 	var err error
 	if r.site.Transport != nil {
 		err = r.talkTransport()
@@ -162,6 +165,7 @@ func (r *trial) saw(p []byte) {
 	if r.zips() {
 		r.decode(p)
 	}
+	r.update(func() { r.times.read = time.Now() })
 	if r.Client.After >= 0 && r.bytes >= int64(r.Client.After) {
 		r.leave()
 	}
@@ -178,19 +182,21 @@ func (r *trial) begins(status int, header http.Header) {
 	}
 }
 
-// stall waits as long as the client does not read: until the session has ended, or
-// for a while if it has no reason to.
+// stall waits as long as the client does not read: until the session ends or has ended,
+// or for a while if it has no reason to.
 func (r *trial) stall() {
-	if r.Client.Reads != readsNone || r.Refuse != "" || r.Client.Method == http.MethodHead || r.Client.Body == bodyLong || r.stalls() {
+	if !r.deaf() || r.refusal() != 0 || r.Client.Method == http.MethodHead || r.Client.Body == bodyLong || r.stalls() {
 		return
 	}
 	stop := make(chan struct{})
-	if r.WriteTimeout <= 0 || r.WriteTimeout > time.Second {
+	patient := r.Client.Reads == readsNever && r.limited()
+	if !patient && (r.WriteTimeout <= 0 || r.WriteTimeout > time.Second) {
 		timer := time.AfterFunc(30*time.Millisecond, func() { close(stop) })
 		defer timer.Stop()
 	}
 	r.until(stop, "the end of a session whose client does not read", func() bool {
-		return len(r.ended) > 0 || r.left || r.viewed != nil && r.viewed.Err() != nil
+		over := r.viewed != nil && r.viewed.Err() != nil
+		return len(r.ended) > 0 || r.left || over && (!patient || r.opened == 0)
 	})
 }
 
@@ -207,7 +213,7 @@ func (r *trial) poke(c *wireEnd, stop <-chan struct{}) {
 		case <-ticker.C:
 		}
 		r.mu.Lock()
-		slow := len(r.ended) > 0 && errors.Is(r.ended[0].Cause, core.ErrSlowClient)
+		slow := len(r.ended) > 0 && (r.Client.Reads == readsNever || errors.Is(r.ended[0].Cause, core.ErrSlowClient))
 		r.mu.Unlock()
 		if slow {
 			if _, err := io.WriteString(c, "\r\n"); err != nil {
@@ -223,7 +229,7 @@ func (r *trial) request() (head string, body []string) {
 		version = "HTTP/1.0"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s /stream %s\r\nHost: localhost\r\n", r.Client.Method, version)
+	fmt.Fprintf(&b, "%s %s %s\r\nHost: localhost\r\n", r.Client.Method, r.target(), version)
 	if r.LastEventID != "" {
 		fmt.Fprintf(&b, "Last-Event-ID: %s\r\n", r.LastEventID)
 	}
@@ -308,7 +314,7 @@ func (r *trial) talkHTTP1(c *wireEnd) error {
 		return err
 	}
 	r.stall()
-	if r.Client.Reads == readsNone {
+	if r.deaf() {
 		stop, done := make(chan struct{}), make(chan struct{})
 		defer func() { close(stop); <-done }() // poke may be the one that gets the reset
 		r.spawn(func() { defer close(done); r.poke(c, stop) })

@@ -104,7 +104,7 @@ func (r *trial) talkHTTP2(c *wireEnd) error {
 	if err := r.requestHTTP2(h); err != nil {
 		return err
 	}
-	f := &flow{to: h, stalled: r.Client.Reads == readsNone}
+	f := &flow{to: h, stalled: r.deaf()}
 	if f.stalled {
 		r.spawn(func() { r.stall(); f.release() })
 	}
@@ -184,7 +184,7 @@ func (r *trial) requestHTTP2(h *http2End) error {
 		accept = "gzip"
 	}
 	for _, f := range [][2]string{
-		{":method", r.Client.Method}, {":scheme", scheme}, {":authority", "localhost"}, {":path", "/stream"},
+		{":method", r.Client.Method}, {":scheme", scheme}, {":authority", "localhost"}, {":path", r.target()},
 		{"last-event-id", r.LastEventID}, {"accept-encoding", accept},
 	} {
 		if f[1] != "" { // a literal without indexing (RFC 7541, section 6.2.2)

@@ -26,10 +26,12 @@ func (r *trial) judge() {
 	wrong := func(format string, args ...any) {
 		r.problems = append(r.problems, fmt.Sprintf(format, args...))
 	}
+	r.checkRefused(wrong)
 	if !r.begun(wrong) {
 		return
 	}
 	r.checkYields(wrong)
+	r.checkWrites(wrong)
 	end := r.ended[0]
 	if !r.legal(end.Cause) {
 		wrong("the session ends with the cause %v, which the plan does not allow", end.Cause)
@@ -42,10 +44,10 @@ func (r *trial) judge() {
 // begun checks how the response begins, and reports whether there is a stream.
 func (r *trial) begun(wrong func(string, ...any)) bool {
 	switch {
-	case r.status == 0 && r.end == broken && !r.left && !(r.quick() && !r.stalls()) && !r.mayReset() &&
+	case r.status == 0 && r.end == broken && !r.left && !(r.quick() && !r.stalls()) && !r.mayReset() && r.Expiry != panics &&
 		!(r.Protocol.overtakes() && r.opened > 0):
 		wrong("got no response: %v", r.how)
-	case r.Refuse != "":
+	case r.refusal() != 0:
 		r.checkRefusal(wrong)
 		return false
 	case !r.answers(r.status):
@@ -87,6 +89,8 @@ func (r *trial) answers(status int) bool {
 		return !r.stalls()
 	case 408:
 		return r.stalls() || hurries && r.Client.Body != bodyNone && !r.multiplexed()
+	case 401: // it has expired since it began
+		return r.Expiry == soon && r.opened == 0
 	case 400: // the client has left in the middle of its body
 		return r.Client.Body != bodyNone && unread && r.left && r.opened == 0
 	case 413:
@@ -97,11 +101,11 @@ func (r *trial) answers(status int) bool {
 	return false
 }
 
-// checkRefusal checks the answer to a request that a group refuses.
+// checkRefusal checks the answer to a request that is refused.
 func (r *trial) checkRefusal(wrong func(string, ...any)) {
-	after := r.header.Get("Retry-After")
-	if r.status != 503 && r.end != gone && r.status != 0 || r.status == 503 && after == "" && !r.http2() {
-		wrong("the status is %d with Retry-After %q, want 503", r.status, after)
+	want, after := r.refusal(), r.header.Get("Retry-After")
+	if r.status != want && r.end != gone && r.status != 0 || r.status == 503 && after == "" && !r.http2() {
+		wrong("the status is %d with Retry-After %q, want %d", r.status, after, want)
 	}
 	if r.opened+r.runs > 0 || r.viewed != nil {
 		wrong("a session that was refused has begun")
@@ -110,7 +114,7 @@ func (r *trial) checkRefusal(wrong func(string, ...any)) {
 
 // quick reports whether a session may end before it has begun.
 func (r *trial) quick() bool {
-	return r.MaxAge > 0 && r.MaxAge < time.Second || r.WriteTimeout > 0 && r.WriteTimeout < time.Second
+	return r.MaxAge > 0 && r.MaxAge < time.Second || r.WriteTimeout > 0 && r.WriteTimeout < time.Second || r.Expiry == soon
 }
 
 // checkYields checks what yield has returned.
@@ -141,8 +145,10 @@ func (r *trial) throws(e element) bool {
 // legal reports whether a session of the plan may end for cause.
 func (r *trial) legal(cause error) bool {
 	switch {
-	case cause == nil:
+	case cause == nil, r.saidNo(cause):
 		return true
+	case errors.Is(cause, core.ErrExpired):
+		return r.Expiry == soon
 	case errors.Is(cause, core.ErrShutdown):
 		return r.has(doShutdown, doShutdownInside, doShutdownServer)
 	case errors.Is(cause, core.ErrMaxDuration):
@@ -176,6 +182,9 @@ func (r *trial) failure() (e element, ok bool) {
 
 // checkFailure checks what the summary says about the program.
 func (r *trial) checkFailure(end core.Summary, wrong func(string, ...any)) {
+	if r.guarded.wrote > 0 && end.Err == nil {
+		wrong("the observer has panicked in Wrote, but the summary has no error")
+	}
 	switch {
 	case end.Cause != nil:
 		r.checkLate(end, wrong)
@@ -198,7 +207,8 @@ func (r *trial) checkFailure(end core.Summary, wrong func(string, ...any)) {
 			want++
 		}
 	}
-	if r.Source == generator && end.Events != want && !(end.Events == want+1 && end.Cause != nil) {
+	interrupted := end.Cause != nil || r.Wrote == goexits && r.guarded.wrote > 0
+	if r.Source == generator && end.Events != want && !(end.Events == want+1 && interrupted) {
 		wrong("the summary has %d events, but yield has taken %d", end.Events, want)
 	}
 }
@@ -209,6 +219,8 @@ func (r *trial) checkError(err error, wrong func(string, ...any)) {
 	panicked := errors.As(err, &p)
 	failed, fails := r.failure()
 	switch {
+	case r.guardThrew(err):
+		fails = false
 	case r.Opened == panics:
 		if !panicked || p.Value != "opened" || r.runs > 0 {
 			wrong("an observer has panicked, and the session ends with %v after %d runs", err, r.runs)
@@ -234,7 +246,13 @@ func (r *trial) checkError(err error, wrong func(string, ...any)) {
 	if fails && !r.throws(failed) && !same(failed.after, err) {
 		wrong("step %d: the context's cause is %v, want the failure %v", failed.step, failed.after, err)
 	}
-	if r.ErrorEvent == none || len(r.failed) == 0 && (r.left || r.maySlow()) { // the client may have gone
+	r.checkErrorEvent(err, wrong)
+}
+
+// checkErrorEvent checks which error the error event's function got.
+func (r *trial) checkErrorEvent(err error, wrong func(string, ...any)) {
+	unasked := r.left || r.maySlow() || r.threwAtEnd() || r.Wrote == goexits && r.guarded.wrote > 0 // the client may have gone
+	if r.ErrorEvent == none || len(r.failed) == 0 && unasked {
 		return
 	}
 	if len(r.failed) != 1 || !same(r.failed[0], err) {
@@ -244,7 +262,7 @@ func (r *trial) checkError(err error, wrong func(string, ...any)) {
 
 // gapFails reports whether the hub has no gap event, and may need one.
 func (r *trial) gapFails() bool {
-	return r.Source != generator && (r.GapEvent == bad || r.GapEvent == panics) && (r.LastEventID != "" || r.Bound > 0)
+	return r.Source != generator && (r.GapEvent == bad || r.GapEvent == panics) && (r.resumes() != "" || r.Bound > 0)
 }
 
 // same reports whether a is b itself, and does not wrap it.
@@ -262,7 +280,7 @@ func (r *trial) value() any {
 func (r *trial) checkLate(end core.Summary, wrong func(string, ...any)) {
 	var p *core.PanicError
 	switch {
-	case end.Err == nil:
+	case end.Err == nil, r.guardThrew(end.Err):
 	case errors.As(end.Err, &p):
 		if len(r.thrown) == 0 && !r.exited && !(r.GapEvent == panics && p.Value == "gap event") &&
 			!(r.Opened == panics && p.Value == "opened") {
@@ -278,7 +296,10 @@ func (r *trial) checkLate(end core.Summary, wrong func(string, ...any)) {
 	}
 }
 
-var retryAtEnd = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n$`)
+var (
+	retryAtEnd  = regexp.MustCompile(`^retry: ([1-4][0-9]{3}|5000)\n$`)
+	retryInside = regexp.MustCompile(`(?m)^retry: ([1-4][0-9]{3}|5000)\n`)
+)
 
 // An ending is how a response must end.
 type ending struct {
@@ -290,12 +311,17 @@ type ending struct {
 // ending returns the ending that follows from the session's end.
 func (r *trial) ending(end core.Summary) ending {
 	// net/http resets a client of HTTP/1.0 that sends more than it should.
-	want := ending{kind: clean, any: r.Closed == panics || r.HTTP10 && r.Client.wordy()}
+	want := ending{kind: clean, any: r.Closed == panics || r.HTTP10 && r.Client.wordy() || r.threwAtEnd()}
 	if end.Err != nil && r.ErrorEvent != none && r.ErrorEvent != bad && r.ErrorEvent != panics {
 		want.tail = encode(hookEvent(r.ErrorEvent))
 	}
+	abandoned := errors.Is(end.Cause, core.ErrClientGone) || errors.Is(end.Cause, core.ErrSlowClient)
+	if abandoned && r.saidNo(end.Cause) { // which is not the same, but looks like it
+		abandoned = false
+		want.any = want.any || r.left || r.maySlow()
+	}
 	switch {
-	case errors.Is(end.Cause, core.ErrClientGone), errors.Is(end.Cause, core.ErrSlowClient):
+	case abandoned:
 		want.kind, want.tail = broken, nil
 	case end.Err == nil:
 	case end.Cause == nil:
@@ -303,8 +329,8 @@ func (r *trial) ending(end core.Summary) ending {
 			want.kind = broken
 		}
 		// A Goexit and this panic reach the host, which may break the response.
-		want.any = want.any || r.exited || r.value() == any(http.ErrAbortHandler)
-	case len(r.thrown) > 0 || r.exited || r.Opened == panics || r.GapEvent == panics:
+		want.any = want.any || r.exited || r.value() == any(http.ErrAbortHandler) || r.Wrote == goexits && r.guarded.wrote > 0
+	case len(r.guarded.thrown) > 0, len(r.thrown) > 0 || r.exited || r.Opened == panics || r.GapEvent == panics:
 		want.any = true // a panic after the end
 	default:
 		want.tail = nil // an error after the end is only in the summary
@@ -324,7 +350,7 @@ func (r *trial) checkBody(end core.Summary, wrong func(string, ...any)) {
 	switch {
 	case r.strip.odd != "":
 		wrong("the client has %s", r.strip.odd)
-	case r.strip.opened != r.opens() && (r.strip.begun() || r.whole(end, want)):
+	case !r.opensRightly() && (r.strip.begun() || r.whole(end, want)):
 		wrong("the stream begins with a comment: %t, want %t", r.strip.opened, r.opens())
 	}
 	r.checkDecoded(end, want, wrong)
@@ -364,6 +390,13 @@ func (r *trial) opens() bool {
 	return r.Client.Method == http.MethodGet && r.Heartbeat > 0 || r.Wrapped
 }
 
+// opensRightly reports whether the stream begins as it should. An event in place of the
+// comment may also be a heartbeat.
+func (r *trial) opensRightly() bool {
+	replaced := r.Beat != none && r.Heartbeat > 0
+	return r.strip.opened == r.opens() || r.strip.opened && replaced
+}
+
 // mayReset reports whether the host may reset a connection with unread input: net/http
 // does so when it shuts down, and on HTTP/2 if the client keeps sending for more than a
 // second.
@@ -394,10 +427,21 @@ func (r *trial) whole(end core.Summary, want ending) bool {
 
 // isStart reports whether got is a beginning of what may come.
 func (r *trial) isStart(got, all, tried []byte, end core.Summary) bool {
+	if errors.Is(end.Cause, core.ErrShutdown) && r.guarded.wrote > 0 && lateTail(got, all) {
+		return true
+	}
 	if errors.Is(end.Cause, core.ErrShutdown) && bytes.HasPrefix(got, all) {
 		return bytes.HasPrefix(got[len(all):], []byte("r")) || len(got) == len(all) // its reconnection time
 	}
 	return bytes.HasPrefix(all, got) || bytes.HasPrefix(tried, got)
+}
+
+// lateTail reports whether got is a beginning of all with a reconnection time in the middle: the
+// observer may panic when it is told of that, and then an error event follows.
+func lateTail(got, all []byte) bool {
+	return slices.ContainsFunc(retryInside.FindAllIndex(got, -1), func(at []int) bool {
+		return bytes.HasPrefix(all, got[:at[0]]) && bytes.HasPrefix(all[at[0]:], got[at[1]:])
+	})
 }
 
 // short shows the beginning and the end of a long text.

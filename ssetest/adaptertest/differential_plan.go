@@ -12,6 +12,8 @@ import (
 // A plan is one random program and its client. It describes all that a trial does, so
 // that a trial can be repeated and made smaller.
 type plan struct {
+	guards
+
 	Seed     uint64
 	Protocol Protocol
 	HTTP10   bool
@@ -55,6 +57,7 @@ const (
 	empty     = "empty"     // its event is the zero one
 	slow      = "slow"      // it takes long
 	panics    = "panics"    // it panics
+	goexits   = "goexits"   // it calls runtime.Goexit
 	reentrant = "reentrant" // it calls the session and its group, so none of their locks may be held
 )
 
@@ -78,7 +81,7 @@ const (
 	doIgnore         = "ignore"          // wait for a time, whatever ends
 	doAwait          = "await"           // wait for the end, which is sure to come
 	doSeen           = "seen"            // wait until the client has everything
-	doBeat           = "beat"            // wait until the client has another heartbeat, or something in its place
+	doBeat           = "beat"            // wait until the client has another heartbeat
 	doFlood          = "flood"           // yield until yield returns false
 	doLeave          = "leave"           // make the client leave
 	doShutdown       = "shutdown"        // of the group, by another goroutine
@@ -92,7 +95,7 @@ const (
 type client struct {
 	Method   string
 	Gzip     bool   // it accepts that
-	Reads    string // all at once, slowly, or nothing until the session has ended
+	Reads    string // all at once, slowly, or nothing until the session ends or has ended
 	Leaves   string // how it leaves, see below; empty if it stays
 	After    int    // it leaves when it has this many bytes; if negative, when a step says so
 	Pre      bool   // it has sent another request before, on the same connection
@@ -109,6 +112,7 @@ const (
 	readsAll    = "all"
 	readsSlowly = "slowly"
 	readsNone   = "nothing"
+	readsNever  = "nothing, even at the end" // as long as the session writes
 
 	leavesClose = "close"
 	leavesReset = "reset"
@@ -160,16 +164,24 @@ func (c client) wordy() bool { return c.Junk > 0 || c.Pipeline }
 // reads reports whether the client reads until the end of the response, as fast as
 // it can.
 func (p *plan) reads() bool {
-	return p.Client.Reads != readsNone && (p.Client.Leaves == "" || p.Client.Leaves == leavesHalf)
+	return !p.deaf() && (p.Client.Leaves == "" || p.Client.Leaves == leavesHalf)
+}
+
+// deaf reports whether the client reads nothing at first.
+func (p *plan) deaf() bool { return p.Client.Reads == readsNone || p.Client.Reads == readsNever }
+
+// limited reports whether something besides the steps is sure to end the session soon.
+func (p *plan) limited() bool {
+	return 0 < p.MaxAge && p.MaxAge < time.Second || 0 < p.Deadline && p.Deadline < time.Second || p.guards.hurry()
 }
 
 // ends reports whether the steps before step n are sure to end the session while its
 // generator waits.
 func (p *plan) ends(n int) bool {
-	if 0 < p.MaxAge && p.MaxAge < time.Second || 0 < p.Deadline && p.Deadline < time.Second {
+	if p.limited() {
 		return true
 	}
-	if p.Client.Reads == readsNone && p.WriteTimeout <= 0 && n < len(p.Steps) && p.Steps[n].Do == doFlood {
+	if p.deaf() && p.WriteTimeout <= 0 && n < len(p.Steps) && p.Steps[n].Do == doFlood {
 		return false
 	}
 	return slices.ContainsFunc(p.Steps[:n], func(s step) bool {
@@ -197,7 +209,7 @@ func (p *plan) floods(n int) bool {
 	if p.Source != generator && (p.Bound > 0 || p.narrow()) { // it skips what it has not sent
 		return false
 	}
-	return p.Client.Reads == readsNone && limit || left && !(p.Client.Leaves == leavesHalf && p.Client.wordy())
+	return p.deaf() && limit || left && !(p.Client.Leaves == leavesHalf && p.Client.wordy())
 }
 
 func (p *plan) has(kinds ...string) bool {
@@ -246,6 +258,7 @@ func (p *plan) String() string {
 	text("gapEvent", p.GapEvent)
 	text("opened", p.Opened)
 	text("closed", p.Closed)
+	b.WriteString(p.guards.String())
 	text("refuse", p.Refuse)
 	text("lastEventID", p.LastEventID)
 	if p.Bound > 0 {

@@ -16,6 +16,10 @@ import (
 // view is the view of the stream.
 func (r *trial) view(ctx context.Context, x Exchange) core.Stream {
 	r.update(func() { r.viewed = ctx })
+	context.AfterFunc(ctx, func() { r.owe("the end of its context", time.Now()) })
+	if got, want := core.LastEventID(ctx), r.resumes(); got != want {
+		r.problemf("the last event ID is %q, want %q", got, want)
+	}
 	if r.Client.ViewRead {
 		_, _ = io.Copy(io.Discard, x.Body)
 	}
@@ -62,11 +66,14 @@ func (r *trial) generator(ctx context.Context) core.Stream {
 		r.update(func() { r.runs++; r.running++; r.yield = yield })
 		defer func() { r.update(func() { r.running-- }) }()
 		give := func(step int, e core.Event, err error, bad bool) bool {
-			before := context.Cause(ctx)
-			ok := yield(e, err)
-			r.update(func() {
-				r.trace = append(r.trace, element{step, e, err, bad, ok, before, context.Cause(ctx)})
-			})
+			before, begin, ok := context.Cause(ctx), time.Now(), false
+			defer func() { // also if an observer ends the goroutine
+				r.update(func() {
+					r.times.yield = max(r.times.yield, time.Since(begin))
+					r.trace = append(r.trace, element{step, e, err, bad, ok, before, context.Cause(ctx)})
+				})
+			}()
+			ok = yield(e, err)
 			return ok
 		}
 		for i, s := range r.Steps {
@@ -96,6 +103,7 @@ func (r *trial) generator(ctx context.Context) core.Stream {
 			}
 		}
 		r.update(func() { r.endAlive = ctx.Err() == nil })
+		r.oweReader("the return of its generator")
 	}
 }
 
@@ -171,6 +179,7 @@ func (r *trial) publish(ctx context.Context) {
 
 // kick records how many events the subscription must get.
 func (r *trial) kick() {
+	r.oweReader("the end that its hub has given it")
 	r.update(func() {
 		if r.kicked < 0 {
 			r.kicked = len(r.kept)
@@ -230,17 +239,22 @@ func (r *trial) step(ctx context.Context, i int) {
 	case doBeat:
 		if r.reads() && 0 < r.Heartbeat && r.Heartbeat < time.Second {
 			r.mu.Lock()
-			bytes := r.bytes
+			want := r.strip.beats + 1
+			if r.Beat != none {
+				want++ // the first may be the opening
+			}
 			r.mu.Unlock()
-			r.until(ctx.Done(), fmt.Sprintf("a heartbeat in step %d", i), func() bool { return r.bytes > bytes || r.done })
+			r.until(ctx.Done(), fmt.Sprintf("a heartbeat in step %d", i), func() bool { return r.strip.beats >= want || r.done })
 		}
 	case doLeave:
 		if r.Client.After < 0 {
 			r.leave()
 		}
 	case doShutdown:
+		r.owe("a shutdown", time.Now())
 		r.spawn(r.shutdownGroup)
 	case doShutdownInside:
+		r.owe("a shutdown", time.Now())
 		done, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = r.group.Shutdown(done)

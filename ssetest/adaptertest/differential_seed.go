@@ -74,6 +74,7 @@ func newPlan(seed uint64, protocols []Protocol) *plan {
 	if p.Client.Leaves != "" && p.Client.After < 0 {
 		p.Steps = append(p.Steps, step{Do: doLeave}, step{Do: doAwait})
 	}
+	p.guard(rand.New(rand.NewPCG(seed, 14))) //nolint:gosec // not a secret
 	return p
 }
 

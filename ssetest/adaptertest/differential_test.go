@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -27,6 +28,51 @@ func TestDifferentialEncoder(t *testing.T) {
 		}
 		if _, err := badEvent(r).AppendText(nil); err == nil {
 			t.Fatal("a bad event can be encoded")
+		}
+	}
+}
+
+// The event in place of comments is removed, wherever the stream is cut.
+func TestDifferentialBeats(t *testing.T) {
+	beat, start := (&plan{guards: guards{Beat: good}}).beatEvent(), "retry: 7\n"
+	block := string(encode(beat))
+	for _, test := range []struct {
+		start, stream, want string
+		opened              bool
+	}{
+		{"", block + "data: a\n\n" + block + "data: b\n\n", "data: a\n\ndata: b\n\n", true},
+		{"", "data: a\n\n" + block, "data: a\n\n", false},
+		{start, start + block + "data: a\n\n" + block, start + "data: a\n\n", true},
+		{start, start + "data: a\n\n" + block, start + "data: a\n\n", false},
+	} {
+		for cut := range len(test.stream) + 1 {
+			s := stripper{start: []byte(test.start), beat: []byte(block)}
+			s.write([]byte(test.stream[:cut]))
+			if got := string(s.all()); !strings.HasPrefix(test.want, got) {
+				t.Errorf("%q: got %q, want a start of %q", test.stream[:cut], got, test.want)
+			}
+			s.write([]byte(test.stream[cut:]))
+			if got := string(s.all()); got != test.want || s.opened != test.opened || s.odd != "" {
+				t.Errorf("%q: got %q, opened %t, %q", test.stream, got, s.opened, s.odd)
+			}
+		}
+	}
+	s := stripper{beat: []byte(block)}
+	if s.write([]byte(heartbeat + "\n")); s.odd == "" {
+		t.Error("a comment passes, although an event replaces it")
+	}
+}
+
+// Only what takes longer than it may, and longer than a busy machine takes, is late.
+func TestDifferentialLate(t *testing.T) {
+	now := time.Now()
+	for took, want := range map[time.Duration]int{0: 0, 3 * time.Second: 0, 8 * time.Second: 1} {
+		r := &trial{plan: &plan{}, changed: make(chan struct{})}
+		r.times = times{opened: now, closed: now.Add(took), done: now.Add(took)}
+		r.owe("a later cause", now.Add(time.Hour))
+		r.owe("the cause", now.Add(-time.Minute)) // it was not open then
+		if got := r.late(4 * time.Second); len(got) != want {
+			t.Errorf("after %v: got %q", took, got)
 		}
 	}
 }
@@ -74,7 +120,7 @@ func TestDifferentialFails(t *testing.T) {
 	mount := Mount{Serve: (&sample{wrap: trim}).serve, timeout: defaultTimeout}
 	d := &differential{t: t, mount: mount}
 	for seed := range uint64(50) {
-		for _, problem := range d.try(newPlan(seed, []Protocol{HTTP1})) {
+		for _, problem := range d.try(newPlan(seed, []Protocol{HTTP1}), slacks[0]).problems {
 			if strings.HasPrefix(problem, "the client has") {
 				return
 			}

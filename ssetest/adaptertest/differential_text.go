@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,14 +72,18 @@ func decodeUTF8(s string) string {
 // A stripper removes comments from a stream, and blocks that have only comments. It
 // checks that the session's own comments are where they may be.
 type stripper struct {
-	start []byte // the line that sets the reconnection time, if there is one
+	start  []byte // the line that sets the reconnection time, if there is one
+	beat   []byte // the event that replaces the session's own comments, if there is one
+	silent string // the line of a comment that replaces them
 
 	whole  []byte // complete blocks
 	block  []byte // lines of the next block
 	line   []byte // the start of its next line
 	lines  int
 	last   []byte // the previous line, if it is a comment
-	opened bool   // the first line after start is the opening
+	opened bool   // what follows start is the opening
+	ended  bool   // the block that start begins has only the heartbeat event
+	beats  int    // heartbeats, and openings that look like them
 	odd    string // a session's own comment in a wrong place
 }
 
@@ -101,16 +106,19 @@ const opening, heartbeat = ": open\n", ": heartbeat\n"
 // take adds a line.
 func (s *stripper) take() {
 	line, last := string(s.line), string(s.last)
-	own := line == opening || line == heartbeat
+	own := s.own(line)
 	starting := len(s.whole) == 0 && bytes.Equal(s.block, s.start) // no event has begun
 	first := starting && s.lines == bytes.Count(s.start, []byte("\n"))
 	switch {
-	case (line == opening) && !first, own && !starting && len(s.block) > 0:
+	case (line == opening) && !first, own && !starting && len(s.block) > 0, s.replaces(line):
 		s.odd = fmt.Sprintf("%q in line %d", line, s.lines+1)
-	case (last == opening || last == heartbeat) && len(s.block) == 0 && line != "\n":
+	case s.own(last) && len(s.block) == 0 && line != "\n":
 		s.odd = fmt.Sprintf("%q and no blank line, before line %d", last, s.lines+1)
 	}
-	s.opened = s.opened || first && line == opening
+	s.opened = s.opened || first && (line == opening || s.silent != "" && line == s.silent)
+	if own && line != opening {
+		s.beats++
+	}
 	s.lines++
 	s.last = s.last[:0]
 	switch {
@@ -119,21 +127,61 @@ func (s *stripper) take() {
 	case line != "\n":
 		s.block = append(s.block, line...)
 	case len(s.block) > 0:
-		s.whole = append(append(s.whole, s.block...), '\n')
+		s.block = append(s.block, '\n')
+		if !s.takeBeat(s.block) {
+			s.whole = append(s.whole, s.block...)
+		}
 		s.block = s.block[:0]
 	}
 }
 
-// begun reports whether the line that may be the opening has arrived.
-func (s *stripper) begun() bool { return s.lines > bytes.Count(s.start, []byte("\n")) }
+// own reports whether a line is a comment of the session's own.
+func (s *stripper) own(line string) bool {
+	return line == opening || line == heartbeat || s.silent != "" && line == s.silent
+}
 
-// all returns everything so far.
-func (s *stripper) all() []byte {
-	b := append(bytes.Clone(s.whole), s.block...)
-	if len(s.line) > 0 && s.line[0] != ':' {
-		b = append(b, s.line...)
+// replaces reports whether a line is a comment, although an event replaces it.
+func (s *stripper) replaces(line string) bool {
+	return (s.beat != nil || s.silent != "") && (line == opening || line == heartbeat)
+}
+
+// takeBeat removes a block that is the heartbeat event, and reports whether it is. Of the
+// one that ends the block that start begins, start is left.
+func (s *stripper) takeBeat(block []byte) bool {
+	if s.beat == nil {
+		return false
 	}
-	return b
+	if bytes.Equal(block, s.beat) || bytes.Equal(block, s.first()) {
+		s.beats++
+	}
+	s.opened = s.opened || bytes.Equal(block, s.first()) && s.lines == bytes.Count(block, []byte("\n"))
+	if len(s.whole) == 0 && len(s.start) > 0 && bytes.Equal(block, s.first()) {
+		s.whole, s.ended = append(s.whole, s.start...), true
+		return true
+	}
+	return bytes.Equal(block, s.beat)
+}
+
+// first returns the first block, if it has the heartbeat event.
+func (s *stripper) first() []byte { return append(bytes.Clone(s.start), s.beat...) }
+
+// begun reports whether what may be the opening has arrived.
+func (s *stripper) begun() bool { return s.lines > bytes.Count(s.first(), []byte("\n")) }
+
+// all returns everything so far, without what may be a part of the heartbeat event.
+func (s *stripper) all() []byte {
+	tail := slices.Clip(s.block)
+	if len(s.line) > 0 && s.line[0] != ':' {
+		tail = append(tail, s.line...)
+	}
+	switch {
+	case len(s.beat) == 0:
+	case bytes.HasPrefix(s.beat, tail):
+		tail = nil
+	case len(s.whole) == 0 && len(tail) > len(s.start) && bytes.HasPrefix(s.first(), tail):
+		tail = s.start
+	}
+	return append(bytes.Clone(s.whole), tail...)
 }
 
 // oddities are parts of texts.

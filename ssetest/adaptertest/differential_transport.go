@@ -35,7 +35,7 @@ func (r *trial) talkTransport() error {
 	if r.Client.Method == http.MethodPost {
 		body = &parts{r: r, ctx: ctx}
 	}
-	req, err := http.NewRequestWithContext(ctx, r.Client.Method, "https://"+r.addr+"/stream", body)
+	req, err := http.NewRequestWithContext(ctx, r.Client.Method, "https://"+r.addr+r.target(), body)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,9 @@ type trial struct {
 	header http.Header
 	end    string
 	how    error
+
+	guarded guarded
+	times   times
 }
 
 // An element is an event that a generator has yielded, or a publisher has published.
@@ -144,14 +147,21 @@ func (r *trial) untilWithin(limit time.Duration, stop <-chan struct{}, what stri
 
 func (r *trial) spawn(f func()) { r.spawned.Go(f) }
 
-// try runs the plan, and returns the problems.
-func (p *plan) try(t testing.TB, mount Mount) []string {
+// An outcome is what is wrong with a trial.
+type outcome struct {
+	problems []string
+	late     []string // what has taken too long, for a machine that is not too busy
+}
+
+// try runs the plan. slack is how much longer things may take than they should.
+func (p *plan) try(t testing.TB, mount Mount, slack time.Duration) outcome {
 	r := &trial{plan: p, asked: p, mount: mount, limit: mount.timeout, changed: make(chan struct{}), kicked: -1}
 	if p.Retry > 0 { // a line of the first event's block
 		r.strip.start = []byte("retry: " + milliseconds(p.Retry) + "\n")
 	}
+	r.strip.beat, r.strip.silent = p.beat()
 	tcp := &listener{Listener: listen(t), hurried: p.stalls()}
-	if p.Client.Reads == readsNone {
+	if p.deaf() {
 		tcp.sendBuffer = 16 << 10
 	}
 	r.addr = tcp.Addr().String()
@@ -210,7 +220,7 @@ func (p *plan) try(t testing.TB, mount Mount) []string {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.problems
+	return outcome{r.problems, r.late(slack)}
 }
 
 // around returns the plan's middleware around the handler.
@@ -257,11 +267,13 @@ func (r *trial) shutdownGroup() {
 	defer cancel()
 	err := r.group.Shutdown(ctx)
 	r.mu.Lock()
-	running := r.running
+	running, asking := r.running, r.guarded.asking
 	r.mu.Unlock()
 	switch {
 	case err != nil:
 		r.problemf("Group.Shutdown: %v; %s", err, r.state())
+	case asking != 0:
+		r.problemf("Group.Shutdown has returned, but somebody still asks whether the session may continue")
 	case running != 0:
 		r.problemf("Group.Shutdown has returned, but the generator still runs")
 	}
@@ -292,16 +304,19 @@ func (r *trial) options() []core.Option {
 		core.WithRetry(r.Retry),
 		core.WithGroup(&r.group),
 		core.WithObserver(core.Observer{
+			Refused: r.tellRefused,
 			Opened: func(context.Context) {
 				r.update(func() { r.opened++ })
+				r.begin()
 				r.hook(r.Opened, "opened")
 			},
+			Wrote: r.wroteHook(),
 			Closed: func(ctx context.Context, end core.Summary) {
 				if ctx.Err() == nil {
 					r.problemf("the context has not ended when the observer's Closed is called")
 				}
 				r.hook(r.Closed, "")
-				r.update(func() { r.ended = append(r.ended, end) })
+				r.close(end)
 				r.hook(r.Closed, "closed")
 			},
 		}),
@@ -319,7 +334,7 @@ func (r *trial) options() []core.Option {
 			return hookEvent(r.ErrorEvent)
 		}))
 	}
-	return opts
+	return append(opts, r.guardOptions()...)
 }
 
 // hook does what one of the application's functions does besides its work. It panics with
@@ -332,7 +347,7 @@ func (r *trial) hook(kind, name string) {
 		panic(name)
 	case kind == reentrant:
 		_ = r.group.Len()
-		if name == "opened" {
+		if name == "opened" || name == "wrote" { // the session is locked
 			return
 		}
 		ctx, cancel := context.WithCancel(context.Background())
