@@ -76,7 +76,6 @@ func (s *Session) push(now time.Duration, what content) bool {
 	if s.config.Counted {
 		s.tellPushed(now, n, what)
 	}
-	s.fresh = 0
 	return ok
 }
 

@@ -49,7 +49,9 @@ func (s *Session) tellWrote(began time.Duration, w core.Write) {
 //
 //go:noinline
 func (s *Session) tellPushed(began time.Duration, n int, what content) {
-	s.tellWrote(began, core.Write{Events: s.fresh, Bytes: n, Heartbeat: what == heartbeat})
+	w := core.Write{Events: s.fresh, Bytes: n, Heartbeat: what == heartbeat}
+	s.fresh = 0 // not later, because an observer may call runtime.Goexit
+	s.tellWrote(began, w)
 }
 
 // wrote calls the observers. A panic must not end the goroutine, which may be a worker's or a

@@ -91,9 +91,7 @@ func (s *conn) begin(session *host.Session, stream core.Stream) {
 		}
 		v := recover() // from a function of the application's that is called at the beginning
 		s.report(&core.PanicError{Value: v, Stack: debug.Stack()})
-		if v == nil { // runtime.Goexit, after which fasthttp does not close the connection
-			_ = s.Close()
-		}
+		_ = s.Close() // because fasthttp does not, after runtime.Goexit, even if a panic came behind it
 	}()
 	if err := session.Serve(s, stream); err != nil {
 		s.report(err)
