@@ -95,7 +95,7 @@ type StreamError struct {
 // Error returns the text of e.Err as one line, because servers and middlewares write it into
 // their logs: if the text has control characters or line separators, it is quoted.
 func (e *StreamError) Error() string {
-	text := e.Err.Error()
+	text := fmt.Sprint(e.Err) // even if its method panics
 	if strings.ContainsFunc(text, breaksLine) {
 		return strconv.Quote(text)
 	}

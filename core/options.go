@@ -68,7 +68,8 @@ func WithRetry(d time.Duration) Option {
 // accepted a write within d. It replaces the server's own write timeout, which would
 // cut off a long stream. The default is 30 s. With zero or less, a client that does
 // not read can hold its session forever. On HTTP/2, a client that reads nothing of its
-// connection keeps the stream from being reset; 5 s later, that connection is closed.
+// connection, or hardly anything, keeps the stream from being reset; 5 s later, that
+// connection is closed.
 func WithWriteTimeout(d time.Duration) Option {
 	return func(c *settings) { c.WriteTimeout = d }
 }

@@ -131,9 +131,9 @@ func connOf(server http.ResponseWriter) net.Conn {
 	return conn
 }
 
-// sharedConnOf returns the connection that a response on HTTP/2 shares with others, or nil if
-// it cannot be found.
-func sharedConnOf(server http.ResponseWriter) net.Conn {
+// blockedConnOf returns the connection that a response on HTTP/2 shares with others, if its
+// stream is still open, or nil if it is not, or cannot be found.
+func blockedConnOf(server http.ResponseWriter) net.Conn {
 	v := reflect.Indirect(reflect.ValueOf(server))
 	for _, name := range []string{"ResponseWriter", "rws", "stream", "sc"} {
 		if v.Kind() != reflect.Struct {
@@ -141,7 +141,9 @@ func sharedConnOf(server http.ResponseWriter) net.Conn {
 		}
 		switch f := fieldOf(v, reflect.Pointer, name); {
 		case f.IsValid():
-			v = f.Elem()
+			if v = f.Elem(); name == "stream" && closed(v) {
+				return nil
+			}
 		case name != "ResponseWriter": // which net/http's own writer embeds since Go 1.27
 			return nil
 		}
@@ -154,6 +156,21 @@ func sharedConnOf(server http.ResponseWriter) net.Conn {
 	}
 	conn, _ := reflect.TypeAssert[net.Conn](readable(v))
 	return conn
+}
+
+// closed reports whether a stream of net/http's HTTP/2 server has ended.
+func closed(stream reflect.Value) bool {
+	wait, channel := fieldOf(stream, reflect.Chan, "cw"), reflect.TypeFor[<-chan struct{}]()
+	if !wait.IsValid() || !wait.CanConvert(channel) {
+		return false
+	}
+	end, _ := reflect.TypeAssert[<-chan struct{}](readable(wait).Convert(channel))
+	select {
+	case <-end:
+		return true
+	default:
+		return false
+	}
 }
 
 // A meter counts the bytes that reach a server's writer.

@@ -246,15 +246,15 @@ func (c *conn) answer(text string) {
 }
 
 // Abort implements [host.Conn]. On HTTP/2, a stream's reset waits behind what the client
-// does not read. If it has not helped after a while, nothing on the connection gets
-// through, and the whole connection is closed.
+// does not read. If it has not been sent after a while, hardly anything on the connection
+// gets through, and the whole connection is closed.
 func (c *conn) Abort() {
 	const while = 5 * time.Second // longer than a busy server takes for the reset
 	switch now := time.Now(); {
 	case c.aborted.IsZero():
 		c.aborted = now
 	case c.breaks == byDeadline && now.Sub(c.aborted) >= while:
-		if conn := sharedConnOf(last(c.chain)); conn != nil {
+		if conn := blockedConnOf(last(c.chain)); conn != nil {
 			host.Reset(conn)
 			_ = conn.Close()
 		}
@@ -279,12 +279,13 @@ func (c *conn) breakOff() {
 }
 
 // End implements [host.Conn]. The server ends the response when the handler has
-// returned. Its own WriteTimeout applies to that, or if it has none, the session's.
-// net/http lifts the deadline when the response has ended.
+// returned. Its own WriteTimeout applies to that, or if it has none, the session's. On
+// HTTP/1, net/http lifts the deadline when the response has ended. On HTTP/2, only
+// WriteByteTimeout ends a connection that cannot take the last frame.
 func (c *conn) End() error {
 	const least = 5 * time.Second // because the handler may return later
 	limit := c.writeTimeout
-	if own := c.session.Patience(); limit <= 0 && own > 0 {
+	if own := c.session.WriteTimeout(); limit <= 0 && own > 0 {
 		limit = max(own, least)
 	}
 	if limit > 0 {

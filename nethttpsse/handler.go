@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
@@ -161,10 +162,10 @@ func serve(
 		return err
 	}
 	head := r.Method == http.MethodHead
-	if !head { // the server's deadlines are right for it
-		if err := c.begin(srv); err != nil {
-			return err
-		}
+	if head { // the server's WriteTimeout is right for it
+		_ = c.server.SetReadDeadline(time.Time{}) // which drain may have set
+	} else if err := c.begin(srv); err != nil {
+		return err
 	}
 	h := w.Header()
 	s.SetHeaders(h, strings.Join(r.Header.Values("Accept-Encoding"), ","))

@@ -36,7 +36,7 @@ func (s *Session) check() (alive bool) {
 		s.cancel(core.ErrExpired)
 	}
 	if start := s.sending.Load(); start != 0 {
-		if limit := s.Patience(); limit > 0 && now-time.Duration(start-1) >= limit {
+		if limit := s.patience(); limit > 0 && now-time.Duration(start-1) >= limit {
 			s.cancel(core.ErrSlowClient)
 			s.aborted = true
 			s.conn.Abort()
@@ -129,12 +129,15 @@ func (s *Session) stopTimer() {
 	s.detached.worker.unschedule(s.detached)
 }
 
-// Patience returns how long a write may take; 0 means forever.
-func (s *Session) Patience() time.Duration {
+// WriteTimeout returns how long a write may take while the session lives; 0 means forever.
+func (s *Session) WriteTimeout() time.Duration { return max(s.config.WriteTimeout, 0) }
+
+// patience is how long a write may take; 0 means forever.
+func (s *Session) patience() time.Duration {
 	if s.ctx.Err() != nil && (s.config.WriteTimeout <= 0 || s.config.WriteTimeout > grace) {
 		return grace
 	}
-	return max(s.config.WriteTimeout, 0)
+	return s.WriteTimeout()
 }
 
 // due returns how long after now tick must be called again: at the earliest time at which
@@ -155,7 +158,7 @@ func (s *Session) due(now time.Duration) time.Duration {
 	if sending := s.sending.Load(); sending != 0 {
 		start = sending - 1
 	}
-	later(start, s.Patience())
+	later(start, s.patience())
 	if s.ctx.Err() == nil {
 		later(s.spoke.Load(), s.config.Heartbeat)
 		if s.config.Recheck != nil && !s.credential.asking {

@@ -280,7 +280,7 @@ func (s *Session) hurry() {
 	s.timerMu.Lock()
 	defer s.timerMu.Unlock()
 	if s.begun && !s.stopped {
-		s.setTimer(s.now(), s.Patience())
+		s.setTimer(s.now(), s.patience())
 	}
 }
 

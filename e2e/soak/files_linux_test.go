@@ -104,7 +104,7 @@ func TestFilesRunOut(t *testing.T) {
 // Who has a stream keeps it when the server has no file descriptor left, and also who comes with
 // the last one, so that none is left to detach the stream. These clients do not connect again.
 func TestStreamsStayWithoutFiles(t *testing.T) {
-	p, err := startProcess("memory", fmt.Sprint(envFiles, "=", 100))
+	p, err := startProcess("memory", patiently, fmt.Sprint(envFiles, "=", 100))
 	if err != nil {
 		t.Fatal(err)
 	}

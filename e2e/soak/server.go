@@ -282,7 +282,8 @@ func (l patient) Accept() (net.Conn, error) {
 	}
 }
 
-// serveHTTP returns a server with the settings of docs/production.md.
+// serveHTTP returns a server with the settings of docs/production.md, except WriteByteTimeout,
+// which would end connections before the library does.
 func serveHTTP(h http.Handler) (run func(net.Listener) error, shutdown func(context.Context) error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
