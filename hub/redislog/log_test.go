@@ -17,6 +17,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/hub/redislog"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // add appends an entry, and returns its ID.
@@ -199,6 +200,51 @@ func TestMaxAgeClock(t *testing.T) {
 	})
 	if got := c.XLen(soon(t), "events").Val(); got > 203 {
 		t.Errorf("got %d entries, want the 3 new ones, and at most some old ones", got)
+	}
+}
+
+// When the server's clock is set back, events still come after those of before, and clients
+// resume without a gap, also if events have a maximum age.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	c := s.client()
+	l := s.open(redislog.WithMaxAge(time.Hour))
+	add(t, l, "0")
+	ahead := strconv.FormatInt(time.Now().Add(24*time.Hour).UnixMilli(), 10) + "-5" // by the clock of before
+	if err := c.Do(soon(t), "XSETID", "events", ahead).Err(); err != nil {
+		t.Fatal(err)
+	}
+	first, second, third := add(t, l, "1"), add(t, l, "2"), add(t, l, "3")
+	for _, ids := range [][2]string{{first, second}, {second, third}} {
+		if order, err := l.Compare(ids[0], ids[1]); order >= 0 || err != nil {
+			t.Errorf("%s and %s: got %d, %v, want the first to come first", ids[0], ids[1], order, err)
+		}
+	}
+	for after, want := range map[string]string{first: "2 3", second: "3", third: ""} {
+		if got := brief(t, l, after); got != want {
+			t.Errorf("after %s: got %q, want %q", after, got, want)
+		}
+	}
+	follower := s.open()
+	entries := make(chan hub.Entry, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for e, err := range follower.Follow(ctx, second) {
+			if err != nil {
+				return
+			}
+			if e.Topic != "" || e.Gap {
+				entries <- e
+			}
+		}
+	}()
+	fourth := add(t, l, "4")
+	for _, want := range []string{third, fourth} {
+		if e := hosttest.ReceiveWithin(t, patience, entries, "an entry"); e.ID != want || e.Gap {
+			t.Errorf("followed: got %+v, want the entry %s", e, want)
+		}
 	}
 }
 
