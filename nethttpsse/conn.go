@@ -285,11 +285,11 @@ func (c *conn) breakOff() {
 func (c *conn) End() error {
 	const least = 5 * time.Second // because the handler may return later
 	limit := c.writeTimeout
-	if own := c.session.WriteTimeout(); limit <= 0 && own > 0 {
-		limit = max(own, least)
+	if limit <= 0 {
+		limit = c.session.WriteTimeout()
 	}
 	if limit > 0 {
-		_ = c.server.SetWriteDeadline(time.Now().Add(limit))
+		_ = c.server.SetWriteDeadline(time.Now().Add(max(limit, least)))
 	}
 	return host.ResetOnClose(c.netConn, false) //nolint:wrapcheck // like that of a write
 }

@@ -233,6 +233,7 @@ func TestEndHasADeadline(t *testing.T) {
 		{"the default", "GET", 0, nil, 5 * time.Second, 30 * time.Second},
 		{"a short one", "GET", 0, []core.Option{core.WithWriteTimeout(time.Second)}, time.Second, 5 * time.Second},
 		{"the server's", "GET", time.Hour, nil, 30 * time.Minute, time.Hour},
+		{"the server's, a short one", "GET", 10 * time.Millisecond, nil, time.Second, 5 * time.Second},
 		{"none", "GET", 0, []core.Option{core.WithWriteTimeout(0)}, 0, 0},
 		{"a head", "HEAD", time.Hour, nil, 30 * time.Minute, time.Hour},
 	} {
