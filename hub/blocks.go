@@ -70,13 +70,11 @@ func appendBlocks(frames *[][]byte, some []candidate) {
 // errBlocks means that the blocks of what was read are made first.
 var errBlocks = errors.New("hub: the blocks come next")
 
-// takeBlocks appends the blocks of events that were read. It does not wait for those that have
-// not been made: one goroutine makes them, however many subscriptions want them, and then
-// wakes these. more is false if some are missing.
+// takeBlocks appends the blocks of the errand's events, which makeBlocks has been called for. It
+// does not wait for those that have not been made: one goroutine makes them, however many
+// subscriptions want them, and then wakes these. more is false if some are missing.
 func (s *subscription) takeBlocks(frames *[][]byte) (more bool) {
-	e := s.errand
-	makeBlocks(e.some)
-	taken := 0
+	e, taken := s.errand, 0
 	for _, c := range e.some {
 		block := c.blockFor(s, e)
 		if block == nil {

@@ -111,11 +111,13 @@ func TestBlocksInAWorker(t *testing.T) {
 		all[i], woken[i] = zipped(t, h)
 		defer all[i].Close()
 	}
+	probe, _ := zipped(t, h)
+	defer probe.Close()
 	publishBlocks(t, h)
-	if _, _, err := all[0].read(new([][]byte), batchSize); !errors.Is(err, errBlocks) {
+	if _, _, err := probe.read(new([][]byte), batchSize); !errors.Is(err, errBlocks) {
 		t.Fatalf("got %v from read, want %v", err, errBlocks)
 	}
-	at := all[0].errand.some[0].blockAt()
+	at := probe.errand.some[0].blockAt()
 	finish, begun := make(chan struct{}), make(chan struct{})
 	go at.make.Do(func() {
 		close(begun)

@@ -40,6 +40,7 @@ func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 		s.errand = &errand{gap: gap, next: err}
 		return false, feed.ErrNotReady
 	case err == errBlocks: //nolint:errorlint // the very one
+		makeBlocks(s.errand.some)
 		return s.takeBlocks(frames), nil
 	default:
 		return more, err
