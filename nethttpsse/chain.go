@@ -115,51 +115,53 @@ func packageOf(w http.ResponseWriter) string {
 // [http.Hijacker] would take it away from the server, and Shutdown would not wait for
 // the handler.
 func connOf(server http.ResponseWriter) net.Conn {
-	v := reflect.Indirect(reflect.ValueOf(server))
-	if v.Kind() != reflect.Struct {
-		return nil
-	}
-	v = fieldOf(v, reflect.Pointer, "conn")
-	if !v.IsValid() || v.IsNil() || v.Elem().Kind() != reflect.Struct {
-		return nil
-	}
-	v = fieldOf(v.Elem(), reflect.Interface, "rwc")
-	if !v.IsValid() {
-		return nil
-	}
-	conn, _ := reflect.TypeAssert[net.Conn](readable(v))
-	return conn
+	return netConnIn(into(reflect.Indirect(reflect.ValueOf(server)), "conn"), "rwc")
 }
 
 // blockedConnOf returns the connection that a response on HTTP/2 shares with others, if its
 // stream is still open, or nil if it is not, or cannot be found.
 func blockedConnOf(server http.ResponseWriter) net.Conn {
-	v := reflect.Indirect(reflect.ValueOf(server))
-	for _, name := range []string{"ResponseWriter", "rws", "stream", "sc"} {
-		if v.Kind() != reflect.Struct {
-			return nil
-		}
-		switch f := fieldOf(v, reflect.Pointer, name); {
-		case f.IsValid():
-			if v = f.Elem(); name == "stream" && closed(v) {
-				return nil
-			}
-		case name != "ResponseWriter": // which net/http's own writer embeds since Go 1.27
-			return nil
-		}
+	w := reflect.Indirect(reflect.ValueOf(server))
+	if embedded := into(w, "ResponseWriter"); embedded.IsValid() { // in net/http's own, since Go 1.27
+		w = embedded
 	}
+	stream := into(into(w, "rws"), "stream")
+	if closed(stream) {
+		return nil
+	}
+	return netConnIn(into(stream, "sc"), "conn")
+}
+
+// into returns the struct that a field of v points to, or the zero Value if there is none.
+func into(v reflect.Value, name string) reflect.Value {
+	if v.Kind() != reflect.Struct {
+		return reflect.Value{}
+	}
+	f := fieldOf(v, reflect.Pointer, name)
+	if !f.IsValid() || f.Type().Elem().Kind() != reflect.Struct {
+		return reflect.Value{}
+	}
+	return f.Elem()
+}
+
+// netConnIn returns the connection in a field of v, or nil if there is none.
+func netConnIn(v reflect.Value, name string) net.Conn {
 	if v.Kind() != reflect.Struct {
 		return nil
 	}
-	if v = fieldOf(v, reflect.Interface, "conn"); !v.IsValid() {
+	f := fieldOf(v, reflect.Interface, name)
+	if !f.IsValid() {
 		return nil
 	}
-	conn, _ := reflect.TypeAssert[net.Conn](readable(v))
+	conn, _ := reflect.TypeAssert[net.Conn](readable(f))
 	return conn
 }
 
 // closed reports whether a stream of net/http's HTTP/2 server has ended.
 func closed(stream reflect.Value) bool {
+	if stream.Kind() != reflect.Struct {
+		return false
+	}
 	wait, channel := fieldOf(stream, reflect.Chan, "cw"), reflect.TypeFor[<-chan struct{}]()
 	if !wait.IsValid() || !wait.CanConvert(channel) {
 		return false

@@ -59,7 +59,9 @@ func newSiteTLS(t *testing.T, handler http.Handler) *site {
 	return s
 }
 
-func serveOn(t *testing.T, ln net.Listener, handler http.Handler) *site {
+// serveOn serves handler until the test ends. The functions with are called with the server
+// before it starts.
+func serveOn(t *testing.T, ln net.Listener, handler http.Handler, with ...func(*http.Server)) *site {
 	t.Helper()
 	s := &site{t: t, addr: ln.Addr().String(), returned: make(chan string, 1000), log: new(hosttest.Logbook)}
 	s.server = &http.Server{
@@ -70,6 +72,9 @@ func serveOn(t *testing.T, ln net.Listener, handler http.Handler) *site {
 			defer func() { s.returned <- r.URL.Path }()
 			handler.ServeHTTP(w, r)
 		}),
+	}
+	for _, set := range with {
+		set(s.server)
 	}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = s.server.Serve(ln) }()

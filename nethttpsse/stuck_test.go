@@ -119,14 +119,14 @@ func TestHTTP2ConnectionThatIsNotRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			closed, group := make(chan core.Summary, 1), new(core.Group)
-			srv, addr := serveHTTP2(t, flood(closed, group), secure)
-			askHTTP2(t, addr, secure, 1<<30)
+			s := serveHTTP2(t, flood(closed, group), secure)
+			askHTTP2(t, s.addr, secure, 1<<30)
 			if sum := hosttest.ReceiveWithin(t, patience, closed, "the end of the session"); !errors.Is(sum.Cause, core.ErrSlowClient) {
 				t.Errorf("got cause %v, want %v", sum.Cause, core.ErrSlowClient)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			if err := errors.Join(group.Shutdown(ctx), srv.Shutdown(ctx)); err != nil {
+			if err := errors.Join(group.Shutdown(ctx), s.server.Shutdown(ctx)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -139,8 +139,7 @@ func TestHTTP2StreamThatIsNotRead(t *testing.T) {
 	for name, secure := range map[string]bool{"TLS": true, "without TLS": false} {
 		t.Run(name, func(t *testing.T) {
 			closed := make(chan core.Summary, 1)
-			_, addr := serveHTTP2(t, flood(closed, new(core.Group)), secure)
-			c := askHTTP2(t, addr, secure, 100)
+			c := askHTTP2(t, serveHTTP2(t, flood(closed, new(core.Group)), secure).addr, secure, 100)
 			r := bufio.NewReader(c)
 			c.await(r, frameReset, 0)
 			hosttest.ReceiveWithin(t, patience, closed, "the end of the session")
@@ -151,31 +150,21 @@ func TestHTTP2StreamThatIsNotRead(t *testing.T) {
 }
 
 // serveHTTP2 serves h on loopback until the test ends.
-func serveHTTP2(t *testing.T, h http.Handler, secure bool) (srv *http.Server, addr string) {
+func serveHTTP2(t *testing.T, h http.Handler, secure bool) *site {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv = &http.Server{Handler: h, ReadHeaderTimeout: patience, Protocols: new(http.Protocols)}
-	srv.Protocols.SetHTTP2(secure)
-	srv.Protocols.SetUnencryptedHTTP2(!secure)
-	srv.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * patience}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if secure {
-			srv.TLSConfig = hosttest.ServerTLS()
-			_ = srv.ServeTLS(ln, "", "")
-		} else {
-			_ = srv.Serve(ln)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = srv.Close()
-		<-done
+	if secure {
+		ln = tls.NewListener(ln, hosttest.ServerTLS())
+	}
+	return serveOn(t, ln, h, func(srv *http.Server) {
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP2(secure)
+		srv.Protocols.SetUnencryptedHTTP2(!secure)
+		srv.HTTP2 = &http.HTTP2Config{SendPingTimeout: 10 * patience}
 	})
-	return srv, ln.Addr().String()
 }
 
 // A noted listener's connections send the write deadline that they have when the end of a
@@ -243,16 +232,7 @@ func TestEndHasADeadline(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			srv := &http.Server{Handler: nethttpsse.Handler(view, tt.opts...), WriteTimeout: tt.server, ReadHeaderTimeout: patience}
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				_ = srv.Serve(noted{ln, deadlines})
-			}()
-			t.Cleanup(func() {
-				_ = srv.Close()
-				<-done
-			})
+			serveOn(t, noted{ln, deadlines}, nethttpsse.Handler(view, tt.opts...), func(srv *http.Server) { srv.WriteTimeout = tt.server })
 			begin := time.Now()
 			r, err := http.NewRequestWithContext(t.Context(), tt.method, "http://"+ln.Addr().String(), nil)
 			if err != nil {
