@@ -161,7 +161,7 @@ func (s *server) do(what string) error {
 		return s.fill()
 	case "free": // one file descriptor
 		if len(s.ballast) == 0 {
-			return errors.New("there is no ballast")
+			return errors.New("no file descriptor was taken before")
 		}
 		f := s.ballast[0]
 		s.ballast = s.ballast[1:]

@@ -141,16 +141,22 @@ func TestConnTellsThatTheClientHasLeft(t *testing.T) {
 	for _, says := range []int{0, 1} {
 		adopt(t, func(t *testing.T, c *netpoll.Conn, h *handler, client net.Conn) {
 			_, _ = client.Write(make([]byte, says))
-			select {
-			case <-h.left:
-				t.Fatal("Left was called before the client had left")
-			default:
-			}
-			_ = client.Close()
-			await(t, h.left, "Left")
+			leave(t, client, h)
 			c.Close(false)
 		})
 	}
+}
+
+// leave closes the client's end, and checks that Left is called then, and not before.
+func leave(t *testing.T, client net.Conn, h *handler) {
+	t.Helper()
+	select {
+	case <-h.left:
+		t.Fatal("Left was called before the client had left")
+	default:
+	}
+	_ = client.Close()
+	await(t, h.left, "Left")
 }
 
 func TestConnInterrupt(t *testing.T) {

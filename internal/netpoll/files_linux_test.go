@@ -32,13 +32,7 @@ func TestAdoptWithoutFiles(t *testing.T) {
 			})
 			c.KeepUnsent(1 << 10)
 			exchange(t, c, client)
-			select {
-			case <-h.left:
-				t.Fatal("Left was called before the client had left")
-			default:
-			}
-			_ = client.Close()
-			await(t, h.left, "Left")
+			leave(t, client, h)
 			c.Close(false)
 			if _, err := server.Write([]byte("x")); err == nil {
 				t.Error("the connection is open after Close")

@@ -324,14 +324,12 @@ func checkErrorEvent(t testing.TB, h mounted) {
 }
 
 func checkMaxDuration(t testing.TB, h mounted) {
-	again(t, func(t testing.TB) { t.Helper(); endsAtMaxDuration(t, h) })
-}
-
-func endsAtMaxDuration(t testing.TB, h mounted) {
-	t.Helper()
-	causes := make(chan error, 1)
-	s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxDuration(100*time.Millisecond))
-	ssetest.Equal(t, s.open("/").All(), nil)
-	wantCause(t, hosttest.ReceiveWithin(t, h.timeout, causes, "the cause"), core.ErrMaxDuration)
-	wantCause(t, s.end().Cause, core.ErrMaxDuration)
+	again(t, func(t testing.TB) {
+		t.Helper()
+		causes := make(chan error, 1)
+		s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxDuration(100*time.Millisecond))
+		ssetest.Equal(t, s.open("/").All(), nil)
+		wantCause(t, hosttest.ReceiveWithin(t, h.timeout, causes, "the cause"), core.ErrMaxDuration)
+		wantCause(t, s.end().Cause, core.ErrMaxDuration)
+	})
 }
