@@ -9,16 +9,20 @@ import (
 // A reach is a subscription's position in a Log, of which its hub holds the newest part.
 // It belongs to the stream.
 type reach struct {
-	follower *follower
-	names    *tree   // the topics and patterns; nil except while paging, because it is large
-	began    string  // the ID that the client has sent
-	at       string  // everything up to this ID has been read; empty before the oldest entry
-	paging   bool    // what comes next is read from the log, unless locate finds it in the memory
-	rest     []Entry // of the page that was read last, right after at; only while paging
-	ahead    bool    // the follower has not come to at yet
-	until    string  // the ID after which an ending subscription ends; guarded by the hub's lock
-	taken    string  // what is missing up to this ID is in the state that the client was sent; may be empty
-	awaited  bool    // it has waited for the follower to come to until
+	began   string // the ID that the client has sent
+	at      string // everything up to this ID has been read; empty before the oldest entry
+	until   string // the ID after which an ending subscription ends; guarded by the hub's lock
+	taken   string // what is missing up to this ID is in the state that the client was sent; may be empty
+	pages   *pages // nil except while paging, because most subscriptions do not
+	paging  bool   // what comes next is read from the log, unless locate finds it in the memory
+	ahead   bool   // the follower has not come to at yet
+	awaited bool   // it has waited for the follower to come to until
+}
+
+// pages are what a subscription keeps while it reads the log.
+type pages struct {
+	names *tree   // the topics and patterns
+	rest  []Entry // of the page that was read last, right after at
 }
 
 // arrive finds out where a client begins. It waits for the log to answer. The error is
@@ -27,14 +31,16 @@ type reach struct {
 func (s *subscription) arrive() error {
 	f, request := s.hub.follower, s.request
 	s.request = nil
-	select {
-	case <-f.ready:
-	case <-f.ctx.Done():
-		return errShutdown
-	case <-s.ctx.Done():
-		return io.EOF
+	if request.newest == "" { // otherwise it is ready: a context without a Done channel takes less memory
+		select {
+		case <-f.ready:
+		case <-f.ctx.Done():
+			return errShutdown
+		case <-s.ctx.Done():
+			return io.EOF
+		}
 	}
-	r := &reach{follower: f, at: request.newest, paging: true}
+	r := &reach{at: request.newest, paging: true}
 	s.reach = r
 	if r.at == "" { // the log has answered only now
 		f.hub.lock()
@@ -71,7 +77,7 @@ func (s *subscription) arrive() error {
 // this hub knows. ahead reports whether the hub has yet to come to it. err says why it is not a
 // position, and failure why that cannot be found out.
 func (s *subscription) seek(id, newest string) (ahead bool, err, failure error) {
-	log := s.reach.follower.log
+	log := s.hub.follower.log
 	order, err := log.Compare(id, newest)
 	ahead = err == nil && order > 0
 	if !ahead && !errors.Is(err, ErrOtherEpoch) {
@@ -101,11 +107,12 @@ func (s *subscription) toCome() bool {
 	if r == nil || !s.ending || s.final != unknown {
 		return false
 	}
-	over := r.order(r.at) >= 0
-	if !over && r.order(r.follower.at) < 0 {
+	f := s.hub.follower
+	over := f.order(r.at, r.until) >= 0
+	if !over && f.order(f.at, r.until) < 0 {
 		return true
 	}
-	final, err := r.follower.find(r.until)
+	final, err := f.find(r.until)
 	if s.final = final; over || err != nil { // the end was in an epoch that is over, and the client was told
 		s.final = s.cursor
 	}
@@ -133,7 +140,7 @@ func (f *follower) horizon(at start) string {
 
 // last returns the log's last ID. It asks again until there is an answer.
 func (s *subscription) last() (string, error) {
-	f := s.reach.follower
+	f := s.hub.follower
 	for {
 		ctx, cancel := context.WithCancel(s.ctx)
 		stop := context.AfterFunc(f.ctx, cancel) // a shutdown does not wait for a subscription that has not begun
@@ -166,8 +173,7 @@ func (s *subscription) pending() *Gap {
 // for subscriptions that read from the memory: the log itself tells the others what is
 // missing.
 func (s *subscription) brokenOff() *Gap {
-	r := s.reach
-	f := r.follower
+	r, f := s.reach, s.hub.follower
 	if s.cursor >= f.broken {
 		return nil
 	}
@@ -190,7 +196,7 @@ func (s *subscription) brokenOff() *Gap {
 // there. If not, what comes next must be read from the log.
 func (s *subscription) locate() bool {
 	r, h := s.reach, s.hub
-	f := r.follower
+	f := h.follower
 	for i := 0; i < len(s.links) && s.mayBeOvertaken(); i++ {
 		r.paging = r.paging || s.links[i].lost() > s.cursor // dropped from the memory, not from the log
 	}
@@ -211,7 +217,7 @@ func (s *subscription) locate() bool {
 		r.paging, r.ahead = true, false
 		return false
 	}
-	s.cursor, r.paging, r.ahead, r.rest, r.names = cursor, false, end > 0, nil, nil
+	s.cursor, r.paging, r.ahead, r.pages = cursor, false, end > 0, nil
 	s.findOlder()
 	return true
 }
@@ -222,7 +228,7 @@ func (s *subscription) moved(all bool) {
 	switch {
 	case r.ahead:
 	case all:
-		s.cursor, r.at = s.hub.last, r.follower.at
+		s.cursor, r.at = s.hub.last, s.hub.follower.at
 	default:
 		if i := s.hub.ids.find(s.cursor); i >= 0 { // otherwise nothing was found yet
 			r.at = s.hub.ids.items[i].id

@@ -62,7 +62,7 @@ func (s *subscription) decode(yield func(core.Event, error) bool) error {
 // sleep waits until there may be something to do, and reports whether the context
 // is still alive.
 func (s *subscription) sleep() bool {
-	<-s.wake
+	<-s.bell()
 	return s.ctx.Err() == nil
 }
 

@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unsafe"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -78,6 +81,50 @@ func TestFilterWakesNobody(t *testing.T) {
 			t.Errorf("got %d wakes for an event that it wants, want 1", session.wakes)
 		}
 		next(1)
+	})
+}
+
+func (*counter) WakeToEnd() {}
+
+// An unreadable log has one entry, and fails to return it.
+type unreadable struct{ Log }
+
+func (unreadable) Follow(ctx context.Context, _ string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		if yield(Entry{ID: "1"}, nil) {
+			<-ctx.Done()
+		}
+	}
+}
+
+func (unreadable) Range(context.Context, string, int) ([]Entry, error) {
+	return nil, errors.New("unreadable")
+}
+
+func (unreadable) Compare(a, b string) (int, error) { return cmp.Compare(a, b), nil }
+
+// A subscription without a goroutine that waits before it asks its log again does not wait on
+// when it has to end. While it does not read the log, it has nothing to wait with, because that
+// takes memory.
+func TestPrepareIsWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(WithLog(unreadable{}))
+		synctest.Wait()
+		s := &subscription{hub: h, ctx: t.Context(), feed: new(counter), reach: &reach{at: "0", paging: true}}
+		if err := s.join([]string{"a"}); err != nil {
+			t.Fatal(err)
+		}
+		s.errand = &errand{next: errPage}
+		begin := time.Now()
+		go func() { time.Sleep(time.Millisecond); h.Kick("a") }()
+		s.Prepare()
+		if got, want := time.Since(begin), time.Millisecond; got != want || s.bell() != nil {
+			t.Errorf("it waited for %v, want %v; is there still a bell: %t", got, want, s.bell() != nil)
+		}
+		s.Close()
+		if err := h.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
 	})
 }
 

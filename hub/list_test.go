@@ -270,7 +270,7 @@ func TestPublishWakesItsOwn(t *testing.T) {
 	h := New()
 	subscriptions := make([]*subscription, topics)
 	for i := range subscriptions {
-		s := &subscription{hub: h, ctx: t.Context(), wake: make(chan struct{}, 1)}
+		s := &subscription{hub: h, ctx: t.Context()}
 		if err := s.join([]string{strconv.Itoa(i)}); err != nil {
 			t.Fatal(err)
 		}
@@ -303,7 +303,7 @@ func TestWhoHasLeftWaitsNoMore(t *testing.T) {
 	h := New()
 	var subscriptions []*subscription
 	for range 10 {
-		s := &subscription{hub: h, ctx: t.Context(), wake: make(chan struct{}, 1)}
+		s := &subscription{hub: h, ctx: t.Context()}
 		if err := s.join([]string{"a", "*"}); err != nil {
 			t.Fatal(err)
 		}

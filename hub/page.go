@@ -21,7 +21,7 @@ const (
 // memory any more, after an event for the gap before them, if there is one. It appends
 // none if it returns an error. It may wait.
 func (s *subscription) page(frames *[][]byte) error {
-	r := s.reach
+	r, f := s.reach, s.hub.follower
 	if !r.paging && !r.awaited {
 		r.awaited = true
 		s.await()
@@ -30,13 +30,13 @@ func (s *subscription) page(frames *[][]byte) error {
 	r.paging = true // if what await waited for has not come, read it here
 	s.plant()
 	ending := s.isEnding()
-	if ending && s.gap == nil && r.order(r.at) >= 0 {
+	if ending && s.gap == nil && f.order(r.at, r.until) >= 0 {
 		return io.EOF
 	}
-	entries := r.rest
+	entries := r.pages.rest
 	if len(entries) == 0 {
 		var err error
-		if entries, err = r.follower.reader.page(s.ctx, r.at); err != nil {
+		if entries, err = f.reader.page(s.ctx, r.at); err != nil {
 			return s.pause(err)
 		}
 	}
@@ -48,7 +48,7 @@ func (s *subscription) page(frames *[][]byte) error {
 	default:
 		return s.pause(nil) // until the follower has come here too
 	}
-	r.rest = nil
+	r.pages.rest = nil
 	s.front(&entries)
 	if s.skip(&entries) && len(entries) == 0 {
 		return nil // the next page may be too old as well, and the gap longer
@@ -68,7 +68,7 @@ func (s *subscription) page(frames *[][]byte) error {
 	told, size, enc := len(*frames), 0, s.encoder()
 	for i, e := range entries {
 		if size >= batchSize || e.Gap { // a gap is told of at the front of what is left
-			r.rest = slices.Clone(entries[i:]) // so that what was read can be freed
+			r.pages.rest = slices.Clone(entries[i:]) // so that what was read can be freed
 			break
 		}
 		r.at = e.ID
@@ -92,13 +92,13 @@ func (s *subscription) page(frames *[][]byte) error {
 
 // plant makes the tree of the subscription's names.
 func (s *subscription) plant() {
-	if s.reach.names != nil {
+	if s.reach.pages != nil {
 		return
 	}
-	s.reach.names = new(tree)
+	s.reach.pages = &pages{names: new(tree)}
 	for i := range s.links {
 		source := s.links[i].source
-		s.reach.names.put(source.name, source)
+		s.reach.pages.names.put(source.name, source)
 	}
 }
 
@@ -108,7 +108,7 @@ func (s *subscription) follows(e Entry) bool {
 		return false
 	}
 	var work int
-	matches := func(topic string) bool { return len(s.reach.names.match(topic, nil, &work)) > 0 }
+	matches := func(topic string) bool { return len(s.reach.pages.names.match(topic, nil, &work)) > 0 }
 	return matches(e.Topic) || slices.ContainsFunc(e.Topics, matches)
 }
 
@@ -143,29 +143,26 @@ func (s *subscription) isEnding() bool {
 func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
 	s.hub.lock()
 	defer s.hub.mu.Unlock()
-	r := s.reach
-	if len(r.rest) == 0 { // the log has just answered
-		r.follower.pageErr = nil
+	r, f := s.reach, s.hub.follower
+	if len(r.pages.rest) == 0 { // the log has just answered
+		f.pageErr = nil
 	}
 	if !s.ending || len(entries) == 0 {
 		return entries, false
 	}
 	n := 0
-	if entries[0].Topic == "" && r.order(r.at) < 0 {
+	if entries[0].Topic == "" && f.order(r.at, r.until) < 0 {
 		n++
 	}
-	for n < len(entries) && r.order(entries[n].ID) <= 0 {
+	for n < len(entries) && f.order(entries[n].ID, r.until) <= 0 {
 		n++
 	}
 	return entries[:n], n < len(entries)
 }
 
-// order compares an ID with the one after which the stream ends.
-func (r *reach) order(id string) int { return r.follower.order(id, r.until) }
-
 // await waits for the follower to bring what comes before the end.
 func (s *subscription) await() {
-	h, f := s.hub, s.reach.follower
+	h, f := s.hub, s.hub.follower
 	h.lock()
 	arrived := f.arrived
 	h.mu.Unlock()
@@ -191,8 +188,8 @@ func (s *subscription) front(entries *[]Entry) {
 	r, position := s.reach, (*entries)[0]
 	*entries = (*entries)[1:]
 	if position.Gap && s.gap == nil {
-		switch _, err := r.follower.log.Compare(r.at, position.ID); {
-		case r.inState(position.ID):
+		switch _, err := s.hub.follower.log.Compare(r.at, position.ID); {
+		case s.inState(position.ID):
 		case errors.Is(err, ErrOtherEpoch):
 			s.gap = &Gap{Reason: GapRestarted, After: r.at} // because everything that is held follows
 		default:
@@ -203,11 +200,12 @@ func (s *subscription) front(entries *[]Entry) {
 }
 
 // inState reports whether what is missing up to an ID is in the state that the client was sent.
-func (r *reach) inState(id string) bool {
-	if r.taken == "" {
+func (s *subscription) inState(id string) bool {
+	taken := s.reach.taken
+	if taken == "" {
 		return false
 	}
-	order, err := r.follower.log.Compare(id, r.taken)
+	order, err := s.hub.follower.log.Compare(id, taken)
 	return err == nil && order <= 0
 }
 
@@ -228,7 +226,7 @@ func replaced(e Entry, later []Entry) bool {
 // nil. If it has failed, a subscription that is ending does not wait: its stream fails, and
 // its client comes back for the rest.
 func (s *subscription) pause(err error) error {
-	h, f := s.hub, s.reach.follower
+	h, f := s.hub, s.hub.follower
 	if s.ctx.Err() != nil {
 		return io.EOF
 	}
@@ -245,7 +243,7 @@ func (s *subscription) pause(err error) error {
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-s.wake: // perhaps it must end
+	case <-s.bell(): // perhaps it must end
 	case <-f.ctx.Done():
 	case <-s.ctx.Done():
 	}

@@ -49,6 +49,8 @@ func (s *subscription) Next(frames *[][]byte) (more bool, err error) {
 
 // Prepare implements [feed.Pump].
 func (s *subscription) Prepare() {
+	s.listen() // because it may have to wait for the log
+	defer s.wake.Store(nil)
 	e := s.errand
 	switch {
 	case e.gap != nil:

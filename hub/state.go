@@ -83,19 +83,19 @@ func (s *subscription) startOver(gap *Gap) error {
 	n := &snapshot{}
 	s.snapshot = n
 	s.unpass() // the state may end with an event from before
-	r := s.reach
+	r, f := s.reach, s.hub.follower
 	switch {
 	case r == nil:
 		s.cursor = s.hub.last
 		n.at = s.hub.id(s.cursor)
-	case r.follower.order(r.at, r.follower.at) <= 0:
-		s.cursor, r.at = s.hub.last, r.follower.at
+	case f.order(r.at, f.at) <= 0:
+		s.cursor, r.at = s.hub.last, f.at
 		r.paging, r.ahead = false, false
 	default:
 		r.paging = true // the log is ahead of the follower
 	}
 	if r != nil {
-		r.rest, r.names, r.taken, n.at = nil, nil, "", r.at
+		r.pages, r.taken, n.at = nil, "", r.at
 	}
 	if gap.Reason != "" {
 		s.hub.gaps.add(gap.Reason)

@@ -200,10 +200,10 @@ type subscription struct {
 	errand   *errand   // for Prepare; nil if there is none
 
 	// What is woken when there may be something to do.
-	wake    chan struct{} // wakes its goroutine; nil if it never has one
-	feed    feed.Feed     // of the session that the stream was handed over to; nil if it was not
-	joined  int           // how many of links the join hook was called for
-	unwatch func() bool   // stops watching ctx; nil if nothing does
+	wake    atomic.Pointer[chan struct{}] // see listen
+	feed    feed.Feed                     // of the session that the stream was handed over to; nil if it was not
+	joined  int                           // how many of links the join hook was called for
+	unwatch func() bool                   // stops watching ctx; nil if nothing does
 }
 
 // A link is a subscription's membership of a source.
@@ -231,9 +231,24 @@ func (s *subscription) wakeUp() {
 		s.feed.Wake()
 	}
 	select {
-	case s.wake <- struct{}{}:
+	case s.bell() <- struct{}{}:
 	default: // it is woken already, or has no goroutine
 	}
+}
+
+// listen makes the bell of a goroutine, which wakeUp rings. Most subscriptions that were handed
+// over have none.
+func (s *subscription) listen() {
+	bell := make(chan struct{}, 1)
+	s.wake.Store(&bell)
+}
+
+// bell returns what listen has made, or nil.
+func (s *subscription) bell() chan struct{} {
+	if bell := s.wake.Load(); bell != nil {
+		return *bell
+	}
+	return nil
 }
 
 // run runs the stream, or hands it over.
@@ -246,10 +261,8 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	if own && f.Handover(stream, s) {
 		s.feed = f
 	} else {
+		s.listen()
 		defer s.Close()
-	}
-	if s.feed == nil || s.hub.follower != nil { // reading the log may have to wait
-		s.wake = make(chan struct{}, 1)
 	}
 	if s.hub.follower != nil {
 		if err := s.arrive(); err != nil {
