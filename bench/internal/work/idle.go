@@ -86,6 +86,32 @@ func idleTLS(s size) Work {
 	}
 }
 
+// A stream of HTTP/2 has one goroutine, and its stack is a large part of what it takes. By hand
+// it fits into 4 kB; a session's calls do not, and 8 kB is the next size.
+func idleHTTP2(s size) Work {
+	streams := s.of(2_000, 200)
+	return Work{
+		Name:  "idle-http2",
+		Title: "An idle stream over HTTP/2",
+		About: fmt.Sprintf("The same for %s streams of HTTP/2; 100 of them share a connection.", report.Thousands(streams)),
+		Base:  "net/http",
+		Sides: []Side{
+			{Name: "net/http", server: server.HTTP2.Over(server.NetHTTP), target: server.Idle},
+			{Name: "gin, c.Stream", server: server.HTTP2.Over(server.Gin), target: server.Idle},
+			{Name: "echo", server: server.HTTP2.Over(server.Echo), target: server.Idle},
+			{Name: "tutorial hub", server: server.HTTP2.Over(server.Tutorial), target: server.Events},
+			{Name: "tmaxmax/go-sse", server: server.HTTP2.Over(server.Tmaxmax), target: server.Events},
+			{Name: "yieldsse", Ours: true, Most: 1.5, server: server.HTTP2.Over(server.NetHTTPSSE), target: server.Idle},
+			{Name: "yieldsse hub", Ours: true, Most: 1.5, server: server.HTTP2.Over(server.Hub), target: server.Events},
+		},
+		Metrics: perConnection,
+		Rounds:  2,
+		Cost:    15 * time.Second,
+		cold:    true,
+		open:    openHeld(streams, holdHTTP2),
+	}
+}
+
 func openHeld(conns int, hold holder) func(s Side) (runner, error) {
 	return func(s Side) (runner, error) {
 		return coldRunner(func() (sample report.Sample, err error) {
@@ -165,4 +191,16 @@ func weigh(p *process.Process, target string, conns int, hold holder) (report.Sa
 		"stack":      float64(m.Stack) / n,
 		"goroutines": float64(m.Goroutines) / n,
 	}, nil
+}
+
+func holdHTTP2(addr netip.AddrPort, n int, target string) (drop func(), err error) {
+	streams, err := reader.OpenStreams(fmt.Sprintf("https://%v%s", addr, target), n, string(server.HTTP2))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := streams.Await(eventsOf(target), quiet); err != nil {
+		streams.Close()
+		return nil, err
+	}
+	return streams.Close, nil
 }

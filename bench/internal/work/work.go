@@ -80,7 +80,7 @@ func All(quick bool) []Work {
 			latency(s, 20_000, 1_000), latency(s, 100_000, 100), latency(s, 100_000, 1_000), latency(s, 50_000, 10_000))
 	}
 	all = append(all, secure(s)...)
-	all = append(all, idle(s), idleTLS(s), multitude(s), heartbeat(s), replay(s), herd(s), parse(s), churn(s), stalled(s))
+	all = append(all, idle(s), idleTLS(s), idleHTTP2(s), multitude(s), heartbeat(s), replay(s), herd(s), parse(s), churn(s), stalled(s))
 	return append(all, frameworks(s)...)
 }
 
