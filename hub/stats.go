@@ -11,7 +11,7 @@ type Stats struct {
 	Published int64 // events that [Hub.Publish] of this process has published
 	Delivered int64 // events that subscriptions have taken: one that 100 clients get counts 100 times
 	Replaced  int64 // events that a later one of their key has replaced, see [WithKey]
-	Dropped   int64 // events that left the memory for one of its bounds
+	Dropped   int64 // events that left the memory because of one of its bounds
 
 	Gaps map[GapReason]int64 // how often a subscription has missed events, also one whose state made good for it
 

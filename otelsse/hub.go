@@ -23,7 +23,7 @@ func Hub(h *hub.Hub, opts ...Option) (stop func()) {
 		func(s hub.Stats) int64 { return s.Delivered })
 	m.counter("sse.hub.replaced", "{event}", "Events that a later one of their key has replaced.",
 		func(s hub.Stats) int64 { return s.Replaced })
-	m.counter("sse.hub.dropped", "{event}", "Events that left the memory for one of its bounds.",
+	m.counter("sse.hub.dropped", "{event}", "Events that left the memory because of one of its bounds.",
 		func(s hub.Stats) int64 { return s.Dropped })
 	m.counters("sse.hub.gaps", "{gap}", "How often a subscription has missed events.", "sse.gap.reason",
 		func(s hub.Stats) map[string]int64 {
