@@ -35,10 +35,14 @@ func (s *subscription) arrive() error {
 		select {
 		case <-f.ready:
 		case <-f.ctx.Done():
-			return errShutdown
 		case <-s.ctx.Done():
-			return io.EOF
 		}
+	}
+	switch {
+	case f.ctx.Err() != nil:
+		return errShutdown
+	case s.ctx.Err() != nil:
+		return io.EOF
 	}
 	r := &reach{at: request.newest, paging: true}
 	s.reach = r
@@ -201,6 +205,11 @@ func (s *subscription) locate() bool {
 		r.paging = r.paging || s.links[i].lost() > s.cursor // dropped from the memory, not from the log
 	}
 	if !r.paging && !r.ahead {
+		return true
+	}
+	if r.at == f.at { // it has just come, or has read everything
+		s.cursor, r.paging, r.ahead, r.pages = h.last, false, false, nil
+		s.findOlder()
 		return true
 	}
 	front, err1 := f.log.Compare(r.at, f.since)

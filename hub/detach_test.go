@@ -188,21 +188,26 @@ func TestDetachedHooks(t *testing.T) {
 	}
 }
 
-// A subscription may have a context of its own, which ends only that subscription.
-func TestDetachedSubscriptionWithItsOwnContext(t *testing.T) {
-	ssetest.NoLeaks(t)
-	var h hub.Hub
-	ctx, cancel := context.WithCancel(context.Background())
-	url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, _ *http.Request) core.Stream {
-		return h.Subscribe(ctx, "a")
-	}, core.WithDetach()))
-	ended, left := ssetest.Open(t, url), ssetest.Open(t, url)
-	hosttest.Eventually(t, "both are subscribed", func() bool { return h.Len("a") == 2 })
-	left.Close()
-	hosttest.Eventually(t, "one has left", func() bool { return h.Len("a") == 1 })
-	cancel()
-	ended.All()
-	hosttest.Eventually(t, "the other has ended", func() bool { return h.Len("a") == 0 })
+// A subscription may have a context of its own, which ends only that subscription. It ends with
+// its session, too, even if nothing is published.
+func TestSubscriptionWithItsOwnContext(t *testing.T) {
+	for name, opts := range map[string][]core.Option{"in a handler": nil, "detached": {core.WithDetach()}} {
+		t.Run(name, func(t *testing.T) {
+			ssetest.NoLeaks(t)
+			var h hub.Hub
+			ctx, cancel := context.WithCancel(context.Background())
+			url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, _ *http.Request) core.Stream {
+				return h.Subscribe(ctx, "a")
+			}, opts...))
+			ended, left := ssetest.Open(t, url), ssetest.Open(t, url)
+			hosttest.Eventually(t, "both are subscribed", func() bool { return h.Len("a") == 2 })
+			left.Close()
+			hosttest.Eventually(t, "one has left", func() bool { return h.Len("a") == 1 })
+			cancel()
+			ended.All()
+			hosttest.Eventually(t, "the other has ended", func() bool { return h.Len("a") == 0 })
+		})
+	}
 }
 
 // A subscriber that was overtaken, and whose hub ends it for that, sees a broken

@@ -11,8 +11,9 @@ import (
 
 // Kick ends the subscriptions that have named this topic or pattern, and returns
 // how many there were. Each is first sent what was published before the call; then its
-// stream ends cleanly. A browser reconnects after that, so to keep a client out, refuse
-// it in the view.
+// stream ends cleanly. An event that a later one of its key has replaced ([WithKey]) is not sent,
+// even if the later one is published after the call. A browser reconnects after a clean end, so to
+// keep a client out, refuse it in the view.
 //
 // With a [Log], Kick ends only subscriptions of this process: to reach all processes, publish
 // an event on which each calls Kick. What was published before the call is then what this

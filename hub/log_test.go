@@ -774,6 +774,30 @@ func TestNoPlaceInMemory(t *testing.T) {
 	})
 }
 
+// What is read from the log is what is read from the memory, also of entries that no hub would
+// publish: one that cannot be encoded replaces none of its key, and a topic may be named twice.
+func TestPagesAreLikeMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(hubtest.MemoryLog)
+		live := listen(t, over(t, l), hub.Now, ">")
+		for _, e := range []hub.Entry{
+			{Topic: "a", Event: core.Event{Data: "kept"}, Keyed: true, Key: "k"},
+			{Topic: "a", Event: core.Event{Type: "a\nb"}, Keyed: true, Key: "k"},
+			{Topic: "a", Event: core.Event{Data: "replaced"}, Keyed: true, Key: "l"},
+			{Topic: "a", Event: core.Event{Data: "many"}, Topics: slices.Repeat([]string{"b", "a"}, 100), Keyed: true, Key: "l"},
+			{Topic: "a", Event: core.Event{Data: "new"}, Keyed: true, Key: "l"},
+		} {
+			if _, err := l.Append(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		live.want("kept many new")
+		h := over(t, l)
+		listen(t, h, hub.Oldest, ">").want("kept many new")
+		listen(t, h, hub.Oldest, "b").want("many")
+	})
+}
+
 // Entries of other programs that no hub would publish are left out, live and later, and
 // are counted.
 func TestSkipped(t *testing.T) {

@@ -104,8 +104,9 @@ func (s *subscription) plant() {
 
 // follows reports whether an entry is for the subscription, after plant.
 func (s *subscription) follows(e Entry) bool {
-	if checkTopics(e.Topic, e.Topics) != nil {
-		return false
+	p := publication{topics: slices.Clone(e.Topics)}
+	if p.tidy(e.Topic); checkTopics(e.Topic, p.topics) != nil {
+		return false // the follower skips it as well
 	}
 	var work int
 	matches := func(topic string) bool { return len(s.reach.pages.names.match(topic, nil, &work)) > 0 }
@@ -209,14 +210,17 @@ func (s *subscription) inState(id string) bool {
 	return err == nil && order <= 0
 }
 
-// replaced reports whether a later entry of the page replaces e.
+// replaced reports whether a later entry of the page replaces e. One that cannot be encoded does
+// not.
 func replaced(e Entry, later []Entry) bool {
 	if !e.Keyed {
 		return false
 	}
 	for _, l := range later {
 		if l.Keyed && l.Key == e.Key && jointName(l.Topic, l.Topics) == jointName(e.Topic, e.Topics) {
-			return true
+			if _, err := l.Event.AppendText(nil); err == nil {
+				return true
+			}
 		}
 	}
 	return false

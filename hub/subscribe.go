@@ -203,7 +203,7 @@ type subscription struct {
 	wake    atomic.Pointer[chan struct{}] // see listen
 	feed    feed.Feed                     // of the session that the stream was handed over to; nil if it was not
 	joined  int                           // how many of links the join hook was called for
-	unwatch func() bool                   // stops watching ctx; nil if nothing does
+	unwatch func() bool                   // see onClose; nil if there is nothing to stop
 }
 
 // A link is a subscription's membership of a source.
@@ -257,6 +257,9 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		return nil
 	}
 	f, own := feed.Of(yield)
+	if own && s.ctx != f.Context() {
+		s.endWith(f.Context())
+	}
 	s.zipped = own && f.Compressed()
 	if own && f.Handover(stream, s) {
 		s.feed = f
@@ -275,7 +278,7 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 		return ignoreEnd(err)
 	}
 	if s.feed == nil || s.ctx != f.Context() {
-		s.unwatch = context.AfterFunc(s.ctx, s.wakeToEnd) // waiting for wake alone is cheaper than for two channels
+		s.onClose(context.AfterFunc(s.ctx, s.wakeToEnd)) // waiting for wake alone is cheaper than for two channels
 	}
 	for i := range s.links { // only a link's source may be read without the lock
 		s.joined++
@@ -291,6 +294,24 @@ func (s *subscription) run(stream core.Stream, topics []string, yield func(core.
 	default:
 		return s.decode(yield)
 	}
+}
+
+// endWith has the subscription end with its session, too. The application has given it another
+// context, which may live longer.
+func (s *subscription) endWith(session context.Context) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	unwatch := context.AfterFunc(session, cancel)
+	s.ctx = ctx
+	s.onClose(func() bool { cancel(); return unwatch() })
+}
+
+// onClose has Close call stop before what earlier calls have asked for.
+func (s *subscription) onClose(stop func() bool) {
+	if before := s.unwatch; before != nil {
+		s.unwatch = func() bool { stop(); return before() }
+		return
+	}
+	s.unwatch = stop
 }
 
 // take appends about most bytes of frames that have not been read. If there are no
