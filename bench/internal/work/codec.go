@@ -28,7 +28,6 @@ func encode(s size) Work {
 		Rounds:  15,
 		Cost:    15 * time.Second,
 		place:   together,
-		chart:   true,
 		open:    openJob(server.Encode, s.of(400_000, 50_000)),
 	}
 }
@@ -50,7 +49,6 @@ func parse(s size) Work {
 		Rounds:  15,
 		Cost:    25 * time.Second,
 		place:   together,
-		chart:   true,
 		open:    openJob(server.Parse, s.of(200_000, 20_000)),
 	}
 }

@@ -65,7 +65,6 @@ func paced(s size, rate, subscribers int) Work {
 		Rounds:  roundsFor(subscribers, 5),
 		cold:    leaves(subscribers),
 		Cost:    50 * time.Second,
-		chart:   subscribers == 1_000,
 		open:    openAudience(subscribers, max(rate/subscribers/s.of(1, 4), 1), rate/subscribers, false),
 	}
 }

@@ -40,7 +40,6 @@ func replay(s size) Work {
 		},
 		Rounds: 7,
 		Cost:   50 * time.Second,
-		chart:  true,
 		place:  together,
 		open: func(s Side) (runner, error) {
 			p, id, err := startBehind(s, Missed)

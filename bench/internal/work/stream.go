@@ -36,7 +36,6 @@ func stream(s size) Work {
 		Metrics: append(perUnit("an event"), report.Metric{Key: "writes", Name: "write calls"}),
 		Rounds:  9,
 		Cost:    25 * time.Second,
-		chart:   true,
 		place:   together,
 		open:    openStream(events),
 	}
