@@ -116,7 +116,7 @@ func TestPrepareIsWoken(t *testing.T) {
 		}
 		s.errand = &errand{next: errPage}
 		begin := time.Now()
-		go func() { time.Sleep(time.Millisecond); h.Kick("a") }()
+		time.AfterFunc(time.Millisecond, func() { h.Kick("a") })
 		s.Prepare()
 		if got, want := time.Since(begin), time.Millisecond; got != want || s.bell() != nil {
 			t.Errorf("it waited for %v, want %v; is there still a bell: %t", got, want, s.bell() != nil)
