@@ -70,6 +70,8 @@ type snapshot struct {
 	stop func()
 	last core.Event // what it has yielded last, which has not been sent
 	any  bool       // it has yielded something
+
+	dropped uint64 // the last event that the hub had dropped before: what is missing up to it is in the state
 }
 
 // startOver has the state come next, instead of telling of a gap, and everything after that.
@@ -87,7 +89,7 @@ func (s *subscription) startOver(gap *Gap) error {
 	switch {
 	case r == nil:
 		s.cursor = s.hub.last
-		n.at = s.hub.id(s.cursor)
+		n.at, n.dropped = s.hub.id(s.cursor), s.hub.dropped
 	case f.order(r.at, f.at) <= 0:
 		s.cursor, r.at = s.hub.last, f.at
 		r.paging, r.ahead = false, false
@@ -127,7 +129,7 @@ func (s *subscription) sendState(frames *[][]byte, most int) error {
 		case more:
 		case n.any:
 			s.snapshot = nil
-			return s.endState(frames, enc, n.last, n.at)
+			return s.endState(frames, enc, n)
 		case n.gap != nil:
 			s.snapshot = nil
 			return s.tell(frames, n.gap)
@@ -159,10 +161,11 @@ func stateError(err error) error {
 }
 
 // endState appends the last event of the state, with the ID of the position.
-func (s *subscription) endState(frames *[][]byte, enc *encoder, e core.Event, at string) error {
+func (s *subscription) endState(frames *[][]byte, enc *encoder, n *snapshot) error {
+	e, at := n.last, n.at
 	if e.ID != "" {
 		var err, failure error
-		switch at, err, failure = s.continueAfter(e.ID); {
+		switch at, err, failure = s.continueAfter(e.ID, n.dropped); {
 		case failure != nil:
 			return failure
 		case err != nil:
@@ -184,9 +187,10 @@ func (enc *encoder) append(frames *[][]byte, e core.Event, size int) (int, error
 }
 
 // continueAfter has the subscription continue after an event, which is the last one that is
-// in the state, or after the beginning if the event is from before that. It returns the ID of
-// the position. err says why id is not a position, and failure why that cannot be found out.
-func (s *subscription) continueAfter(id string) (at string, err, failure error) {
+// in the state, or after the beginning if the event is from before that. dropped is the last event
+// that the hub had dropped before the state was taken. It returns the ID of the position. err says
+// why id is not a position, and failure why that cannot be found out.
+func (s *subscription) continueAfter(id string, dropped uint64) (at string, err, failure error) {
 	h := s.hub
 	if r := s.reach; r != nil {
 		_, err, failure = s.seek(id, r.at)
@@ -207,7 +211,9 @@ func (s *subscription) continueAfter(id string) (at string, err, failure error) 
 	}
 	s.cursor = number
 	s.beginHere()
-	return h.id(number), nil, nil
+	// What the hub has forgotten counts as lost by each new topic. If it was dropped before, it is in the state.
+	s.cursor = max(number, min(h.forgotten, dropped))
+	return h.id(s.cursor), nil, nil
 }
 
 // endSnapshot frees what a state has that was not sent to its end.

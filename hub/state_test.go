@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -233,6 +234,76 @@ func TestStateThroughAnEventBeforeWhatIsDropped(t *testing.T) {
 	}
 }
 
+// The hub has forgotten whose the events were that it has dropped long ago. They are in the state, even
+// if it drops more while the state is sent.
+func TestStateThroughAForgottenEvent(t *testing.T) {
+	for name, bound := range map[string]hub.Option{"by number": hub.WithMaxEvents(10), "by age": hub.WithMaxAge(time.Hour)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, before := hub.New(bound), hub.New().LastID()
+				publish(t, h, "order.1", "1", hub.WithKey("status"))
+				last := publish(t, h, "order.1", "2", hub.WithKey("status"))
+				publishElsewhere(t, h, 20_000)
+				time.Sleep(2 * time.Hour) //nolint:forbidigo // in a bubble
+				var clients []interface{ want(words string) }
+				for _, tt := range []struct {
+					id     string
+					topics []string
+				}{
+					{last, []string{"order.1"}},
+					{last, []string{"order.*"}},
+					{last, []string{"order.1", "order.2", "*.1"}},
+					{before, []string{"order.2"}},
+					{before, []string{"*.2"}},
+				} {
+					r := read(t, h.SubscribeWith(t.Context(), tt.topics, hub.WithState(func(yield func(core.Event, error) bool) {
+						publishElsewhere(t, h, 5)
+						yield(core.Event{Data: "x", ID: tt.id}, nil)
+					})))
+					e := r.event()
+					again := listenWith(t, h, fmt.Sprint(tt.topics), tt.topics, stateOf("again"), hub.From(hub.After(e.ID)))
+					again.want("") // it has missed nothing
+					clients = append(clients, r, again)
+				}
+				publish(t, h, "order.1", "3", hub.WithTopics("order.2"))
+				for _, c := range clients {
+					c.want("3")
+				}
+			})
+		})
+	}
+}
+
+// What the hub drops after a state was taken is not in that state, however much it forgets meanwhile.
+func TestStateThroughAnEventBeforeWhatIsForgotten(t *testing.T) {
+	for _, name := range []string{"order.1", "order.*"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := hub.New(hub.WithMaxEvents(10))
+			last := publish(t, h, "order.1", "1")
+			publishElsewhere(t, h, 20_000)
+			l := listenWith(t, h, name, []string{name}, hub.WithState(func(yield func(core.Event, error) bool) {
+				taken := last
+				if number(t, taken) == 1 {
+					last = publish(t, h, "order.1", "2")
+					publishElsewhere(t, h, 20_000)
+				}
+				yield(core.Event{Data: "through:" + strings.TrimPrefix(taken, last), ID: taken}, nil)
+			}))
+			l.want("through:" + idOf(h, 1) + " through:")
+			publish(t, h, "order.1", "3")
+			l.want("3")
+		})
+	}
+}
+
+// publishElsewhere publishes events to topics of their own.
+func publishElsewhere(t testing.TB, h *hub.Hub, n int) {
+	t.Helper()
+	for range n {
+		publish(t, h, "after "+h.LastID(), "other")
+	}
+}
+
 // stateThrough returns a state that is complete through an event.
 func stateThrough(id string) hub.SubscribeOption {
 	return hub.WithState(func(yield func(core.Event, error) bool) { yield(core.Event{Data: "x", ID: id}, nil) })
@@ -295,10 +366,12 @@ func TestStateTooOld(t *testing.T) {
 	}
 	first := h.LastID()
 	publishAll(t, h, "a", "6 7")
-	r = read(t, h.SubscribeWith(soon(t), []string{"a"}, stateThrough(first)))
-	r.want(strings.Repeat("x ", 3))
-	if err := r.end(); !errors.Is(err, hub.ErrLagged) {
-		t.Errorf("got %v, want %v", err, hub.ErrLagged)
+	for _, name := range []string{"a", "*"} {
+		r = read(t, h.SubscribeWith(soon(t), []string{name}, stateThrough(first)))
+		r.want(strings.Repeat("x ", 3))
+		if err := r.end(); !errors.Is(err, hub.ErrLagged) {
+			t.Errorf("%s: got %v, want %v", name, err, hub.ErrLagged)
+		}
 	}
 }
 
