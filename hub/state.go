@@ -101,8 +101,9 @@ func (s *subscription) startOver(gap *Gap) error {
 	}
 	if gap.Reason != "" {
 		s.hub.gaps.add(gap.Reason)
-		gap.Through, gap.Topics = n.at, s.names()
-		n.gap = gap
+		own := *gap // other runs of the stream may begin with the same gap
+		own.Through, own.Topics = n.at, s.names()
+		n.gap = &own
 	}
 	return errState
 }

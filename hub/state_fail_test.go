@@ -125,6 +125,35 @@ func TestStateEmptyAfterGap(t *testing.T) {
 	})
 }
 
+// Each run of a stream has a gap of its own, even if they run at once.
+func TestStateEmptyInTwoRuns(t *testing.T) {
+	for _, id := range []string{"7", hub.New().LastID()} {
+		h := hub.New()
+		begin := h.LastID()
+		var (
+			s      core.Stream
+			second *reader
+		)
+		s = h.SubscribeWith(soon(t), []string{"a"}, hub.From(hub.After(id)), hub.WithState(func(func(core.Event, error) bool) {
+			if second == nil {
+				publish(t, h, "a", "1")
+				second = read(t, s)
+				if gap := gapOf(t, second.event()); gap.Through != h.LastID() {
+					t.Errorf("got %+v for the second run, want a gap through %s", gap, h.LastID())
+				}
+			}
+		}))
+		first := read(t, s)
+		if gap := gapOf(t, first.event()); gap.Through != begin {
+			t.Errorf("got %+v for the first run, want a gap through %s", gap, begin)
+		}
+		first.want("1")
+		publish(t, h, "a", "2")
+		first.want("2")
+		second.want("2")
+	}
+}
+
 func sameGap(a, b hub.Gap) bool {
 	return a.Reason == b.Reason && a.After == b.After && a.Through == b.Through
 }
