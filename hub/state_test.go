@@ -219,6 +219,7 @@ func TestStateThroughAnEventBeforeWhatIsDropped(t *testing.T) {
 							t.Error(err)
 						}
 					}
+					time.Sleep(time.Second) //nolint:forbidigo // in a bubble, until the hub has dropped it from its memory
 					if restart {
 						log.Restart()
 					}
