@@ -3,6 +3,7 @@ package hub_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/hub/hubtest"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/ssetest"
@@ -137,43 +139,91 @@ func TestFilterFallsBehind(t *testing.T) {
 	})
 }
 
-// A filter that panics ends its own stream and nothing else.
+// A filter that panics or ends its goroutine ends its own stream and nothing else.
 func TestFilterPanics(t *testing.T) {
 	ssetest.NoLeaks(t)
-	for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
-		h := hub.New()
-		ends := make(chan core.Summary, 2)
-		opts = append(opts, core.WithObserver(core.Observer{Closed: func(_ context.Context, end core.Summary) { ends <- end }}))
-		url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
-			return h.SubscribeWith(r.Context(), []string{"a"}, hub.WithFilter(func(_ string, a hub.Attributes) bool {
-				if a["explode"] == r.URL.RawQuery {
-					panic("boom")
+	for _, tt := range []struct {
+		name  string
+		stop  func()
+		value any // of the PanicError
+	}{
+		{"panic", func() { panic("boom") }, "boom"},
+		{"Goexit", runtime.Goexit, nil},
+	} {
+		for name, opts := range map[string][]core.Option{"attached": nil, "detached": {core.WithDetach()}} {
+			t.Run(tt.name+" "+name, func(t *testing.T) {
+				h := hub.New()
+				ends := make(chan core.Summary, 2)
+				opts = append(opts, core.WithObserver(core.Observer{Closed: func(_ context.Context, end core.Summary) { ends <- end }}))
+				url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+					return h.SubscribeWith(r.Context(), []string{"a"}, hub.WithFilter(func(_ string, a hub.Attributes) bool {
+						if a["explode"] == r.URL.RawQuery {
+							tt.stop()
+						}
+						return true
+					}))
+				}, opts...))
+				one, other := ssetest.Open(t, url+"?1"), ssetest.Open(t, url+"?2")
+				hosttest.Eventually(t, "both are subscribed", func() bool { return h.Len("a") == 2 })
+				publish(t, h, "a", "x")
+				one.Next()
+				publish(t, h, "a", "y", hub.WithAttributes(hub.Attributes{"explode": "1"}))
+				if rest, err := one.Rest(); err == nil || len(rest) > 0 {
+					t.Errorf("got %v, %v, want a broken response", rest, err)
 				}
-				return true
-			}))
-		}, opts...))
-		one, other := ssetest.Open(t, url+"?1"), ssetest.Open(t, url+"?2")
-		hosttest.Eventually(t, "both are subscribed", func() bool { return h.Len("a") == 2 })
-		publish(t, h, "a", "x")
-		one.Next()
-		publish(t, h, "a", "y", hub.WithAttributes(hub.Attributes{"explode": "1"}))
-		if rest, err := one.Rest(); err == nil || len(rest) > 0 {
-			t.Errorf("got %v, %v, want a broken response", rest, err)
-		}
-		select {
-		case end := <-ends:
-			var panicked *core.PanicError
-			if !errors.As(end.Err, &panicked) || panicked.Value != "boom" {
-				t.Errorf("got %v, want the panic", end.Err)
-			}
-		case <-time.After(patience):
-			t.Fatal("the session has not ended")
-		}
-		publish(t, h, "a", "z")
-		if got := summaries(other.Collect(3)); got != "x y z" {
-			t.Errorf("the other got %s", got)
+				select {
+				case end := <-ends:
+					var panicked *core.PanicError
+					if !errors.As(end.Err, &panicked) || panicked.Value != tt.value {
+						t.Errorf("got %v, want a PanicError with %v", end.Err, tt.value)
+					}
+				case <-time.After(patience):
+					t.Fatal("the session has not ended")
+				}
+				publish(t, h, "a", "z")
+				if got := summaries(other.Collect(3)); got != "x y z" {
+					t.Errorf("the other got %s", got)
+				}
+			})
 		}
 	}
+}
+
+// Filters that end the goroutine that asks them keep nothing from the others: neither the event that
+// they were asked about nor what comes after it, such as a gap in the log.
+func TestFilterGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(hubtest.MemoryLog)
+		h := over(t, l)
+		exits := hub.WithFilter(func(_ string, a hub.Attributes) bool {
+			if a["exit"] != "" {
+				runtime.Goexit()
+			}
+			return true
+		})
+		var others []*listener
+		for range 3 {
+			others = append(others, listenWith(t, h, "other", []string{"a"}, only("eu")))
+			listenWith(t, h, "exits", []string{"a"}, exits)
+		}
+		want := func(words string) {
+			t.Helper()
+			for _, l := range others {
+				l.want(words)
+			}
+		}
+		publish(t, h, "a", "1", hub.WithAttributes(hub.Attributes{"exit": "yes", "region": "eu"}))
+		want("1")
+		if got := h.Len("a"); got != len(others) {
+			t.Errorf("got %d subscriptions, want %d whose filters return", got, len(others))
+		}
+		others = append(others, listenWith(t, h, "late", []string{"a"}, only("eu")))
+		publish(t, h, "a", "2", in("us"))
+		publish(t, h, "a", "3", in("eu"))
+		want("3")
+		l.Restart()
+		want("GAP:dropped")
+	})
 }
 
 // Attributes that a log could not keep are refused.

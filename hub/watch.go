@@ -54,13 +54,22 @@ func (h *Hub) inquire(s *source) {
 
 // ask asks the watchers of a source until there is nothing new.
 func (h *Hub) ask(s *source) {
-	r := rounds.Get().(*round) //nolint:forcetypeassert // the pool's only type
-	for h.nextRound(s, r) {
-		for i := 0; i < len(r.links); {
-			i = r.askFrom(i)
+	h.askOn(s, rounds.Get().(*round)) //nolint:forcetypeassert // the pool's only type
+}
+
+// askOn is ask, from the middle of a round on.
+func (h *Hub) askOn(s *source, r *round) {
+	returned := false
+	defer func() {
+		if !returned {
+			go h.askOn(s, r) // a filter has ended the goroutine
 		}
+	}()
+	for r.next < len(r.links) || h.nextRound(s, r) {
+		r.ask()
 	}
 	rounds.Put(r)
+	returned = true
 }
 
 // roundSize is about how many events are asked about at once: what an idle watcher costs apart
@@ -70,6 +79,7 @@ const roundSize = 256
 // A round is what the watchers of a source are asked about next.
 type round struct {
 	links   []*link
+	next    int    // the index of the link that is asked next
 	lost    uint64 // those that have not come this far have missed events, and are woken; 0 if none have
 	events  []asking
 	through uint64 // the number up to which there is nothing else
@@ -97,7 +107,7 @@ func (h *Hub) nextRound(s *source, r *round) bool {
 		h.did(1)
 	}
 	clear(r.events)
-	r.links, r.lost, r.events = w.links, w.broken, r.events[:0]
+	r.links, r.next, r.lost, r.events = w.links, 0, w.broken, r.events[:0]
 	w.gone, w.broken = nil, 0
 	if w.asking = len(w.links) > 0; !w.asking {
 		return false
@@ -124,22 +134,20 @@ func (h *Hub) nextRound(s *source, r *round) bool {
 	return w.asking
 }
 
-// askFrom asks the watchers from an index on. It stops after a filter that panics, and returns
-// the next index.
-func (r *round) askFrom(i int) (next int) {
+// ask asks the watchers that are next. It stops after a filter that panics or ends the goroutine.
+func (r *round) ask() {
 	defer func() {
-		if next < len(r.links) {
+		if r.next < len(r.links) {
 			_ = recover() // the subscription asks the filter again, and panics in its own goroutine
-			r.links[next].subscription.rouse()
-			next++
+			r.links[r.next].subscription.rouse()
+			r.next++
 		}
 	}()
-	for next = i; next < len(r.links); next++ {
-		if l := r.links[next]; l.subscription.idle.Load() && r.concerns(l) {
+	for ; r.next < len(r.links); r.next++ {
+		if l := r.links[r.next]; l.subscription.idle.Load() && r.concerns(l) {
 			l.subscription.rouse()
 		}
 	}
-	return next
 }
 
 // concerns reports whether a subscription that was idle must read. It records what the
