@@ -107,6 +107,9 @@ func (c *detachedConn) beat(now time.Duration) {
 	*b = s.appendOwn(*b, s.config.Beats.Heartbeat)
 	s.gzip.compress(b)
 	c.send(now, Frames{*b}, core.Write{Heartbeat: true}, nil, nil, nil)
+	if s.lost != nil {
+		c.wake() // to end it
+	}
 }
 
 // send is a Send that does not block unless TryWrite does. w is what f is, for the
