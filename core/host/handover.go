@@ -66,13 +66,15 @@ func (c *detachedConn) begin() bool {
 	if !c.waits {
 		s.leaveTimer()
 	}
+	defer func() { // even if an observer ends the goroutine
+		c.served.Store(true)
+		s.mu.Unlock()
+		c.wake()
+	}()
 	s.mu.Lock() // a heartbeat may be waiting for the client
 	if s.open() {
 		s.flush(s.now()) // what was yielded before
 	}
-	c.served.Store(true)
-	s.mu.Unlock()
-	c.wake()
 	return true
 }
 

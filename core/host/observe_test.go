@@ -123,6 +123,11 @@ func TestWrotePanics(t *testing.T) {
 			if err := soon(t, g.failures, "the failure"); !errors.As(err, &failure) {
 				t.Errorf("got %v, want a PanicError", err)
 			}
+			flush := detached(t, handedOverAfter(t, &pump{next: list(io.EOF)}, "a", "bb"), // which waits
+				core.WithFlushWindow(time.Hour), once(func(w core.Write) bool { return w.Bytes == len(frame("bb")) }))
+			if got := soon(t, flush.sums, "the end of a stream that was handed over behind events"); got.Events != 2 {
+				t.Errorf("got %+v, want 2 events", got)
+			}
 			other := detached(t, handedOver(t, &pump{next: list(io.EOF, "a", "b")}))
 			if events, err := other.events(); datas(events) != "a b" || err != nil {
 				t.Errorf("another session: got %q, %v, want both events", datas(events), err)
