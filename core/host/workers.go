@@ -2,7 +2,6 @@ package host
 
 import (
 	"container/heap"
-	"errors"
 	"io"
 	"math"
 	"runtime"
@@ -232,7 +231,7 @@ func (w *worker) serve(c *detachedConn) {
 			c.wake() // there is room for more, after the other sessions' turn
 		}
 	case c.delayed && !c.more && c.result == nil && s.open():
-	case errors.Is(c.result, feed.ErrNotReady) && s.open():
+	case c.result == feed.ErrNotReady && s.open(): //nolint:errorlint // the very one, because any other is the application's
 		c.result = nil
 		c.served.Store(false)
 		go s.run(func(func(core.Event, error) bool) { c.pump.Prepare() })
@@ -321,7 +320,7 @@ func (w *worker) next(c *detachedConn) {
 	}()
 	c.more, c.result = c.pump.Next(&w.frames)
 	returned = true
-	if c.result != nil && c.result != io.EOF && !errors.Is(c.result, feed.ErrNotReady) { //nolint:errorlint // the very one
+	if c.result != nil && c.result != io.EOF && c.result != feed.ErrNotReady { //nolint:errorlint // the very ones
 		w.drop()
 	}
 }
