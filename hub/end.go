@@ -33,9 +33,10 @@ func (h *Hub) Kick(topic string) int {
 }
 
 // Finish says that nothing more will be published. A subscription that has been sent
-// everything ends: cleanly if err is nil, and otherwise it fails with err, whatever that is,
-// or with an error that wraps it. Whoever subscribes later is sent what is held, and ends
-// alike. From now on Publish returns [ErrFinished], as a second Finish does.
+// everything ends: cleanly if err is nil, and otherwise it fails with an error that stands for
+// err. That has the text of err, and [errors.Is] and [errors.As] find in it what they find in err,
+// but no [*GapError], which would tell of a gap in this stream. Whoever subscribes later is sent
+// what is held, and ends alike. From now on Publish returns [ErrFinished], as a second Finish does.
 //
 // A hub with a [Log] cannot finish, because other processes may publish to the log.
 func (h *Hub) Finish(err error) error {
@@ -47,10 +48,10 @@ func (h *Hub) Finish(err error) error {
 	case h.finished:
 		return ErrFinished
 	}
-	if err == io.EOF { //nolint:errorlint // the very one is a clean end, see ending
-		err = fmt.Errorf("%w", err)
+	h.finished, h.scratch = true, nil
+	if err != nil {
+		h.failure = &foreignError{err}
 	}
-	h.finished, h.failure, h.scratch = true, err, nil
 	h.endAll()
 	return nil
 }
@@ -143,7 +144,7 @@ func (h *Hub) end(s *source, final uint64, id string) {
 
 // ending is how a subscription ends that has been sent everything: io.EOF is a clean end.
 func (h *Hub) ending() error {
-	if h.finished && h.failure != nil {
+	if h.failure != nil {
 		return h.failure
 	}
 	return io.EOF

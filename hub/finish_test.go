@@ -18,7 +18,10 @@ import (
 // later.
 func TestFinish(t *testing.T) {
 	failure := errors.New("the model is overloaded")
-	for _, end := range []error{nil, failure, io.EOF, fmt.Errorf("the file: %w", io.EOF), core.ErrShutdown} {
+	gap := &hub.GapError{Gap: hub.Gap{Reason: hub.GapExpired}}
+	for _, end := range []error{
+		nil, failure, io.EOF, fmt.Errorf("the file: %w", io.EOF), core.ErrShutdown, gap, fmt.Errorf("another hub: %w", gap),
+	} {
 		for _, query := range []string{"", "&decode", "&detach"} {
 			t.Run(fmt.Sprint(end, query), func(t *testing.T) {
 				h := hub.New()
@@ -51,8 +54,13 @@ func TestFinish(t *testing.T) {
 				}
 				r := read(t, h.SubscribeFrom(soon(t), hub.Oldest, "t"))
 				r.want("one two three")
-				if err := r.end(); !errors.Is(err, end) || (err == nil) != (end == nil) {
+				err := r.end()
+				if !errors.Is(err, end) || (err == nil) != (end == nil) {
 					t.Errorf("the stream's end: got %v, want %v", err, end)
+				}
+				var missing *hub.GapError
+				if errors.As(err, &missing) {
+					t.Errorf("%v can be taken for a gap in the stream", err)
 				}
 			})
 		}

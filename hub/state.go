@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/internal/feed"
 )
 
 // WithState has a client begin with the present state: it is sent the events of state, and
@@ -151,15 +150,8 @@ func (s *subscription) sendState(frames *[][]byte, most int) error {
 	return nil
 }
 
-// stateError returns the error of a stream whose state has failed. It is not what the error of
-// a subscription may say of itself.
-func stateError(err error) error {
-	var gap *GapError
-	if errors.As(err, &gap) || errors.Is(err, feed.ErrNotReady) {
-		return fmt.Errorf("hub: state: %v", err) //nolint:errorlint // so that it is not taken for this subscription's
-	}
-	return fmt.Errorf("hub: state: %w", err)
-}
+// stateError returns the error of a stream whose state has failed.
+func stateError(err error) error { return &foreignError{fmt.Errorf("hub: state: %w", err)} }
 
 // endState appends the last event of the state, with the ID of the position.
 func (s *subscription) endState(frames *[][]byte, enc *encoder, n *snapshot) error {

@@ -48,7 +48,7 @@ func TestErrorsOfUsers(t *testing.T) {
 			_, here := collect(a.Start(t.Context(), "x", fails(err)))
 			got, there := collect(b.Attach(t.Context(), "x"))
 			equal(t, "events", got, []string{"one"})
-			if here != err {
+			if !errors.Is(here, err) {
 				t.Errorf("%s: here it is another error", what)
 			}
 			if there == nil || !strings.Contains(there.Error(), what) || len(there.Error()) > 4<<10 || !utf8.ValidString(there.Error()) {
