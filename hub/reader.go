@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -140,8 +141,7 @@ func (r *reader) join(about question, fresh bool) *reading {
 		r.asked[about] = q
 		r.queue = append(r.queue, q)
 		if r.running < readers {
-			r.running++
-			go r.run()
+			r.start()
 		}
 	}
 	q.waiting++
@@ -175,27 +175,43 @@ func (r *reader) end(q *reading) {
 func (r *reader) run() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer func() {
+		if r.running--; len(r.queue) > 0 {
+			r.start() // the log has ended the goroutine
+		}
+	}()
 	for len(r.queue) > 0 {
-		q := r.queue[0]
-		r.queue[0] = nil
-		r.queue = r.queue[1:]
-		q.begun = true
-		if !q.last {
-			q.entries = r.find(q.after) // it may have come in the meantime
-		}
-		if q.entries == nil {
-			r.mu.Unlock()
-			r.ask(q)
-			r.mu.Lock()
-			r.keep(q)
-		}
-		r.end(q)
-		close(q.done)
+		r.next()
 	}
-	r.running--
 }
 
+func (r *reader) start() {
+	r.running++
+	go r.run()
+}
+
+// next answers the next question.
+func (r *reader) next() {
+	q := r.queue[0]
+	r.queue[0] = nil
+	r.queue = r.queue[1:]
+	q.begun = true
+	defer close(q.done)
+	defer r.end(q)
+	if !q.last {
+		q.entries = r.find(q.after) // it may have come in the meantime
+	}
+	if q.entries == nil {
+		r.ask(q)
+		r.keep(q)
+	}
+}
+
+// ask asks the log. The reader is locked, but not meanwhile.
 func (r *reader) ask(q *reading) {
+	r.mu.Unlock()
+	defer r.mu.Lock()
+	q.err = errors.New("hub: the log has ended the goroutine that asked it")
 	switch {
 	case q.ctx.Err() != nil:
 		q.err = fmt.Errorf("hub: the log was not asked, because it has not answered %d earlier requests: %w", readers, context.Cause(q.ctx))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -180,5 +181,33 @@ func TestReadIsFresh(t *testing.T) {
 		early.want("")
 		sleep(time.Second)
 		early.want("2")
+	})
+}
+
+// An exitingLog ends the goroutine that reads it first.
+type exitingLog struct {
+	*hubtest.MemoryLog
+
+	exits *atomic.Int32
+}
+
+func (l exitingLog) Range(ctx context.Context, after string, n int) ([]hub.Entry, error) {
+	if l.exits.Add(-1) >= 0 {
+		runtime.Goexit()
+	}
+	return l.MemoryLog.Range(ctx, after, n)
+}
+
+// A log that ends the goroutine that reads it is read again, as after an error.
+func TestReadGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := exitingLog{new(hubtest.MemoryLog), new(atomic.Int32)}
+		publishAll(t, over(t, l), "a", "1 2 3")
+		h := over(t, l)
+		l.exits.Store(10)
+		reader := listenWith(t, h, "", []string{"a"}, hub.From(hub.Oldest))
+		reader.want("")
+		time.Sleep(time.Minute) //nolint:forbidigo // in a bubble
+		reader.want("1 2 3")
 	})
 }
