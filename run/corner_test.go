@@ -493,16 +493,20 @@ func TestEmptyRunAfterAnother(t *testing.T) {
 // Each function is told, whatever another one does.
 func TestWithEndedTwice(t *testing.T) {
 	discardLog(t)
-	synctest.Test(t, func(t *testing.T) {
-		told := 0
-		r := run.New(
-			run.WithEnded(func(run.State) { panic("one") }),
-			run.WithEnded(func(run.State) { told++ }),
-		)
-		r.Start(t.Context(), "x", all())
-		isError(t, r.Shutdown(t.Context()), nil)
-		equal(t, "told", told, 1)
-	})
+	for name, stop := range map[string]func(){"panic": func() { panic("one") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told := 0
+				r := run.New(
+					run.WithEnded(func(run.State) { stop() }),
+					run.WithEnded(func(run.State) { told++ }),
+				)
+				r.Start(t.Context(), "x", all())
+				isError(t, r.Shutdown(t.Context()), nil)
+				equal(t, "told", told, 1)
+			})
+		})
+	}
 }
 
 // Generators that do not obey count as runs, also when they were dropped.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,8 +177,8 @@ func (r *Runner) hasEnded(one *run) {
 	defer close(one.told)
 	defer r.retain(one)
 	r.count(one.state().Err)
-	for _, f := range r.config.ended {
-		r.tell(one, f)
+	for _, f := range slices.Backward(r.config.ended) {
+		defer r.tell(one, f) // the last one deferred is the first; all of them, even if one ends the goroutine
 	}
 }
 

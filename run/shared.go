@@ -53,8 +53,8 @@ func (r *Runner) beginShared(
 		one.endNow(err)
 		close(one.claimed)
 		go func() { // the store may have begun it
+			defer r.giveUp(one)
 			_ = one.upload.deliver()
-			r.giveUp(one)
 		}()
 		return nil, err
 	}

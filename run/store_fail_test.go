@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,6 +56,23 @@ func TestErrorsOfUsers(t *testing.T) {
 				t.Errorf("got %.100v, want %s", there, what)
 			}
 		}
+	})
+}
+
+// An exitError ends the goroutine that wants its text.
+type exitError struct{}
+
+func (exitError) Error() string { runtime.Goexit(); return "" }
+
+// A run ends although its error ends the goroutine that brings it into the store.
+func TestGoexitInUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var m runtest.Memory
+		a, _ := shared(&m)
+		got, err := collect(a.Start(t.Context(), "x", fails(exitError{})))
+		equal(t, "events", got, []string{"one"})
+		isError(t, err, run.ErrLost)
+		isError(t, a.Shutdown(t.Context()), nil)
 	})
 }
 

@@ -59,14 +59,16 @@ func (u *upload) work() {
 		u.hurry.Store(true)
 		u.signal()
 	})
-	err := u.deliver()
-	if err != nil && !errors.Is(err, ErrLost) {
+	err := fmt.Errorf("run: %q: the store has ended the goroutine that called it: %w", u.claim.Key, ErrLost)
+	defer func() {
+		cancel()
+		u.begun.Store(false)
+		u.run.conclude(err)
+		u.run.runner.hasEnded(u.run)
+	}()
+	if err = u.deliver(); err != nil && !errors.Is(err, ErrLost) {
 		err = fmt.Errorf("%w: %w", err, ErrLost)
 	}
-	cancel()
-	u.begun.Store(false)
-	u.run.conclude(err)
-	u.run.runner.hasEnded(u.run)
 }
 
 // deliver returns nil when the store has everything.
