@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/internal/pause"
 )
@@ -26,6 +25,7 @@ type cluster struct {
 	cancel  context.CancelFunc
 	teller  context.Context //nolint:containedctx // the teller's, which ends first
 	hush    context.CancelFunc
+	at      string // the ID of the last message that has come; of the follower alone
 	follows sync.WaitGroup
 	tells   sync.WaitGroup
 	wake    chan struct{} // has a value if there may be something to tell
@@ -134,23 +134,15 @@ func newCluster(t *Tracker) *cluster {
 // start starts to follow the log, and then to tell.
 func (c *cluster) start() {
 	c.tells.Add(1)
-	c.follows.Go(func() {
+	c.follows.Add(1)
+	go func() {
 		for c.teller.Err() == nil && c.hub.LastID() == "" { // what was told before that would not come back
 			pause.For(c.teller, min(c.tick(), 50*time.Millisecond))
 		}
-		at := ""
-		topic := hub.Topic[message]{Hub: c.hub, Name: control, Decode: func(e core.Event) (message, error) {
-			at = e.ID
-			return decode(e)
-		}}
-		messages := topic.Subscribe(c.ctx)
+		messages := c.messages()
 		go c.tell()
-		for c.ctx.Err() == nil {
-			c.follow(messages)
-			pause.For(c.ctx, c.tick())
-			messages = topic.Subscribe(c.ctx, hub.From(hub.After(at)))
-		}
-	})
+		c.listen(messages)
+	}()
 }
 
 // healthy returns why the members are not known for certain, or nil.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -623,4 +625,29 @@ func (r *refusing) Append(ctx context.Context, e hub.Entry) (string, error) {
 		return "", errCut
 	}
 	return r.Log.Append(ctx, e)
+}
+
+// An exiter is a handler that ends the goroutine.
+type exiter struct{ slog.Handler }
+
+func (exiter) Handle(context.Context, slog.Record) error { runtime.Goexit(); return nil }
+
+// A handler that ends the goroutine does not keep the Tracker from hearing and telling.
+func TestLoggerGoexit(t *testing.T) {
+	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+		a := start(t, log)
+		b := start(t, log, presence.WithLogger(slog.New(exiter{slog.NewTextHandler(io.Discard, nil)})))
+		pause(time.Minute)
+		b.link.set(true, false)
+		pause(time.Minute)
+		b.link.set(false, false)
+		pause(lease)
+		join(t, a.Tracker, "x", "ann")
+		join(t, b.Tracker, "x", "bob")
+		pause(lease)
+		want(t, "x", []string{"ann", "bob"}, a, b)
+		if err := b.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -8,8 +8,35 @@ import (
 	"slices"
 	"time"
 
+	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
+	"github.com/yieldsse/yieldsse/internal/pause"
 )
+
+// listen receives what processes tell, until the shutdown.
+func (c *cluster) listen(messages iter.Seq2[message, error]) {
+	defer func() {
+		if c.ctx.Err() == nil { // the logger's handler has ended the goroutine
+			go c.listen(c.messages())
+		} else {
+			c.follows.Done()
+		}
+	}()
+	for c.ctx.Err() == nil {
+		c.follow(messages)
+		pause.For(c.ctx, c.tick())
+		messages = c.messages()
+	}
+}
+
+// messages returns what processes tell from now on, or after what has come.
+func (c *cluster) messages() iter.Seq2[message, error] {
+	topic := hub.Topic[message]{Hub: c.hub, Name: control, Decode: func(e core.Event) (message, error) {
+		c.at = e.ID
+		return decode(e)
+	}}
+	return topic.Subscribe(c.ctx, hub.From(hub.After(c.at)))
+}
 
 // follow receives what processes tell, until the subscription ends.
 func (c *cluster) follow(messages iter.Seq2[message, error]) {

@@ -30,7 +30,13 @@ func (c *cluster) signal() {
 
 // tell tells others what there is to tell, until the shutdown.
 func (c *cluster) tell() {
-	defer c.tells.Done()
+	defer func() {
+		if c.teller.Err() == nil { // the logger's handler has ended the goroutine
+			go c.tell()
+		} else {
+			c.tells.Done()
+		}
+	}()
 	ticks := time.NewTicker(c.tick())
 	defer ticks.Stop()
 	for c.teller.Err() == nil {
