@@ -326,7 +326,8 @@ func TestHandover(t *testing.T) {
 			func(err error) bool { return errors.Is(err, boom) },
 		},
 		{
-			"a failure that wraps ErrNotReady", pump{next: list(fmt.Errorf("of another stream: %w", feed.ErrNotReady), "1")}, nil, "1", false,
+			"a failure that wraps ErrNotReady",
+			pump{next: list(fmt.Errorf("of another stream: %w", feed.ErrNotReady), "1")}, nil, "1", false,
 			func(err error) bool { return errors.Is(err, feed.ErrNotReady) },
 		},
 		{
