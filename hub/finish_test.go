@@ -58,8 +58,7 @@ func TestFinish(t *testing.T) {
 				if !errors.Is(err, end) || (err == nil) != (end == nil) {
 					t.Errorf("the stream's end: got %v, want %v", err, end)
 				}
-				var missing *hub.GapError
-				if errors.As(err, &missing) {
+				if _, missing := errors.AsType[*hub.GapError](err); missing {
 					t.Errorf("%v can be taken for a gap in the stream", err)
 				}
 			})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"regexp"
 	"runtime"
@@ -630,13 +629,15 @@ func (r *refusing) Append(ctx context.Context, e hub.Entry) (string, error) {
 // An exiter is a handler that ends the goroutine.
 type exiter struct{ slog.Handler }
 
+func (exiter) Enabled(context.Context, slog.Level) bool { return true }
+
 func (exiter) Handle(context.Context, slog.Record) error { runtime.Goexit(); return nil }
 
 // A handler that ends the goroutine does not keep the Tracker from hearing and telling.
 func TestLoggerGoexit(t *testing.T) {
 	bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
 		a := start(t, log)
-		b := start(t, log, presence.WithLogger(slog.New(exiter{slog.NewTextHandler(io.Discard, nil)})))
+		b := start(t, log, presence.WithLogger(slog.New(exiter{slog.DiscardHandler})))
 		pause(time.Minute)
 		b.link.set(true, false)
 		pause(time.Minute)

@@ -67,7 +67,7 @@ func TestBeatFails(t *testing.T) {
 	s.mu.Unlock()
 	select {
 	case sum := <-sums:
-		if sum.Cause != core.ErrClientGone { //nolint:errorlint // the very one
+		if sum.Cause != core.ErrClientGone {
 			t.Errorf("got the cause %v, want %v", sum.Cause, core.ErrClientGone)
 		}
 	case <-time.After(10 * time.Second):
