@@ -42,7 +42,7 @@ func (staleError) Unwrap() error { return ErrLagged }
 
 // A foreignError is an error of the application, whatever it is, with which a stream fails. Nobody
 // takes it for what the stream says of itself: that it has ended cleanly, or that there is a gap.
-// Only who looks into it calls the methods of the application's error, which may panic.
+// Only code that looks into it calls the methods of the application's error, which may panic.
 type foreignError struct{ error }
 
 // Is is for [errors.Is]. There is no Unwrap, which would give a GapError away.
