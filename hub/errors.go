@@ -42,8 +42,11 @@ func (staleError) Unwrap() error { return ErrLagged }
 
 // A foreignError is an error of the application, whatever it is, with which a stream fails. Nobody
 // takes it for what the stream says of itself: that it has ended cleanly, or that there is a gap.
-// Only code that looks into it calls the methods of the application's error, which may panic.
+// A hub that finishes calls no method of the application's error, which may panic.
 type foreignError struct{ error }
+
+// Original returns the application's error, for code that wants its type.
+func (e *foreignError) Original() error { return e.error }
 
 // Is is for [errors.Is]. There is no Unwrap, which would give a GapError away.
 func (e *foreignError) Is(target error) bool { return errors.Is(e.error, target) }

@@ -28,20 +28,21 @@ func (m *monitor) check() {
 		return
 	}
 	defer m.start()
+	told, since := m.told, m.since
+	m.told = stats // before a handler that may end the goroutine
 	ctx := context.Background()
 	switch {
-	case err != nil && m.since.IsZero():
+	case err != nil && since.IsZero():
 		m.since = now
 		m.logger.LogAttrs(ctx, slog.LevelWarn, "hub: the log is in trouble", slog.Any("error", err))
-	case err == nil && !m.since.IsZero():
-		m.logger.LogAttrs(ctx, slog.LevelInfo, "hub: the log is well again", slog.Duration("after", now.Sub(m.since)))
+	case err == nil && !since.IsZero():
 		m.since = time.Time{}
+		m.logger.LogAttrs(ctx, slog.LevelInfo, "hub: the log is well again", slog.Duration("after", now.Sub(since)))
 	}
-	if n := stats.Gaps - m.told.Gaps; n > 0 {
+	if n := stats.Gaps - told.Gaps; n > 0 {
 		m.logger.LogAttrs(ctx, slog.LevelWarn, "hub: events are missing from the log", slog.Int64("gaps", n))
 	}
-	if n := stats.Skipped - m.told.Skipped; n > 0 {
+	if n := stats.Skipped - told.Skipped; n > 0 {
 		m.logger.LogAttrs(ctx, slog.LevelWarn, "hub: entries of another program were skipped", slog.Int64("entries", n))
 	}
-	m.told = stats
 }

@@ -65,14 +65,14 @@ func (s *subscription) page(frames *[][]byte) error {
 			return err
 		}
 	}
-	told, size, enc := len(*frames), 0, s.encoder()
+	told, size, enc, replaced := len(*frames), 0, s.encoder(), replaced(entries)
 	for i, e := range entries {
 		if size >= batchSize || e.Gap { // a gap is told of at the front of what is left
 			r.pages.rest = slices.Clone(entries[i:]) // so that what was read can be freed
 			break
 		}
 		r.at = e.ID
-		if !s.follows(e) || replaced(e, entries[i+1:]) {
+		if !s.follows(e) || replaced[i] {
 			continue
 		}
 		e.Event.ID = e.ID
@@ -210,20 +210,22 @@ func (s *subscription) inState(id string) bool {
 	return err == nil && order <= 0
 }
 
-// replaced reports whether a later entry of the page replaces e. One that cannot be encoded does
+// replaced reports which entries of a page a later one replaces. One that cannot be encoded does
 // not.
-func replaced(e Entry, later []Entry) bool {
-	if !e.Keyed {
-		return false
-	}
-	for _, l := range later {
-		if l.Keyed && l.Key == e.Key && jointName(l.Topic, l.Topics) == jointName(e.Topic, e.Topics) {
-			if _, err := l.Event.AppendText(nil); err == nil {
-				return true
-			}
+func replaced(page []Entry) []bool {
+	type name struct{ topics, key string }
+	replaced, later := make([]bool, len(page)), make(map[name]bool)
+	for i, e := range slices.Backward(page) {
+		if !e.Keyed {
+			continue
+		}
+		n := name{jointName(e.Topic, e.Topics), e.Key}
+		if replaced[i] = later[n]; !replaced[i] {
+			_, err := e.Event.AppendText(nil)
+			later[n] = err == nil
 		}
 	}
-	return false
+	return replaced
 }
 
 // pause waits before the log is asked again. err is what the log has failed with, or

@@ -45,7 +45,8 @@ const (
 // (see [core.LastEventID]), or at the time of this call if there is none.
 //
 // The stream has every event after that, or a gap event (see [Gap]) where the log
-// has dropped some. It ends when ctx does, and with [Hub.Kick], [Hub.Finish] and [Hub.Shutdown].
+// has dropped some. It ends when ctx does, with the session that it is returned to, and with
+// [Hub.Kick], [Hub.Finish] and [Hub.Shutdown].
 // Its only element is an error if [Check] refuses the names, or [core.ErrShutdown] if it
 // begins after a Shutdown. If Subscribe itself was called after that, the client also gets
 // a 503, as long as the view returns the stream and ctx is that of its request.

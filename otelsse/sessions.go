@@ -186,6 +186,10 @@ func errorType(err error) (a attribute.KeyValue) {
 			a = semconv.ErrorTypeOther
 		}
 	}()
+	var failure interface{ Original() error }
+	if errors.As(err, &failure) { // of a hub that has finished, a run or a state
+		err = failure.Original()
+	}
 	return semconv.ErrorType(err)
 }
 

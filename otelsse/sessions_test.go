@@ -19,6 +19,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/ginsse"
+	"github.com/yieldsse/yieldsse/hub"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 	"github.com/yieldsse/yieldsse/otelsse"
@@ -31,6 +32,11 @@ var streams = map[string]func(ctx context.Context) core.Stream{
 		return hosttest.Events("1", "2", "3")
 	},
 	"/fails": func(context.Context) core.Stream { return hosttest.Fail(errors.New("no more")) },
+	"/finished": func(ctx context.Context) core.Stream { // the type of the error is the application's, too
+		h := hub.New()
+		_ = h.Finish(errors.New("no more"))
+		return h.Subscribe(ctx, "a")
+	},
 	"/waits": func(ctx context.Context) core.Stream {
 		return func(yield func(core.Event, error) bool) {
 			if yield(core.Event{Data: "first"}, nil) {
@@ -89,15 +95,16 @@ func TestSessions(t *testing.T) {
 				t.Errorf("got %d events", len(got))
 			}
 			_, _ = ssetest.Open(t, url+"/fails").Rest()
+			_, _ = ssetest.Open(t, url+"/finished").Rest()
 			refused := ssetest.Request{URL: url + "/refuses"}.Open(t)
 			refused.Body()
 			r.eventually(map[string]float64{
 				"sse.server.active_sessions{http.route=/stream}":                                                0,
-				"sse.server.sessions{http.route=/stream}":                                                       3,
+				"sse.server.sessions{http.route=/stream}":                                                       4,
 				"sse.server.heartbeats{http.route=/stream}":                                                     0,
 				"sse.server.session.duration{http.route=/stream,sse.end=client_gone}":                           1,
 				"sse.server.session.duration{http.route=/stream,sse.end=finished}":                              1,
-				"sse.server.session.duration{error.type=*errors.errorString,http.route=/stream,sse.end=failed}": 1,
+				"sse.server.session.duration{error.type=*errors.errorString,http.route=/stream,sse.end=failed}": 2,
 				"sse.server.refusals{http.response.status_code=429,http.route=/stream,sse.refusal=other}":       1,
 			})
 			got, units := r.all()

@@ -647,6 +647,11 @@ func TestLoggerGoexit(t *testing.T) {
 		join(t, b.Tracker, "x", "bob")
 		pause(lease)
 		want(t, "x", []string{"ann", "bob"}, a, b)
+		log.Restart() // a gap, which is told once
+		pause(2 * lease)
+		join(t, a.Tracker, "x", "eve")
+		pause(lease)
+		want(t, "x", []string{"ann", "bob", "eve"}, a, b)
 		if err := b.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}

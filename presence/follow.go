@@ -17,7 +17,10 @@ import (
 func (c *cluster) listen(messages iter.Seq2[message, error]) {
 	defer func() {
 		if c.ctx.Err() == nil { // the logger's handler has ended the goroutine
-			go c.listen(c.messages())
+			go func() {
+				pause.For(c.ctx, c.tick())
+				c.listen(c.messages())
+			}()
 		} else {
 			c.follows.Done()
 		}
@@ -58,6 +61,7 @@ func (c *cluster) follow(messages iter.Seq2[message, error]) {
 
 // missed is called when messages are missing.
 func (c *cluster) missed(gap *hub.GapError) {
+	c.at = gap.Through // it is not told again
 	c.tracker.lock()
 	defer c.unlock()
 	c.log(slog.LevelWarn, "events are missing from the log, perhaps with kicks", slog.Any("error", gap))

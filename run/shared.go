@@ -41,7 +41,16 @@ func (r *Runner) claim(one *run) (other *Record, err error) {
 func (r *Runner) beginShared(
 	ctx context.Context, one *run, stream core.Stream, generate func(ctx context.Context) core.Stream, s start,
 ) (core.Stream, error) {
+	claimed := false
+	defer func() {
+		if !claimed { // the store has panicked, or has ended the goroutine
+			one.endNow(ErrLost)
+			close(one.claimed)
+			r.giveUp(one)
+		}
+	}()
 	other, err := r.claim(one)
+	claimed = true
 	if err == nil && other == nil {
 		one.upload.begun.Store(true)
 		close(one.claimed)

@@ -240,6 +240,41 @@ func TestClaimUnanswered(t *testing.T) {
 	})
 }
 
+// A claimless store's first claim does not return.
+type claimless struct {
+	run.Store
+
+	leave func()
+}
+
+func (s *claimless) Claim(ctx context.Context, c run.Claim) (run.Record, error) {
+	if leave := s.leave; leave != nil {
+		s.leave = nil
+		leave()
+	}
+	return s.Store.Claim(ctx, c)
+}
+
+// A claim that panics or ends its goroutine does not keep the key from others.
+func TestClaimPanics(t *testing.T) {
+	for name, leave := range map[string]func(){"panic": func() { panic("claim") }, "Goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := run.New(run.WithStore(&claimless{new(runtest.Memory), leave}))
+				go func() {
+					defer func() { _ = recover() }() // as the server does
+					a.Start(t.Context(), "x", all("one"))
+				}()
+				synctest.Wait()
+				got, err := collect(a.Start(t.Context(), "x", all("two")))
+				isError(t, err, nil)
+				equal(t, "events", got, []string{"two"})
+				isError(t, a.Shutdown(t.Context()), nil)
+			})
+		})
+	}
+}
+
 // A lossyStore does what it is asked, but loses every second answer.
 type lossyStore struct {
 	run.Store

@@ -55,17 +55,17 @@ func (u *upload) signal() {
 // work runs until the end of the run is in the store, or the run is lost. Only then its streams
 // end: an end that a client is told is the one that clients of other processes are told.
 func (u *upload) work() {
+	err := fmt.Errorf("run: %q: the goroutine was ended that gives its events to the store: %w", u.claim.Key, ErrLost)
+	defer u.run.runner.hasEnded(u.run)
+	defer func() {
+		u.begun.Store(false)
+		u.run.conclude(err)
+	}()
 	cancel := u.store.Watch(u.claim.Key, HintStop, func() {
 		u.hurry.Store(true)
 		u.signal()
 	})
-	err := fmt.Errorf("run: %q: the store has ended the goroutine that called it: %w", u.claim.Key, ErrLost)
-	defer func() {
-		cancel()
-		u.begun.Store(false)
-		u.run.conclude(err)
-		u.run.runner.hasEnded(u.run)
-	}()
+	defer cancel()
 	if err = u.deliver(); err != nil && !errors.Is(err, ErrLost) {
 		err = fmt.Errorf("%w: %w", err, ErrLost)
 	}

@@ -56,7 +56,7 @@ type behind struct {
 const keptUnsent = 32 << 10
 
 // begin leaves the connection to the worker, if there is a pump.
-func (c *detachedConn) begin() bool {
+func (c *detachedConn) begin() (left bool) {
 	c.stream = nil
 	if c.pump == nil {
 		return false
@@ -66,16 +66,18 @@ func (c *detachedConn) begin() bool {
 	if !c.waits {
 		s.leaveTimer()
 	}
+	left = true
 	defer func() { // even if an observer ends the goroutine
 		c.served.Store(true)
 		s.mu.Unlock()
 		c.wake()
 	}()
 	s.mu.Lock() // a heartbeat may be waiting for the client
+	defer s.recoverHost()
 	if s.open() {
 		s.flush(s.now()) // what was yielded before
 	}
-	return true
+	return left
 }
 
 // wake puts the connection into the worker's queue, and reports whether it is served by
