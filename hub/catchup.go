@@ -208,8 +208,7 @@ func (s *subscription) locate() bool {
 		return true
 	}
 	if r.at == f.at { // it has just come, or has read everything
-		s.cursor, r.paging, r.ahead, r.pages = h.last, false, false, nil
-		s.findOlder()
+		s.settle(h.last, false)
 		return true
 	}
 	front, err1 := f.log.Compare(r.at, f.since)
@@ -226,9 +225,15 @@ func (s *subscription) locate() bool {
 		r.paging, r.ahead = true, false
 		return false
 	}
-	s.cursor, r.paging, r.ahead, r.pages = cursor, false, end > 0, nil
-	s.findOlder()
+	s.settle(cursor, end > 0)
 	return true
+}
+
+// settle has the subscription read from the memory.
+func (s *subscription) settle(cursor uint64, ahead bool) {
+	r := s.reach
+	s.cursor, r.paging, r.ahead, r.pages = cursor, false, ahead, nil
+	s.findOlder()
 }
 
 // moved updates at after a read from the memory. The hub is locked.

@@ -25,9 +25,13 @@ func (p *publication) tidy(first string) {
 	for i, name := range p.topics {
 		p.topics[i] = strings.Clone(name) // a host may reuse its strings' memory
 	}
-	slices.Sort(p.topics)
-	p.topics = slices.Compact(p.topics)
-	p.topics = slices.DeleteFunc(p.topics, func(name string) bool { return name == first })
+	p.topics = without(first, p.topics)
+}
+
+// without makes a set of topics, in place, that the first is not in.
+func without(first string, more []string) []string {
+	slices.Sort(more)
+	return slices.DeleteFunc(slices.Compact(more), func(name string) bool { return name == first })
 }
 
 // checkTopics returns what is wrong with the topics of an event, or nil.

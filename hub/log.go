@@ -44,10 +44,10 @@ type Log interface {
 	// when the log does not answer, or with ctx; the caller may then follow again.
 	Follow(ctx context.Context, after string) iter.Seq2[Entry, error]
 
-	// Compare returns the order of two IDs, as [cmp.Compare] does. It must not wait, because
-	// everybody waits for it. The error is
+	// Compare returns the order of two IDs, as [cmp.Compare] does. The error is
 	// ErrOtherEpoch if one of them is of another epoch than the one that the log was last
-	// seen in, and another error if one of them is not an ID of this log.
+	// seen in, and another error if one of them is not an ID of this log. Compare must not
+	// wait, because it is called while the hub is locked.
 	Compare(a, b string) (int, error)
 }
 

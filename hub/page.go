@@ -65,7 +65,7 @@ func (s *subscription) page(frames *[][]byte) error {
 			return err
 		}
 	}
-	told, size, enc, replaced := len(*frames), 0, s.encoder(), replaced(entries)
+	told, size, enc, replaced := len(*frames), 0, s.encoder(), replacedIn(entries)
 	for i, e := range entries {
 		if size >= batchSize || e.Gap { // a gap is told of at the front of what is left
 			r.pages.rest = slices.Clone(entries[i:]) // so that what was read can be freed
@@ -104,8 +104,7 @@ func (s *subscription) plant() {
 
 // follows reports whether an entry is for the subscription, after plant.
 func (s *subscription) follows(e Entry) bool {
-	p := publication{topics: slices.Clone(e.Topics)}
-	if p.tidy(e.Topic); checkTopics(e.Topic, p.topics) != nil {
+	if checkTopics(e.Topic, without(e.Topic, slices.Clone(e.Topics))) != nil {
 		return false // the follower skips it as well
 	}
 	var work int
@@ -210,19 +209,27 @@ func (s *subscription) inState(id string) bool {
 	return err == nil && order <= 0
 }
 
-// replaced reports which entries of a page a later one replaces. One that cannot be encoded does
-// not.
-func replaced(page []Entry) []bool {
+// replacedIn reports which entries of a page a later one replaces. One that cannot be encoded
+// does not.
+func replacedIn(page []Entry) []bool {
 	type name struct{ topics, key string }
-	replaced, later := make([]bool, len(page)), make(map[name]bool)
+	type last struct {
+		entry Entry
+		valid bool // it can be encoded
+	}
+	replaced, later := make([]bool, len(page)), make(map[name]*last)
 	for i, e := range slices.Backward(page) {
 		if !e.Keyed {
 			continue
 		}
 		n := name{jointName(e.Topic, e.Topics), e.Key}
-		if replaced[i] = later[n]; !replaced[i] {
-			_, err := e.Event.AppendText(nil)
-			later[n] = err == nil
+		l := later[n]
+		if l != nil && !l.valid {
+			_, err := l.entry.Event.AppendText(nil)
+			l.valid = err == nil
+		}
+		if replaced[i] = l != nil && l.valid; !replaced[i] {
+			later[n] = &last{entry: e}
 		}
 	}
 	return replaced
