@@ -44,9 +44,7 @@ func (r *Runner) beginShared(
 	claimed := false
 	defer func() {
 		if !claimed { // the store has panicked, or has ended the goroutine
-			one.endNow(ErrLost)
-			close(one.claimed)
-			r.giveUp(one)
+			r.lose(one)
 		}
 	}()
 	other, err := r.claim(one)
@@ -67,9 +65,7 @@ func (r *Runner) beginShared(
 		}()
 		return nil, err
 	}
-	one.endNow(ErrLost)
-	close(one.claimed)
-	r.giveUp(one)
+	r.lose(one)
 	if s.exclusive {
 		return nil, ErrRunning
 	}
@@ -78,6 +74,13 @@ func (r *Runner) beginShared(
 		return nil, err
 	}
 	return m.attach(ctx, attach{}, *other), nil
+}
+
+// lose ends a run that has not begun here, and gives it up.
+func (r *Runner) lose(one *run) {
+	one.endNow(ErrLost)
+	close(one.claimed)
+	r.giveUp(one)
 }
 
 // giveUp lets go of a run that has not begun here, and has ended.
