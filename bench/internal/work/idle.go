@@ -133,15 +133,32 @@ func holdPlain(addr netip.AddrPort, n int, target string) (drop func(), err erro
 	if err != nil {
 		return nil, err
 	}
-	if _, err := crowd.Await(eventsOf(target), quiet); err != nil {
-		crowd.Close()
-		return nil, err
-	}
-	return crowd.Close, nil
+	return held(crowd, target)
 }
 
 func holdTLS(addr netip.AddrPort, n int, target string) (drop func(), err error) {
 	return reader.HoldTLS(addr, n, target, eventsOf(target))
+}
+
+func holdHTTP2(addr netip.AddrPort, n int, target string) (drop func(), err error) {
+	streams, err := reader.OpenStreams(fmt.Sprintf("https://%v%s", addr, target), n, string(server.HTTP2))
+	if err != nil {
+		return nil, err
+	}
+	return held(streams, target)
+}
+
+// held waits until each of the connections that are open has received all that it will.
+func held(open interface {
+	Await(events int, quiet time.Duration) (delivered int, err error)
+	Close()
+}, target string,
+) (drop func(), err error) {
+	if _, err := open.Await(eventsOf(target), quiet); err != nil {
+		open.Close()
+		return nil, err
+	}
+	return open.Close, nil
 }
 
 // eventsOf returns how many events a target sends at once.
@@ -191,16 +208,4 @@ func weigh(p *process.Process, target string, conns int, hold holder) (report.Sa
 		"stack":      float64(m.Stack) / n,
 		"goroutines": float64(m.Goroutines) / n,
 	}, nil
-}
-
-func holdHTTP2(addr netip.AddrPort, n int, target string) (drop func(), err error) {
-	streams, err := reader.OpenStreams(fmt.Sprintf("https://%v%s", addr, target), n, string(server.HTTP2))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := streams.Await(eventsOf(target), quiet); err != nil {
-		streams.Close()
-		return nil, err
-	}
-	return streams.Close, nil
 }
