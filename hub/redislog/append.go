@@ -39,14 +39,17 @@ const (
 
 // Append implements [hub.Log].
 func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
-	epoch, last := l.seen()
-	age := l.maxAge.Milliseconds()
+	keep := l.maxAge.Milliseconds()
 	if l.maxAge > 0 {
-		age = max(age, 1) // and not no bound
+		keep = max(keep, 1) // and not no bound
 	}
+	l.mu.Lock()
+	known, age := l.fronts(), l.age
+	l.appending[age&1]++
+	l.mu.Unlock()
 	args := make([]any, 0, 24)
-	args = append(args, eventid.NewEpoch(), epoch, last.String(), max(l.idempotencyWindow.Milliseconds(), 1),
-		l.maxEvents, age, fieldTopic, e.Topic)
+	args = append(args, eventid.NewEpoch(), known, max(l.idempotencyWindow.Milliseconds(), 1), l.maxEvents, keep,
+		fieldTopic, e.Topic)
 	for _, f := range [][2]string{
 		{fieldType, e.Event.Type}, {fieldData, e.Event.Data}, {fieldComment, e.Event.Comment},
 	} {
@@ -74,25 +77,33 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	id, err := wait(ctx, l, "append", start(ctx, l, func(ctx context.Context, client redis.UniversalClient) (string, error) {
 		return appendScript.Run(ctx, client, keys, args...).Text()
 	}))
+	var due place
+	if err == nil {
+		due.epoch, due.position, err = parseID(id)
+		if err != nil {
+			err = l.fail("append", err)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.appending[age&1]--
 	if err != nil {
 		return "", err
 	}
-	epoch, p, err := parseID(id)
-	if err != nil {
-		return "", l.fail("append", err)
+	if e.IdempotencyKey == "" { // otherwise it may be another one's
+		due = placeOf(due.epoch, due.position, e)
 	}
-	l.know(epoch, p)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.added = placeOf(epoch, p, e); e.IdempotencyKey != "" {
-		l.added.mark = 0 // it may be another one's
+	if len(l.owed) >= mostOwed {
+		l.owed = append(l.owed[:0], l.owed[len(l.owed)/2:]...)
 	}
+	l.owed = append(l.owed, due)
+	l.reached(due.epoch, due.position)
 	return id, nil
 }
 
 // create makes what is missing, and begins a new epoch if the stream's last ID is
-// lower than one that was seen in its present epoch.
-func (l *Log) create(ctx context.Context, client redis.UniversalClient, epoch string, seen position) error {
+// lower than that of an event that was seen in its present epoch.
+func (l *Log) create(ctx context.Context, client redis.UniversalClient, seen string) error {
 	keys := []string{l.stream, l.epochs}
-	return createScript.Run(ctx, client, keys, eventid.NewEpoch(), epoch, seen.String()).Err()
+	return createScript.Run(ctx, client, keys, eventid.NewEpoch(), seen).Err()
 }

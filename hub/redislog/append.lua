@@ -15,22 +15,22 @@ if KEYS[3] then
 	end
 end
 local args = {'XADD', KEYS[1]}
-if tonumber(ARGV[5]) > 0 then
-	args = {'XADD', KEYS[1], 'MAXLEN', '~', ARGV[5]}
+if tonumber(ARGV[4]) > 0 then
+	args = {'XADD', KEYS[1], 'MAXLEN', '~', ARGV[4]}
 end
 args[#args + 1] = '*'
-for i = 7, #ARGV do
+for i = 6, #ARGV do
 	args[#args + 1] = ARGV[i]
 end
 args[#args + 1] = 'after'
 args[#args + 1] = epoch .. (last or '0-0')
 local id = epoch .. redis.call(unpack(args))
-if tonumber(ARGV[6]) > 0 then -- by the clock that the IDs are made of
+if tonumber(ARGV[5]) > 0 then -- by the clock that the IDs are made of
 	local now = redis.call('TIME')
-	local oldest = math.max(now[1] * 1000 + now[2] / 1000 - ARGV[6], 0)
+	local oldest = math.max(now[1] * 1000 + now[2] / 1000 - ARGV[5], 0)
 	redis.call('XTRIM', KEYS[1], 'MINID', '~', string.format('%.0f', oldest))
 end
 if KEYS[3] then
-	redis.call('SET', KEYS[3], id, 'PX', ARGV[4])
+	redis.call('SET', KEYS[3], id, 'PX', ARGV[3])
 end
 return id

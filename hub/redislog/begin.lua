@@ -2,7 +2,7 @@
 -- epoch, and so does one that has lost its end.
 --
 -- KEYS: the stream, and its epoch, "<epoch> <the stream's last ID before it>".
--- ARGV: the name of a new epoch; an epoch, and an ID that was seen in it.
+-- ARGV: the name of a new epoch; the highest event IDs that were seen, one of each epoch.
 local function before(a, b)
 	local pattern = '^(%d+)-(%d+)$'
 	local ms1, seq1 = string.match(a, pattern)
@@ -23,7 +23,13 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 	end
 end
 local epoch = redis.call('GET', KEYS[2])
-if not last or not epoch or string.sub(epoch, 1, #ARGV[2]) == ARGV[2] and before(last, ARGV[3]) then
+local lost = not last or not epoch
+if not lost then
+	for name, id in string.gmatch(ARGV[2], '(%w+)%-(%d+%-%d+)') do
+		lost = lost or name == string.match(epoch, '^%w+') and before(last, id)
+	end
+end
+if lost then
 	epoch = ARGV[1] .. ' ' .. (last or '0-0')
 	redis.call('SET', KEYS[2], epoch)
 end

@@ -153,18 +153,7 @@ func TestAddedElsewhere(t *testing.T) {
 		t.Run("busy "+strconv.FormatBool(occupied), func(t *testing.T) {
 			t.Parallel()
 			p := servePair(t)
-			l := openWith(t, &redis.UniversalOptions{
-				Addrs:    []string{p.a.addr},
-				Protocol: 2,
-				Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
-					a, err := new(net.Dialer).DialContext(ctx, network, addr)
-					if err != nil {
-						return nil, err
-					}
-					b, err := new(net.Dialer).DialContext(ctx, network, p.b.addr)
-					return &forked{Conn: a, other: b, word: []byte(data)}, err
-				},
-			})
+			l := p.fork(p.a.addr, p.b, data, nil)
 			front := add(t, l, "1")
 			p.promote()
 			if occupied {
@@ -193,12 +182,30 @@ func TestAddedElsewhere(t *testing.T) {
 	}
 }
 
+// fork opens a log at an address, except that commands with a word go to another server. The
+// answers to these come after held is closed, if it is not nil.
+func (p *pair) fork(addr string, other *server, word string, held <-chan struct{}) *redislog.Log {
+	return openWith(p.t, &redis.UniversalOptions{
+		Addrs:    []string{addr},
+		Protocol: 2,
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			a, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			b, err := new(net.Dialer).DialContext(ctx, network, other.addr)
+			return &forked{Conn: a, other: b, word: []byte(word), held: held}, err
+		},
+	})
+}
+
 // A forked connection sends commands that contain a word to another server.
 type forked struct {
 	net.Conn
 
 	other net.Conn
 	word  []byte
+	held  <-chan struct{}
 	turn  atomic.Bool
 }
 
@@ -211,15 +218,182 @@ func (f *forked) Write(p []byte) (int, error) {
 }
 
 func (f *forked) Read(p []byte) (int, error) {
-	if f.turn.Load() {
-		return f.other.Read(p)
+	if !f.turn.Load() {
+		return f.Conn.Read(p)
 	}
-	return f.Conn.Read(p)
+	if f.held != nil {
+		<-f.held
+	}
+	return f.other.Read(p)
 }
 
 func (f *forked) Close() error {
 	_ = f.other.Close()
 	return f.Conn.Close()
+}
+
+// addAgain adds an entry, and tries again while the connection is broken.
+func addAgain(t *testing.T, l *redislog.Log, data string) {
+	t.Helper()
+	hosttest.Eventually(t, "the connection to be known as broken", func() bool {
+		_, err := l.Append(soon(t), hub.Entry{Topic: "a", Event: core.Event{Data: data}})
+		return err == nil
+	})
+}
+
+// addLater adds an entry, and waits until the server has it, but not for the answer.
+func addLater(t *testing.T, l *redislog.Log, s *server, data string) (answered <-chan struct{}) {
+	t.Helper()
+	n := s.client().XLen(soon(t), "events").Val()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, err := l.Append(soon(t), hub.Entry{Topic: "a", Event: core.Event{Data: data}}); err != nil {
+			t.Errorf("append: %v", err)
+		}
+	}()
+	hosttest.Eventually(t, "the server to have the entry", func() bool { return s.client().XLen(soon(t), "events").Val() > n })
+	return done
+}
+
+// The answer to an append that went to another server comes when the follower has passed more
+// entries than it usually remembers.
+func TestAddedElsewhereAnsweredLate(t *testing.T) {
+	t.Parallel()
+	const data, others = "elsewhere!", 5000
+	p := servePair(t)
+	held := make(chan struct{})
+	l := p.fork(p.a.addr, p.b, data, held)
+	front := add(t, l, "1")
+	p.promote()
+	add(t, p.b.open(), "2") // so that the server knows the script
+	answered := addLater(t, l, p.b, data)
+	a := p.a.open()
+	for range others {
+		add(t, a, "other")
+	}
+	heard := 0
+	for e, err := range l.Follow(soon(t), front) {
+		if err != nil {
+			if !strings.Contains(err.Error(), "does not have") {
+				t.Errorf("got %v, want an error that says that the server does not have what was added", err)
+			}
+			break
+		}
+		if e.Event.Data != "other" && heard != others {
+			continue // nothing new
+		}
+		if heard++; heard == others {
+			close(held)
+			<-answered
+			add(t, a, "other")
+		} else if heard > others+1 {
+			t.Fatalf("got %+v after the answer", e)
+		}
+	}
+}
+
+// Two appends at the same time go to different servers. That the last of them is where the
+// follower looks does not hide that the other is not.
+func TestAddedToBothServers(t *testing.T) {
+	t.Parallel()
+	p := servePair(t)
+	held := make(chan struct{})
+	l := p.fork(p.address.Addr, p.a, "late", held)
+	front := add(t, l, "1")
+	p.promote()
+	answered := addLater(t, l, p.a, "late")
+	p.address.Cut()
+	addAgain(t, l, "elsewhere")
+	close(held)
+	<-answered
+	p.address.Redirect(p.a.addr)
+	p.address.Cut()
+	hosttest.Eventually(t, "new connections", func() bool {
+		_, err := l.Last(soon(t))
+		return err == nil
+	})
+	for e, err := range l.Follow(soon(t), front) {
+		if err != nil {
+			if !strings.Contains(err.Error(), "does not have") {
+				t.Errorf("got %v, want an error that says that the server does not have what was added", err)
+			}
+			break
+		}
+		if e.Event.Data != "late" {
+			t.Fatalf("got %+v", e)
+		}
+	}
+}
+
+// Two servers give the same ID to different entries, and the follower is given the one that is
+// lost, before it is known that the other one has that ID. They may even agree after that.
+func TestSameIDElsewhere(t *testing.T) {
+	t.Parallel()
+	const data, ahead = "elsewhere!", 60_000
+	for _, agree := range []bool{false, true} {
+		t.Run("agree "+strconv.FormatBool(agree), func(t *testing.T) {
+			t.Parallel()
+			p := servePair(t)
+			held := make(chan struct{})
+			l := p.fork(p.address.Addr, p.b, data, held)
+			_, events := openHub(t, l)
+			epoch, before, _ := strings.Cut(add(t, l, "1"), "-")
+			events.want(t, "1")
+			p.promote()
+			p.address.Redirect(p.a.addr)
+			add(t, p.b.open(), "2") // so that the server knows the script
+			ms := strconv.FormatInt(time.Now().UnixMilli()+ahead, 10)
+			if err := p.b.client().Do(soon(t), "XSETID", "events", ms+"-0").Err(); err != nil {
+				t.Fatal(err)
+			}
+			answered := addLater(t, l, p.b, data) // as 1 of this ms
+			insert := func(s *server, id, data string) {
+				err := s.client().XAdd(soon(t), &redis.XAddArgs{
+					Stream: "events", ID: id, Values: []string{"topic", "a", "data", data, "after", epoch + "-" + before},
+				}).Err()
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			insert(p.a, ms+"-1", "another")
+			events.want(t, "another")
+			before = ms + "-1"
+			if agree {
+				insert(p.a, ms+"-2", "the same")
+				events.want(t, "the same")
+				insert(p.b, ms+"-2", "the same")
+				before = ms + "-2"
+			}
+			close(held)
+			<-answered
+			p.address.Redirect(p.b.addr)
+			insert(p.a, ms+"-3", "and one more")
+			events.want(t, "GAP")
+		})
+	}
+}
+
+// A process has seen a new epoch of a server, and then adds to one that is in the epoch before,
+// and that lacks an event of it.
+func TestLacksAnEventOfAnEarlierEpoch(t *testing.T) {
+	t.Parallel()
+	p := servePair(t)
+	l := open(t, p.address.Addr)
+	front := add(t, l, "1")
+	p.promote()
+	add(t, l, "lost") // through the connection to the old primary
+	if err := p.a.client().Set(soon(t), "{events}:epoch", "zzzzzzzz 0-0", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if id := add(t, l, "lost, too"); !strings.HasPrefix(id, "zzzzzzzz-") {
+		t.Fatalf("the event ID is %s, want one of the new epoch", id)
+	}
+	p.address.Cut()
+	addAgain(t, l, "2")
+	if got := brief(t, p.b.open(), front); got != "GAP" {
+		t.Errorf("after the first event: got %q, want GAP", got)
+	}
 }
 
 // What a process adds goes to another server than the one that it follows. When only the

@@ -21,8 +21,12 @@ const (
 	beat     = time.Second
 	patience = 3 * beat
 
-	// mostSeen is about how many entries a follower remembers.
-	mostSeen = 2048
+	// A follower remembers about fewSeen entries, and up to mostSeen of them while an Append
+	// that is as old lasts.
+	fewSeen, mostSeen = 2048, 1 << 16
+
+	// mostOwed is how many entries a log remembers until a follower has seen them.
+	mostOwed = 1024
 )
 
 // Follow implements [hub.Log].
@@ -58,6 +62,7 @@ type follower struct {
 	at      position // everything up to it was yielded
 	from    position // seen has everything after it
 	seen    []place  // the newest entries that were yielded
+	old     int      // so many of them are from before the log's present age
 	yield   func(hub.Entry) bool
 	stopped bool // yield has returned false
 
@@ -89,14 +94,14 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 		return f.look(ctx)
 	}
 	f.dials, f.looked = f.log.dials.Load(), time.Now()
-	due := f.log.owes()
+	owed := f.log.owes()
 	s, err := f.log.read(ctx, position{}, 0)
 	if err != nil {
 		return err
 	}
 	f.epoch = s.epoch
 	f.leap(s.last)
-	f.log.settle(due)
+	f.log.settle(owed)
 	f.read(ctx)
 	return f.emit(hub.Entry{ID: newID(f.epoch, f.at)})
 }
@@ -139,9 +144,8 @@ func (f *follower) next(ctx context.Context) error {
 	if n == 0 || f.dials != f.log.dials.Load() || time.Since(f.looked) > beat {
 		return f.look(ctx)
 	}
-	f.reach(records[:n])
-	if due := f.log.owes(); f.missed(due) {
-		return f.disown(due)
+	if err := f.reach(records[:n]); err != nil {
+		return err
 	}
 	f.read(ctx) // while the consumer is busy
 	for i := range records[:n] {
@@ -152,26 +156,54 @@ func (f *follower) next(ctx context.Context) error {
 	return nil
 }
 
-// reach moves over entries that are about to be yielded.
-func (f *follower) reach(records []record) {
-	r := records[len(records)-1]
-	f.at = r.at
-	if len(f.seen) >= mostSeen {
-		f.from = f.seen[len(f.seen)/2].position
-		f.seen = append(f.seen[:0], f.seen[len(f.seen)/2+1:]...)
-	}
+// reach moves over entries that are about to be yielded. It returns an error if it has passed
+// something that this process has added, which is neither among them nor among those before.
+func (f *follower) reach(records []record) error {
+	l := f.log
 	for i := range records {
-		f.seen = append(f.seen, placeOf(f.epoch, records[i].at, records[i].Entry))
+		f.at = records[i].at
+		f.seen = append(f.seen, placeOf(f.epoch, f.at, records[i].Entry))
 	}
-	f.log.know(f.epoch, f.at)
-	f.log.mu.Lock()
-	defer f.log.mu.Unlock()
-	f.log.tail = r.Entry
+	l.know(f.epoch, f.at) // before forget
+	l.mu.Lock()
+	i := slices.IndexFunc(l.owed, f.missed)
+	if i >= 0 {
+		due := l.owed[i]
+		l.mu.Unlock()
+		return f.disown(due)
+	}
+	defer l.mu.Unlock()
+	l.owed = slices.DeleteFunc(l.owed, func(due place) bool { return due.epoch == f.epoch && due.compare(f.at) <= 0 })
+	if len(records) > 0 {
+		l.tail = records[len(records)-1].Entry
+	}
+	f.forget()
+	return nil
+}
+
+// forget drops entries from before all appends that are under way. What these add comes later
+// in the stream, or begins a new epoch. The log's mu is held.
+func (f *follower) forget() {
+	l := f.log
+	n := 0
+	switch {
+	case len(f.seen) >= mostSeen:
+		n = len(f.seen) / 2 //nolint:mnd // a half
+	case len(f.seen)-f.old >= fewSeen/2 && l.appending[1-l.age&1] == 0:
+		n = f.old
+		f.old = len(f.seen)
+		l.age++
+	}
+	if n > 0 {
+		f.from = f.seen[n-1].position
+		f.seen = append(f.seen[:0], f.seen[n:]...)
+		f.old = max(f.old-n, 0)
+	}
 }
 
 // leap moves to a position, whatever is before it.
 func (f *follower) leap(to position) {
-	f.at, f.from, f.seen = to, to, f.seen[:0]
+	f.at, f.from, f.seen, f.old = to, to, f.seen[:0], 0
 }
 
 // missed reports whether the follower should have seen an entry, but has not.
@@ -195,7 +227,7 @@ func (f *follower) disown(due place) error {
 }
 
 // resolve checks whether a missed entry is there after all, now that all connections
-// are new. If not, the log has lost it, and all clients are told.
+// are new, and is yet to come. If not, all clients are told.
 func (f *follower) resolve(ctx context.Context) error {
 	l := f.log
 	l.mu.Lock()
@@ -208,49 +240,49 @@ func (f *follower) resolve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	passed := due.epoch == f.epoch && due.compare(f.at) <= 0 // without it
 	trimmed := due.epoch == s.epoch && due.compare(s.last) <= 0 && (s.first == position{} || s.first.compare(due.position) > 0)
 	held := s.held != nil && (due.mark == 0 || placeOf(s.epoch, s.held.at, s.held.Entry) == due)
-	if s.epoch == f.epoch && !trimmed && (due.epoch != s.epoch || !held) {
+	if s.epoch == f.epoch && (passed || !trimmed && (due.epoch != s.epoch || !held)) {
 		if err := f.renounce(ctx); err != nil {
 			return err
 		}
 	}
-	l.settle(due)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.doubt == due {
+		l.doubt = place{}
+	}
 	return nil
 }
 
 // renounce begins a new epoch of a stream that has lost entries.
 func (f *follower) renounce(ctx context.Context) error {
 	_, err := ask(ctx, f.log, "follow", func(ctx context.Context, client redis.UniversalClient) (any, error) {
-		return nil, f.log.create(ctx, client, f.epoch, position{ms: math.MaxUint64}) // whatever the last ID is now
+		return nil, f.log.create(ctx, client, newID(f.epoch, position{ms: math.MaxUint64})) // whatever the last ID is now
 	})
 	return err
 }
 
-// owes returns the entry that a follower must find.
-func (l *Log) owes() place {
+// owes returns the entries that a follower must find.
+func (l *Log) owes() []place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.added
+	return slices.Clone(l.owed)
 }
 
-// settle records that a follower need not find an entry any more.
-func (l *Log) settle(due place) {
+// settle records that a follower need not find these entries any more.
+func (l *Log) settle(owed []place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.added == due {
-		l.added = place{}
-	}
-	if l.doubt == due {
-		l.doubt = place{}
-	}
+	l.owed = slices.DeleteFunc(l.owed, func(due place) bool { return slices.Contains(owed, due) })
 }
 
 // look yields what is after at by the state of the stream, and a gap first if
 // something is missing there. If there is nothing it yields a zero Entry.
 func (f *follower) look(ctx context.Context) error {
 	f.dials, f.looked = f.log.dials.Load(), time.Now()
-	due := f.log.owes()
+	owed := f.log.owes()
 	s, err := f.state(ctx)
 	if err != nil {
 		return err
@@ -258,7 +290,7 @@ func (f *follower) look(ctx context.Context) error {
 	var entries []hub.Entry
 	if f.epoch != s.epoch {
 		f.renew(s)
-		f.log.settle(due)
+		f.log.settle(owed)
 		entries = []hub.Entry{{ID: newID(f.epoch, f.at), Gap: true}}
 	} else {
 		if gap, ok := s.gap(); ok {
@@ -266,12 +298,14 @@ func (f *follower) look(ctx context.Context) error {
 			_, at, _ := parseID(gap.ID)
 			f.leap(at)
 		}
-		run := s.run()
-		if len(run) > 0 {
-			f.reach(s.records[:len(run)])
+		for _, due := range owed {
+			if due.epoch != f.epoch || due.compare(s.last) > 0 {
+				return f.disown(due)
+			}
 		}
-		if due.epoch != "" && (due.epoch != f.epoch || due.compare(s.last) > 0 || f.missed(due)) {
-			return f.disown(due)
+		run := s.run()
+		if err := f.reach(s.records[:len(run)]); err != nil {
+			return err
 		}
 		entries = append(entries, run...)
 	}

@@ -30,17 +30,30 @@ type Log struct {
 	batch   batch
 	nodes   sync.Map // the known addresses of a cluster's servers
 
-	mu     sync.Mutex
-	link   *link
-	old    map[*link]bool // links with calls that still wait
-	epoch  string         // the epoch that was last seen
-	last   position       // the highest known position in it
-	tail   hub.Entry      // the entry that a follower has yielded last
-	added  place          // the last entry that this process has added, until settle
-	doubt  place          // an entry that this process has added and that a follower did not find
-	closed bool
-	calls  sync.WaitGroup // calls that wait for Redis
+	mu        sync.Mutex
+	link      *link
+	old       map[*link]bool // links with calls that still wait
+	epoch     string         // the epoch that was last seen
+	last      position       // the highest known position in it
+	past      []front        // those of epochs that were seen before, the latest at the end
+	tail      hub.Entry      // the entry that a follower has yielded last
+	owed      []place        // entries that this process has added, and that no follower has seen yet
+	doubt     place          // one of them that a follower did not find
+	age       uint           // a follower begins a new one when it may forget what it has seen in the last but one
+	appending [2]int         // how many appends of this age and of the last one are under way, by age&1
+	closed    bool
+	calls     sync.WaitGroup // calls that wait for Redis
 }
+
+// A front is the highest known position in an epoch.
+type front struct {
+	epoch string
+	last  position
+}
+
+// mostPast is how many epochs are remembered. After a failover the new server may have one
+// from before those that began on the old server.
+const mostPast = 8
 
 // A link is a client, and the calls that wait for Redis through it.
 type link struct {
@@ -267,12 +280,39 @@ func (l *Log) seen() (epoch string, last position) {
 	return l.epoch, l.last
 }
 
+// fronts returns the IDs of the highest known positions. The log's mu is held.
+func (l *Log) fronts() string {
+	var b strings.Builder
+	for _, f := range l.past {
+		b.WriteString(newID(f.epoch, f.last) + " ")
+	}
+	if l.epoch != "" {
+		b.WriteString(newID(l.epoch, l.last))
+	}
+	return b.String()
+}
+
 // know records that a position was reached in an epoch.
 func (l *Log) know(epoch string, p position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.reached(epoch, p)
+}
+
+// reached is know with the log's mu held.
+func (l *Log) reached(epoch string, p position) {
 	if epoch != l.epoch {
-		l.epoch, l.last = epoch, p
+		if l.epoch != "" {
+			l.past = append(l.past, front{l.epoch, l.last})
+		}
+		l.epoch, l.last = epoch, position{}
+		if i := slices.IndexFunc(l.past, func(f front) bool { return f.epoch == epoch }); i >= 0 {
+			l.last = l.past[i].last
+			l.past = slices.Delete(l.past, i, i+1)
+		}
+		if len(l.past) > mostPast {
+			l.past = slices.Delete(l.past, 0, 1)
+		}
 	}
 	l.last = later(l.last, p)
 }
