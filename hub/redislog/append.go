@@ -84,14 +84,14 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 			err = l.fail("append", err)
 		}
 	}
+	if e.IdempotencyKey == "" { // otherwise it may be another one's
+		due = placeOf(due.epoch, due.position, e)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.appending[age&1]--
 	if err != nil {
 		return "", err
-	}
-	if e.IdempotencyKey == "" { // otherwise it may be another one's
-		due = placeOf(due.epoch, due.position, e)
 	}
 	if len(l.owed) >= mostOwed {
 		l.owed = append(l.owed[:0], l.owed[len(l.owed)/2:]...)
@@ -101,8 +101,8 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 	return id, nil
 }
 
-// create makes what is missing, and begins a new epoch if the stream's last ID is
-// lower than that of an event that was seen in its present epoch.
+// create makes what is missing, and begins a new epoch if the stream lacks an event that was
+// seen; see begin.lua.
 func (l *Log) create(ctx context.Context, client redis.UniversalClient, seen string) error {
 	keys := []string{l.stream, l.epochs}
 	return createScript.Run(ctx, client, keys, eventid.NewEpoch(), seen).Err()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -194,7 +195,7 @@ func (p *pair) fork(addr string, other *server, word string, held <-chan struct{
 				return nil, err
 			}
 			b, err := new(net.Dialer).DialContext(ctx, network, other.addr)
-			return &forked{Conn: a, other: b, word: []byte(word), held: held}, err
+			return &forked{Conn: a, other: b, word: []byte(word), held: held, closed: make(chan struct{})}, err
 		},
 	})
 }
@@ -207,6 +208,9 @@ type forked struct {
 	word  []byte
 	held  <-chan struct{}
 	turn  atomic.Bool
+
+	close  sync.Once
+	closed chan struct{}
 }
 
 func (f *forked) Write(p []byte) (int, error) {
@@ -222,12 +226,16 @@ func (f *forked) Read(p []byte) (int, error) {
 		return f.Conn.Read(p)
 	}
 	if f.held != nil {
-		<-f.held
+		select {
+		case <-f.held:
+		case <-f.closed:
+		}
 	}
 	return f.other.Read(p)
 }
 
 func (f *forked) Close() error {
+	f.close.Do(func() { close(f.closed) })
 	_ = f.other.Close()
 	return f.Conn.Close()
 }
@@ -244,7 +252,8 @@ func addAgain(t *testing.T, l *redislog.Log, data string) {
 // addLater adds an entry, and waits until the server has it, but not for the answer.
 func addLater(t *testing.T, l *redislog.Log, s *server, data string) (answered <-chan struct{}) {
 	t.Helper()
-	n := s.client().XLen(soon(t), "events").Val()
+	c := s.client()
+	n := c.XLen(soon(t), "events").Val()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -252,7 +261,7 @@ func addLater(t *testing.T, l *redislog.Log, s *server, data string) (answered <
 			t.Errorf("append: %v", err)
 		}
 	}()
-	hosttest.Eventually(t, "the server to have the entry", func() bool { return s.client().XLen(soon(t), "events").Val() > n })
+	hosttest.Eventually(t, "the server to have the entry", func() bool { return c.XLen(soon(t), "events").Val() > n })
 	return done
 }
 
@@ -260,7 +269,7 @@ func addLater(t *testing.T, l *redislog.Log, s *server, data string) (answered <
 // entries than it usually remembers.
 func TestAddedElsewhereAnsweredLate(t *testing.T) {
 	t.Parallel()
-	const data, others = "elsewhere!", 5000
+	const data, others = "elsewhere!", 3000
 	p := servePair(t)
 	held := make(chan struct{})
 	l := p.fork(p.a.addr, p.b, data, held)
@@ -293,16 +302,17 @@ func TestAddedElsewhereAnsweredLate(t *testing.T) {
 	}
 }
 
-// Two appends at the same time go to different servers. That the last of them is where the
-// follower looks does not hide that the other is not.
+// Two appends at the same time go to different servers. The follower finds the one that was
+// answered last, and still notices that the other is missing.
 func TestAddedToBothServers(t *testing.T) {
 	t.Parallel()
+	const data = "answered last!"
 	p := servePair(t)
 	held := make(chan struct{})
-	l := p.fork(p.address.Addr, p.a, "late", held)
+	l := p.fork(p.address.Addr, p.a, data, held)
 	front := add(t, l, "1")
 	p.promote()
-	answered := addLater(t, l, p.a, "late")
+	answered := addLater(t, l, p.a, data)
 	p.address.Cut()
 	addAgain(t, l, "elsewhere")
 	close(held)
@@ -320,14 +330,14 @@ func TestAddedToBothServers(t *testing.T) {
 			}
 			break
 		}
-		if e.Event.Data != "late" {
+		if e.Event.Data != data {
 			t.Fatalf("got %+v", e)
 		}
 	}
 }
 
 // Two servers give the same ID to different entries, and the follower is given the one that is
-// lost, before it is known that the other one has that ID. They may even agree after that.
+// lost, before it is known that the other one has that ID. They may even agree afterwards.
 func TestSameIDElsewhere(t *testing.T) {
 	t.Parallel()
 	const data, ahead = "elsewhere!", 60_000
@@ -394,6 +404,142 @@ func TestLacksAnEventOfAnEarlierEpoch(t *testing.T) {
 	if got := brief(t, p.b.open(), front); got != "GAP" {
 		t.Errorf("after the first event: got %q, want GAP", got)
 	}
+}
+
+// An append is answered when the follower is already in the next epoch. The entry is in the
+// stream, so nothing is missing.
+func TestAnsweredInTheNextEpoch(t *testing.T) {
+	t.Parallel()
+	const data = "answered late!"
+	p := &pair{t: t, a: serve(t)}
+	held := make(chan struct{})
+	l := p.fork(p.a.addr, p.a, data, held)
+	front := add(t, l, "1")
+	add(t, l, "2")
+	answered := addLater(t, l, p.a, data)
+	if err := p.a.client().Del(soon(t), "{events}:epoch").Err(); err != nil {
+		t.Fatal(err)
+	}
+	gaps, looks := 0, 0
+	for e, err := range l.Follow(soon(t), front) {
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case e.Gap:
+			if gaps++; gaps > 1 {
+				t.Fatal("got a second gap")
+			}
+			close(held)
+			<-answered
+		case e.ID == "" && gaps > 0:
+			looks++
+		}
+		if looks > 1 {
+			break
+		}
+	}
+}
+
+// A process stays with the old primary when another one has already begun a new epoch of the new
+// one. What is added meanwhile is lost, and the processes at the new primary are told when the
+// first one comes, whether it adds or only follows.
+func TestLostSinceTheEpochBegan(t *testing.T) {
+	t.Parallel()
+	for _, follows := range []bool{false, true} {
+		t.Run("follows "+strconv.FormatBool(follows), func(t *testing.T) {
+			t.Parallel()
+			p := servePair(t)
+			l := open(t, p.address.Addr)
+			add(t, l, "1")
+			p.promote()
+			if err := p.b.client().Del(soon(t), "{events}:epoch").Err(); err != nil {
+				t.Fatal(err)
+			}
+			b := p.b.open()
+			at := add(t, b, "2")
+			_, others := openHub(t, b)
+			began := time.Now()
+			hosttest.Eventually(t, "a later ID", func() bool { return time.Since(began) > time.Millisecond })
+			lost := add(t, l, "lost") // through the connection to the old primary
+			p.address.Cut()
+			if follows {
+				hosttest.Eventually(t, "the gap", func() (gap bool) {
+					for e, err := range l.Follow(soon(t), lost) {
+						return err == nil && e.Gap
+					}
+					return false
+				})
+			} else {
+				addAgain(t, l, "3")
+			}
+			others.want(t, "GAP")
+			if got := brief(t, p.b.open(), at); got != "GAP" {
+				t.Errorf("after the event before: got %q, want GAP", got)
+			}
+		})
+	}
+}
+
+// An entry of this process is trimmed before its follower gets there. The follower does not take
+// it for lost, although the next entry comes from another program, which names none before it.
+func TestTrimmedBeforeForeignEntry(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	l := s.open()
+	front := add(t, l, "1")
+	add(t, l, "2")
+	c := s.client()
+	if err := c.XTrimMaxLen(soon(t), "events", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.XAdd(soon(t), &redis.XAddArgs{Stream: "events", Values: []string{"topic", "a", "data", "3"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for e, err := range l.Follow(soon(t), front) {
+		if err != nil {
+			t.Fatalf("after %q: %v", got, err)
+		}
+		if e.Gap {
+			e.Event.Data = "GAP"
+		}
+		if got = append(got, e.Event.Data); e.Event.Data == "3" {
+			break
+		}
+	}
+	if want := []string{"GAP", "3"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The oldest entry says that an entry that this process has added was never before it.
+func TestNeverThere(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	l := s.open()
+	front := add(t, l, "1")
+	_, lost, _ := strings.Cut(add(t, l, "lost"), "-")
+	c := s.client()
+	if err := c.XTrimMaxLen(soon(t), "events", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	ms, _, _ := strings.Cut(lost, "-")
+	err := c.XAdd(soon(t), &redis.XAddArgs{Stream: "events", ID: ms + "-1000", Values: []string{"topic", "a", "data", "3", "after", front}}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for e, err := range l.Follow(soon(t), front) {
+			if err != nil {
+				break // the follower has found out
+			}
+			if !e.Gap {
+				t.Fatalf("got %+v, want a gap", e)
+			}
+			return
+		}
+	}
+	t.Error("got no gap")
 }
 
 // What a process adds goes to another server than the one that it follows. When only the

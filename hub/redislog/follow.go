@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"reflect"
 	"slices"
 	"time"
@@ -21,12 +20,12 @@ const (
 	beat     = time.Second
 	patience = 3 * beat
 
-	// A follower remembers about fewSeen entries, and up to mostSeen of them while an Append
-	// that is as old lasts.
+	// A follower remembers about fewSeen entries, and up to mostSeen while an append that began
+	// before them is under way.
 	fewSeen, mostSeen = 2048, 1 << 16
 
 	// mostOwed is how many entries a log remembers until a follower has seen them.
-	mostOwed = 1024
+	mostOwed = 4096
 )
 
 // Follow implements [hub.Log].
@@ -37,6 +36,9 @@ func (l *Log) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, err
 		for err == nil {
 			err = f.next(ctx)
 		}
+		l.mu.Lock()
+		l.memory = f.memory
+		l.mu.Unlock()
 		if f.stopped {
 			return
 		}
@@ -57,18 +59,24 @@ func (l *Log) Follow(ctx context.Context, after string) iter.Seq2[hub.Entry, err
 // this process has added. If it has passed such an entry without seeing it, reads and appends
 // went to different servers, and all connections are made again.
 type follower struct {
+	memory
+
 	log     *Log
-	epoch   string
-	at      position // everything up to it was yielded
-	from    position // seen has everything after it
-	seen    []place  // the newest entries that were yielded
-	old     int      // so many of them are from before the log's present age
 	yield   func(hub.Entry) bool
 	stopped bool // yield has returned false
 
 	looked  time.Time                       // when it has last looked
 	dials   uint64                          // Log.dials at that time
 	reading <-chan answer[[]redis.XMessage] // the entries after at
+}
+
+// A memory is what a follower has yielded. The next one that continues there inherits it.
+type memory struct {
+	epoch string
+	at    position // everything up to it was yielded
+	from  position // seen has everything after it
+	seen  []place  // the newest entries that were yielded
+	old   int      // how many of them are from before the log's present age
 }
 
 // errStopped means that yield has returned false.
@@ -88,6 +96,7 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 			return err
 		}
 		f.from = f.at
+		f.inherit()
 		if err := f.resolve(ctx); err != nil {
 			return err
 		}
@@ -101,7 +110,8 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 	}
 	f.epoch = s.epoch
 	f.leap(s.last)
-	f.log.settle(owed)
+	f.log.settle(owed, func(place) bool { return true })
+	f.log.dispel()
 	f.read(ctx)
 	return f.emit(hub.Entry{ID: newID(f.epoch, f.at)})
 }
@@ -156,29 +166,53 @@ func (f *follower) next(ctx context.Context) error {
 	return nil
 }
 
-// reach moves over entries that are about to be yielded. It returns an error if it has passed
-// something that this process has added, which is neither among them nor among those before.
+// inherit continues with the memory of a follower that has ended there.
+func (f *follower) inherit() {
+	f.log.mu.Lock()
+	defer f.log.mu.Unlock()
+	if m := f.log.memory; m.epoch == f.epoch && m.at == f.at {
+		f.memory = m
+		f.seen = slices.Clone(m.seen)
+	}
+}
+
+// reach moves over entries that are about to be yielded. If something that this process has
+// added is missing among them and those before, it returns an error and does not move.
 func (f *follower) reach(records []record) error {
-	l := f.log
+	l, at, n := f.log, f.at, len(f.seen)
 	for i := range records {
 		f.at = records[i].at
 		f.seen = append(f.seen, placeOf(f.epoch, f.at, records[i].Entry))
 	}
 	l.know(f.epoch, f.at) // before forget
-	l.mu.Lock()
-	i := slices.IndexFunc(l.owed, f.missed)
-	if i >= 0 {
-		due := l.owed[i]
-		l.mu.Unlock()
+	if due, missed := f.check(); missed {
+		f.at, f.seen = at, f.seen[:n]
 		return f.disown(due)
 	}
-	defer l.mu.Unlock()
-	l.owed = slices.DeleteFunc(l.owed, func(due place) bool { return due.epoch == f.epoch && due.compare(f.at) <= 0 })
 	if len(records) > 0 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.tail = records[len(records)-1].Entry
+		f.forget()
 	}
-	f.forget()
 	return nil
+}
+
+// check returns the first entry that the follower should have seen, if it has not. Those that
+// it has seen are not owed any more.
+func (f *follower) check() (due place, missed bool) {
+	l := f.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.owed {
+		if f.missed(p) && (!missed || p.compare(due.position) < 0) {
+			due, missed = p, true
+		}
+	}
+	if !missed {
+		l.owed = slices.DeleteFunc(l.owed, func(p place) bool { return p.epoch == f.epoch && p.compare(f.at) <= 0 })
+	}
+	return due, missed
 }
 
 // forget drops entries from before all appends that are under way. What these add comes later
@@ -241,25 +275,35 @@ func (f *follower) resolve(ctx context.Context) error {
 		return err
 	}
 	passed := due.epoch == f.epoch && due.compare(f.at) <= 0 // without it
-	trimmed := due.epoch == s.epoch && due.compare(s.last) <= 0 && (s.first == position{} || s.first.compare(due.position) > 0)
-	held := s.held != nil && (due.mark == 0 || placeOf(s.epoch, s.held.at, s.held.Entry) == due)
-	if s.epoch == f.epoch && (passed || !trimmed && (due.epoch != s.epoch || !held)) {
+	if s.epoch == f.epoch && (passed || !s.had(due)) {
 		if err := f.renounce(ctx); err != nil {
 			return err
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.doubt == due {
-		l.doubt = place{}
-	}
+	l.dispel()
 	return nil
 }
 
+// had reports whether the stream has an entry at the position that was asked for, or had it
+// before it was trimmed.
+func (s *state) had(due place) bool {
+	if due.epoch != s.epoch && due.compare(s.cut) > 0 { // it is not from before the epoch
+		return false
+	}
+	if s.held != nil {
+		return due.mark == 0 || placeOf(due.epoch, s.held.at, s.held.Entry) == due
+	}
+	front, known := s.front()
+	return due.compare(s.last) <= 0 && (!known || front.compare(due.position) >= 0)
+}
+
 // renounce begins a new epoch of a stream that has lost entries.
-func (f *follower) renounce(ctx context.Context) error {
+func (f *follower) renounce(ctx context.Context) error { return f.begins(ctx, f.epoch+"-*") }
+
+// begins begins a new epoch if the stream lacks one of these events.
+func (f *follower) begins(ctx context.Context, seen string) error {
 	_, err := ask(ctx, f.log, "follow", func(ctx context.Context, client redis.UniversalClient) (any, error) {
-		return nil, f.log.create(ctx, client, newID(f.epoch, position{ms: math.MaxUint64})) // whatever the last ID is now
+		return nil, f.log.create(ctx, client, seen)
 	})
 	return err
 }
@@ -271,11 +315,18 @@ func (l *Log) owes() []place {
 	return slices.Clone(l.owed)
 }
 
-// settle records that a follower need not find these entries any more.
-func (l *Log) settle(owed []place) {
+// settle records which of these entries a follower need not find any more.
+func (l *Log) settle(owed []place, settled func(place) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.owed = slices.DeleteFunc(l.owed, func(due place) bool { return slices.Contains(owed, due) })
+	l.owed = slices.DeleteFunc(l.owed, func(p place) bool { return slices.Contains(owed, p) && settled(p) })
+}
+
+// dispel ends a doubt.
+func (l *Log) dispel() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.doubt = place{}
 }
 
 // look yields what is after at by the state of the stream, and a gap first if
@@ -290,18 +341,20 @@ func (f *follower) look(ctx context.Context) error {
 	var entries []hub.Entry
 	if f.epoch != s.epoch {
 		f.renew(s)
-		f.log.settle(owed)
+		f.log.settle(owed, func(p place) bool { return p.epoch != f.epoch || p.compare(f.at) <= 0 })
 		entries = []hub.Entry{{ID: newID(f.epoch, f.at), Gap: true}}
 	} else {
 		if gap, ok := s.gap(); ok {
 			entries = []hub.Entry{gap}
 			_, at, _ := parseID(gap.ID)
 			f.leap(at)
-		}
-		for _, due := range owed {
-			if due.epoch != f.epoch || due.compare(s.last) > 0 {
-				return f.disown(due)
+			if len(s.records) > 0 {
+				next := s.records[0].at
+				f.log.settle(owed, func(p place) bool { return p.epoch == f.epoch && p.compare(next) < 0 })
 			}
+		}
+		if err := f.find(ctx, owed, s.last); err != nil {
+			return err
 		}
 		run := s.run()
 		if err := f.reach(s.records[:len(run)]); err != nil {
@@ -321,12 +374,40 @@ func (f *follower) look(ctx context.Context) error {
 	return nil
 }
 
+// find returns an error if the stream, whose last position is given, lacks an entry that this
+// process has added. It may have been added in the epoch before.
+func (f *follower) find(ctx context.Context, owed []place, last position) error {
+	for _, due := range owed {
+		if due.epoch == f.epoch {
+			if due.compare(last) > 0 {
+				return f.disown(due)
+			}
+			continue
+		}
+		s, err := f.log.read(ctx, due.position, 1)
+		if err != nil {
+			return err
+		}
+		if s.epoch != f.epoch || !s.had(due) {
+			return f.disown(due)
+		}
+		f.log.settle(owed, func(p place) bool { return p == due })
+	}
+	return nil
+}
+
 // state reads the state. If it shows that the stream has lost its end, it begins a new
 // epoch, because new entries may get IDs that lost ones had.
 func (f *follower) state(ctx context.Context) (state, error) {
 	s, err := f.log.read(ctx, f.at, mostEntries)
-	if err != nil || s.epoch != f.epoch {
+	if err != nil {
 		return s, err
+	}
+	if s.epoch != f.epoch {
+		if err := f.begins(ctx, f.log.known()); err != nil {
+			return state{}, err
+		}
+		return f.log.read(ctx, f.at, mostEntries)
 	}
 	if front, known := s.front(); (!known || front.compare(f.at) >= 0) && !f.replaced(s.held) {
 		return s, nil

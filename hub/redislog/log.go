@@ -35,12 +35,13 @@ type Log struct {
 	old       map[*link]bool // links with calls that still wait
 	epoch     string         // the epoch that was last seen
 	last      position       // the highest known position in it
-	past      []front        // those of epochs that were seen before, the latest at the end
+	past      []front        // the same for epochs that were seen before, the latest last
 	tail      hub.Entry      // the entry that a follower has yielded last
 	owed      []place        // entries that this process has added, and that no follower has seen yet
 	doubt     place          // one of them that a follower did not find
-	age       uint           // a follower begins a new one when it may forget what it has seen in the last but one
-	appending [2]int         // how many appends of this age and of the last one are under way, by age&1
+	memory    memory         // of the follower that has ended last
+	age       uint           // grows when a follower forgets what it has seen before the present one
+	appending [2]int         // how many appends are under way that began in this age and in the one before, by age&1
 	closed    bool
 	calls     sync.WaitGroup // calls that wait for Redis
 }
@@ -51,8 +52,8 @@ type front struct {
 	last  position
 }
 
-// mostPast is how many epochs are remembered. After a failover the new server may have one
-// from before those that began on the old server.
+// mostPast is how many epochs are remembered. After a failover the new server may still be in
+// an epoch from before those that began on the old one.
 const mostPast = 8
 
 // A link is a client, and the calls that wait for Redis through it.
@@ -280,7 +281,14 @@ func (l *Log) seen() (epoch string, last position) {
 	return l.epoch, l.last
 }
 
-// fronts returns the IDs of the highest known positions. The log's mu is held.
+// known returns the IDs of the highest known positions, one of each epoch.
+func (l *Log) known() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fronts()
+}
+
+// fronts is known with the log's mu held.
 func (l *Log) fronts() string {
 	var b strings.Builder
 	for _, f := range l.past {

@@ -76,6 +76,7 @@ func (l *Log) tryRead(ctx context.Context, client redis.UniversalClient, after p
 	}
 	text := func(i int) string { s, _ := answer[i].(string); return s }
 	epoch, cut, _ := strings.Cut(text(0), " ")
+	cut, _, _ = strings.Cut(cut, " ")
 	s := state{epoch: epoch, at: after}
 	var err1, err2, err3 error
 	s.cut, err1 = parsePosition(cut)
