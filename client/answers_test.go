@@ -382,7 +382,7 @@ func TestSilence(t *testing.T) {
 				_, _ = io.WriteString(c, tt.first)
 				_, _ = io.Copy(io.Discard, c) // until the client leaves
 			})
-			const limit = 50 * time.Millisecond
+			const limit = 500 * time.Millisecond // which the first answer has, too
 			var why []error
 			start := time.Now()
 			got, err := collect(t, client.Stream(get(t, s.url), soon(), client.WithIdleTimeout(limit),

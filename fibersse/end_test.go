@@ -370,8 +370,6 @@ func TestDetachedShutdownAtTheBeginning(t *testing.T) {
 		}, core.WithDetach(), core.WithGroup(&try.group))(c)
 	})
 	addr := serve(t, app)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	late, refused := 0, 0
 	for range tries {
 		try := new(try)
@@ -379,9 +377,11 @@ func TestDetachedShutdownAtTheBeginning(t *testing.T) {
 		conn, in := say(t, addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 		_ = conn.SetDeadline(time.Now().Add(patience))
 		hosttest.Receive(t, returned, "the handler's return")
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		if err := try.group.Shutdown(ctx); err != nil {
 			t.Fatal(err)
 		}
+		cancel()
 		try.down.Store(true)
 		resp, err := http.ReadResponse(in, nil)
 		if err != nil {

@@ -402,7 +402,7 @@ func TestStorm(t *testing.T) {
 	t.Logf("%d events were published, %d received, %d skipped for a later one of their key; %d gaps, %d resumptions",
 		len(s.published), s.events.Load(), s.replaced.Load(), s.gaps.Load(), s.resumed.Load())
 	for what, n := range map[string]*atomic.Int64{"gaps": &s.gaps, "events that were replaced": &s.replaced, "resumptions": &s.resumed} {
-		if n.Load() == 0 {
+		if n.Load() == 0 && duration >= 5*time.Second { // less may be too little on a busy machine
 			t.Errorf("the storm had no %s", what)
 		}
 	}

@@ -36,33 +36,33 @@ type proxy struct {
 	cuts      bool // sometimes cuts the answer to a POST over HTTP/1.1
 }
 
-// proxies are the proxies that are tested. Each cuts a stream that is silent for a second.
+// proxies are the proxies that are tested. Each cuts a stream that is silent for 2 s.
 var proxies = []proxy{
 	{
 		name: "nginx", program: "nginx", args: []string{"-e", "stderr", "-p", "Dir", "-c", "Dir/nginx.conf"},
 		frame: "nginx.conf", block: "nginx", nth: 0, tls: true,
-		edits:     []string{"listen 443 ", "listen Addr ", "proxy_read_timeout 60s", "proxy_read_timeout 1s"},
+		edits:     []string{"listen 443 ", "listen Addr ", "proxy_read_timeout 60s", "proxy_read_timeout 2s"},
 		gzip:      []string{"server {", "gzip on; gzip_types text/event-stream; server {"},
 		protocols: []string{"HTTP/1.1", "HTTP/2"}, breaks: []string{"HTTP/1.1", "HTTP/2"}, watches: true,
 	},
 	{
 		name: "nginx, defaults", program: "nginx", args: []string{"-e", "stderr", "-p", "Dir", "-c", "Dir/nginx.conf"},
 		frame: "nginx.conf", block: "nginx", nth: 1,
-		edits:     []string{"listen 80;", "listen Addr; proxy_read_timeout 1s;"},
+		edits:     []string{"listen 80;", "listen Addr; proxy_read_timeout 2s;"},
 		gzip:      []string{"server {", "gzip on; gzip_types text/event-stream; server {"},
 		protocols: []string{"HTTP/1.1"}, breaks: []string{"HTTP/1.1"}, watches: true, // it uses HTTP/1.0 to the server, where a break is a reset
 	},
 	{
 		name: "HAProxy", program: "haproxy", args: []string{"-db", "-f", "Dir/haproxy.cfg"},
 		frame: "haproxy.cfg", block: "haproxy", tls: true,
-		edits:     []string{"bind :443 ", "bind Addr ", "timeout client 60s", "timeout client 1s", "timeout server 60s", "timeout server 1s"},
+		edits:     []string{"bind :443 ", "bind Addr ", "timeout client 60s", "timeout client 2s", "timeout server 60s", "timeout server 2s"},
 		gzip:      []string{"    server ", "    compression algo gzip\n    compression type text/event-stream\n    server "},
 		protocols: []string{"HTTP/1.1", "HTTP/2"}, breaks: []string{"HTTP/1.1"}, watches: true, gathers: true, heeds: true,
 	},
 	{
 		name: "Apache httpd", program: "apache2", args: []string{"-DFOREGROUND", "-f", "Dir/httpd.conf"},
 		frame: "httpd.conf", block: "apache", tls: true,
-		edits:     []string{"*:443", "Addr", "timeout=60", "timeout=1"},
+		edits:     []string{"*:443", "Addr", "timeout=60", "timeout=2"},
 		gzip:      []string{"SSLEngine on", "SSLEngine on\n    SetOutputFilter DEFLATE"},
 		protocols: []string{"HTTP/1.1", "HTTP/2"}, breaks: []string{"HTTP/1.1", "HTTP/2"},
 	},
@@ -71,7 +71,7 @@ var proxies = []proxy{
 		frame: "Caddyfile", block: "caddyfile", tls: true,
 		edits: []string{
 			"example.com {", "https://Addr {\n\tbind 127.0.0.1\n\ttls /etc/ssl/example.pem /etc/ssl/example.key",
-			":8080", ":8080 {\n\t\ttransport http {\n\t\t\tread_timeout 1s\n\t\t}\n\t}",
+			":8080", ":8080 {\n\t\ttransport http {\n\t\t\tread_timeout 2s\n\t\t}\n\t}",
 		},
 		gzip:      []string{"\ttls ", "\tencode {\n\t\tgzip\n\t\tminimum_length 1\n\t}\n\ttls "},
 		protocols: []string{"HTTP/1.1", "HTTP/2"}, watches: true, gathers: true, cuts: true,

@@ -20,7 +20,7 @@ import (
 )
 
 // beyondIdle is longer than the proxies' idle limit.
-const beyondIdle = 1700 * time.Millisecond
+const beyondIdle = 3 * time.Second
 
 // Streams pass through each proxy, from each framework and in each protocol, as they do
 // without a proxy.
@@ -243,10 +243,14 @@ func TestProxyNginxGathers(t *testing.T) {
 					}
 					_, _ = io.WriteString(w, "data: first\n\n")
 					_ = http.NewResponseController(w).Flush()
+					var end <-chan time.Time
+					if gathered {
+						end = time.After(500 * time.Millisecond)
+					}
 					select {
 					case <-goOn:
 					case <-r.Context().Done():
-					case <-time.After(500 * time.Millisecond):
+					case <-end:
 					}
 					over.Store(true)
 				}))

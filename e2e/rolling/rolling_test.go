@@ -215,15 +215,20 @@ func (*fleet) spread(t *testing.T, i int, begin time.Time, times []time.Time) {
 	took := times[n-1].Sub(times[0])
 	t.Logf("server %d: %d clients came back within %v, at most %d within a second, %d within 100 ms",
 		i, n, took.Round(time.Millisecond), most(times, time.Second), most(times, 100*time.Millisecond))
+	var late time.Duration
 	for k, at := range times {
 		const reconnection = 500 * time.Millisecond // the least that Drain and the client let pass
 		earliest := reconnection + time.Duration(float64(*window)*float64(k)/float64(n))
 		if got := at.Sub(begin); got < earliest {
 			t.Errorf("server %d: client %d of %d came back after %v, want %v at the earliest", i, k+1, n, got, earliest)
 			break
+		} else if got-earliest > late {
+			late = got - earliest
 		}
 	}
-	if got, want := most(times, *window/4), n*8/10; got > want {
+	if late > *window/4 {
+		t.Logf("server %d: not compared, because a client came %v late", i, late)
+	} else if got, want := most(times, *window/4), n*8/10; got > want {
 		t.Errorf("got %d of %d clients within a quarter of the window, want at most %d", got, n, want)
 	}
 }

@@ -162,8 +162,8 @@ func TestShutdown(t *testing.T) {
 	if code, ok := r.wait(); !ok || code != 0 {
 		t.Errorf("got exit code %d (%t), want 0", code, ok)
 	}
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("the demo took %v to stop, want at most 2 s", took)
+	if took := time.Since(begin); took > limit {
+		t.Errorf("the demo took %v to stop, want at most %v", took, limit)
 	}
 	if got, want := <-r.stdout, "Stopping: 48 open streams"; !strings.Contains(got, want) {
 		t.Errorf("got %q, want %q in it", got, want)
@@ -171,6 +171,9 @@ func TestShutdown(t *testing.T) {
 }
 
 // A browser opens connections in advance, which must not hold up the end.
+// limit is how long the demo may take to stop, on a busy machine.
+const limit = 10 * time.Second
+
 func TestShutdownWithIdleConnections(t *testing.T) {
 	r := start(t, "1h")
 	for name, url := range r.urls {
@@ -185,8 +188,8 @@ func TestShutdownWithIdleConnections(t *testing.T) {
 	if _, ok := r.wait(); !ok {
 		t.Fatal("the demo did not stop")
 	}
-	if took := time.Since(begin); took > 2*time.Second {
-		t.Errorf("the demo took %v to stop, want at most 2 s", took)
+	if took := time.Since(begin); took > limit {
+		t.Errorf("the demo took %v to stop, want at most %v", took, limit)
 	}
 }
 

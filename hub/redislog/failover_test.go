@@ -53,6 +53,15 @@ func (p *pair) promote() {
 	p.address.Redirect(p.b.addr)
 }
 
+// blocked waits until a follower waits.
+func (s *server) blocked() {
+	s.t.Helper()
+	c := s.client()
+	hosttest.Eventually(s.t, "a follower to wait", func() bool {
+		return !strings.Contains(c.Info(soon(s.t), "clients").Val(), "blocked_clients:0\r")
+	})
+}
+
 // cutIdle breaks the connections to the old primary, except those on which a
 // follower waits.
 func (p *pair) cutIdle() {
@@ -125,6 +134,8 @@ func TestDemotedPrimary(t *testing.T) {
 			h, events := openHub(t, open(t, p.address.Addr))
 			publish(t, h, "1")
 			events.want(t, "1")
+			p.a.blocked()
+			publish(t, h, "1") // through another connection than the follower's
 			p.promote()
 			other, others := openHub(t, p.b.open())
 			test.then(t, p)
@@ -552,9 +563,14 @@ func TestAddsElsewhere(t *testing.T) {
 	p.promote()
 	_, events := openHub(t, l)
 	_, others := openHub(t, p.b.open())
-	p.address.Redirect(p.a.addr)
-	lost := add(t, l, "lost")
-	p.address.Redirect(p.b.addr)
+	var lost string
+	hosttest.Eventually(t, "an append through a new connection, not through the follower's", func() bool {
+		p.address.Redirect(p.a.addr)
+		lost = add(t, l, "lost")
+		p.address.Redirect(p.b.addr)
+		topic, err := a.TopicOf(soon(t), lost)
+		return err == nil && topic != ""
+	})
 	events.want(t, "GAP")
 	others.want(t, "GAP")
 	add(t, l, "2")

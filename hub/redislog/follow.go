@@ -298,10 +298,10 @@ func (s *state) had(due place) bool {
 }
 
 // renounce begins a new epoch of a stream that has lost entries.
-func (f *follower) renounce(ctx context.Context) error { return f.begins(ctx, f.epoch+"-*") }
+func (f *follower) renounce(ctx context.Context) error { return f.compare(ctx, f.epoch+"-*") }
 
-// begins begins a new epoch if the stream lacks one of these events.
-func (f *follower) begins(ctx context.Context, seen string) error {
+// compare begins a new epoch if the stream lacks one of these events.
+func (f *follower) compare(ctx context.Context, seen string) error {
 	_, err := ask(ctx, f.log, "follow", func(ctx context.Context, client redis.UniversalClient) (any, error) {
 		return nil, f.log.create(ctx, client, seen)
 	})
@@ -338,29 +338,13 @@ func (f *follower) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var entries []hub.Entry
+	entries := make([]hub.Entry, 0, 1+len(s.records))
 	if f.epoch != s.epoch {
 		f.renew(s)
 		f.log.settle(owed, func(p place) bool { return p.epoch != f.epoch || p.compare(f.at) <= 0 })
-		entries = []hub.Entry{{ID: newID(f.epoch, f.at), Gap: true}}
-	} else {
-		if gap, ok := s.gap(); ok {
-			entries = []hub.Entry{gap}
-			_, at, _ := parseID(gap.ID)
-			f.leap(at)
-			if len(s.records) > 0 {
-				next := s.records[0].at
-				f.log.settle(owed, func(p place) bool { return p.epoch == f.epoch && p.compare(next) < 0 })
-			}
-		}
-		if err := f.find(ctx, owed, s.last); err != nil {
-			return err
-		}
-		run := s.run()
-		if err := f.reach(s.records[:len(run)]); err != nil {
-			return err
-		}
-		entries = append(entries, run...)
+		entries = append(entries, hub.Entry{ID: newID(f.epoch, f.at), Gap: true})
+	} else if entries, err = f.goOn(ctx, s, owed, entries); err != nil {
+		return err
 	}
 	f.read(ctx)
 	if len(entries) == 0 {
@@ -372,6 +356,27 @@ func (f *follower) look(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// goOn moves to what the state of the same epoch has, and adds it to the entries.
+func (f *follower) goOn(ctx context.Context, s state, owed []place, entries []hub.Entry) ([]hub.Entry, error) {
+	if gap, ok := s.gap(); ok {
+		entries = append(entries, gap)
+		_, at, _ := parseID(gap.ID)
+		f.leap(at)
+		if len(s.records) > 0 {
+			next := s.records[0].at
+			f.log.settle(owed, func(p place) bool { return p.epoch == f.epoch && p.compare(next) < 0 })
+		}
+	}
+	if err := f.find(ctx, owed, s.last); err != nil {
+		return nil, err
+	}
+	run := s.run()
+	if err := f.reach(s.records[:len(run)]); err != nil {
+		return nil, err
+	}
+	return append(entries, run...), nil
 }
 
 // find returns an error if the stream, whose last position is given, lacks an entry that this
@@ -404,7 +409,7 @@ func (f *follower) state(ctx context.Context) (state, error) {
 		return s, err
 	}
 	if s.epoch != f.epoch {
-		if err := f.begins(ctx, f.log.known()); err != nil {
+		if err := f.compare(ctx, f.log.known()); err != nil {
 			return state{}, err
 		}
 		return f.log.read(ctx, f.at, mostEntries)

@@ -157,7 +157,7 @@ func TestFailover(t *testing.T) {
 // all clients are told.
 func TestSplitBrain(t *testing.T) {
 	t.Parallel()
-	primary := serve(t, "--repl-diskless-sync-delay", "0", "--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")
+	primary := serve(t, "--repl-diskless-sync-delay", "0", "--min-replicas-to-write", "1", "--min-replicas-max-lag", "3")
 	toPrimary := hubtest.NewProxy(t, primary.addr) // for all processes except that one
 	sentinel := watchedBySentinel(t, primary, toPrimary.Addr)
 	toSentinel := hubtest.NewProxy(t, sentinel) // for that process

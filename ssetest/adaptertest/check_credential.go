@@ -12,8 +12,13 @@ import (
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
-// The credential of each path expires at another time.
 func checkExpiry(t testing.TB, h mounted) {
+	again(t, func(t testing.TB) { expire(t, h) })
+}
+
+// expire has the credential of each path expire at another time.
+func expire(t testing.TB, h mounted) {
+	t.Helper()
 	causes := make(chan error, 1)
 	s := h.serve(t, map[string]View{"/soon": idle(causes), "/never": works, "/over": works},
 		core.WithExpiry(func(ctx context.Context) time.Time {

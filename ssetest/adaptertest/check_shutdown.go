@@ -32,8 +32,8 @@ func checkShutdown(t testing.TB, h mounted) {
 		if err := s.shutdown(ctx); err != nil {
 			t.Errorf("the host's shutdown: %v", err)
 		}
-		if d := time.Since(begin); d > 2*time.Second {
-			t.Errorf("the host's shutdown took %v, want less than 2 s", d)
+		if d := time.Since(begin); d > h.timeout/2 {
+			t.Errorf("the host's shutdown took %v, want less than %v", d, h.timeout/2)
 		}
 	}()
 	if h.protocol == HTTP3 { // its server waits for the clients

@@ -34,6 +34,10 @@ func (r *trial) judge() {
 	r.checkWrites(wrong)
 	end := r.ended[0]
 	if !r.legal(end.Cause) {
+		if errors.Is(end.Cause, core.ErrSlowClient) { // perhaps the machine is
+			r.stalled = append(r.stalled, "the client reads, but a write has taken too long")
+			return
+		}
 		wrong("the session ends with the cause %v, which the plan does not allow", end.Cause)
 		return
 	}
@@ -45,7 +49,7 @@ func (r *trial) judge() {
 func (r *trial) begun(wrong func(string, ...any)) bool {
 	switch {
 	case r.status == 0 && r.end == broken && !r.left && !(r.quick() && !r.stalls()) && !r.mayReset() && r.Expiry != panics &&
-		!(r.Protocol.overtakes() && r.opened > 0):
+		!(r.Protocol.overtakes() && r.opened > 0) && !(r.hurriedAtEnd() && r.opened == 0):
 		wrong("got no response: %v", r.how)
 	case r.refusal() != 0:
 		r.checkRefusal(wrong)

@@ -52,6 +52,7 @@ type trial struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed and replaced when something changes
 	problems []string
+	stalled  []string // what is a problem unless the machine is slow
 
 	// The program.
 	yield      func(core.Event, error) bool
@@ -220,7 +221,7 @@ func (p *plan) try(t testing.TB, mount Mount, slack time.Duration) outcome {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return outcome{r.problems, r.late(slack)}
+	return outcome{r.problems, append(r.late(slack), r.stalled...)}
 }
 
 // around returns the plan's middleware around the handler.

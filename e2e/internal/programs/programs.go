@@ -104,7 +104,7 @@ func Serve(t testing.TB, cmd *exec.Cmd, addr string) (said string) {
 			t.Logf("%s: output: %s", cmd, output.String())
 		}
 	})
-	for range 500 {
+	for range 3000 { // a minute
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
 			_ = conn.Close()
