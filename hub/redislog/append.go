@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // for the scripts
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -97,7 +98,11 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		l.owed = append(l.owed[:0], l.owed[len(l.owed)/2:]...)
 	}
 	l.owed = append(l.owed, due)
-	l.reached(due.epoch, due.position)
+	if i := slices.IndexFunc(l.past, func(f front) bool { return f.epoch == due.epoch }); i >= 0 { // a late answer
+		l.past[i].last = later(l.past[i].last, due.position)
+	} else {
+		l.reached(due.epoch, due.position)
+	}
 	return id, nil
 }
 

@@ -1,12 +1,12 @@
 -- The beginning of all scripts that write. A stream that does not exist begins a new
 -- epoch, and so does one that has lost its end.
 --
--- KEYS: the stream, and its epoch, "<epoch> <the stream's last ID before it> <when it began>".
--- The time is in ms.
+-- KEYS: the stream, and its epoch, "<epoch> <the stream's last ID before it> <another ID>". The
+-- other ID is the latest of the time when the epoch began and all IDs that were seen then.
 -- ARGV: the name of a new epoch; event IDs that were seen, the highest of each epoch. A new epoch
 -- begins if the stream lacks one of them: one of the present epoch that is after its last ID, or
--- one of another epoch that is from after the present one began, so it was added to another
--- server. In place of an ID, * is always lacking.
+-- one of another epoch that is after that other ID, because only another server has it. In place
+-- of an ID, * is always lacking.
 local function before(a, b)
 	local pattern = '^(%d+)-(%d+)$'
 	local ms1, seq1 = string.match(a, pattern)
@@ -27,23 +27,26 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
 	end
 end
 local epoch = redis.call('GET', KEYS[2])
-local lost, name, began, latest = not last or not epoch, '', math.huge, 0
+local now = redis.call('TIME')
+local latest = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000)) .. '-0'
+if last and before(latest, last) then
+	latest = last
+end
+local lost, name, began = not last or not epoch, nil, nil
 if epoch then
-	name = string.match(epoch, '^%w+')
-	began = tonumber(string.match(epoch, ' (%d+)$')) or began
+	name, began = string.match(epoch, '^%w+'), string.match(epoch, ' %S+ (%S+)$')
 end
 for seen, id in string.gmatch(ARGV[2], '(%w+)%-(%S+)') do
-	local ms = tonumber(string.match(id, '^%d+')) or 0
-	latest = math.max(latest, ms)
-	if seen ~= name then
-		lost = lost or ms > began
+	if id == '*' then
+		lost = lost or seen == name
 	else
-		lost = lost or id == '*' or before(last, id)
+		lost = lost or seen == name and before(last, id) or seen ~= name and began and before(began, id)
+		if before(latest, id) then
+			latest = id
+		end
 	end
 end
 if lost then
-	local from, now = last or '0-0', redis.call('TIME')
-	latest = math.max(latest, tonumber(string.match(from, '^%d+')), now[1] * 1000 + math.floor(now[2] / 1000))
-	epoch = ARGV[1] .. ' ' .. from .. ' ' .. string.format('%.0f', latest)
+	epoch = ARGV[1] .. ' ' .. (last or '0-0') .. ' ' .. latest
 	redis.call('SET', KEYS[2], epoch)
 end

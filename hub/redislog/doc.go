@@ -51,8 +51,8 @@
 //
 // An old primary that is cut off still accepts events, which are lost when it comes
 // back as a replica. Subscribers of other processes miss them, until one of the processes
-// that have added or seen them follows the new primary. If that one has begun a new epoch in the
-// meantime, what was added later is recognized by its time, so the servers' clocks should agree.
+// that have added or seen them follows the new primary. If the new primary is already in another
+// epoch, what was added after that had begun is recognized by its time, so the servers' clocks should agree.
 // Set min-replicas-to-write to 1 and min-replicas-max-lag to some seconds, so that an old primary
 // soon refuses events instead.
 package redislog

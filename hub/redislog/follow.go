@@ -237,7 +237,7 @@ func (f *follower) forget() {
 
 // leap moves to a position, whatever is before it.
 func (f *follower) leap(to position) {
-	f.at, f.from, f.seen, f.old = to, to, f.seen[:0], 0
+	f.at, f.from, f.seen, f.old = to, to, nil, 0
 }
 
 // missed reports whether the follower should have seen an entry, but has not.
@@ -261,7 +261,7 @@ func (f *follower) disown(due place) error {
 }
 
 // resolve checks whether a missed entry is there after all, now that all connections
-// are new, and is yet to come. If not, all clients are told.
+// are new, and has not been passed. If not, all clients are told.
 func (f *follower) resolve(ctx context.Context) error {
 	l := f.log
 	l.mu.Lock()
@@ -294,11 +294,14 @@ func (s *state) had(due place) bool {
 		return due.mark == 0 || placeOf(due.epoch, s.held.at, s.held.Entry) == due
 	}
 	front, known := s.front()
-	return due.compare(s.last) <= 0 && (!known || front.compare(due.position) >= 0)
+	trimmed := known && front.compare(due.position) >= 0 || !known && s.first.compare(due.position) > 0
+	return due.compare(s.last) <= 0 && trimmed
 }
 
 // renounce begins a new epoch of a stream that has lost entries.
-func (f *follower) renounce(ctx context.Context) error { return f.compare(ctx, f.epoch+"-*") }
+func (f *follower) renounce(ctx context.Context) error {
+	return f.compare(ctx, f.log.known()+" "+f.epoch+"-*")
+}
 
 // compare begins a new epoch if the stream lacks one of these events.
 func (f *follower) compare(ctx context.Context, seen string) error {
@@ -319,7 +322,7 @@ func (l *Log) owes() []place {
 func (l *Log) settle(owed []place, settled func(place) bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.owed = slices.DeleteFunc(l.owed, func(p place) bool { return slices.Contains(owed, p) && settled(p) })
+	l.owed = slices.DeleteFunc(l.owed, func(p place) bool { return settled(p) && slices.Contains(owed, p) })
 }
 
 // dispel ends a doubt.
@@ -340,7 +343,13 @@ func (f *follower) look(ctx context.Context) error {
 	}
 	entries := make([]hub.Entry, 0, 1+len(s.records))
 	if f.epoch != s.epoch {
+		before := f.epoch
 		f.renew(s)
+		if slices.ContainsFunc(owed, func(p place) bool {
+			return p.epoch != f.epoch && (p.epoch != before || p.compare(s.cut) > 0)
+		}) {
+			f.log.renew() // because these were added to another server
+		}
 		f.log.settle(owed, func(p place) bool { return p.epoch != f.epoch || p.compare(f.at) <= 0 })
 		entries = append(entries, hub.Entry{ID: newID(f.epoch, f.at), Gap: true})
 	} else if entries, err = f.goOn(ctx, s, owed, entries); err != nil {
@@ -360,20 +369,22 @@ func (f *follower) look(ctx context.Context) error {
 
 // goOn moves to what the state of the same epoch has, and adds it to the entries.
 func (f *follower) goOn(ctx context.Context, s state, owed []place, entries []hub.Entry) ([]hub.Entry, error) {
+	before := f.memory
 	if gap, ok := s.gap(); ok {
 		entries = append(entries, gap)
 		_, at, _ := parseID(gap.ID)
 		f.leap(at)
 		if len(s.records) > 0 {
-			next := s.records[0].at
-			f.log.settle(owed, func(p place) bool { return p.epoch == f.epoch && p.compare(next) < 0 })
+			f.from = s.records[0].at.before()
 		}
 	}
-	if err := f.find(ctx, owed, s.last); err != nil {
-		return nil, err
-	}
 	run := s.run()
-	if err := f.reach(s.records[:len(run)]); err != nil {
+	err := f.find(ctx, owed, s.last)
+	if err == nil {
+		err = f.reach(s.records[:len(run)])
+	}
+	if err != nil {
+		f.memory = before
 		return nil, err
 	}
 	return append(entries, run...), nil
@@ -396,7 +407,7 @@ func (f *follower) find(ctx context.Context, owed []place, last position) error 
 		if s.epoch != f.epoch || !s.had(due) {
 			return f.disown(due)
 		}
-		f.log.settle(owed, func(p place) bool { return p == due })
+		f.log.settle([]place{due}, func(place) bool { return true })
 	}
 	return nil
 }
@@ -405,14 +416,14 @@ func (f *follower) find(ctx context.Context, owed []place, last position) error 
 // epoch, because new entries may get IDs that lost ones had.
 func (f *follower) state(ctx context.Context) (state, error) {
 	s, err := f.log.read(ctx, f.at, mostEntries)
-	if err != nil {
-		return s, err
-	}
-	if s.epoch != f.epoch {
+	if err == nil && s.epoch != f.epoch {
 		if err := f.compare(ctx, f.log.known()); err != nil {
 			return state{}, err
 		}
-		return f.log.read(ctx, f.at, mostEntries)
+		s, err = f.log.read(ctx, f.at, mostEntries)
+	}
+	if err != nil || s.epoch != f.epoch {
+		return s, err
 	}
 	if front, known := s.front(); (!known || front.compare(f.at) >= 0) && !f.replaced(s.held) {
 		return s, nil

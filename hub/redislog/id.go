@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,14 @@ func (p position) String() string {
 
 func (p position) compare(q position) int {
 	return cmp.Or(cmp.Compare(p.ms, q.ms), cmp.Compare(p.seq, q.seq))
+}
+
+// before returns the position before p, which is not the first.
+func (p position) before() position {
+	if p.seq > 0 {
+		return position{p.ms, p.seq - 1}
+	}
+	return position{p.ms - 1, math.MaxUint64}
 }
 
 func later(p, q position) position {

@@ -40,7 +40,7 @@ type Log struct {
 	owed      []place        // entries that this process has added, and that no follower has seen yet
 	doubt     place          // one of them that a follower did not find
 	memory    memory         // of the follower that has ended last
-	age       uint           // grows when a follower forgets what it has seen before the present one
+	age       uint           // grows when a follower forgets what it saw before this age
 	appending [2]int         // how many appends are under way that began in this age and in the one before, by age&1
 	closed    bool
 	calls     sync.WaitGroup // calls that wait for Redis
@@ -67,7 +67,7 @@ var _ hub.Log = (*Log)(nil)
 // lifetime is how long a connection is used.
 const lifetime = time.Minute
 
-// New returns the log in the stream of that key. It does not connect yet: the
+// New returns the log in the stream of that key, for one hub. It does not connect yet: the
 // first call does. Of the options, MaxRetries is not used, because an event that is
 // sent again could be added twice, and a context's deadline is always respected. The
 // default of ConnMaxLifetime is a minute, because an older connection may go to a server
@@ -142,7 +142,7 @@ func sibling(key, name string) string {
 }
 
 // Close closes the connections, and waits for the calls that still use them. Shut down the
-// hubs that follow the log first.
+// hub that follows the log first.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	l.closed = true

@@ -45,7 +45,7 @@ func (l *Log) read(ctx context.Context, after position, n int) (state, error) {
 	s, err := ask(ctx, l, "read", func(ctx context.Context, client redis.UniversalClient) (state, error) {
 		s, err := l.tryRead(ctx, client, after, n)
 		if errors.Is(err, redis.Nil) {
-			if err := l.create(ctx, client, ""); err != nil {
+			if err := l.create(ctx, client, l.known()); err != nil {
 				return state{}, err
 			}
 			return l.tryRead(ctx, client, after, n)
