@@ -130,7 +130,7 @@ func (r *Runs) get(ctx context.Context, request map[string]any) (*change, error)
 		return nil, err
 	}
 	epoch, _ := r.log.seen()
-	m, err := insist(ctx, func(ctx context.Context) (*found, error) { return r.log.find(ctx, string(text)) })
+	m, err := insist(ctx, func(ctx context.Context) (*found, error) { return r.log.find(ctx, r.log.reads, string(text)) })
 	if wrong, ok := errors.AsType[*jetstream.APIError](err); ok && wrong.ErrorCode == jetstream.JSErrCodeStreamNotFound {
 		return nil, nil
 	}

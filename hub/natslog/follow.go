@@ -40,7 +40,7 @@ type follower struct {
 	log      *Log
 	epoch    string
 	at       uint64 // the last message that was yielded, or is known to be gone
-	overlap  mark   // a message that was yielded before and is sent first, to check it; zero if not known
+	overlap  mark   // the message at the beginning, which is sent first, to check it; zero if not known
 	consumed uint64 // how many messages of the consumer have come
 	yield    func(hub.Entry) bool
 }
@@ -78,7 +78,9 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 	case err != nil:
 		return err
 	case after == "":
-		f.epoch, f.at = s.epoch, s.last
+		if err := f.start(ctx, s, s.last); err != nil {
+			return err
+		}
 		return f.emit(hub.Entry{ID: newID(f.epoch, f.at)})
 	case f.epoch == s.epoch && f.at > s.last: // this process did not know the ID
 		if s, err = f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
@@ -87,16 +89,45 @@ func (f *follower) begin(ctx context.Context, after string) (err error) {
 	}
 	switch {
 	case f.epoch != s.epoch:
-		return f.gap(s.epoch, max(s.first-1, s.cut))
+		if err := f.start(ctx, s, max(s.first-1, s.cut)); err != nil {
+			return err
+		}
+		return f.gap(f.epoch, f.at)
 	case f.at+1 < s.first:
 		return f.gap(s.epoch, s.first-1)
 	}
-	f.log.mu.Lock()
-	defer f.log.mu.Unlock()
-	if f.at >= s.first && f.log.tail.sequence == f.at {
-		f.overlap = f.log.tail
+	if f.at >= s.first {
+		f.overlap = f.log.seenAt(f.at)
 	}
 	return nil
+}
+
+// start takes a position. It remembers the message there, although that is not yielded, so that it is
+// noticed if another one gets its number.
+func (f *follower) start(ctx context.Context, s state, at uint64) error {
+	f.epoch, f.at = s.epoch, at
+	if at < s.first {
+		return nil
+	}
+	m, err := f.log.find(ctx, f.log.follows, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, at))
+	if err != nil || m == nil {
+		return err
+	}
+	if !f.log.sees(f.epoch, mark{at, m.Time}) {
+		return errBegunAgain
+	}
+	f.overlap = f.log.seenAt(at)
+	return nil
+}
+
+// seenAt returns the newest message that a follower has seen if it has that number, and zero otherwise.
+func (l *Log) seenAt(sequence uint64) mark {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.tail.sequence != sequence {
+		return mark{}
+	}
+	return l.tail
 }
 
 func (f *follower) emit(e hub.Entry) error {
@@ -236,7 +267,7 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 		f.overlap = mark{}
 		switch {
 		case now.sequence == before.sequence && now.time.Equal(before.time):
-			return nil // was yielded before
+			return nil // it is still the same
 		case now.sequence <= before.sequence:
 			if _, err := f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
 				return err

@@ -55,7 +55,7 @@ type Log struct {
 	epoch string // the epoch that was last seen; empty at first
 	link  uint64 // the connection's Reconnects at that time
 	last  uint64 // the highest known sequence number in it
-	tail  mark   // the newest message that a follower has seen
+	tail  mark   // the newest message that a follower has seen, or has begun after
 }
 
 // A lane is for calls of one kind. They wait only for each other: appends do not wait

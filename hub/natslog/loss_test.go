@@ -237,6 +237,20 @@ func TestGoneWhileRead(t *testing.T) {
 	}
 }
 
+// cut begins a new epoch after that sequence number, as another process does.
+func cut(t *testing.T, js jetstream.JetStream, sequence int) {
+	t.Helper()
+	s, err := js.Stream(within(t, patience), "events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.CachedInfo().Config
+	c.Metadata = map[string]string{"yieldsse-cut": fmt.Sprintf("another-%d", sequence)}
+	if _, err := js.UpdateStream(within(t, patience), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Another process has noticed that the stream has lost its end, and has begun a new epoch.
 // What follows has the new epoch.
 func TestOtherEpochWhileFollowed(t *testing.T) {
@@ -244,15 +258,7 @@ func TestOtherEpochWhileFollowed(t *testing.T) {
 	ids := publish(t, l, 1, 3)
 	f := follow(t, l, ids[1])
 	f.want("3")
-	s, err := js.Stream(within(t, patience), "events")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := s.CachedInfo().Config
-	c.Metadata = map[string]string{"yieldsse-cut": "another-3"}
-	if _, err := js.UpdateStream(within(t, patience), c); err != nil {
-		t.Fatal(err)
-	}
+	cut(t, js, 3)
 	if id := last(t, l); epoch(id) == epoch(ids[0]) {
 		t.Fatalf("%q is of the earlier epoch", id)
 	}
@@ -263,6 +269,40 @@ func TestOtherEpochWhileFollowed(t *testing.T) {
 	}
 	if order, err := l.Compare(entries[0].ID, entries[1].ID); order >= 0 || err != nil {
 		t.Errorf("the gap is through %q, and the event is %q: %v", entries[0].ID, entries[1].ID, err)
+	}
+}
+
+// The stream loses its end before a message has come to a follower, and another process publishes past
+// the follower's position.
+func TestLostEndBeforeFirst(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, after, begin string }{
+		{"from now on", "", "|"},
+		{"after a gap", "aaaaaaaa-7", "gap"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := spawn(t)
+			ids := publish(t, natslog.New(connect(t, p.url), "events"), 1, 3)
+			if test.after != "" {
+				cut(t, connect(t, p.url), 5)
+			}
+			l := natslog.New(connect(t, p.url), "events")
+			var f *tail
+			rewind(t, p, func() {
+				ids = publish(t, natslog.New(connect(t, p.url), "events"), 4, 5)
+				f = follow(t, l, test.after)
+				f.want(test.begin)
+			})
+			again := publish(t, natslog.New(connect(t, p.url), "events"), 104, 106)
+			if f.after != ids[1] || again[1] != ids[1] {
+				t.Fatalf("the number was not used again, so this proves nothing: %q, %q, %q", f.after, ids, again)
+			}
+			if e := f.take(1)[0]; !e.Gap || epoch(e.ID) == epoch(ids[1]) {
+				t.Fatalf("the next entry is %+v, want a gap of another epoch than %q", e, ids[1])
+			}
+			publish(t, l, 107, 107)
+			f.want("107")
+		})
 	}
 }
 

@@ -101,7 +101,7 @@ func (l *Log) replaced(epoch string, messages []stored) bool {
 // gone reports whether all messages from a number on that existed at a state are gone. The
 // stream's leader knows.
 func (l *Log) gone(ctx context.Context, s state, from uint64) (bool, error) {
-	m, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"next_by_subj":">","no_hdr":true}`, from))
+	m, err := l.find(ctx, l.reads, fmt.Sprintf(`{"seq":%d,"next_by_subj":">","no_hdr":true}`, from))
 	if m != nil || err != nil {
 		return false, err
 	}
@@ -118,8 +118,8 @@ type found struct {
 }
 
 // find asks the stream's leader for a message. It returns nil if there is no such message.
-func (l *Log) find(ctx context.Context, request string) (*found, error) {
-	answer, err := within(ctx, l, l.reads, func(ctx context.Context) (*nats.Msg, error) {
+func (l *Log) find(ctx context.Context, way lane, request string) (*found, error) {
+	answer, err := within(ctx, l, way, func(ctx context.Context) (*nats.Msg, error) {
 		return l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, []byte(request))
 	})
 	if err != nil {
@@ -150,7 +150,7 @@ func (l *Log) TopicOf(ctx context.Context, id string) (string, error) {
 	if sequence == 0 {
 		return "", nil // before all messages
 	}
-	m, err := l.find(ctx, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, sequence))
+	m, err := l.find(ctx, l.reads, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, sequence))
 	if err != nil {
 		return "", l.fail("read", err)
 	}
