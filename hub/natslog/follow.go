@@ -21,6 +21,9 @@ const (
 	beat     = time.Second
 	silences = 3
 
+	// looks is after how many beats a follower looks at the stream again.
+	looks = 5
+
 	// backlog is how many messages a follower has room for.
 	backlog = 1 << 16
 )
@@ -164,18 +167,15 @@ func (f *follower) run(ctx context.Context) error {
 	}
 	defer l.release(c.subscription, c.lost)
 	// Since begin looked, the server may have come back with another stream.
-	switch s, err := l.look(ctx, l.follows); {
-	case err != nil:
+	if err := l.verify(ctx, f.epoch); err != nil {
 		return err
-	case s.epoch != f.epoch:
-		return errBegunAgain
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	clock := time.NewTicker(beat)
 	defer clock.Stop()
-	missing := 0
-	probe, probing := make(chan error, 1), false
+	missing, beats := 0, 0
+	probe, probing, epoch := make(chan error, 1), false, f.epoch
 	for {
 		select {
 		case <-ctx.Done():
@@ -192,18 +192,59 @@ func (f *follower) run(ctx context.Context) error {
 				return err
 			}
 		case <-clock.C:
+			beats++
 			if !probing { // messages that come do not prove that requests arrive
 				probing = true
-				go func() {
-					_, err := within(ctx, l, l.follows, func(ctx context.Context) (any, error) { return nil, l.nc.FlushWithContext(ctx) })
-					probe <- err
-				}()
+				look := beats >= looks
+				if look {
+					beats = 0
+				}
+				go func() { probe <- l.probe(ctx, epoch, look) }()
 			}
 			if missing++; missing > silences {
 				return fmt.Errorf("no message and no heartbeat for %v", silences*beat)
 			}
 		}
 	}
+}
+
+// probe returns an error if requests do not arrive, and if it looks at the stream and that has changed: a
+// follower that is sent nothing would not notice.
+func (l *Log) probe(ctx context.Context, epoch string, look bool) error {
+	_, err := within(ctx, l, l.follows, func(ctx context.Context) (any, error) { return nil, l.nc.FlushWithContext(ctx) })
+	if err != nil || !look {
+		return err
+	}
+	_, known := l.seen()
+	if s, err := l.ask(ctx, l.follows); err == nil && (s.epoch != epoch || s.last < known || l.contradicts(s)) {
+		return l.verify(ctx, epoch)
+	}
+	return nil // a stream that does not answer may still send messages
+}
+
+// verify returns an error if the stream is in another epoch, or has lost its end.
+func (l *Log) verify(ctx context.Context, epoch string) error {
+	s, err := l.look(ctx, l.follows)
+	if err == nil && s.epoch == epoch && l.contradicts(s) {
+		// If the message was deleted, the time is of something else.
+		var m *found
+		if m, err = l.find(ctx, l.follows, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, s.last)); err == nil && m != nil &&
+			l.contradicts(state{epoch: epoch, last: s.last, time: m.Time}) {
+			s, err = l.cut(ctx, l.follows, epoch)
+		}
+	}
+	if err == nil && s.epoch != epoch {
+		err = errBegunAgain
+	}
+	return err
+}
+
+// contradicts reports whether the stream's last message has the number of the newest one that a follower
+// has seen, and seems to be another.
+func (l *Log) contradicts(s state) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return s.epoch == l.epoch && s.last == l.tail.sequence && !l.tail.time.IsZero() && !s.time.Equal(l.tail.time)
 }
 
 // release frees what a follower had of the connection. It does not wait if that is locked.
@@ -341,6 +382,9 @@ func (f *follower) control(ctx context.Context, m *nats.Msg) error {
 			return errBegunAgain
 		}
 		return f.gap(f.epoch, reached) // the stream's last messages are gone
+	}
+	if epoch, _ := f.log.seen(); epoch != f.epoch {
+		return errBegunAgain
 	}
 	return f.emit(hub.Entry{})
 }

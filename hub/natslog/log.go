@@ -260,9 +260,10 @@ func (l *Log) know(epoch string, sequence uint64) {
 // A state is what the stream's leader says of it, at one time.
 type state struct {
 	epoch       string
-	first, last uint64 // if the stream is empty, first is last + 1
-	cut         uint64 // the last number of earlier epochs
-	link        uint64 // the connection's Reconnects at that time
+	first, last uint64    // if the stream is empty, first is last + 1
+	time        time.Time // when the last message was stored, unless it is gone
+	cut         uint64    // the last number of earlier epochs
+	link        uint64    // the connection's Reconnects at that time
 }
 
 // look returns the state of the stream, and creates the stream if it does not exist.
@@ -301,7 +302,10 @@ func (l *Log) ask(ctx context.Context, way lane) (state, error) {
 
 // adopt stores what the server says. link is the connection's Reconnects before that.
 func (l *Log) adopt(info *jetstream.StreamInfo, link uint64) state {
-	s := state{epoch: newEpoch(info), link: link, first: info.State.FirstSeq, last: info.State.LastSeq}
+	s := state{
+		epoch: newEpoch(info), link: link,
+		first: info.State.FirstSeq, last: info.State.LastSeq, time: info.State.LastTime,
+	}
 	if s.first == 0 {
 		s.first = 1
 	}

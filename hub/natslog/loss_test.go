@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -302,6 +303,86 @@ func TestLostEndBeforeFirst(t *testing.T) {
 			}
 			publish(t, l, 107, 107)
 			f.want("107")
+		})
+	}
+}
+
+// Nothing is published after another process has begun a new epoch. A follower notices as soon as its process
+// knows, and also if nobody tells that.
+func TestOtherEpochWhileIdle(t *testing.T) {
+	t.Parallel()
+	for name, tell := range map[string]func(l *natslog.Log){
+		"the process knows": func(l *natslog.Log) { last(t, l) },
+		"nobody knows":      func(*natslog.Log) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, js := open(t)
+			ids := publish(t, l, 1, 3)
+			f := follow(t, l, ids[1])
+			f.want("3")
+			cut(t, js, 3)
+			tell(l)
+			if err := f.fails(); !strings.Contains(err.Error(), "the stream has begun again") {
+				t.Errorf("got %v, want an error that says that the stream has begun again", err)
+			}
+			f = follow(t, l, ids[2])
+			f.want("gap")
+			if f.after != last(t, l) {
+				t.Errorf("the gap is through %q, want %q", f.after, last(t, l))
+			}
+		})
+	}
+}
+
+// The stream loses its end while nothing is sent to the follower, whose connection stays: the server that
+// has the stream may be another one. The sieve changes what that says.
+func TestLostEndWhileIdle(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		changes []string // the first digit after each of these becomes another
+		lost    bool
+	}{
+		{"it is shorter", []string{`"last_seq":`}, true},
+		{"the last message is another", []string{`"last_ts":"20`, `"time":"20`}, true},
+		{"the last message is the same", []string{`"last_ts":"20`}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			l, s := openSieved(t)
+			ids := publish(t, l, 1, 3)
+			f := follow(t, l, ids[1])
+			f.want("3")
+			var looked atomic.Bool
+			s.mu.Lock()
+			s.drops = func(message []byte) bool {
+				for _, c := range test.changes {
+					if i := bytes.Index(message, []byte(c)); i >= 0 {
+						message[i+len(c)]--
+					}
+				}
+				if bytes.Contains(message, []byte("stream_msg_get_response")) {
+					looked.Store(true)
+				}
+				return false
+			}
+			s.mu.Unlock()
+			if test.lost {
+				if err := f.fails(); !strings.Contains(err.Error(), "the stream has begun again") {
+					t.Errorf("got %v, want an error that says that the stream has begun again", err)
+				}
+				return
+			}
+			for !looked.Load() {
+				if _, err, _ := f.next(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if id := publish(t, l, 4, 4)[0]; epoch(id) != epoch(ids[0]) {
+				t.Errorf("%q is of another epoch than %q", id, ids[0])
+			}
+			f.want("4")
 		})
 	}
 }
