@@ -27,7 +27,7 @@
 // (SubjectDeleteMarkerTTL) are not events.
 //
 // A stream that was trimmed, deleted or emptied yields a gap. So does one that has
-// lost its end, or was restored from a copy, if a process that has seen what was
+// lost its end, or was restored from a copy, if a process that has seen or added what was
 // lost is still running when the stream comes back. If all processes were restarted
 // with it, none of them knows: the server uses the lost sequence numbers again, and a client
 // that comes with the ID of a lost event continues after it, and may miss what came

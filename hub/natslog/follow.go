@@ -310,13 +310,12 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 		case now.sequence == before.sequence && now.time.Equal(before.time):
 			return nil // it is still the same
 		case now.sequence <= before.sequence:
-			if _, err := f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
-				return err
-			}
-			return errors.New("the stream has lost its end, and other messages have the lost numbers")
+			return f.lost(ctx)
 		}
 	}
 	switch {
+	case f.log.replaced(f.epoch, stored{m, now}):
+		return f.lost(ctx)
 	case now.sequence <= f.at:
 		return fmt.Errorf("message %d has come after message %d", now.sequence, f.at)
 	case now.sequence > f.at+1:
@@ -331,6 +330,14 @@ func (f *follower) take(ctx context.Context, m *nats.Msg) error {
 	e := f.log.decode(m.Subject, m)
 	e.ID, e.Time = newID(f.epoch, f.at), meta.Timestamp
 	return f.emit(e)
+}
+
+// lost begins a new epoch, and returns why.
+func (f *follower) lost(ctx context.Context) error {
+	if _, err := f.log.cut(ctx, f.log.follows, f.epoch); err != nil {
+		return err
+	}
+	return errors.New("the stream has lost its end, and other messages have the lost numbers")
 }
 
 // sees records a message, and reports whether the epoch is still the present one.

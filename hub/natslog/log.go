@@ -56,6 +56,7 @@ type Log struct {
 	link  uint64 // the connection's Reconnects at that time
 	last  uint64 // the highest known sequence number in it
 	tail  mark   // the newest message that a follower has seen, or has begun after
+	added *added // what this process has added in the epoch; nil if that is nothing
 }
 
 // A lane is for calls of one kind. They wait only for each other: appends do not wait
@@ -231,6 +232,9 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		epoch = s.epoch
 	}
 	l.know(epoch, ack.Sequence)
+	if !ack.Duplicate { // otherwise it may be another one's
+		l.remember(epoch, ack.Sequence, m)
+	}
 	return newID(epoch, ack.Sequence), nil
 }
 
@@ -255,6 +259,19 @@ func (l *Log) know(epoch string, sequence uint64) {
 	if epoch == l.epoch {
 		l.last = max(l.last, sequence)
 	}
+}
+
+// remember records what this process has added.
+func (l *Log) remember(epoch string, sequence uint64, m *nats.Msg) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch != l.epoch {
+		return
+	}
+	if l.added == nil {
+		l.added = new(added)
+	}
+	l.added.add(sequence, m)
 }
 
 // A state is what the stream's leader says of it, at one time.
@@ -319,7 +336,7 @@ func (l *Log) adopt(info *jetstream.StreamInfo, link uint64) state {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.epoch != s.epoch {
-		l.epoch, l.last, l.tail = s.epoch, 0, mark{}
+		l.epoch, l.last, l.tail, l.added = s.epoch, 0, mark{}, nil
 	}
 	l.link = link
 	l.last = max(l.last, s.last)

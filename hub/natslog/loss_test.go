@@ -387,6 +387,41 @@ func TestLostEndWhileIdle(t *testing.T) {
 	}
 }
 
+// The stream loses what this process has added before its follower has seen that, and another process
+// publishes past it.
+func TestLostEndUnseen(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"followed", "read"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			p := spawn(t)
+			l := natslog.New(connect(t, p.url), "events")
+			ids := publish(t, l, 1, 5)
+			f := follow(t, l, ids[3])
+			f.want("5")
+			rewind(t, p, func() {
+				hosttest.Eventually(t, "it is connected again", func() bool {
+					_, err := l.Last(within(t, time.Second))
+					return err == nil
+				})
+				ids = append(ids, publish(t, l, 6, 8)...)
+			})
+			again := publish(t, natslog.New(connect(t, p.url), "events"), 106, 110)
+			if again[2] != ids[7] {
+				t.Fatalf("the numbers were not used again, so this proves nothing: %q, %q", again, ids)
+			}
+			if how == "read" {
+				wantRange(t, l, ids[4], 10, "gap 1 2 3 4 5 106 107 108 109 110")
+			}
+			if e := f.take(1)[0]; !e.Gap || epoch(e.ID) == epoch(ids[7]) {
+				t.Fatalf("the next entry is %+v, want a gap of another epoch than %q", e, ids[7])
+			}
+			publish(t, l, 111, 111)
+			f.want("111")
+		})
+	}
+}
+
 // A client is in the middle of the stream when the stream loses its end: it is told once,
 // and then gets what is held once.
 func TestLostEndWhilePaging(t *testing.T) {

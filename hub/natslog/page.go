@@ -56,7 +56,7 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 				at = 0 // everything that is held now
 			}
 			continue
-		case l.replaced(s.epoch, messages):
+		case l.replaced(s.epoch, messages...):
 			if _, err := l.cut(ctx, l.reads, s.epoch); err != nil {
 				return nil, err
 			}
@@ -88,13 +88,14 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 	return nil, lacks
 }
 
-// replaced reports whether one of the messages has the number of the newest one that a
-// follower has seen in the epoch, and is another: the stream has lost its end.
-func (l *Log) replaced(epoch string, messages []stored) bool {
+// replaced reports whether one of the messages is not the one that this process has added under its number
+// in the epoch, or that a follower has seen as the newest one: the stream has lost its end.
+func (l *Log) replaced(epoch string, messages ...stored) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return epoch == l.epoch && !l.tail.time.IsZero() && slices.ContainsFunc(messages, func(m stored) bool {
-		return m.sequence == l.tail.sequence && !m.time.Equal(l.tail.time)
+	return epoch == l.epoch && slices.ContainsFunc(messages, func(m stored) bool {
+		return !l.tail.time.IsZero() && m.sequence == l.tail.sequence && !m.time.Equal(l.tail.time) ||
+			l.added.differs(m.sequence, m.Msg)
 	})
 }
 
