@@ -422,6 +422,21 @@ func TestLostEndUnseen(t *testing.T) {
 	}
 }
 
+// A server that changes the subject of what is added has not lost it.
+func TestOtherSubject(t *testing.T) {
+	t.Parallel()
+	l, _ := open(t, natslog.WithStream(func(c *jetstream.StreamConfig) {
+		c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "events.>", Destination: "events.all.>"}
+	}))
+	before := last(t, l)
+	publish(t, l, 1, 3)
+	got := wantRange(t, l, before, 10, "1 2 3")
+	if got[0].Topic != "all.t" || epoch(got[0].ID) != epoch(before) {
+		t.Errorf("got %+v, want the topic %q, and the epoch of %q", got[0], "all.t", before)
+	}
+	follow(t, l, before).want("1 2 3")
+}
+
 // A client is in the middle of the stream when the stream loses its end: it is told once,
 // and then gets what is held once.
 func TestLostEndWhilePaging(t *testing.T) {
