@@ -585,6 +585,90 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// A proxy may end a response properly in the middle of an event. With WithOnce nobody asks
+// again, so the loop must see that something is missing.
+func TestOnceCut(t *testing.T) {
+	const first, last = "data: a\n\n", "id: 2\nevent: x\n: c\ndata: {\"delta\":\ndata: \"hé\"}\n\n"
+	for _, lineEnd := range []string{"\n", "\r\n", "\r"} {
+		event := strings.ReplaceAll(last, "\n", lineEnd)
+		var answers []string
+		for n := range len(event) + 1 {
+			answers = append(answers, chunked+chunk(strings.ReplaceAll(first, "\n", lineEnd)+event[:n])+chunk(""))
+		}
+		s := serve(t, answers...)
+		for n := range answers {
+			got, err := collectOnce(t, s, "")
+			whole := strings.HasSuffix(event[:n], lineEnd+lineEnd) || strings.HasSuffix(event[:n], "\r\n\r") // LF is not needed then
+			switch {
+			case whole && (err != nil || len(got) != 2), n == 0 && (err != nil || len(got) != 1):
+				t.Errorf("%q: got %+v, %v, want no error", event[:n], got, err)
+			case !whole && n > 0 && !cut(err) || !whole && len(got) != 1:
+				t.Errorf("%q: got %+v, %v, want one event and %v", event[:n], got, err, io.ErrUnexpectedEOF)
+			}
+		}
+	}
+}
+
+// collectOnce returns the events of one response, and the error at its end, if there is one.
+func collectOnce(t *testing.T, s *server, done string) (events []core.Event, last error) {
+	t.Helper()
+	for e, err := range client.Stream(get(t, s.url), soon(), client.WithOnce(done)) {
+		if last = err; err == nil {
+			events = append(events, e)
+		}
+	}
+	return events, last
+}
+
+func cut(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) && errors.Is(err, client.ErrEnded) && strings.Contains(err.Error(), "in the middle of an event")
+}
+
+// A response has no event in its last lines, or has one that it does not end.
+func TestOnceTail(t *testing.T) {
+	const done = "[DONE]"
+	for _, tt := range []struct {
+		name, tail, done string
+		want             error
+	}{
+		{"a farewell", "retry: 7\n", "", nil},
+		{"a farewell that is cut", "retry: 7", "", io.ErrUnexpectedEOF},
+		{"a comment", ": bye\n", "", nil},
+		{"a comment that is cut", ": by", "", nil},
+		{"a comment and a farewell", ": bye\nretry: 7\n", "", nil},
+		{"a field that is not known", "x: y\n", "", nil},
+		{"an event and a farewell", "data: b\n\nretry: 7\n", "", nil},
+		{"an event that is cut, and a farewell", "data: b\nretry: 7\n", "", io.ErrUnexpectedEOF},
+		{"an event that is cut, and a comment", "data: b\n: bye", "", io.ErrUnexpectedEOF},
+		{"empty data", "data\n", "", io.ErrUnexpectedEOF},
+		{"an empty type", "event:\n", "", io.ErrUnexpectedEOF},
+		{"an ID", "id: 7\n", "", io.ErrUnexpectedEOF},
+		{"the end of the stream", "data: [DONE]\n\ndata: b", done, nil},
+		{"half the end of the stream", "data: [DONE]\n", done, io.ErrUnexpectedEOF},
+		{"no end of the stream", "", done, client.ErrEnded},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, ok+"data: a\n\n"+tt.tail)
+			_, err := collectOnce(t, s, tt.done)
+			if !errors.Is(err, tt.want) || cut(err) != (tt.want == io.ErrUnexpectedEOF) { //nolint:errorlint // it is one of the table
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
+	}
+}
+
+// A response that is cut is the client's to repeat without WithOnce.
+func TestCutAndAgain(t *testing.T) {
+	s := serve(t, ok+"id: 1\ndata: a\n\nid: 2\ndata: b", ok+"id: 2\ndata: b\n\n")
+	got, err := collect(t, client.Stream(get(t, s.url), soon(), client.WithDisconnected(func(err error, _ time.Duration) {
+		if err != client.ErrEnded { //nolint:errorlint // nothing else
+			t.Errorf("got %v, want %v", err, client.ErrEnded)
+		}
+	})))
+	wantErr(t, err, client.ErrStopped)
+	ssetest.Equal(t, got, []core.Event{{ID: "1", Data: "a"}, {ID: "2", Data: "b"}})
+}
+
 func TestComments(t *testing.T) {
 	s := serve(t, ok+": open\n\nretry: 1\n\nid: 1\ndata: a\n\n:\n\n")
 	got, err := collect(t, client.Stream(get(t, s.url), soon(), client.WithComments()))

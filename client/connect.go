@@ -11,6 +11,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/mediatype"
+	"github.com/yieldsse/yieldsse/internal/tail"
 )
 
 const (
@@ -148,7 +149,8 @@ func rest(body io.Reader, cancel context.CancelCauseFunc) []byte {
 func (s *stream) read(ctx context.Context, res *http.Response, r io.Reader) error {
 	start := &beginning{from: r, until: time.Now().Add(healthyAge)}
 	defer func() { s.healthy = s.healthy || start.over() }()
-	for e, err := range s.parser.Read(start) {
+	body := &tail.Reader{Reader: start}
+	for e, err := range s.parser.Read(body) {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -163,6 +165,7 @@ func (s *stream) read(ctx context.Context, res *http.Response, r io.Reader) erro
 			return errBroken
 		}
 	}
+	s.cut = body.Cut
 	return ErrEnded
 }
 

@@ -110,8 +110,10 @@ func WithPositions(typ string) Option {
 // that asks a language model. When the response ends, the stream ends without an
 // error. It also ends at an event whose Data is done, such as "[DONE]", which is not
 // yielded. If the response ends without that event it is not whole, and the last element
-// is [ErrEnded]. An empty done means that there is no such event. Any other failure is
-// the last element, as without this option, and the retry policy is not asked.
+// is [ErrEnded]. An empty done means that there is no such event. If the response ends in
+// the middle of an event, even if it ends properly, as a proxy may have it do, that event
+// is lost, and the last element matches [io.ErrUnexpectedEOF] and [ErrEnded]. Any other
+// failure is the last element, as without this option, and the retry policy is not asked.
 //
 // With this option a Body of req needs no GetBody, but then the stream can be read only
 // once.

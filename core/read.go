@@ -8,6 +8,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/yieldsse/yieldsse/internal/tail"
 )
 
 const (
@@ -101,6 +103,7 @@ type parseState struct {
 	retry    time.Duration
 	shared   strings.Builder // the latest short data
 
+	open  bool   // the block has had a field of an event
 	known bool   // the response has had a field
 	other string // the beginning of the first line that is not of an event stream
 }
@@ -169,6 +172,9 @@ func (s *parseState) read(r io.Reader) error {
 		case failure == io.EOF: //nolint:errorlint // a wrapped EOF is a failure
 			if start {
 				pos = end // less than a byte order mark
+			}
+			if t, ok := r.(*tail.Reader); ok {
+				t.Cut = s.open || end > pos && buf[pos] != ':'
 			}
 			return s.end(buf[pos:end])
 		case failure != nil:
@@ -240,6 +246,8 @@ func (s *parseState) parseLine(line []byte, more int) error {
 			s.retry = d
 			s.parser.Retry = d
 		}
+		s.known = true
+		return nil // not open: a server may end with it
 	case "":
 		if s.parser.Comments && !s.yield(Event{Comment: comment(validUTF8(string(value)))}, nil) {
 			return errStopped
@@ -251,7 +259,7 @@ func (s *parseState) parseLine(line []byte, more int) error {
 		}
 		return nil
 	}
-	s.known = true
+	s.open, s.known = true, true
 	return nil
 }
 
@@ -349,7 +357,7 @@ func (s *parseState) dispatch(more int) error {
 	if cap(s.lines) > 16*readSize {
 		s.lines = nil
 	}
-	s.typ, s.data, s.hasData, s.borrowed, s.retry = "", nil, false, false, 0
+	s.typ, s.data, s.hasData, s.borrowed, s.retry, s.open = "", nil, false, false, 0, false
 
 	if retry := e.Retry; retry > 0 && (!has || e == Event{Retry: retry}) { // an event of a Retry alone would have no data line
 		e.Retry = 0
