@@ -24,6 +24,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/fibersse"
 	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/ssetest"
@@ -294,6 +295,64 @@ func TestWholeToAClientThatTalks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// With KeepHijackedConns fasthttp does not close the connections of streams. They do not stay
+// open, nor does that of a request whose stream is refused.
+func TestKeepHijackedConns(t *testing.T) {
+	logTo(t, io.Discard)
+	tooLong := fmt.Sprintf("POST /whole HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", host.MaxBody+1) +
+		strings.Repeat("x", host.MaxBody+1)
+	for _, keep := range []bool{false, true} {
+		for _, transport := range transports[:2] {
+			for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {
+				t.Run(fmt.Sprintf("keep %v, %s, %d options", keep, transport.name, len(opts)), func(t *testing.T) {
+					ssetest.NoLeaks(t, longLived...)
+					app := newApp(fiber.Config{StreamRequestBody: true, BodyLimit: 1 << 10})
+					app.Server().KeepHijackedConns = keep
+					app.All("/whole", fibersse.Handler(view, opts...))
+					app.Get("/broken", fibersse.Handler(func(*fiber.Ctx) (core.Stream, error) {
+						return hosttest.Fail(errors.New("no more")), nil
+					}, opts...))
+					ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it returns at once
+					if err != nil {
+						t.Fatal(err)
+					}
+					var open atomic.Int64
+					serveOn(t, app, transport.wrap(wrapper{ln, func(c net.Conn) net.Conn {
+						open.Add(1)
+						return &counted{TCPConn: c.(*net.TCPConn), open: &open}
+					}}))
+					for _, test := range []struct{ name, request, begin, end string }{
+						{"whole", "GET /whole HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 ", "\r\n0\r\n\r\n"},
+						{"broken", "GET /broken HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 ", "data: before\n\n\r\n"},
+						{"whole, HTTP/1.0", "GET /whole HTTP/1.0\r\n\r\n", "HTTP/1.1 200 ", "data: two\n\n"},
+						{"refused", tooLong, "HTTP/1.1 413 ", ""},
+					} {
+						got, err := ask(t, transport.dial, ln.Addr().String(), test.request)
+						if err != nil || !strings.HasPrefix(got, test.begin) || !strings.HasSuffix(got, test.end) {
+							t.Errorf("%s: got %q, %v, want %q at the beginning, %q at the end, and the end of the connection",
+								test.name, got, err, test.begin, test.end)
+						}
+						hosttest.Eventually(t, test.name+": the server has closed it", func() bool { return open.Load() == 0 })
+					}
+				})
+			}
+		}
+	}
+}
+
+// A counted connection is one of the open ones until it is closed.
+type counted struct {
+	*net.TCPConn
+
+	open *atomic.Int64
+	once sync.Once
+}
+
+func (c *counted) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.TCPConn.Close()
 }
 
 func TestKilledOnHTTP10(t *testing.T) {

@@ -95,7 +95,8 @@ func LeaveBody(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(net.Conn) {
+	ctx.Hijack(func(c net.Conn) {
+		defer closeHijacked(c)
 		conn := ctx.Conn()
 		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 		ctx.Response.Header.SetConnectionClose()

@@ -86,7 +86,10 @@ func (r *Request) takeOver() *conn {
 	h.SetConnectionClose()
 	s := &conn{Conn: ctx.Conn(), head: h.AppendBytes(make([]byte, 0, 512)), chunked: chunked}
 	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(net.Conn) { s.hangUp() })
+	ctx.Hijack(func(c net.Conn) {
+		s.hangUp()
+		closeHijacked(c)
+	})
 
 	// fasthttp's own response is not sent, but a middleware may keep it and answer another
 	// request with it. It must not look like a whole stream without events, and it has no
@@ -198,8 +201,12 @@ func (s *conn) End() (err error) {
 // the response is broken because the last chunk is missing; see also hangUp.
 func (s *conn) Abort() { _ = s.SetWriteDeadline(time.Unix(1, 0)) }
 
-// hangUp is called when the handler has returned and fasthttp is about to close the
-// connection. A client must get all of a whole response, whatever it sends meanwhile.
+// closeHijacked closes what fasthttp gives to the function that has taken a connection over. It does
+// nothing if fasthttp closes the connection itself, as it does without KeepHijackedConns.
+func closeHijacked(c net.Conn) { _ = c.Close() }
+
+// hangUp is called when the handler has returned and the connection is about to be
+// closed. A client must get all of a whole response, whatever it sends meanwhile.
 // For HTTP/1.0 a proper close means that the response is whole, so a broken one is
 // reset, below TLS, which would send a proper end. A reset also frees the output that a
 // slow client has not read.

@@ -40,7 +40,8 @@ func (s *conn) allowDetach(r *Request, session *host.Session, stream core.Stream
 		defer close(s.watched)
 		s.listen(math.MaxInt, session.ClientGone)
 	}()
-	r.Ctx.Hijack(func(net.Conn) {
+	r.Ctx.Hijack(func(c net.Conn) {
+		defer closeHijacked(c)
 		begins := stop()
 		_ = s.SetReadDeadline(time.Unix(1, 0))
 		<-s.watched
