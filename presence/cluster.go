@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/yieldsse/yieldsse/hub"
@@ -25,9 +24,9 @@ type cluster struct {
 	cancel  context.CancelFunc
 	teller  context.Context //nolint:containedctx // the teller's, which ends first
 	hush    context.CancelFunc
-	at      string // the ID of the last message that has come; of the follower alone
-	follows sync.WaitGroup
-	tells   sync.WaitGroup
+	at      string        // the ID of the last message that has come; of the follower alone
+	follows chan struct{} // closed when nothing is followed any more
+	tells   chan struct{} // closed when nothing is told any more, except bye
 	wake    chan struct{} // has a value if there may be something to tell
 	left    chan struct{} // closed when others were told bye
 	failure error         // of that
@@ -117,6 +116,8 @@ func newCluster(t *Tracker) *cluster {
 		logger:  t.config.logger,
 		wake:    make(chan struct{}, 1),
 		left:    make(chan struct{}),
+		follows: make(chan struct{}),
+		tells:   make(chan struct{}),
 		peers:   make(map[string]*peer),
 		state:   true,
 		ask:     true,
@@ -133,8 +134,6 @@ func newCluster(t *Tracker) *cluster {
 
 // start starts to follow the log, and then to tell.
 func (c *cluster) start() {
-	c.tells.Add(1)
-	c.follows.Add(1)
 	go func() {
 		for c.teller.Err() == nil && c.hub.LastID() == "" { // what was told before that would not come back
 			pause.For(c.teller, min(c.tick(), 50*time.Millisecond))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -488,6 +489,62 @@ func TestLogger(t *testing.T) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(wanted, "\n"))
 		}
 	})
+}
+
+// A blocker is a handler that blocks at a line, until goOn is closed.
+type blocker struct {
+	slog.Handler
+
+	line    string
+	blocked chan struct{}
+	goOn    chan struct{}
+}
+
+func (blocker) Enabled(context.Context, slog.Level) bool { return true }
+
+func (b blocker) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == b.line {
+		close(b.blocked)
+		<-b.goOn
+	}
+	return nil
+}
+
+// Shutdown does not wait longer than it may for a handler that blocks.
+func TestShutdownLoggerBlocks(t *testing.T) {
+	for _, test := range []struct {
+		name, line string
+		tells      bool // it is the goroutine that tells others
+		happen     func(log *hubtest.MemoryLog, other process)
+	}{
+		{"tells", "presence: a process was silent for its lease", true, func(_ *hubtest.MemoryLog, other process) { other.link.set(true, false) }},
+		{"follows", "presence: events are missing from the log, perhaps with kicks", false, func(log *hubtest.MemoryLog, _ process) { log.Restart() }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
+				handler := blocker{slog.DiscardHandler, test.line, make(chan struct{}), make(chan struct{})}
+				a, b := start(t, log), start(t, log, presence.WithLogger(slog.New(handler)))
+				goOn := sync.OnceFunc(func() { close(handler.goOn) })
+				t.Cleanup(goOn)
+				join(t, a.Tracker, "x", "ann")
+				pause(time.Minute)
+				test.happen(log, a)
+				hosttest.ReceiveWithin(t, time.Hour, handler.blocked, "the line")
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				ended := make(chan error, 1)
+				go func() { ended <- b.Shutdown(ctx) }()
+				if err := hosttest.ReceiveWithin(t, time.Minute, ended, "the first end"); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+				}
+				goOn()
+				go func() { ended <- b.Shutdown(t.Context()) }()
+				if err := hosttest.ReceiveWithin(t, time.Minute, ended, "the second end"); test.tells != errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v, want the result of the first one: %v", err, test.tells)
+				}
+			})
+		})
+	}
 }
 
 // All calls of Shutdown wait until others were told, and have the same result.

@@ -22,7 +22,7 @@ func (c *cluster) listen(messages iter.Seq2[message, error]) {
 				c.listen(c.messages())
 			}()
 		} else {
-			c.follows.Done()
+			close(c.follows)
 		}
 	}()
 	for c.ctx.Err() == nil {

@@ -46,17 +46,26 @@ func (c *cluster) leave(ctx context.Context, first bool) error {
 	}
 	failure := c.hub.Shutdown(ctx)
 	if failure == nil {
-		c.follows.Wait()
+		select {
+		case <-c.follows:
+		case <-ctx.Done():
+			failure = fmt.Errorf("presence: shutdown: the logger's handler has not returned: %w", context.Cause(ctx))
+		}
 	}
 	return errors.Join(c.failure, failure)
 }
 
 func (c *cluster) bye(ctx context.Context) error {
 	c.hush()
-	c.tells.Wait() // so that bye is the last message; it returns soon, because its context has ended
-	attempt, cancel := context.WithTimeout(ctx, c.attempt())
-	defer cancel()
-	err := c.publish(attempt, &message{Kind: kindBye, From: c.id, Lease: c.lease})
+	var err error
+	select {
+	case <-c.tells: // so that bye is the last message; it is soon, because the context has ended, unless a handler blocks
+		attempt, cancel := context.WithTimeout(ctx, c.attempt())
+		defer cancel()
+		err = c.publish(attempt, &message{Kind: kindBye, From: c.id, Lease: c.lease})
+	case <-ctx.Done():
+		err = fmt.Errorf("the log, or the logger's handler, has not returned: %w", context.Cause(ctx))
+	}
 	if err != nil {
 		return fmt.Errorf("presence: shutdown: other processes notice it after the lease of %v: %w", c.lease, err)
 	}

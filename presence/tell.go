@@ -34,7 +34,7 @@ func (c *cluster) tell() {
 		if c.teller.Err() == nil { // the logger's handler has ended the goroutine
 			go c.tell()
 		} else {
-			c.tells.Done()
+			close(c.tells)
 		}
 	}()
 	ticks := time.NewTicker(c.tick())
