@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -257,11 +258,19 @@ func (r *Runs) add(ctx context.Context, key string, after uint64, c change) (seq
 	return ack.Sequence, true, nil
 }
 
+// own keeps the last change of a run of this process. Now and then it drops those of runs that were lost without a call
+// that says so: their leases have ended long ago.
 func (r *Runs) own(c change) {
 	c.Entries = nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.owned[c.ID] = c
+	if len(r.owned) < r.sweep {
+		return
+	}
+	now := r.clock.server.Add(time.Since(r.clock.at))
+	maps.DeleteFunc(r.owned, func(_ string, c change) bool { return now.After(c.until().Add(c.Lease)) })
+	r.sweep = 2*len(r.owned) + 16 // so that a sweep costs no more than the calls since the last one
 }
 
 func (r *Runs) disown(id string) {
@@ -277,6 +286,7 @@ func (r *Runs) present(ctx context.Context, c run.Claim, known uint64) (change, 
 	case err != nil:
 		return change{}, err
 	case now == nil || now.ID != c.ID:
+		r.disown(c.ID)
 		return change{}, fmt.Errorf("it is not held: %w", run.ErrLost)
 	}
 	return *now, nil

@@ -26,6 +26,7 @@ type Runs struct {
 
 	mu     sync.Mutex        // guards what follows
 	owned  map[string]change // the last one of each run of this process, by its ID
+	sweep  int               // how many of them there are when those of lost runs are looked for
 	clock  reading           // zero if it is not known
 	purges map[*time.Timer]bool
 	closed bool

@@ -115,6 +115,31 @@ func TestRunsLargeMessages(t *testing.T) {
 	wantEntries(t, other, c, want...)
 }
 
+// A process that is told that its run is lost does not keep it.
+func TestRunsLostIsNotKept(t *testing.T) {
+	t.Parallel()
+	js := connect(t, runServer(t, server.Options{JetStream: true}).ClientURL())
+	s := openRuns(t, js)
+	c := claim(t, s, "aaaaaaaa")
+	add(t, s, c, 1, "one")
+	stream, err := js.Stream(within(t, patience), "runs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(within(t, patience)); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Owned(); n != 1 {
+		t.Errorf("got %d runs, want 1", n)
+	}
+	if _, err := s.Append(within(t, patience), c, run.Batch{First: 2, Entries: []string{"two"}}); !errors.Is(err, run.ErrLost) {
+		t.Errorf("got %v, want %v", err, run.ErrLost)
+	}
+	if n := s.Owned(); n != 0 {
+		t.Errorf("got %d runs, want none", n)
+	}
+}
+
 // Only the stream's leader has the newest messages for sure. What other servers do not have yet is not missing.
 func TestRunsLag(t *testing.T) {
 	t.Parallel()
