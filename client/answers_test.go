@@ -650,7 +650,7 @@ func TestOnceTail(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, ok+"data: a\n\n"+tt.tail)
 			_, err := collectOnce(t, s, tt.done)
-			if !errors.Is(err, tt.want) || cut(err) != (tt.want == io.ErrUnexpectedEOF) { //nolint:errorlint // it is one of the table
+			if !errors.Is(err, tt.want) || cut(err) != (tt.want == io.ErrUnexpectedEOF) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})
@@ -661,7 +661,7 @@ func TestOnceTail(t *testing.T) {
 func TestCutAndAgain(t *testing.T) {
 	s := serve(t, ok+"id: 1\ndata: a\n\nid: 2\ndata: b", ok+"id: 2\ndata: b\n\n")
 	got, err := collect(t, client.Stream(get(t, s.url), soon(), client.WithDisconnected(func(err error, _ time.Duration) {
-		if err != client.ErrEnded { //nolint:errorlint // nothing else
+		if err != client.ErrEnded {
 			t.Errorf("got %v, want %v", err, client.ErrEnded)
 		}
 	})))
