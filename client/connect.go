@@ -11,7 +11,6 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/internal/mediatype"
-	"github.com/yieldsse/yieldsse/internal/tail"
 )
 
 const (
@@ -149,8 +148,7 @@ func rest(body io.Reader, cancel context.CancelCauseFunc) []byte {
 func (s *stream) read(ctx context.Context, res *http.Response, r io.Reader) error {
 	start := &beginning{from: r, until: time.Now().Add(healthyAge)}
 	defer func() { s.healthy = s.healthy || start.over() }()
-	body := &tail.Reader{Reader: start}
-	for e, err := range s.parser.Read(body) {
+	for e, err := range s.parser.Read(start) {
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -165,7 +163,6 @@ func (s *stream) read(ctx context.Context, res *http.Response, r io.Reader) erro
 			return errBroken
 		}
 	}
-	s.cut = body.Cut
 	return ErrEnded
 }
 

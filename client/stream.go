@@ -135,7 +135,6 @@ type stream struct {
 
 	healthy bool // the connection has shown that the server works
 	dead    bool // the last connection was given up with ErrIdle
-	cut     bool // the last response has ended in the middle of an event
 }
 
 // errBroken means that nothing more is yielded: yield returned false, or the stream is
@@ -188,7 +187,7 @@ func (s *stream) end(err error) error {
 	switch {
 	case !errors.Is(err, ErrEnded):
 		return err
-	case s.cut:
+	case s.parser.Incomplete:
 		return fmt.Errorf("%w in the middle of an event: %w", ErrEnded, io.ErrUnexpectedEOF)
 	case s.done == "":
 		return errBroken

@@ -8,8 +8,6 @@ import (
 	"math"
 	"strings"
 	"time"
-
-	"github.com/yieldsse/yieldsse/internal/tail"
 )
 
 const (
@@ -53,11 +51,16 @@ type Parser struct {
 	// Retry is the last reconnection time that the stream has set. It is set as soon
 	// as its line has been read.
 	Retry time.Duration
+
+	// Incomplete says that the last Read has come to the end of its reader in the middle
+	// of an event, which it has discarded. Nobody sends that event again, unless the
+	// client asks for it.
+	Incomplete bool
 }
 
 // Read parses r to its end. The stream can be used once, by one goroutine. A read error
 // other than [io.EOF] is its last element. An event without its blank line at the end of
-// r is discarded. If r had lines, but no field and not only comments, [ErrNotStream] is
+// r is discarded, see Incomplete. If r had lines, but no field and not only comments, [ErrNotStream] is
 // the last element.
 //
 // Type is as it was sent: it is empty where the DOM says "message". Invalid UTF-8
@@ -65,6 +68,7 @@ type Parser struct {
 // them keeps up to 512 bytes.
 func (p *Parser) Read(r io.Reader) Stream {
 	return func(yield func(Event, error) bool) {
+		p.Incomplete = false
 		s := parseState{parser: p, yield: yield, max: p.MaxEventSize, id: p.LastEventID}
 		if s.max <= 0 {
 			s.max = defaultMaxEventSize
@@ -173,9 +177,7 @@ func (s *parseState) read(r io.Reader) error {
 			if start {
 				pos = end // less than a byte order mark
 			}
-			if t, ok := r.(*tail.Reader); ok {
-				t.Cut = s.open || end > pos && buf[pos] != ':'
-			}
+			s.parser.Incomplete = s.open || end > pos && buf[pos] != ':'
 			return s.end(buf[pos:end])
 		case failure != nil:
 			return fmt.Errorf("core: read: %w", failure)

@@ -959,3 +959,36 @@ func TestReadSharesMemory(t *testing.T) {
 		t.Errorf("129 bytes: got %v allocations for an event, want one", got)
 	}
 }
+
+// The end of a response tells whether an event was cut off.
+func TestIncomplete(t *testing.T) {
+	p := &core.Parser{}
+	for _, test := range []struct {
+		text string
+		want bool
+	}{
+		{"", false},
+		{"data: a\n\n", false},
+		{"data: a\n\nda", true},
+		{"data: a\n\ndata: b", true},
+		{"data: a\n\ndata: b\n", true},
+		{"data: a\r\n\r", false},
+		{"data: a\n\nid: 2\r", true},
+		{"data: a\n\nretry: 1\n", false},
+		{"data: a\n\n: comm", false},
+		{"\ufeff: open\n", false},
+		{"\ufeff", false},
+	} {
+		for range p.Read(iotest.OneByteReader(strings.NewReader(test.text))) {
+		}
+		if p.Incomplete != test.want {
+			t.Errorf("%q: got %t, want %t", test.text, p.Incomplete, test.want)
+		}
+	}
+	for range p.Read(strings.NewReader("data: a\n\ndata: b")) {
+		break
+	}
+	if p.Incomplete {
+		t.Error("a Read that was left has not come to the end")
+	}
+}
