@@ -41,15 +41,23 @@ func (s *conn) allowDetach(r *Request, session *host.Session, stream core.Stream
 		s.listen(math.MaxInt, session.ClientGone)
 	}()
 	r.Ctx.Hijack(func(c net.Conn) {
-		defer closeHijacked(c)
+		returned := false
+		defer func() {
+			if returned {
+				closeHijacked(c)
+			} else {
+				_ = s.Close() // because fasthttp does not after runtime.Goexit, even if a panic came behind it
+			}
+		}()
 		begins := stop()
 		_ = s.SetReadDeadline(time.Unix(1, 0))
 		<-s.watched
 		if begins {
 			s.begin(session, stream)
-			return
+		} else {
+			s.refuseLate(session.Refused())
 		}
-		s.refuseLate(session.Refused())
+		returned = true
 	})
 	return true
 }
@@ -92,7 +100,6 @@ func (s *conn) begin(session *host.Session, stream core.Stream) {
 		}
 		v := recover() // from a function of the application's that is called at the beginning
 		s.report(&core.PanicError{Value: v, Stack: debug.Stack()})
-		_ = s.Close() // because fasthttp does not, after runtime.Goexit, even if a panic came behind it
 	}()
 	if err := session.Serve(s, stream); err != nil {
 		s.report(err)
