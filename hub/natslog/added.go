@@ -16,19 +16,19 @@ type added [mostAdded]struct {
 	sum      uint64
 }
 
-// add remembers a message, and forgets the one that was added mostAdded numbers before.
-func (a *added) add(sequence uint64, m *nats.Msg) {
+// add remembers a message, and forgets the one whose number is smaller by mostAdded.
+func (a *added) add(sequence, sum uint64) {
 	p := &a[sequence%mostAdded]
-	p.sequence, p.sum = sequence, sumOf(m)
+	p.sequence, p.sum = sequence, sum
 }
 
-// differs reports whether a message is not the one that was added under that number.
-func (a *added) differs(sequence uint64, m *nats.Msg) bool {
+// find returns the sum of the message that was added under that number, if it is remembered.
+func (a *added) find(sequence uint64) (sum uint64, ok bool) {
 	if a == nil {
-		return false
+		return 0, false
 	}
 	p := &a[sequence%mostAdded]
-	return p.sequence == sequence && p.sum != sumOf(m)
+	return p.sum, p.sequence == sequence
 }
 
 var seed = maphash.MakeSeed()
@@ -36,7 +36,7 @@ var seed = maphash.MakeSeed()
 // sumOf leaves out the subject, because the server may be configured to change it.
 func sumOf(m *nats.Msg) uint64 {
 	sum := maphash.Bytes(seed, m.Data)
-	for _, name := range []string{headerType, headerKey, headerTopics, headerAttributes, nats.MsgIdHdr} {
+	for _, name := range []string{headerType, headerKey, headerTopics, headerAttributes, headerComment, headerRetry, nats.MsgIdHdr} {
 		sum = 31*sum + maphash.String(seed, m.Header.Get(name))
 	}
 	return sum

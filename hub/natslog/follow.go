@@ -112,11 +112,19 @@ func (f *follower) start(ctx context.Context, s state, at uint64) error {
 	if at < s.first {
 		return nil
 	}
-	m, err := f.log.find(ctx, f.log.follows, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, at))
-	if err != nil || m == nil {
-		return err
+	stored := s.time
+	if at != s.last {
+		// Without the permission to read it, the message is not known, which is no reason not to follow.
+		m, err := f.log.find(ctx, f.log.follows, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, at))
+		if err != nil || m == nil {
+			return ctx.Err()
+		}
+		stored = m.Time
 	}
-	if !f.log.sees(f.epoch, mark{at, m.Time}) {
+	if stored.IsZero() {
+		return nil
+	}
+	if !f.log.sees(f.epoch, mark{at, stored}) {
 		return errBegunAgain
 	}
 	f.overlap = f.log.seenAt(at)

@@ -263,6 +263,7 @@ func (l *Log) know(epoch string, sequence uint64) {
 
 // remember records what this process has added.
 func (l *Log) remember(epoch string, sequence uint64, m *nats.Msg) {
+	sum := sumOf(m) // not under the lock, for which Compare must not wait
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if epoch != l.epoch {
@@ -271,7 +272,7 @@ func (l *Log) remember(epoch string, sequence uint64, m *nats.Msg) {
 	if l.added == nil {
 		l.added = new(added)
 	}
-	l.added.add(sequence, m)
+	l.added.add(sequence, sum)
 }
 
 // A state is what the stream's leader says of it, at one time.

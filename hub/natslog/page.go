@@ -91,12 +91,25 @@ func (l *Log) page(ctx context.Context, after string, n int) ([]hub.Entry, error
 // replaced reports whether one of the messages is not the one that this process has added under its number
 // in the epoch, or that a follower has seen as the newest one: the stream has lost its end.
 func (l *Log) replaced(epoch string, messages ...stored) bool {
+	type own struct {
+		m   *nats.Msg
+		sum uint64
+	}
+	var added []own
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return epoch == l.epoch && slices.ContainsFunc(messages, func(m stored) bool {
-		return !l.tail.time.IsZero() && m.sequence == l.tail.sequence && !m.time.Equal(l.tail.time) ||
-			l.added.differs(m.sequence, m.Msg)
+	if epoch != l.epoch {
+		messages = nil
+	}
+	other := slices.ContainsFunc(messages, func(m stored) bool {
+		return !l.tail.time.IsZero() && m.sequence == l.tail.sequence && !m.time.Equal(l.tail.time)
 	})
+	for _, m := range messages {
+		if sum, ok := l.added.find(m.sequence); ok {
+			added = append(added, own{m.Msg, sum})
+		}
+	}
+	l.mu.Unlock()
+	return other || slices.ContainsFunc(added, func(o own) bool { return sumOf(o.m) != o.sum })
 }
 
 // gone reports whether all messages from a number on that existed at a state are gone. The
