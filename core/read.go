@@ -60,7 +60,7 @@ type Parser struct {
 
 // Read parses r to its end. The stream can be used once, by one goroutine. A read error
 // other than [io.EOF] is its last element. An event without its blank line at the end of
-// r is discarded, see Incomplete. If r had lines, but no field and not only comments, [ErrNotStream] is
+// r is discarded; then Incomplete is set. If r had lines, but no field and not only comments, [ErrNotStream] is
 // the last element.
 //
 // Type is as it was sent: it is empty where the DOM says "message". Invalid UTF-8
@@ -110,6 +110,17 @@ type parseState struct {
 	open  bool   // the block has had a field of an event
 	known bool   // the response has had a field
 	other string // the beginning of the first line that is not of an event stream
+}
+
+// isPartOfField reports whether an unfinished line may be that of a field.
+func isPartOfField(line []byte) bool {
+	name, _, whole := bytes.Cut(line, []byte(":"))
+	for _, field := range []string{"data", "event", "id", "retry"} {
+		if string(name) == field || !whole && len(name) > 0 && strings.HasPrefix(field, string(name)) {
+			return true
+		}
+	}
+	return false
 }
 
 // size is how much of the block is kept. A line counts as a whole while it is read, so
@@ -177,7 +188,7 @@ func (s *parseState) read(r io.Reader) error {
 			if start {
 				pos = end // less than a byte order mark
 			}
-			s.parser.Incomplete = s.open || end > pos && buf[pos] != ':'
+			s.parser.Incomplete = s.open || isPartOfField(buf[pos:end])
 			return s.end(buf[pos:end])
 		case failure != nil:
 			return fmt.Errorf("core: read: %w", failure)

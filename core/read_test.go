@@ -975,17 +975,21 @@ func TestIncomplete(t *testing.T) {
 		{"data: a\r\n\r", false},
 		{"data: a\n\nid: 2\r", true},
 		{"data: a\n\nretry: 1\n", false},
+		{"data: a\n\nretry: 1", true},
 		{"data: a\n\n: comm", false},
+		{"data: a\n\n   ", false},
 		{"\ufeff: open\n", false},
 		{"\ufeff", false},
 	} {
-		for range p.Read(iotest.OneByteReader(strings.NewReader(test.text))) {
-		}
+		events(t, p.Read(iotest.OneByteReader(strings.NewReader(test.text))))
 		if p.Incomplete != test.want {
 			t.Errorf("%q: got %t, want %t", test.text, p.Incomplete, test.want)
 		}
 	}
-	for range p.Read(strings.NewReader("data: a\n\ndata: b")) {
+	for _, err := range p.Read(strings.NewReader("data: a\n\ndata: b")) {
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 	if p.Incomplete {

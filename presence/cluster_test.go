@@ -496,6 +496,7 @@ type blocker struct {
 	slog.Handler
 
 	line    string
+	once    *sync.Once
 	blocked chan struct{}
 	goOn    chan struct{}
 }
@@ -504,7 +505,7 @@ func (blocker) Enabled(context.Context, slog.Level) bool { return true }
 
 func (b blocker) Handle(_ context.Context, r slog.Record) error {
 	if r.Message == b.line {
-		close(b.blocked)
+		b.once.Do(func() { close(b.blocked) })
 		<-b.goOn
 	}
 	return nil
@@ -522,7 +523,7 @@ func TestShutdownLoggerBlocks(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, log *hubtest.MemoryLog) {
-				handler := blocker{slog.DiscardHandler, test.line, make(chan struct{}), make(chan struct{})}
+				handler := blocker{slog.DiscardHandler, test.line, new(sync.Once), make(chan struct{}), make(chan struct{})}
 				a, b := start(t, log), start(t, log, presence.WithLogger(slog.New(handler)))
 				goOn := sync.OnceFunc(func() { close(handler.goOn) })
 				t.Cleanup(goOn)

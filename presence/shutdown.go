@@ -39,20 +39,29 @@ func (c *cluster) leave(ctx context.Context, first bool) error {
 		c.cancel()
 		close(c.left)
 	}
-	select {
-	case <-c.left:
-	case <-ctx.Done():
+	if !happens(ctx, c.left) {
 		return fmt.Errorf("presence: shutdown: another call has not yet told other processes: %w", context.Cause(ctx))
 	}
 	failure := c.hub.Shutdown(ctx)
-	if failure == nil {
-		select {
-		case <-c.follows:
-		case <-ctx.Done():
-			failure = fmt.Errorf("presence: shutdown: the logger's handler has not returned: %w", context.Cause(ctx))
-		}
+	if failure == nil && !happens(ctx, c.follows) {
+		failure = fmt.Errorf("presence: shutdown: the logger's handler has not returned: %w", context.Cause(ctx))
 	}
 	return errors.Join(c.failure, failure)
+}
+
+// happens waits until done is closed, or until ctx ends. If both have happened, it returns true.
+func happens(ctx context.Context, done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (c *cluster) bye(ctx context.Context) error {

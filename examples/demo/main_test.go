@@ -170,10 +170,10 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// A browser opens connections in advance, which must not hold up the end.
 // limit is how long the demo may take to stop, on a busy machine.
 const limit = 10 * time.Second
 
+// A browser opens connections in advance, which must not hold up the end.
 func TestShutdownWithIdleConnections(t *testing.T) {
 	r := start(t, "1h")
 	for name, url := range r.urls {
