@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed" // for the scripts
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -45,7 +44,7 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		keep = max(keep, 1) // and not no bound
 	}
 	l.mu.Lock()
-	known, age := l.fronts(), l.age
+	known, age := l.ids(), l.age
 	l.appending[age&1]++
 	l.mu.Unlock()
 	args := make([]any, 0, 24)
@@ -98,8 +97,8 @@ func (l *Log) Append(ctx context.Context, e hub.Entry) (string, error) {
 		l.owed = append(l.owed[:0], l.owed[len(l.owed)/2:]...)
 	}
 	l.owed = append(l.owed, due)
-	if i := slices.IndexFunc(l.past, func(f front) bool { return f.epoch == due.epoch }); i >= 0 { // a late answer
-		l.past[i].last = later(l.past[i].last, due.position)
+	if i := l.front(due.epoch); i >= 0 { // which may not be the present one any more
+		l.fronts[i].last = later(l.fronts[i].last, due.position)
 	} else {
 		l.reached(due.epoch, due.position)
 	}

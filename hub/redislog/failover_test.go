@@ -177,9 +177,7 @@ func TestAddedElsewhere(t *testing.T) {
 			heard := 0
 			for e, err := range following(t, l, front) {
 				if err != nil {
-					if !strings.Contains(err.Error(), "does not have") {
-						t.Errorf("got %v, want an error that says that the server does not have what was added", err)
-					}
+					wantMissing(t, err)
 					break
 				}
 				if e.Gap {
@@ -193,6 +191,14 @@ func TestAddedElsewhere(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// wantMissing wants the error of a follower that does not find what was added.
+func wantMissing(t *testing.T, err error) {
+	t.Helper()
+	if !strings.Contains(err.Error(), "does not have") {
+		t.Errorf("got %v, want an error that says that the server does not have what was added", err)
 	}
 }
 
@@ -297,9 +303,7 @@ func TestAddedElsewhereAnsweredLate(t *testing.T) {
 	heard := 0
 	for e, err := range following(t, l, front) {
 		if err != nil {
-			if !strings.Contains(err.Error(), "does not have") {
-				t.Errorf("got %v, want an error that says that the server does not have what was added", err)
-			}
+			wantMissing(t, err)
 			break
 		}
 		if e.Event.Data != "other" && heard != others {
@@ -338,9 +342,7 @@ func TestAddedToBothServers(t *testing.T) {
 	})
 	for e, err := range following(t, l, front) {
 		if err != nil {
-			if !strings.Contains(err.Error(), "does not have") {
-				t.Errorf("got %v, want an error that says that the server does not have what was added", err)
-			}
+			wantMissing(t, err)
 			break
 		}
 		if e.Event.Data != data {
@@ -416,6 +418,36 @@ func TestLacksAnEventOfAnEarlierEpoch(t *testing.T) {
 	addAgain(t, l, "2")
 	if got := brief(t, p.b.open(), front); got != "GAP" {
 		t.Errorf("after the first event: got %q, want GAP", got)
+	}
+}
+
+// A process comes back to a server that is in an epoch from before the one that the process has
+// seen last, and that has lost its end in the meantime.
+func TestLostEndOfAnEarlierEpoch(t *testing.T) {
+	t.Parallel()
+	const early = "aaaaaaaa 0-0 99999999999999-0" // begun after all IDs here
+	s := serve(t)
+	l, c := s.open(), s.client()
+	in := func(epoch string) {
+		t.Helper()
+		if err := c.Set(soon(t), "{events}:epoch", epoch, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(t, l, "1")
+	in(early)
+	lost := add(t, l, "lost")
+	in("bbbbbbbb 0-0 99999999999999-0")
+	add(t, l, "2")
+	if err := c.XTrimMaxLen(soon(t), "events", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Do(soon(t), "XSETID", "events", "1-0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	in(early)
+	if id := add(t, l, "3"); epochOf(id) == epochOf(lost) {
+		t.Errorf("got %s, want an ID of a new epoch", id)
 	}
 }
 
@@ -645,7 +677,8 @@ func TestAddsElsewhere(t *testing.T) {
 	}
 }
 
-// following is Follow, which it calls again if a busy machine has held Redis up for seconds.
+// following is Follow, which it calls again if a busy machine has held Redis up for seconds:
+// whoever follows again misses nothing.
 func following(t *testing.T, l *redislog.Log, after string) iter.Seq2[hub.Entry, error] {
 	t.Helper()
 	ctx := soon(t)

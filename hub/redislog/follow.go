@@ -179,14 +179,14 @@ func (f *follower) inherit() {
 // reach moves over entries that are about to be yielded. If something that this process has
 // added is missing among them and those before, it returns an error and does not move.
 func (f *follower) reach(records []record) error {
-	l, at, n := f.log, f.at, len(f.seen)
+	l, before := f.log, f.memory
 	for i := range records {
 		f.at = records[i].at
 		f.seen = append(f.seen, placeOf(f.epoch, f.at, records[i].Entry))
 	}
 	l.know(f.epoch, f.at) // before forget
 	if due, missed := f.check(); missed {
-		f.at, f.seen = at, f.seen[:n]
+		f.memory = before
 		return f.disown(due)
 	}
 	if len(records) > 0 {
@@ -300,11 +300,11 @@ func (s *state) had(due place) bool {
 
 // renounce begins a new epoch of a stream that has lost entries.
 func (f *follower) renounce(ctx context.Context) error {
-	return f.compare(ctx, f.log.known()+" "+f.epoch+"-*")
+	return f.tell(ctx, f.log.known()+" "+f.epoch+"-*")
 }
 
-// compare begins a new epoch if the stream lacks one of these events.
-func (f *follower) compare(ctx context.Context, seen string) error {
+// tell tells the server which events were seen. It begins a new epoch if it lacks one of them.
+func (f *follower) tell(ctx context.Context, seen string) error {
 	_, err := ask(ctx, f.log, "follow", func(ctx context.Context, client redis.UniversalClient) (any, error) {
 		return nil, f.log.create(ctx, client, seen)
 	})
@@ -417,7 +417,7 @@ func (f *follower) find(ctx context.Context, owed []place, last position) error 
 func (f *follower) state(ctx context.Context) (state, error) {
 	s, err := f.log.read(ctx, f.at, mostEntries)
 	if err == nil && s.epoch != f.epoch {
-		if err := f.compare(ctx, f.log.known()); err != nil {
+		if err := f.tell(ctx, f.log.known()); err != nil {
 			return state{}, err
 		}
 		s, err = f.log.read(ctx, f.at, mostEntries)

@@ -33,9 +33,7 @@ type Log struct {
 	mu        sync.Mutex
 	link      *link
 	old       map[*link]bool // links with calls that still wait
-	epoch     string         // the epoch that was last seen
-	last      position       // the highest known position in it
-	past      []front        // the same for epochs that were seen before, the latest last
+	fronts    []front        // of the epochs that were seen, the present one at the end
 	tail      hub.Entry      // the entry that a follower has yielded last
 	owed      []place        // entries that this process has added, and that no follower has seen yet
 	doubt     place          // one of them that a follower did not find
@@ -52,9 +50,9 @@ type front struct {
 	last  position
 }
 
-// mostPast is how many epochs are remembered. After a failover the new server may still be in
+// mostFronts is how many epochs are remembered. After a failover the new server may still be in
 // an epoch from before those that began on the old one.
-const mostPast = 8
+const mostFronts = 9
 
 // A link is a client, and the calls that wait for Redis through it.
 type link struct {
@@ -269,38 +267,36 @@ func (l *Log) fail(what string, err error) error {
 
 // Compare implements [hub.Log].
 func (l *Log) Compare(a, b string) (int, error) {
-	epoch, _ := l.seen()
-	return eventid.Compare(a, b, epoch, parseID, position.compare)
+	return eventid.Compare(a, b, l.epoch(), parseID, position.compare)
 }
 
-// seen returns the present epoch and the highest position in it, as far as they
-// are known.
-func (l *Log) seen() (epoch string, last position) {
+// epoch returns the present epoch, or nothing if it is not known.
+func (l *Log) epoch() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.epoch, l.last
+	if len(l.fronts) == 0 {
+		return ""
+	}
+	return l.fronts[len(l.fronts)-1].epoch
 }
 
 // known returns the IDs of the highest known positions, one of each epoch.
 func (l *Log) known() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.fronts()
+	return l.ids()
 }
 
-// fronts is known with the log's mu held.
-func (l *Log) fronts() string {
-	var b strings.Builder
-	for _, f := range l.past {
-		b.WriteString(newID(f.epoch, f.last) + " ")
+// ids is known with the log's mu held.
+func (l *Log) ids() string {
+	ids := make([]string, len(l.fronts))
+	for i, f := range l.fronts {
+		ids[i] = newID(f.epoch, f.last)
 	}
-	if l.epoch != "" {
-		b.WriteString(newID(l.epoch, l.last))
-	}
-	return b.String()
+	return strings.Join(ids, " ")
 }
 
-// know records that a position was reached in an epoch.
+// know records that a position was reached in an epoch, which is the present one.
 func (l *Log) know(epoch string, p position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -309,18 +305,18 @@ func (l *Log) know(epoch string, p position) {
 
 // reached is know with the log's mu held.
 func (l *Log) reached(epoch string, p position) {
-	if epoch != l.epoch {
-		if l.epoch != "" {
-			l.past = append(l.past, front{l.epoch, l.last})
-		}
-		l.epoch, l.last = epoch, position{}
-		if i := slices.IndexFunc(l.past, func(f front) bool { return f.epoch == epoch }); i >= 0 {
-			l.last = l.past[i].last
-			l.past = slices.Delete(l.past, i, i+1)
-		}
-		if len(l.past) > mostPast {
-			l.past = slices.Delete(l.past, 0, 1)
-		}
+	f := front{epoch: epoch}
+	if i := l.front(epoch); i >= 0 {
+		f = l.fronts[i]
+		l.fronts = slices.Delete(l.fronts, i, i+1)
 	}
-	l.last = later(l.last, p)
+	f.last = later(f.last, p)
+	if l.fronts = append(l.fronts, f); len(l.fronts) > mostFronts {
+		l.fronts = slices.Delete(l.fronts, 0, 1)
+	}
+}
+
+// front returns the index of an epoch's front, or -1. The log's mu is held.
+func (l *Log) front(epoch string) int {
+	return slices.IndexFunc(l.fronts, func(f front) bool { return f.epoch == epoch })
 }
