@@ -114,8 +114,8 @@ func (f *follower) start(ctx context.Context, s state, at uint64) error {
 	}
 	stored := s.time
 	if at != s.last {
-		// Without the permission to read it, the message is not known, which is no reason not to follow.
-		m, err := f.log.find(ctx, f.log.follows, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, at))
+		// Without the permission to read it, the message is not known, and the follower does without it.
+		m, err := f.log.findAt(ctx, f.log.follows, at)
 		if err != nil || m == nil {
 			return ctx.Err()
 		}
@@ -236,7 +236,7 @@ func (l *Log) verify(ctx context.Context, epoch string) error {
 	if err == nil && s.epoch == epoch && l.contradicts(s) {
 		// If the message was deleted, the time is of something else.
 		var m *found
-		if m, err = l.find(ctx, l.follows, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, s.last)); err == nil && m != nil &&
+		if m, err = l.findAt(ctx, l.follows, s.last); err == nil && m != nil &&
 			l.contradicts(state{epoch: epoch, last: s.last, time: m.Time}) {
 			s, err = l.cut(ctx, l.follows, epoch)
 		}
@@ -252,7 +252,7 @@ func (l *Log) verify(ctx context.Context, epoch string) error {
 func (l *Log) contradicts(s state) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return s.epoch == l.epoch && s.last == l.tail.sequence && !l.tail.time.IsZero() && !s.time.Equal(l.tail.time)
+	return s.epoch == l.epoch && l.tail.contradicts(mark{s.last, s.time})
 }
 
 // release frees what a follower had of the connection. It does not wait if that is locked.

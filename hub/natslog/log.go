@@ -69,6 +69,12 @@ type mark struct {
 	time     time.Time
 }
 
+// contradicts reports whether now, which has the number of m, is of another message. It is not known
+// without the time of m.
+func (m mark) contradicts(now mark) bool {
+	return m.sequence == now.sequence && !m.time.IsZero() && !m.time.Equal(now.time)
+}
+
 var _ hub.Log = (*Log)(nil)
 
 // New returns the log in the stream of that name, whose subjects are those that

@@ -100,9 +100,7 @@ func (l *Log) replaced(epoch string, messages ...stored) bool {
 	if epoch != l.epoch {
 		messages = nil
 	}
-	other := slices.ContainsFunc(messages, func(m stored) bool {
-		return !l.tail.time.IsZero() && m.sequence == l.tail.sequence && !m.time.Equal(l.tail.time)
-	})
+	other := slices.ContainsFunc(messages, func(m stored) bool { return l.tail.contradicts(m.mark) })
 	for _, m := range messages {
 		if sum, ok := l.added.find(m.sequence); ok {
 			added = append(added, own{m.Msg, sum})
@@ -129,6 +127,11 @@ type found struct {
 	Sequence uint64    `json:"seq"`
 	Data     []byte    `json:"data"`
 	Time     time.Time `json:"time"`
+}
+
+// findAt is find for the message with that number, without its headers.
+func (l *Log) findAt(ctx context.Context, way lane, sequence uint64) (*found, error) {
+	return l.find(ctx, way, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, sequence))
 }
 
 // find asks the stream's leader for a message. It returns nil if there is no such message.
@@ -164,7 +167,7 @@ func (l *Log) TopicOf(ctx context.Context, id string) (string, error) {
 	if sequence == 0 {
 		return "", nil // before all messages
 	}
-	m, err := l.find(ctx, l.reads, fmt.Sprintf(`{"seq":%d,"no_hdr":true}`, sequence))
+	m, err := l.findAt(ctx, l.reads, sequence)
 	if err != nil {
 		return "", l.fail("read", err)
 	}
