@@ -21,6 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testenv.ShareCPUs()
+	testenv.Parallel()
 	ssetest.Main(m)
 }
 

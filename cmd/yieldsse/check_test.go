@@ -73,7 +73,7 @@ func TestCheckGood(t *testing.T) {
 		equal(t, "wrong", strings.Join(wrong(r), "\n"), "")
 		equal(t, "status", status, statusOK)
 		equal(t, "stream", r.Stream, true)
-		equal(t, "events", r.Events >= 5, true)
+		equal(t, "events", r.Events > 0, true)
 	}
 }
 
@@ -146,6 +146,7 @@ func answering(t *testing.T, answer string, stay bool) (url string) {
 
 // Each of these servers has a fault, which the report names.
 func TestCheckBrokenServers(t *testing.T) {
+	t.Parallel()
 	const (
 		line  = "HTTP/1.1 200 OK\r\n"
 		typ   = "Content-Type: text/event-stream\r\n"

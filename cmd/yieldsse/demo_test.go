@@ -36,6 +36,7 @@ func startDemo(t *testing.T) map[string]string {
 
 // The demo's streams are clean, on each framework.
 func TestCheckDemo(t *testing.T) {
+	t.Parallel()
 	urls := startDemo(t)
 	t.Run("streams", func(t *testing.T) { // it returns when all of them have returned
 		for name, url := range urls {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/nethttpsse"
 )
 
@@ -116,8 +117,6 @@ func TestFiberAdaptor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan struct{})
-	go func() { defer close(served); _ = app.Listener(ln) }()
-	defer func() { _ = app.ShutdownWithTimeout(patience); <-served }()
+	hosttest.Run(t, ln, app.Listener, app.ShutdownWithContext)
 	wantRefusals(t, http.DefaultClient, "http://"+ln.Addr().String(), "nethttpsse: a *fasthttpadaptor.")
 }

@@ -3,11 +3,13 @@
 package hosttest
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 )
@@ -47,16 +49,21 @@ func Get(t testing.TB, url string, header ...string) Answer {
 	return Do(t, req)
 }
 
-// Do sends req on a new connection and reads the answer to its end.
+// Do sends req on a new connection and reads the answer to its end, which must come within Patience.
 func Do(t testing.TB, req *http.Request) Answer {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(req.Context(), Patience)
+	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DisableCompression: true}
-	res, err := transport.RoundTrip(req)
+	res, err := transport.RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		t.Fatalf("%s %s: %v", req.Method, req.URL, err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
+	if ctx.Err() != nil {
+		t.Fatalf("%s %s: the response does not end: it has %d bytes so far", req.Method, req.URL, len(body))
+	}
 	return Answer{Status: res.StatusCode, Header: res.Header, Body: string(body), Broken: err != nil}
 }
 
@@ -92,7 +99,11 @@ func Stepped(data ...string) (s core.Stream, step func()) {
 	steps := make(chan struct{}, len(data))
 	return func(yield func(core.Event, error) bool) {
 			for _, d := range data {
-				<-steps
+				select {
+				case <-steps:
+				case <-time.After(Patience): // the test has failed
+					return
+				}
 				if !yield(core.Event{Data: d}, nil) {
 					return
 				}

@@ -13,7 +13,7 @@ import (
 )
 
 func checkExpiry(t testing.TB, h mounted) {
-	again(t, func(t testing.TB) { expire(t, h) })
+	h.again(t, func(t testing.TB) { expire(t, h) })
 }
 
 // expire has the credential of each path expire at another time.

@@ -103,24 +103,12 @@ func checkLeavingBusy(t testing.TB, h mounted) {
 
 func checkSlowClient(t testing.TB, h mounted) {
 	patience := time.Second / 2
-	again(t, func(t testing.TB) {
+	h.again(t, func(t testing.TB) {
 		patience *= 2
 		if !sparesOthers(t, h, patience) {
 			t.Error("another session waits for a client that does not read")
 		}
 	})
-}
-
-// again tries a check up to three times, because on a busy machine a session may seem slow
-// for another reason than the one that is checked. The failures of the last one count.
-func again(t testing.TB, check func(testing.TB)) {
-	t.Helper()
-	for range 2 {
-		if hosttest.Failed(t, check) == "" {
-			return
-		}
-	}
-	check(t)
 }
 
 // sparesOthers opens a stream that its client does not read, and reports whether events
@@ -324,7 +312,7 @@ func checkErrorEvent(t testing.TB, h mounted) {
 }
 
 func checkMaxDuration(t testing.TB, h mounted) {
-	again(t, func(t testing.TB) {
+	h.again(t, func(t testing.TB) {
 		t.Helper()
 		causes := make(chan error, 1)
 		s := h.serve(t, map[string]View{"/": idle(causes)}, core.WithMaxDuration(100*time.Millisecond))
