@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -57,19 +58,25 @@ var ErrEventTooLarge = errors.New("core: event too large")
 var ErrNotStream = errors.New("core: not an event stream")
 
 // A RefusedError means that a stream could not begin. Nothing has been written. The
-// host answers with Status, and with a Retry-After if RetryAfter is not zero.
+// host answers with Status and [RefusedError.Answer], and with a Retry-After if RetryAfter is
+// not zero.
 type RefusedError struct {
 	Status     int           // the HTTP status, such as 503 if it may work later, 500 if it cannot
 	RetryAfter time.Duration // whole seconds
+	Message    string        // what the client is told; if it is empty, the text of Err
 	Err        error         // why: ErrGroupFull, ErrShutdown, or for example an error of the host's writer
 }
 
+// Error returns the text of e.Err for logs, as one line, as that of a [StreamError] is.
 func (e *RefusedError) Error() string {
 	if e.Err == nil {
-		return "core: the request is refused"
+		return cmp.Or(oneLine(e.Message), "core: the request is refused")
 	}
-	return e.Err.Error()
+	return oneLine(fmt.Sprint(e.Err)) // even if its method panics
 }
+
+// Answer returns the text for the client.
+func (e *RefusedError) Answer() string { return cmp.Or(e.Message, e.Error()) }
 
 // Unwrap returns e.Err.
 func (e *RefusedError) Unwrap() error { return e.Err }
@@ -86,7 +93,7 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 //	case errors.As(err, &failed):
 //		log.Print(err)
 //	case errors.As(err, &refused):
-//		http.Error(w, refused.Error(), refused.Status)
+//		http.Error(w, refused.Answer(), refused.Status)
 //	}
 type StreamError struct {
 	Err error // the error that the generator has yielded, or one of the host's writer
@@ -94,8 +101,9 @@ type StreamError struct {
 
 // Error returns the text of e.Err as one line, because servers and middlewares write it into
 // their logs: if the text has control characters or line separators, it is quoted.
-func (e *StreamError) Error() string {
-	text := fmt.Sprint(e.Err) // even if its method panics
+func (e *StreamError) Error() string { return oneLine(fmt.Sprint(e.Err)) } // even if its method panics
+
+func oneLine(text string) string {
 	if strings.ContainsFunc(text, breaksLine) {
 		return strconv.Quote(text)
 	}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -11,7 +12,7 @@ func logTo(l *slog.Logger) Observer {
 	return Observer{
 		Refused: func(ctx context.Context, err *RefusedError) {
 			l.LogAttrs(ctx, refusalLevel(err), "stream refused",
-				append(about(ctx), slog.Int("status", err.Status), slog.Any("error", err))...)
+				append(about(ctx), slog.Int("status", err.Status), slog.Any("error", cmp.Or(err.Err, error(err))))...) // slog quotes it
 		},
 		Closed: func(ctx context.Context, end Summary) {
 			if level, message, err := end.line(); message != "" {

@@ -16,7 +16,8 @@ type Observer struct {
 	// called for such a request.
 	Refused func(ctx context.Context, err *RefusedError)
 
-	// Opened is called when the headers have been sent.
+	// Opened is called when the headers have been sent. The session cannot write until it
+	// returns.
 	Opened func(ctx context.Context)
 
 	// Wrote is called after each write, between Opened and Closed. Until it returns, the

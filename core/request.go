@@ -44,11 +44,14 @@ func sessionOf(ctx context.Context) config.Session[Request] {
 }
 
 // Refuse refuses the request of the session that ctx belongs to, if its response has not
-// begun: the client gets 503 and a Retry-After. If err is or wraps a *[RefusedError] whose
-// Status is 204 or from 300 to 599, the client gets that and its RetryAfter instead, unless
-// err wraps a [StreamError], too. The session's context ends with a *[RefusedError] that
-// wraps err. Views call it, and so may what they subscribe to. With any other ctx Refuse does
-// nothing.
+// begun: the client gets 503 and a Retry-After, and is not told err's text. If err is or wraps
+// a *[RefusedError], the client gets its Answer, and if its Status is 204 or from 300 to 599,
+// that and its RetryAfter, unless err wraps a [StreamError], too. The session's context ends
+// with a *[RefusedError] that wraps err.
+//
+// Views call it, and so may what they subscribe to. The view must still return a stream, which
+// does not run: a nil stream means that the view itself has answered. With any other ctx Refuse
+// does nothing.
 func Refuse(ctx context.Context, err error) {
 	if s := sessionOf(ctx); s != nil {
 		s.Refuse(err)

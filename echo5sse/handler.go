@@ -57,7 +57,7 @@ func answer(c *echo.Context, err error) error {
 	case errors.As(err, &refused) && refused.Status == http.StatusNoContent:
 		return c.NoContent(refused.Status) // echo's error handler would write a body
 	case errors.As(err, &refused):
-		err = echo.NewHTTPError(refused.Status, refused.Error()).Wrap(err)
+		err = echo.NewHTTPError(refused.Status, refused.Answer()).Wrap(err)
 		// echo.WrapMiddleware makes responses without a status. Its middleware answers before the error arrives.
 		if res, _ := echo.UnwrapResponse(c.Response()); res != nil && res.Status == 0 {
 			c.Echo().HTTPErrorHandler(c, err)

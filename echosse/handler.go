@@ -64,7 +64,7 @@ func Handler(view View, opts ...core.Option) echo.HandlerFunc {
 		case errors.As(err, &refused) && refused.Status == http.StatusNoContent && !res.Committed:
 			return c.NoContent(refused.Status) // echo's error handler would write a body
 		case errors.As(err, &refused):
-			err = echo.NewHTTPError(refused.Status, refused.Error()).SetInternal(err)
+			err = echo.NewHTTPError(refused.Status, refused.Answer()).SetInternal(err)
 			if res.Status == 0 { // res is from echo.WrapMiddleware, whose middleware answers before the error arrives
 				c.Error(err)
 			}

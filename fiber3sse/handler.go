@@ -50,7 +50,7 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 		if c.Request().BodyStream() != nil {
 			fasthost.LeaveBody(c.RequestCtx())
 		}
-		return fiber.NewError(refused.Status, refused.Error())
+		return fiber.NewError(refused.Status, refused.Answer())
 	}
 }
 

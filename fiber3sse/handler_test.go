@@ -556,7 +556,7 @@ func TestViewRefuses(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d options", method, len(opts)), func(t *testing.T) {
 				app := newApp(fiber.Config{StreamRequestBody: true})
 				app.All("/", fiber3sse.Handler(func(c fiber.Ctx) (core.Stream, error) {
-					core.Refuse(c.Context(), errors.New("no more today"))
+					core.Refuse(c.Context(), &core.RefusedError{Message: "no more today"})
 					return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
 				}, opts...))
 				var body io.Reader

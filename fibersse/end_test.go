@@ -577,7 +577,7 @@ func TestViewRefuses(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d options", method, len(opts)), func(t *testing.T) {
 				app := newApp(fiber.Config{StreamRequestBody: true})
 				app.All("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) {
-					core.Refuse(c.UserContext(), errors.New("no more today"))
+					core.Refuse(c.UserContext(), &core.RefusedError{Message: "no more today"})
 					return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
 				}, opts...))
 				var body io.Reader

@@ -50,8 +50,8 @@ func Handler(view View, opts ...core.Option) fiber.Handler {
 			fasthost.LeaveBody(c.Context())
 		}
 		// The body is for a middleware that drops the error, as timeout.New does.
-		_ = c.Status(refused.Status).SendString(refused.Error())
-		return fiber.NewError(refused.Status, refused.Error())
+		_ = c.Status(refused.Status).SendString(refused.Answer())
+		return fiber.NewError(refused.Status, refused.Answer())
 	}
 }
 

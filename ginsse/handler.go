@@ -60,7 +60,7 @@ func Handler(view View, opts ...core.Option) gin.HandlerFunc {
 		if !errors.As(err, &failed) && errors.As(err, &refused) {
 			streaming = false
 			c.Abort()
-			c.String(refused.Status, "%s\n", refused)
+			c.String(refused.Status, "%s\n", refused.Answer())
 		}
 	}
 }

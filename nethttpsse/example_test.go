@@ -185,7 +185,7 @@ func ExampleServe() {
 		case errors.As(err, &failed):
 			log.Print(err) // the response has begun
 		case errors.As(err, &refused):
-			http.Error(w, refused.Error(), refused.Status)
+			http.Error(w, refused.Answer(), refused.Status)
 		default:
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		}

@@ -45,7 +45,7 @@ func Handler(view View, opts ...core.Option) http.Handler {
 		case errors.As(err, &failed):
 			logError(r, err)
 		case errors.As(err, &refused):
-			http.Error(w, refused.Error(), refused.Status)
+			http.Error(w, refused.Answer(), refused.Status)
 		}
 	})
 }

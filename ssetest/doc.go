@@ -1,5 +1,5 @@
-// Package ssetest is for tests of event streams. It opens a stream as a client would, on
-// a real server. If something does not arrive, the failure shows what did.
+// Package ssetest helps to test event streams. It opens a stream as a client would, on a
+// real server. If something does not arrive, the failure shows what did.
 //
 //	func TestTicks(t *testing.T) {
 //		ssetest.NoLeaks(t)

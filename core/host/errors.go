@@ -12,13 +12,17 @@ import (
 // refusal refuses a request that may be sent again later, unless err says something else.
 // It spreads the clients over time, as a shutdown does.
 func refusal(err error) *core.RefusedError {
-	if own := refusedBy(err); own != nil && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
-		return &core.RefusedError{Status: own.Status, Err: err, RetryAfter: own.RetryAfter}
+	own := refusedBy(err)
+	if own != nil && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
+		return &core.RefusedError{Status: own.Status, Err: err, RetryAfter: own.RetryAfter, Message: own.Message}
 	}
 	after := config.ReturnFrom + rand.N(config.ReturnSpread) //nolint:gosec // not a secret
 	refused := &core.RefusedError{Status: 503, Err: err, RetryAfter: after.Round(time.Second)}
 	if errors.Is(err, core.ErrKeyFull) {
 		refused.Status = 429
+	}
+	if own != nil {
+		refused.Message = own.Message
 	}
 	return refused
 }

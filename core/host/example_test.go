@@ -60,7 +60,7 @@ func adapt(view func(ctx context.Context) core.Stream, opts ...core.Option) http
 
 func refuse(w http.ResponseWriter, err error) {
 	if refused, ok := errors.AsType[*core.RefusedError](err); ok {
-		http.Error(w, refused.Error(), refused.Status)
+		http.Error(w, refused.Answer(), refused.Status)
 	}
 }
 

@@ -42,7 +42,11 @@ func (g *guest) Refuse(err error) {
 	if g.begun {
 		return
 	}
-	g.cancel(refusal(err))
+	refused := refusal(err)
+	if refusedBy(err) == nil {
+		refused.Message = "The stream cannot begin now. Try again later." // err may tell too much
+	}
+	g.cancel(refused)
 }
 
 // Context implements [feed.Feed].

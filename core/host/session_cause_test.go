@@ -184,6 +184,9 @@ func TestRefuse(t *testing.T) {
 			if !ok || got.Status != tt.want || got.Error() == "" {
 				t.Errorf("%v: got %+v, want the status %d", tt.err, got, tt.want)
 			}
+			if _, told := tt.err.(*core.RefusedError); got.Answer() == "" || told != (got.Answer() == tt.err.Error()) {
+				t.Errorf("%v: the client is told %q", tt.err, got.Answer())
+			}
 			s.Close(nil)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +17,14 @@ import (
 )
 
 func checkShutdown(t testing.TB, h mounted) {
+	h.again(t, func(t testing.TB) { // it may take long
+		t.Helper()
+		shutDown(t, h)
+	})
+}
+
+func shutDown(t testing.TB, h mounted) {
+	t.Helper()
 	ssetest.NoLeaks(t, h.Ignore...)
 	const size = 100
 	causes := make(chan error, size)
@@ -63,13 +72,14 @@ func wantFarewell(t testing.TB, s *ssetest.Stream) (retry time.Duration) {
 }
 
 // wantRefusal sends a request that must be refused with 503.
-func (s *server) wantRefusal(path string) {
+func (s *server) wantRefusal(path string) (body string) {
 	s.t.Helper()
-	s.wantStatus(path, http.StatusServiceUnavailable)
+	return s.wantStatus(path, http.StatusServiceUnavailable)
 }
 
-// wantStatus sends a request that must be refused with this status for a while.
-func (s *server) wantStatus(path string, status int) {
+// wantStatus sends a request that must be refused with this status for a while, and returns
+// the answer's body.
+func (s *server) wantStatus(path string, status int) (body string) {
 	s.t.Helper()
 	st := s.request(path).Open(s.t)
 	if st.Status != status {
@@ -79,7 +89,7 @@ func (s *server) wantStatus(path string, status int) {
 	if after, err := strconv.Atoi(st.Header.Get("Retry-After")); err != nil || after < 1 || after > 5 {
 		s.t.Errorf("got Retry-After %q, want 1 to 5 seconds", st.Header["Retry-After"])
 	}
-	st.Body()
+	return st.Body()
 }
 
 func checkGroupLimit(t testing.TB, h mounted) {
@@ -113,7 +123,11 @@ func checkRefusals(t testing.TB, h mounted) {
 	s := h.serve(t, map[string]View{
 		"/works": works,
 		"/refused": func(ctx context.Context, _ Exchange) core.Stream {
-			core.Refuse(ctx, errors.New("not now"))
+			core.Refuse(ctx, errors.New("db.internal does not answer"))
+			return never
+		},
+		"/told": func(ctx context.Context, _ Exchange) core.Stream {
+			core.Refuse(ctx, &core.RefusedError{Status: 409, Message: "sold out", Err: errors.New("db.internal says so")})
 			return never
 		},
 		"/over": func(ctx context.Context, _ Exchange) core.Stream {
@@ -133,7 +147,13 @@ func checkRefusals(t testing.TB, h mounted) {
 			return never
 		},
 	}, core.WithGroup(group))
-	s.wantRefusal("/refused")
+	if body := s.wantRefusal("/refused"); strings.Contains(body, "db.internal") {
+		t.Errorf("the client is told an error that was not written for it: %q", body)
+	}
+	s.works()
+	if body := s.request("/told").Open(t).Body(); !strings.Contains(body, "sold out") || strings.Contains(body, "db.internal") {
+		t.Errorf("refused with a Message: the client is told %q, want only the Message", body)
+	}
 	s.works()
 	nothing := s.request("/over").Open(t)
 	if body := nothing.Body(); nothing.Status != http.StatusNoContent || body != "" {
@@ -143,7 +163,7 @@ func checkRefusals(t testing.TB, h mounted) {
 	s.wantRefusal("/ended")
 	s.works()
 	s.wantRefusal("/shutdown")
-	s.ledger.wantRefused(t, 503, 204, 503, 503)
+	s.ledger.wantRefused(t, 503, 409, 204, 503, 503)
 	if got := runs.Load(); got != 0 {
 		t.Errorf("the generator of a stream that was refused ran %d times", got)
 	}

@@ -97,7 +97,7 @@ func TestConformanceFails(t *testing.T) {
 		{"breaks off the oldest", sample{breakAll: true}, checkEviction, long, "the stream is broken"},
 		{"breaks off when it drains", sample{breakAll: true}, checkDrain, long, "the stream is broken"},
 		{"begins what is refused", sample{noRefused: true}, checkRefusals, long, "got status 200, want 503"},
-		{"tells no observer of a refusal", sample{noTell: true}, checkRefusals, long, "the observer was told of refusals with [], want [503 204 503 503]"},
+		{"tells no observer of a refusal", sample{noTell: true}, checkRefusals, long, "the observer was told of refusals with [], want [503 409 204 503 503]"},
 		{"refuses without a Retry-After", sample{noRetryAfter: true}, checkGroupShutdown, long, "got Retry-After []"},
 		{"corrupts events of a crowd", sample{wrap: loseSecond}, checkCrowd, long, "a client among many"},
 	} {
@@ -361,7 +361,7 @@ func (f *sample) refuse(w http.ResponseWriter, err error) {
 		w.Header().Set("Retry-After", fmt.Sprint(int(refused.RetryAfter.Seconds())))
 	}
 	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1)) // it closes the connection
-	http.Error(w, err.Error(), refused.Status)
+	http.Error(w, refused.Answer(), refused.Status)
 }
 
 type sampleConn struct {
