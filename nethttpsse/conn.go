@@ -39,7 +39,6 @@ type conn struct {
 	broken   atomic.Bool // the client must see a broken response
 	aborted  time.Time   // when Abort was first called
 	answered atomic.Bool // the client has received an answer instead of the stream
-	exited   bool        // the handler does not return to quic-go
 	held     error       // a middleware holds the response back
 	netConn  net.Conn    // the connection of HTTP/1.0, if it is known
 	http1    bool
@@ -296,14 +295,22 @@ func (c *conn) End() error {
 
 // serve runs the session, and then breaks the response if it must be broken.
 func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err error) {
+	returned, exited := false, false
 	defer func() {
+		if !returned {
+			if v := recover(); v != nil {
+				defer panic(v)
+			} else { // runtime.Goexit, after which quic-go neither ends the response nor breaks it
+				exited = c.breaks == byReset
+			}
+		}
 		if c.detached {
 			return
 		}
 		if c.leftBody {
 			_ = c.server.SetReadDeadline(time.Unix(1, 0)) // nothing more is read from the connection
 		}
-		if !c.broken.Load() && !c.exited {
+		if !c.broken.Load() && !exited {
 			if c.leftBody || c.hijacker != nil { // the response has Connection: close
 				closeSlowly(last(c.chain))
 			}
@@ -319,33 +326,12 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 		c.netConn = connOf(last(c.chain))
 		_ = host.ResetOnClose(c.netConn, true)
 	}
-	if c.breaks == byReset {
-		stream = c.watch(stream)
-	}
 	err = s.Serve(c, stream)
+	returned = true
 	if c.held != nil {
 		err = &core.StreamError{Err: c.held}
 	}
 	return err
-}
-
-// watch notices when the stream ends the handler's goroutine with runtime.Goexit, because
-// quic-go then neither ends the response nor breaks it.
-func (c *conn) watch(stream core.Stream) core.Stream {
-	return func(yield func(core.Event, error) bool) {
-		returned := false
-		defer func() {
-			if returned {
-				return
-			}
-			if v := recover(); v != nil {
-				panic(v)
-			}
-			c.exited = true
-		}()
-		stream(yield)
-		returned = true
-	}
 }
 
 // reset breaks a response of HTTP/1.0, which ends when its connection does.

@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -184,6 +185,51 @@ func TestReset(t *testing.T) {
 			var reset *http3.Error
 			if !errors.As(err, &reset) || !reset.Remote || reset.ErrorCode != http3.ErrCodeInternalError || len(rest) > 0 {
 				t.Errorf("got %+v and the end %v, want a reset with %v", rest, err, http3.ErrCodeInternalError)
+			}
+		})
+	}
+}
+
+// So is one whose handler ends with runtime.Goexit outside of the generator: quic-go would neither end
+// the response nor break it.
+func TestGoexit(t *testing.T) {
+	exit := func(context.Context) { runtime.Goexit() }
+	failed := func(yield func(core.Event, error) bool) { yield(core.Event{}, errors.New("no more")) }
+	report := core.WithErrorEvent(func(error) core.Event { return core.Event{Type: "failed"} })
+	for name, test := range map[string]struct {
+		stream core.Stream
+		opts   []core.Option
+	}{
+		"Opened":                      {hosttest.Events("one"), []core.Option{core.WithObserver(core.Observer{Opened: exit})}},
+		"Opened, with an error event": {hosttest.Events("one"), []core.Option{core.WithObserver(core.Observer{Opened: exit}), report}},
+		"Wrote, with an error event": {hosttest.Events("one"), []core.Option{
+			core.WithObserver(core.Observer{Wrote: func(context.Context, core.Write) { runtime.Goexit() }}), report,
+		}},
+		"Closed": {hosttest.Events("one"), []core.Option{
+			core.WithObserver(core.Observer{Closed: func(context.Context, core.Summary) { runtime.Goexit() }}),
+		}},
+		"the error event": {failed, []core.Option{core.WithErrorEvent(func(error) core.Event {
+			runtime.Goexit()
+			return core.Event{}
+		})}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			view := func(http.ResponseWriter, *http.Request) core.Stream { return test.stream }
+			h3 := &http3.Server{Handler: nethttpsse.Handler(view, test.opts...)}
+			addr := run(t, h3)
+			ctx, cancel := context.WithTimeout(t.Context(), hosttest.Patience)
+			defer cancel()
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+addr.String(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := dialed(t, addr).RoundTrip(r)
+			if err == nil {
+				_, err = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+			}
+			if reset := new(http3.Error); !errors.As(err, &reset) || !reset.Remote {
+				t.Errorf("the response ended with %v, want a reset", err)
 			}
 		})
 	}
