@@ -103,10 +103,10 @@ func (h *Hub) setUp() {
 // again.
 func (h *Hub) Publish(ctx context.Context, name string, e core.Event, opts ...PublishOption) (id string, err error) {
 	if ctx.Err() != nil {
-		return "", fmt.Errorf("hub: publish: %w", context.Cause(ctx))
+		return "", fmt.Errorf("hub: publish to %q: %w", name, context.Cause(ctx))
 	}
 	if e.ID != "" {
-		return "", fmt.Errorf("hub: the event has the ID %q: leave it empty, because the hub assigns the IDs", e.ID)
+		return "", fmt.Errorf("hub: publish to %q: the event has the ID %q: leave it empty, because the hub assigns the IDs", name, e.ID)
 	}
 	var p publication
 	if len(opts) > 0 {
@@ -317,17 +317,20 @@ func (h *Hub) Len(topic string) int {
 // during the call may or may not be among them.
 func (h *Hub) Topics() []string {
 	h.lock()
-	defer h.mu.Unlock()
 	for h.trim() {
 		h.breathe()
 	}
-	var names []string
+	room := len(h.topics)
+	h.mu.Unlock()
+	names := make([]string, 0, room+room/8) // without the lock, as the sorting: both may take milliseconds
+	h.lock()
 	for name, t := range h.topics {
 		if !t.unused() {
 			names = append(names, name)
 		}
 		h.did(1)
 	}
+	h.mu.Unlock()
 	slices.Sort(names)
 	return names
 }

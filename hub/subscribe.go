@@ -106,6 +106,9 @@ func (h *Hub) subscribe(ctx context.Context, topics []string, with selection) co
 
 // distinct returns a copy without repeats.
 func distinct(names []string) []string {
+	if len(names) == 1 {
+		return []string{names[0]}
+	}
 	seen := make(map[string]bool, len(names))
 	var kept []string
 	for _, name := range names {
