@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 	"github.com/yieldsse/yieldsse/internal/netpoll"
 )
 
@@ -36,4 +37,25 @@ func TestTryWriteDoesNotWait(t *testing.T) {
 		t.Error("got no error after Close")
 	}
 	_ = client.SetDeadline(time.Unix(1, 0))
+}
+
+// Connections that come one after the other share an epoll instance, which is closed soon after
+// the last one.
+func TestPollerLingers(t *testing.T) {
+	var last any
+	shared := false
+	for range 20 { // a slow machine may have closed it before the next one
+		server, _ := pair(t)
+		c := new(netpoll.Conn)
+		if c.Adopt(server, newHandler()) {
+			t.Fatal("TryWrite waits, want a socket that does not")
+		}
+		shared = shared || last != nil && last == netpoll.Epoll()
+		last = netpoll.Epoll()
+		c.Close(false)
+	}
+	if !shared {
+		t.Error("each connection has an epoll instance of its own")
+	}
+	hosttest.EventuallyWithin(t, soon, "the end of the poller", func() bool { return netpoll.Epoll() == nil })
 }

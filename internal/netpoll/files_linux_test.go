@@ -15,6 +15,7 @@ import (
 func TestAdoptWithoutFiles(t *testing.T) {
 	for name, polled := range map[string]bool{"poller": true, "no poller": false} {
 		t.Run(name, func(t *testing.T) {
+			hosttest.EventuallyWithin(t, soon, "the end of the poller", func() bool { return netpoll.Epoll() == nil })
 			if polled {
 				server, _ := pair(t)
 				other := new(netpoll.Conn)

@@ -10,20 +10,25 @@ import (
 // thePoller watches all sockets.
 var thePoller poller
 
-// A poller watches sockets with one epoll instance and one goroutine, which exists as
-// long as there are sockets. The goroutine waits for epoll as for any file, so it blocks
-// no thread.
+// A poller watches sockets with one epoll instance and one goroutine, which exist as long as
+// there are sockets, and for a moment longer: clients that come one after the other share
+// them. The goroutine waits for epoll as for any file, so it blocks no thread.
 //
 // An epoll event is only a hint: the code that gets it finds out by itself. So a hint
 // that comes late, and reaches another connection, which has the same file descriptor by
 // then, does no harm.
 type poller struct {
 	mu    sync.Mutex
-	file  *os.File // the epoll instance; nil while there is nothing to watch
+	file  *os.File // the epoll instance; nil while there has been nothing to watch for a moment
 	fd    int
 	conns []*Conn // by file descriptor
 	count int
+	armed bool      // close will be called
+	empty time.Time // since when there has been nothing to watch
 }
+
+// linger is how long a poller that watches nothing remains.
+const linger = 100 * time.Millisecond
 
 // edges makes epoll report each event once (EPOLLET).
 const edges = 1 << 31
@@ -31,7 +36,7 @@ const edges = 1 << 31
 func (p *poller) add(c *Conn, events uint32) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.count == 0 {
+	if p.file == nil {
 		if err := p.open(); err != nil {
 			return err
 		}
@@ -60,10 +65,31 @@ func (p *poller) remove(fd int32) {
 func (p *poller) drop(fd int32) {
 	p.conns[fd] = nil
 	p.count--
-	if p.count == 0 {
-		_ = p.file.SetReadDeadline(time.Unix(1, 0)) // ends the goroutine, which closes the file
-		p.file, p.conns = nil, nil
+	if p.count > 0 {
+		return
 	}
+	p.empty = time.Now()
+	if !p.armed {
+		p.armed = true
+		time.AfterFunc(linger, p.close)
+	}
+}
+
+// close closes the epoll instance, if there has been nothing to watch for a moment.
+func (p *poller) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = false
+	if p.count > 0 {
+		return
+	}
+	if wait := linger - time.Since(p.empty); wait > 0 {
+		p.armed = true
+		time.AfterFunc(wait, p.close)
+		return
+	}
+	_ = p.file.SetReadDeadline(time.Unix(1, 0)) // ends the goroutine, which closes the file
+	p.file, p.conns = nil, nil
 }
 
 func (p *poller) open() error {
