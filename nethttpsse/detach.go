@@ -2,9 +2,9 @@ package nethttpsse
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
+	"reflect"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
@@ -15,7 +15,7 @@ import (
 func (c *conn) allowDetach(r *http.Request) {
 	server := last(c.chain)
 	hijacker, ok := server.(http.Hijacker)
-	if !ok || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || fmt.Sprintf("%T", server) != responseType {
+	if !ok || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || reflect.TypeOf(server).String() != responseType {
 		return
 	}
 	c.hijacker, c.reporter = hijacker, reporterOf(r)
