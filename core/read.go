@@ -318,7 +318,7 @@ func (s *parseState) end(rest []byte) error {
 }
 
 func (s *parseState) tooLarge() error {
-	return fmt.Errorf("%w: over %d bytes", ErrEventTooLarge, s.max)
+	return fmt.Errorf("%w: it has more than %d bytes: raise MaxEventSize", ErrEventTooLarge, s.max)
 }
 
 // typeOf returns value as a string. For a recent type it does not allocate one.

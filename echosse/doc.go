@@ -6,7 +6,7 @@
 //		return ticks(c.Request().Context(), c.QueryParam("user_id")), nil
 //	}))
 //
-// The response starts at once, each event reaches the client before the next
-// one is made, and c.Request().Context() ends when the client leaves or the
-// server shuts down. [echo.Echo.Shutdown] needs no other code.
+// The response starts at once, each event is sent without waiting for the next one, and
+// c.Request().Context() ends when the client leaves or the server shuts down.
+// [echo.Echo.Shutdown] needs no other code.
 package echosse

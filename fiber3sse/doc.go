@@ -7,13 +7,13 @@
 //	}))
 //
 // The handler itself writes to the connection, and does not use SendStreamWriter, as
-// fiber's own middleware sse does. So the response starts at once, each event reaches
-// the client before the next one is made, c stays valid, the recover middleware gets a
-// panic, and the logger logs how long the stream really lasted. c.Context() ends when
-// the client leaves, even while the stream is idle, or when the app shuts down. No other
-// code is needed for [fiber.App.Shutdown]. The end of GracefulContext in
-// [fiber.ListenConfig] ends streams as well, but Listen returns before they have ended:
-// wait for the app's hook OnPostShutdown before the program exits.
+// fiber's own middleware sse does. So the response starts at once, each event is sent
+// without waiting for the next one, c stays valid, the recover middleware gets a panic, and
+// the logger logs how long the stream really lasted. c.Context() ends when the client
+// leaves, even while the stream is idle, or when the app shuts down. No other code is
+// needed for [fiber.App.Shutdown]. The end of GracefulContext in [fiber.ListenConfig] ends
+// streams as well, but Listen returns before they have ended: wait for the app's hook
+// OnPostShutdown before the program exits.
 //
 // c itself is a [context.Context] too, which never ends. Pass c.Context() down, not c.
 //

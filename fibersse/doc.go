@@ -6,11 +6,11 @@
 //		return ticks(c.UserContext(), utils.CopyString(c.Query("user_id"))), nil
 //	}))
 //
-// The handler itself writes to the connection, and does not use SetBodyStreamWriter.
-// So the response starts at once, each event reaches the client before the next one is
-// made, c stays valid, the recover middleware gets a panic, the logger logs how long the
-// stream really lasted, and c.UserContext() ends when the client leaves, even while the
-// stream is idle, or when the app shuts down. [fiber.App.Shutdown] needs no other code.
+// The handler itself writes to the connection, and does not use SetBodyStreamWriter. So the
+// response starts at once, each event is sent without waiting for the next one, c stays
+// valid, the recover middleware gets a panic, the logger logs how long the stream really
+// lasted, and c.UserContext() ends when the client leaves, even while the stream is idle,
+// or when the app shuts down. [fiber.App.Shutdown] needs no other code.
 //
 // The generator runs in another goroutine, while the handler waits for it and listens
 // to the client. If the generator panics, the handler panics with the same value, and

@@ -20,13 +20,14 @@
 //
 // # Who may read what
 //
-// A client chooses the ID that it resumes after, and may send any ID: one that another
-// client has told it, the one of the hub's beginning, or one of another hub, for which it
-// gets everything that is held. So "from now on" only says where a client without an ID
-// begins. It is not a rule about what a client may read: the view must check that before
-// it subscribes. [WithMaxReplay] bounds how old the events are that any client gets.
+// A client chooses the ID that it resumes after, and may send any ID: one that it has from
+// another client, that of the hub's beginning, or one of another hub. After an ID of
+// another hub it gets everything that is held. So "from now on" only says where a client
+// without an ID begins. It is not a rule about what a client may read: the view must check
+// that before it subscribes. [WithMaxReplay] bounds how old the events are that any client
+// gets.
 //
-// # Whole or told
+// # Every event, or a gap
 //
 // A client that reconnects continues after the last event that it has seen. It gets
 // every event from there on, in the order of publishing and none twice, or a gap

@@ -44,7 +44,7 @@ func (h *Hub) Finish(err error) error {
 	defer h.mu.Unlock()
 	switch {
 	case h.follower != nil:
-		return errors.New("hub: finish: the hub has a Log, to which other processes may publish")
+		return errors.New("hub: finish: the hub has a Log, to which other processes may publish: end its streams with Kick or Shutdown")
 	case h.finished:
 		return ErrFinished
 	}

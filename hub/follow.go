@@ -72,7 +72,7 @@ func (h *Hub) healthy() error {
 	case h.closed:
 		return errShutdown
 	case f.err != nil:
-		return fmt.Errorf("hub: the log: %w", f.err)
+		return fmt.Errorf("hub: the log cannot be followed: %w", f.err)
 	case f.at == "":
 		return errors.New("hub: the log has not answered yet")
 	case time.Since(f.heard) > silence:

@@ -40,7 +40,7 @@ func checkTopics(first string, more []string) error {
 		return err
 	}
 	if len(more) >= maxTopics {
-		return fmt.Errorf("hub: %d topics are too many for one event: name up to %d", 1+len(more), maxTopics)
+		return fmt.Errorf("hub: publish to %q: %d topics are too many for one event: name up to %d", first, 1+len(more), maxTopics)
 	}
 	for _, name := range more {
 		if err := CheckTopic(name); err != nil {

@@ -211,7 +211,7 @@ func (r *reader) next() {
 func (r *reader) ask(q *reading) {
 	r.mu.Unlock()
 	defer r.mu.Lock()
-	q.err = errors.New("hub: the log has ended the goroutine that asked it")
+	q.err = errors.New("hub: the log's Last or Range called runtime.Goexit instead of returning")
 	switch {
 	case q.ctx.Err() != nil:
 		q.err = fmt.Errorf("hub: the log was not asked, because it has not answered %d earlier requests: %w", readers, context.Cause(q.ctx))

@@ -198,7 +198,7 @@ func (s *subscription) continueAfter(id string, dropped uint64) (at string, err,
 	epoch, number, ok := parseID(id)
 	switch {
 	case !ok || epoch == h.epoch && number > h.last:
-		return "", errors.New("this hub has not published it"), nil
+		return "", errors.New("this hub has not published it: use an ID that its Publish has returned"), nil
 	case epoch != h.epoch:
 		number = 0
 	}

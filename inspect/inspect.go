@@ -2,7 +2,7 @@
 // as JSON. It lists sessions, the topics and logs of hubs, and runs, and ends a session at the
 // push of a button. It never shows an event's data.
 //
-// A [Handler] is one URL, on any framework:
+// A [Handler] serves all of it at one URL, on any framework:
 //
 //	http.Handle("/inspect", &inspect.Handler{
 //		Authorize: isOperator,

@@ -7,10 +7,10 @@
 //		return ticks(r.Context(), r.FormValue("user_id"))
 //	}))
 //
-// The response starts at once, each event reaches the client before the next
-// one is made, and the request's context ends when the client leaves or the
-// server shuts down. [http.Server.Shutdown] needs no other code, except for streams
-// that were detached from their handlers (see [core.WithDetach]) and for HTTP/3.
+// The response starts at once, each event is sent without waiting for the next one, and the
+// request's context ends when the client leaves or the server shuts down.
+// [http.Server.Shutdown] needs no other code, except for streams that were detached from
+// their handlers (see [core.WithDetach]) and for HTTP/3.
 //
 // The Shutdown of http3.Server tells nobody that it has begun. So give its requests the
 // [http.Server] that serves the same handler, or any other, with ConnContext. Then the

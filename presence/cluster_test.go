@@ -473,7 +473,7 @@ func TestLogger(t *testing.T) {
 		const known, unknown = "presence: the members of other processes are known for certain", "presence: the members of other processes are not known for certain"
 		wanted := []string{
 			`level=INFO msg="` + known + `" after=\d\S* len=1`,
-			`level=WARN msg="presence: an event was skipped, or the log cannot be read" error=".*it does not say from which process it is" len=1`,
+			`level=WARN msg="presence: an event was skipped, or the log cannot be read" error=".*the message does not say which process has sent it" len=1`,
 			`level=WARN msg="` + unknown + `" error="presence: .*" len=1`,
 			`level=INFO msg="` + known + `" after=\d\S* len=1`,
 			`level=WARN msg="presence: a process was silent for its lease" process=\w+ members=1 len=0`,

@@ -1,5 +1,5 @@
-// Package presence knows who is there: which users have a topic open, in all processes. It tells
-// clients who joins and leaves, and ends the sessions of a user everywhere.
+// Package presence tracks which users have a topic open, in all processes. It tells clients
+// who joins and leaves, and ends the sessions of a user everywhere.
 //
 //	var who presence.Tracker // or presence.New, with options
 //
@@ -16,14 +16,15 @@
 //
 // # Several processes
 //
-// With [WithLog] the Trackers of several processes share their members. Each process tells the
-// others what changes, through the log, and now and then that it is there: the lease belongs to
-// the process and not to the member, so 10,000 members cost no more than one while nothing
-// changes. If a process dies, its members leave in the others after the lease, at most a second
-// later: see [WithLease]. Each process measures that by its own clock, so the clocks of the
-// machines may differ. A process that starts asks, and the others tell it who is there. If no
-// process knows, because all have started together, they say so for half a lease, although they
-// know each other's members sooner.
+// With [WithLog] the Trackers of several processes share their members. Each process tells
+// the others what changes, through the log, and now and then that it is there: the lease
+// belongs to the process and not to the member, so 10,000 members cost no more than one
+// while nothing changes. If a process dies, its members leave in the others after the
+// lease, at most a second later: see [WithLease]. Each process measures that by its own
+// clock, so the clocks of the machines may differ. A process that starts asks, and the
+// others tell it who is there. If all processes have started together, none of them knows
+// for certain: each says so for half a lease, although it learns of the others' members
+// sooner.
 //
 // # What is known
 //

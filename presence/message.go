@@ -2,7 +2,7 @@ package presence
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -62,7 +62,7 @@ func decode(e core.Event) (m message, err error) {
 		return message{}, err
 	}
 	if m.From == "" {
-		return message{}, fmt.Errorf("it does not say from which process it is")
+		return message{}, errors.New("the message does not say which process has sent it")
 	}
 	m.Kind = kind(e.Type)
 	return m, nil

@@ -30,10 +30,11 @@
 // is not called: that is right for an export that two windows ask for. With [WithExclusive]
 // it is refused: that is right for a prompt, which must not be dropped.
 //
-// A run that has ended is held for some time, see [WithRetention]: who attaches to it gets it
-// whole. Then nothing is left of it. The next Start with its key begins a new run, and
-// replaces one that has ended; a client that has seen a part of the old one is told of a gap, and
-// gets all of the new one. So give each answer a key, and not each chat.
+// A run that has ended is held for some time (see [WithRetention]): a client that attaches
+// in that time gets all of it. After that, nothing is left of it. The next Start with its
+// key begins a new run, and replaces one that has ended; a client that has seen a part of
+// the old one is told of a gap, and gets all of the new one. So use a key for each answer,
+// not for each chat.
 //
 // A request with a last event ID resumes a stream that it has seen the beginning of, so
 // it never begins a run, even if the view calls Start.
@@ -53,8 +54,8 @@
 //   - [Runner.Shutdown] has ended it: the streams fail with [core.ErrShutdown].
 //
 // A response may end cleanly before its run: after [core.WithMaxDuration], or by
-// [core.Group.Shutdown]. An EventSource comes back by itself and resumes. Tell other clients
-// the end with a last event.
+// [core.Group.Shutdown]. An EventSource comes back by itself and resumes. Other clients do
+// not come back by themselves, so send them a last event that says that the run has ended.
 //
 // # Several processes
 //

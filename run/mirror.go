@@ -116,7 +116,7 @@ func (m *mirror) reach(ctx context.Context, id string) error {
 				answers++
 			}
 		case <-ctx.Done():
-			return fmt.Errorf("run: %q: event %d has not come into the store: %w", m.key, number, context.Cause(ctx))
+			return fmt.Errorf("run: %q: event %d has not reached the store: %w", m.key, number, context.Cause(ctx))
 		}
 	}
 }
@@ -274,7 +274,7 @@ func (m *mirror) add(p Page) (more bool) {
 	case p.Record.Outcome == "":
 		return false
 	case p.Record.Events != events && p.Record.Outcome != Lost:
-		end = fmt.Errorf("run: %q: the store has %d of %d events: %w", m.key, events, p.Record.Events, ErrLost)
+		end = fmt.Errorf("run: %q: the store has only %d of %d events: %w", m.key, events, p.Record.Events, ErrLost)
 	}
 	m.finish(end)
 	return false

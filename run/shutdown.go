@@ -18,7 +18,8 @@ const farewell = 5 * time.Second
 // are stored, for at most 5 s. It fails at once if ctx is made of a generator's, which it would wait for.
 func (r *Runner) Shutdown(ctx context.Context) error {
 	if own := ownOf(ctx); own != nil && own.runner == r {
-		return fmt.Errorf("run: shutdown: it was called by the generator of %q, and would wait for it", own.key)
+		return fmt.Errorf("run: shutdown: it was called by the generator of %q, and would wait for it: "+
+			"call it outside of the runs, with another context", own.key)
 	}
 	r.lock()
 	r.closed = true

@@ -55,7 +55,8 @@ func (u *upload) signal() {
 // work runs until the end of the run is in the store, or the run is lost. Only then its streams
 // end: an end that a client is told is the one that clients of other processes are told.
 func (u *upload) work() {
-	err := fmt.Errorf("run: %q: the goroutine was ended that gives its events to the store: %w", u.claim.Key, ErrLost)
+	err := fmt.Errorf("run: %q: the goroutine that sends its events to the store has ended (did the store call runtime.Goexit?): %w",
+		u.claim.Key, ErrLost)
 	defer u.run.runner.hasEnded(u.run)
 	defer func() {
 		u.begun.Store(false)

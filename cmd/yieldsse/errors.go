@@ -30,7 +30,7 @@ func explain(err error) string {
 	)
 	switch {
 	case errors.Is(err, core.ErrEventTooLarge):
-		return strings.Replace(plain(err), "event too large: over", "an event is larger than", 1) + " (see --max-event-size)"
+		return strings.Replace(plain(err), "raise MaxEventSize", "raise --max-event-size", 1)
 	case errors.As(err, &refused) && strings.HasSuffix(refused.Err.Error(), tooManyRedirects):
 		return "the server redirects without end: " + tooManyRedirects
 	case errors.As(err, &unknown) && unknown.IsNotFound:

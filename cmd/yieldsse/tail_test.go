@@ -313,7 +313,7 @@ func TestTailEnds(t *testing.T) {
 			for r.Context().Err() == nil {
 				fmt.Fprint(w, "data, and more of it, and more of it, and more of it")
 			}
-		}, connected + "yieldsse: an event is larger than 1000 bytes (see --max-event-size)\n", statusFailure},
+		}, connected + "yieldsse: event too large: it has more than 1000 bytes: raise --max-event-size\n", statusFailure},
 		{"at a missing page", "-retry", http.NotFound,
 			"yieldsse: the response has a status other than 200: GET URL: 404 Not Found: \"404 page not found\\n\"\n", statusFailure},
 		{"at an overload", "", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) },

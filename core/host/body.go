@@ -67,7 +67,7 @@ func discard(body io.Reader) error {
 func discardWithoutDeadline(ctx context.Context, body io.Reader) error {
 	done := make(chan error, 1)
 	go func() {
-		err := errors.New("host: the reader panicked")
+		err := errors.New("its reader panicked")
 		defer func() {
 			_ = recover() // no caller would
 			done <- err
@@ -95,7 +95,8 @@ func bodyRefusal(ctx context.Context, err error) error {
 	case errors.Is(context.Cause(ctx), core.ErrShutdown):
 		return refusal(core.ErrShutdown)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &core.RefusedError{Status: 408, Err: fmt.Errorf("host: the request's body has not ended within %v", BodyTimeout)}
+		return &core.RefusedError{Status: 408, Err: fmt.Errorf(
+			"host: the rest of the request's body has not arrived within %v: read it in the view if it may take longer", BodyTimeout)}
 	default:
 		return &core.RefusedError{Status: 400, Err: fmt.Errorf("host: read the request's body: %w", err)}
 	}

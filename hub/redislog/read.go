@@ -72,7 +72,7 @@ func (l *Log) tryRead(ctx context.Context, client redis.UniversalClient, after p
 	}
 	const parts = 4
 	if len(answer) != parts {
-		return state{}, fmt.Errorf("got %d values, want %d", len(answer), parts)
+		return state{}, fmt.Errorf("the script returned %d values, want %d", len(answer), parts)
 	}
 	text := func(i int) string { s, _ := answer[i].(string); return s }
 	epoch, cut, _ := strings.Cut(text(0), " ")

@@ -163,7 +163,7 @@ func (r *Runs) Read(ctx context.Context, key, id, cursor string) (run.Page, erro
 	}
 	parts, _ := answer.([]any)
 	if len(parts) != 4 { //nolint:mnd // as the script returns
-		return run.Page{}, r.fail("read", key, fmt.Errorf("got %v", answer))
+		return run.Page{}, r.fail("read", key, fmt.Errorf("the script returned %v, want 4 values", answer))
 	}
 	rec, err := r.parse(key, parts[0])
 	if err != nil {
@@ -258,7 +258,7 @@ func (r *Runs) Watch(key string, h run.Hint, f func()) (cancel func()) {
 func (r *Runs) parse(key string, answer any) (run.Record, error) {
 	parts, _ := answer.([]any)
 	if len(parts) != 4 { //nolint:mnd // as record in the scripts returns
-		return run.Record{}, r.fail("read", key, fmt.Errorf("got %v", answer))
+		return run.Record{}, r.fail("read", key, fmt.Errorf("the script returned %v, want 4 values", answer))
 	}
 	fields := make(map[string]string)
 	pairs, _ := parts[3].([]any)
