@@ -136,7 +136,8 @@ func TestAnswer(t *testing.T) {
 
 // An answer that ends after a window has read the turns and before it reads the answer is shown.
 func TestEndsBetween(t *testing.T) {
-	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+	t.Parallel()
+	browsertest.RunIn(t, "firefox", func(t *testing.T, b browser.Profile) {
 		upstream, tokens := dictated(t)
 		base := start(t, "-upstream", upstream)
 		f := frontOf(t, base)
@@ -158,7 +159,8 @@ func TestEndsBetween(t *testing.T) {
 // Each window has one connection, and a browser six to each server. So three windows in which
 // an answer is being written can be reloaded, and can stop it.
 func TestThreeWindows(t *testing.T) {
-	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+	t.Parallel()
+	browsertest.RunIn(t, "chromium", func(t *testing.T, b browser.Profile) {
 		upstream, tokens := dictated(t)
 		first := browsertest.Open(t, b, start(t, "-upstream", upstream))
 		ask(first, "Why?")
@@ -251,7 +253,8 @@ func (f *front) refuse(what string, n int) {
 
 // A page that is refused tries again by itself, and says what was not sent.
 func TestRefused(t *testing.T) {
-	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+	t.Parallel()
+	browsertest.RunIn(t, "firefox", func(t *testing.T, b browser.Profile) {
 		upstream, tokens := dictated(t)
 		f := frontOf(t, start(t, "-upstream", upstream))
 		f.refuse("turns", 2)
@@ -286,7 +289,8 @@ func TestRefused(t *testing.T) {
 // If the process that has written an answer has died, the page says so, and another question
 // can be asked.
 func TestLost(t *testing.T) {
-	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
+	t.Parallel()
+	browsertest.RunIn(t, "chromium", func(t *testing.T, b browser.Profile) {
 		upstream, _ := dictated(t)
 		f := frontOf(t, start(t, "-upstream", upstream))
 		f.lost.Store(true)

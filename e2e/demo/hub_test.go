@@ -2,7 +2,6 @@ package demo_test
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -61,18 +60,18 @@ func inProtocols(t *testing.T, test func(t *testing.T, b browser.Profile, protoc
 	}
 }
 
-// inEachBrowser runs a test that opens many windows once in each browser, with a protocol
-// for each: [TestDemo] has every card in all combinations.
-func inEachBrowser(t *testing.T, chromium, firefox string, test func(t *testing.T, b browser.Profile, protocol string)) {
+// inOne runs a test in one browser, while another test may run in the other one. What differs
+// between browsers is in [TestDemo], [TestLayout] and [TestScreenshots].
+func inOne(t *testing.T, name string, test func(t *testing.T, b browser.Profile)) {
 	t.Helper()
-	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
-		protocol := map[string]string{"chromium": chromium, "firefox": firefox}[path.Base(t.Name())]
-		test(t, b, protocol)
-	})
+	t.Parallel()
+	browsertest.RunIn(t, name, test)
 }
 
 // Windows on different frameworks share one room.
-func TestChat(t *testing.T) { inEachBrowser(t, "HTTP/2", "HTTP/1.1", testChat) }
+func TestChat(t *testing.T) {
+	inOne(t, "chromium", func(t *testing.T, b browser.Profile) { testChat(t, b, "HTTP/2") })
+}
 
 func testChat(t *testing.T, b browser.Profile, protocol string) {
 	t.Helper()
@@ -126,7 +125,13 @@ func testChat(t *testing.T, b browser.Profile, protocol string) {
 
 // If the server cuts a connection while others write, nothing is lost and nothing comes
 // twice.
-func TestChatResumes(t *testing.T) { inEachBrowser(t, "HTTP/1.1", "HTTP/2", testChatResumes) }
+func TestChatResumes(t *testing.T) {
+	for name, protocol := range map[string]string{"chromium": "HTTP/1.1", "firefox": "HTTP/2"} {
+		t.Run(name, func(t *testing.T) {
+			inOne(t, name, func(t *testing.T, b browser.Profile) { testChatResumes(t, b, protocol) })
+		})
+	}
+}
 
 func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 	t.Helper()
@@ -157,7 +162,7 @@ func testChatResumes(t *testing.T, b browser.Profile, protocol string) {
 }
 
 // A reader who has scrolled up stays there, and sees that there is more.
-func TestChatScroll(t *testing.T) { browsertest.Run(t, testChatScroll) }
+func TestChatScroll(t *testing.T) { inOne(t, "firefox", testChatScroll) }
 
 func testChatScroll(t *testing.T, b browser.Profile) {
 	t.Helper()
@@ -224,7 +229,7 @@ func testNews(p *page, _ *demo, _ string) {
 
 // Two windows share the connections to one host: the chat gets one, and a stream that no
 // person has asked for is closed.
-func TestConnectionsOfTabs(t *testing.T) { browsertest.Run(t, testConnectionsOfTabs) }
+func TestConnectionsOfTabs(t *testing.T) { inOne(t, "firefox", testConnectionsOfTabs) }
 
 func testConnectionsOfTabs(t *testing.T, b browser.Profile) {
 	t.Helper()
@@ -260,7 +265,7 @@ func fiveAtMost(meter string) bool {
 // If two windows open a stream at the same moment, they hold six connections together,
 // and no request would get through. So one of them gives its stream back, and both agree
 // on which one.
-func TestConnectionsTakenAtOnce(t *testing.T) { browsertest.Run(t, testConnectionsTakenAtOnce) }
+func TestConnectionsTakenAtOnce(t *testing.T) { inOne(t, "chromium", testConnectionsTakenAtOnce) }
 
 func testConnectionsTakenAtOnce(t *testing.T, b browser.Profile) {
 	t.Helper()
