@@ -49,6 +49,7 @@ type Group struct {
 
 	mu       sync.Mutex
 	sessions map[config.Member]struct{}
+	most     int                             // how many sessions there have been at once
 	keyed    map[config.Member]*list.Element // the sessions with a key, in the lists of keys
 	keys     map[string]*list.List           // the seats of each key, oldest first
 	spent    time.Time                       // until when the rate is used up
@@ -302,6 +303,9 @@ func (g *Group) wait(ctx context.Context, empty <-chan struct{}, what string, n 
 	}
 }
 
+// keptSessions is for how many sessions a group without any keeps the memory.
+const keptSessions = 1 << 10
+
 // A membership is a Group as sessions see it.
 type membership struct{ *Group }
 
@@ -338,6 +342,7 @@ func (g membership) join(m config.Member, key string) (evicted config.Member, er
 		g.sessions = make(map[config.Member]struct{})
 	}
 	g.sessions[m] = struct{}{}
+	g.most = max(g.most, len(g.sessions))
 	if key == "" {
 		return nil, nil
 	}
@@ -382,6 +387,9 @@ func (g membership) Leave(m config.Member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.sessions, m)
+	if len(g.sessions) == 0 && g.most > keptSessions {
+		g.sessions, g.most = nil, 0 // a map does not give its memory back
+	}
 	if e := g.keyed[m]; e != nil {
 		g.rise(m, e)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -260,4 +261,33 @@ func TestGroups(t *testing.T) {
 		}
 		isError(t, other.Context().Err(), nil)
 	})
+}
+
+// A group gives the memory of many sessions back when the last one has left.
+func TestGroupMemory(t *testing.T) {
+	const many = 100_000
+	held := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc) //nolint:gosec // it fits
+	}
+	var g core.Group
+	before := held()
+	func() {
+		sessions := make([]*host.Session, many)
+		for i := range sessions {
+			var err error
+			if sessions[i], err = host.NewSession(context.Background(), core.Request{}, core.WithGroup(&g)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, s := range sessions {
+			s.Close(nil)
+		}
+	}()
+	if got, limit := held()-before, int64(1<<20); got > limit {
+		t.Errorf("the group holds %d bytes without a session, want at most %d", got, limit)
+	}
+	runtime.KeepAlive(&g)
 }
