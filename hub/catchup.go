@@ -9,14 +9,27 @@ import (
 // A reach is a subscription's position in a Log, of which its hub holds the newest part.
 // It belongs to the stream.
 type reach struct {
-	began   string // the ID that the client has sent
-	at      string // everything up to this ID has been read; empty before the oldest entry
-	until   string // the ID after which an ending subscription ends; guarded by the hub's lock
-	taken   string // what is missing up to this ID is in the state that the client was sent; may be empty
-	pages   *pages // nil except while paging, because most subscriptions do not
-	paging  bool   // what comes next is read from the log, unless locate finds it in the memory
-	ahead   bool   // the follower has not come to at yet
-	awaited bool   // it has waited for the follower to come to until
+	at      string  // everything up to this ID has been read; empty before the oldest entry
+	marks   *marks  // nil for a client that has begun without an ID, and was sent no state
+	until   *string // the ID after which the subscription ends, if it is ending; guarded by the hub's lock
+	pages   *pages  // nil except while paging, because most subscriptions do not
+	paging  bool    // what comes next is read from the log, unless locate finds it in the memory
+	ahead   bool    // the follower has not come to at yet
+	awaited bool    // it has waited for the follower to come to until
+}
+
+// marks are IDs that a subscription remembers.
+type marks struct {
+	began string // the one that the client has sent
+	taken string // what is missing up to this one is in the state that the client was sent; may be empty
+}
+
+// began returns the ID that the client has sent, if there is one.
+func (r *reach) began() string {
+	if r.marks == nil {
+		return ""
+	}
+	return r.marks.began
 }
 
 // pages are what a subscription keeps while it reads the log.
@@ -64,7 +77,7 @@ func (s *subscription) arrive() error {
 		case failure != nil:
 			return failure
 		case err == nil:
-			r.at, r.began, r.ahead = id, id, ahead
+			r.at, r.marks, r.ahead = id, &marks{began: id}, ahead
 			return nil
 		case errors.Is(err, ErrOtherEpoch):
 			r.at, s.gap = f.horizon(s.start), &Gap{Reason: GapRestarted, After: id}
@@ -112,11 +125,11 @@ func (s *subscription) toCome() bool {
 		return false
 	}
 	f := s.hub.follower
-	over := f.order(r.at, r.until) >= 0
-	if !over && f.order(f.at, r.until) < 0 {
+	over := f.order(r.at, *r.until) >= 0
+	if !over && f.order(f.at, *r.until) < 0 {
 		return true
 	}
-	final, err := f.find(r.until)
+	final, err := f.find(*r.until)
 	if s.final = final; over || err != nil { // the end was in an epoch that is over, and the client was told
 		s.final = s.cursor
 	}

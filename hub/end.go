@@ -134,7 +134,7 @@ func (h *Hub) end(s *source, final uint64, id string) {
 		if m := s.members[i].subscription; !m.ending {
 			m.ending, m.final = true, final
 			if h.follower != nil {
-				m.reach.until = id
+				m.reach.until = &id
 			}
 			m.wakeToEnd()
 		}

@@ -316,3 +316,14 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// A field more costs each of a million idle subscriptions the rest of the next size class of Go's
+// allocator.
+func TestSizes(t *testing.T) {
+	if got := unsafe.Sizeof(subscription{}); got > 224 {
+		t.Errorf("a subscription has %d bytes, want at most 224", got)
+	}
+	if got := unsafe.Sizeof(reach{}); got > 48 {
+		t.Errorf("a reach has %d bytes, want at most 48", got)
+	}
+}

@@ -179,7 +179,7 @@ func (s *subscription) moveTo(number uint64) {
 // after is the ID that the subscription has begun with, or its position.
 func (s *subscription) after() string {
 	if s.reach != nil {
-		return s.reach.began
+		return s.reach.began()
 	}
 	return s.hub.id(s.cursor)
 }

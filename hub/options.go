@@ -147,7 +147,12 @@ type SubscribeOption func(*selection)
 
 // A selection is what a subscription gets.
 type selection struct {
-	from      Position
+	from Position
+	choice
+}
+
+// A choice is the part of a selection that a subscription keeps.
+type choice struct {
 	state     core.Stream
 	filter    func(topic string, a Attributes) bool
 	gapErrors bool // instead of gap events

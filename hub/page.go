@@ -30,7 +30,7 @@ func (s *subscription) page(frames *[][]byte) error {
 	r.paging = true // if what await waited for has not come, read it here
 	s.plant()
 	ending := s.isEnding()
-	if ending && s.gap == nil && f.order(r.at, r.until) >= 0 {
+	if ending && s.gap == nil && f.order(r.at, *r.until) >= 0 {
 		return io.EOF
 	}
 	entries := r.pages.rest
@@ -122,7 +122,7 @@ func (s *subscription) skip(entries *[]Entry) (skipped bool) {
 			break
 		}
 		if s.gap == nil && !s.oldest && s.follows(e) {
-			s.gap = &Gap{Reason: GapExpired, After: s.reach.began}
+			s.gap = &Gap{Reason: GapExpired, After: s.reach.began()}
 		}
 		s.reach.at = e.ID
 		*entries, skipped = (*entries)[1:], true
@@ -151,10 +151,10 @@ func (s *subscription) due(entries []Entry) (part []Entry, over bool) {
 		return entries, false
 	}
 	n := 0
-	if entries[0].Topic == "" && f.order(r.at, r.until) < 0 {
+	if entries[0].Topic == "" && f.order(r.at, *r.until) < 0 {
 		n++
 	}
-	for n < len(entries) && f.order(entries[n].ID, r.until) <= 0 {
+	for n < len(entries) && f.order(entries[n].ID, *r.until) <= 0 {
 		n++
 	}
 	return entries[:n], n < len(entries)
@@ -201,11 +201,11 @@ func (s *subscription) front(entries *[]Entry) {
 
 // inState reports whether what is missing up to an ID is in the state that the client was sent.
 func (s *subscription) inState(id string) bool {
-	taken := s.reach.taken
-	if taken == "" {
+	m := s.reach.marks
+	if m == nil || m.taken == "" {
 		return false
 	}
-	order, err := s.hub.follower.log.Compare(id, taken)
+	order, err := s.hub.follower.log.Compare(id, m.taken)
 	return err == nil && order <= 0
 }
 

@@ -74,7 +74,7 @@ func (s *subscription) Close() {
 	defer s.endSnapshot() // even if it panics, the rest was done
 	defer s.hub.left()
 	s.leave()
-	s.tellLeave(s.joined)
+	s.tellLeave(int(s.joined))
 }
 
 // tellLeave calls the leave hook for the first n names, even if it panics for some.

@@ -96,7 +96,10 @@ func (s *subscription) startOver(gap *Gap) error {
 		r.paging = true // the log is ahead of the follower
 	}
 	if r != nil {
-		r.pages, r.taken, n.at = nil, "", r.at
+		r.pages, n.at = nil, r.at
+		if r.marks != nil {
+			r.marks.taken = ""
+		}
 	}
 	if gap.Reason != "" {
 		s.hub.gaps.add(gap.Reason)
@@ -190,7 +193,8 @@ func (s *subscription) continueAfter(id string, dropped uint64) (at string, err,
 		if errors.Is(err, ErrOtherEpoch) {
 			err = nil
 		}
-		r.taken, r.at, r.paging = r.at, id, true
+		r.marks = &marks{r.began(), r.at}
+		r.at, r.paging = id, true
 		return id, err, failure
 	}
 	h.lock()

@@ -96,7 +96,7 @@ func (h *Hub) subscribe(ctx context.Context, topics []string, with selection) co
 			yield(core.Event{}, err)
 			return
 		}
-		s := &subscription{hub: h, ctx: ctx, start: begin, selection: with}
+		s := &subscription{hub: h, ctx: ctx, start: begin, choice: with.choice}
 		if err := s.run(stream, topics, yield); err != nil {
 			yield(core.Event{}, err)
 		}
@@ -178,11 +178,12 @@ func (h *Hub) find(lastEventID string, from Position) start {
 // ending and final; the rest belongs to the stream.
 type subscription struct {
 	start
-	selection
+	choice
 
 	hub *Hub
 	ctx context.Context //nolint:containedctx // it ends the stream
 
+	joined int32       // how many of links the join hook was called for
 	idle   atomic.Bool // it has a filter, has read everything, and was not woken since
 	moving bool        // it has read at least once, even if there was nothing
 	ending bool        // the stream ends after the event of the number final
@@ -206,7 +207,6 @@ type subscription struct {
 	// What is woken when there may be something to do.
 	wake    atomic.Pointer[chan struct{}] // see listen
 	feed    feed.Feed                     // of the session that the stream was handed over to; nil if it was not
-	joined  int                           // how many of links the join hook was called for
 	unwatch func() bool                   // see onClose; nil if there is nothing to stop
 }
 
