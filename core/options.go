@@ -122,9 +122,16 @@ func WithRecheck(d time.Duration, f func(ctx context.Context) error) Option {
 // WithGroup makes sessions members of g, which can limit, count and end them. It
 // can be given several times. A nil Group does nothing.
 func WithGroup(g *Group) Option {
+	if g == nil {
+		return func(*settings) {}
+	}
+	only := []config.Group{membership{g}} // sessions that have no other group share it
 	return func(c *settings) {
-		if m := (membership{g}); g != nil && !slices.Contains(c.Groups, config.Group(m)) {
-			c.Groups = append(slices.Clip(c.Groups), config.Group(m))
+		switch {
+		case len(c.Groups) == 0:
+			c.Groups = only
+		case !slices.Contains(c.Groups, only[0]):
+			c.Groups = append(slices.Clip(c.Groups), only[0])
 		}
 	}
 }

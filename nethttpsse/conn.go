@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"reflect"
@@ -48,7 +49,7 @@ type conn struct {
 
 	hijacker http.Hijacker // nil if the session stays in the handler
 	detached bool
-	reporter reporter
+	logger   *log.Logger // the server's
 }
 
 // newConn refuses a writer that would hold the stream back, or could not break it.

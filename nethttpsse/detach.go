@@ -2,6 +2,7 @@ package nethttpsse
 
 import (
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"reflect"
@@ -18,7 +19,7 @@ func (c *conn) allowDetach(r *http.Request) {
 	if !ok || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1 || reflect.TypeOf(server).String() != responseType {
 		return
 	}
-	c.hijacker, c.reporter = hijacker, reporterOf(r)
+	c.hijacker, c.logger = hijacker, loggerOf(r)
 	c.w.Header().Set("Connection", "close")
 }
 
@@ -37,18 +38,26 @@ func (c *conn) Detach() (conn net.Conn, report func(error), ok bool) {
 	}
 	conn, _, err := c.hijacker.Hijack() // input that was read ahead is dropped
 	c.detached = err == nil
-	return conn, c.reporter.reportDetached, c.detached
+	return conn, reporter{c.logger, c.session}.report, c.detached
 }
 
-// reportDetached adds the stack of a panic, because no recovery will log it, and ignores
-// the panic that net/http ignores.
-func (r reporter) reportDetached(err error) {
+// A reporter writes the failure of a detached session's stream to the server's ErrorLog.
+type reporter struct {
+	logger  *log.Logger
+	session *host.Session // which has the request's method and path
+}
+
+// report adds the stack of a panic, because no recovery will log it, and ignores the panic that
+// net/http ignores.
+func (r reporter) report(err error) {
+	request := core.RequestOf(r.session.Context())
+	line := host.FailureLine("nethttpsse", request.Method+" "+request.Path, err)
 	var p *core.PanicError
 	switch {
 	case !errors.As(err, &p):
-		r.report(err)
+		r.logger.Print(line)
 	case p.Value == http.ErrAbortHandler: //nolint:errorlint // as net/http compares it
 	default:
-		r.logger.Printf("%s\n%s", host.FailureLine("nethttpsse", r.request, err), p.Stack)
+		r.logger.Printf("%s\n%s", line, p.Stack)
 	}
 }

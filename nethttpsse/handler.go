@@ -50,24 +50,16 @@ func Handler(view View, opts ...core.Option) http.Handler {
 	})
 }
 
-func logError(r *http.Request, err error) { reporterOf(r).report(err) }
-
-// A reporter writes the failure of a request's stream to the server's ErrorLog.
-type reporter struct {
-	logger  *log.Logger
-	request string // its method and path, as the client sent them: quote it
+// logError writes the failure of a request's stream to the server's ErrorLog.
+func logError(r *http.Request, err error) {
+	loggerOf(r).Print(host.FailureLine("nethttpsse", r.Method+" "+r.URL.Path, err))
 }
 
-func reporterOf(r *http.Request) reporter {
-	logger := log.Default()
+func loggerOf(r *http.Request) *log.Logger {
 	if srv := server(r); srv != nil && srv.ErrorLog != nil {
-		logger = srv.ErrorLog
+		return srv.ErrorLog
 	}
-	return reporter{logger, r.Method + " " + r.URL.Path}
-}
-
-func (r reporter) report(err error) {
-	r.logger.Print(host.FailureLine("nethttpsse", r.request, err))
+	return log.Default()
 }
 
 // Serve runs view with a request whose context is the session's, and streams to
@@ -192,7 +184,7 @@ func serve(
 // space is free while the stream lasts.
 func newSession(r *http.Request, srv *http.Server, opts []core.Option) (*host.Session, error) {
 	if srv != nil {
-		opts = append(slices.Clip(opts), core.WithGroup(groupOf(srv)))
+		opts = append(slices.Clip(opts), groupOf(srv))
 	}
 	s, err := host.NewSession(r.Context(), core.Request{
 		RemoteAddr:  r.RemoteAddr,

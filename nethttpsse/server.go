@@ -18,15 +18,16 @@ func server(r *http.Request) *http.Server {
 
 // groups has a group for each server that has had a stream, so that the server's
 // Shutdown ends its streams. The map does not keep servers alive.
-var groups sync.Map // of weak.Pointer[http.Server] to *core.Group
+var groups sync.Map // of weak.Pointer[http.Server] to the core.Option with the group
 
-func groupOf(srv *http.Server) *core.Group {
+// groupOf returns the option for the group of a server. All sessions share it.
+func groupOf(srv *http.Server) core.Option {
 	key := weak.Make(srv)
-	if g, ok := groups.Load(key); ok {
-		return g.(*core.Group) //nolint:forcetypeassert // the map's only type
+	if o, ok := groups.Load(key); ok {
+		return o.(core.Option) //nolint:forcetypeassert // the map's only type
 	}
-	v, loaded := groups.LoadOrStore(key, new(core.Group))
-	g := v.(*core.Group) //nolint:forcetypeassert // the map's only type
+	g := new(core.Group)
+	o, loaded := groups.LoadOrStore(key, core.WithGroup(g))
 	if !loaded {
 		srv.RegisterOnShutdown(func() {
 			// Shutdown itself waits for the streams to end.
@@ -34,5 +35,5 @@ func groupOf(srv *http.Server) *core.Group {
 		})
 		runtime.AddCleanup(srv, func(key weak.Pointer[http.Server]) { groups.Delete(key) }, key)
 	}
-	return g
+	return o.(core.Option) //nolint:forcetypeassert // the map's only type
 }
