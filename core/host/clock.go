@@ -113,10 +113,10 @@ func (s *Session) setTimer(now, d time.Duration) {
 	}
 	c := s.detached
 	if d >= never {
-		c.worker.unschedule(c)
+		c.worker().unschedule(c)
 		return
 	}
-	c.worker.schedule(c, int64(s.begin.Sub(epoch)+now+d))
+	c.worker().schedule(c, int64(s.begin.Sub(epoch)+now+d))
 }
 
 // stopTimer stops the timer for good. timerMu is held.
@@ -126,7 +126,7 @@ func (s *Session) stopTimer() {
 		s.timer.Stop()
 		return
 	}
-	s.detached.worker.unschedule(s.detached)
+	s.detached.worker().unschedule(s.detached)
 }
 
 // WriteTimeout returns how long a write may take while the session lives; 0 means forever.

@@ -84,8 +84,8 @@ func (s *Session) run(stream core.Stream) {
 			return
 		}
 		s.finish()
-		if s.failure != nil {
-			s.detached.report(s.failure)
+		if s.outcome.failure != nil {
+			s.detached.report(s.outcome.failure)
 		}
 	}()
 	s.detached.stream = stream
@@ -113,8 +113,8 @@ func (c *detachedConn) Abort() { c.conn.Interrupt() }
 // gone or does not read, and otherwise when the client has closed its side too.
 func (c *detachedConn) hangUp() {
 	s := c.session
-	slow := s.aborted || errors.Is(s.lost, os.ErrDeadlineExceeded)
-	if slow || s.lost != nil || s.gone.Load() { // if slow, the kernel must not keep what the client has not read
+	slow := s.aborted || errors.Is(s.outcome.lost, os.ErrDeadlineExceeded)
+	if slow || s.outcome.lost != nil || s.gone.Load() { // if slow, the kernel must not keep what the client has not read
 		c.conn.Close(slow)
 		return
 	}

@@ -19,12 +19,12 @@ func (s *Session) fail(err error) {
 	_, panicked := err.(*core.PanicError) //nolint:errorlint // the very one
 	switch {
 	case alive && identical(context.Cause(s.ctx), err):
-		s.failure, s.failed = err, true
-	case s.failure != nil:
+		s.remember().failure, s.failed = err, true
+	case s.outcome.failure != nil:
 	case panicked:
-		s.failure = err
+		s.remember().failure = err
 	default:
-		s.late = err
+		s.remember().late = err
 	}
 }
 
@@ -83,11 +83,15 @@ func (s *Session) whyGone() error {
 
 // written records the result of a write, and reports whether it was successful.
 func (s *Session) written(err error) bool {
-	s.lost = err
-	if err != nil {
-		s.cancel(s.whyLost(err))
+	if err == nil {
+		if s.outcome.lost != nil {
+			s.outcome.lost = nil
+		}
+		return true
 	}
-	return err == nil
+	s.remember().lost = err
+	s.cancel(s.whyLost(err))
+	return false
 }
 
 // whyLost returns the cause of the session's end for a write that failed with err.
@@ -106,10 +110,10 @@ func (s *Session) finish() {
 	if !s.settle() {
 		return
 	}
-	if s.failure == nil {
+	if s.outcome.failure == nil {
 		broken = !s.conclude(nil)
 	} else if s.config.ErrorEvent != nil { // without one it is broken, so that nobody mistakes part of it for all of it
-		last := s.config.ErrorEvent(s.failure) // not under the lock, because the function is the application's
+		last := s.config.ErrorEvent(s.outcome.failure) // not under the lock, because the function is the application's
 		broken = !s.conclude(&last)
 	}
 }
@@ -124,14 +128,14 @@ func (s *Session) settle() bool {
 	if gone {
 		s.cancel(core.ErrClientGone) // ClientGone may not have done so yet
 	}
-	if !s.failed {
-		s.cause = context.Cause(s.ctx)
+	if cause := context.Cause(s.ctx); cause != nil && !s.failed {
+		s.remember().cause = cause
 	}
-	dismissed := s.dismissed(s.cause)
-	if s.lost != nil || gone || !dismissed && errors.Is(s.cause, core.ErrSlowClient) {
+	dismissed := s.dismissed(s.outcome.cause)
+	if s.outcome.lost != nil || gone || !dismissed && errors.Is(s.outcome.cause, core.ErrSlowClient) {
 		return false
 	}
-	if dismissed && s.failure == nil && s.farewell.Load().retry > 0 {
+	if dismissed && s.outcome.failure == nil && s.farewell.Load().retry > 0 {
 		b := s.buffer()
 		*b = appendRetry(*b, s.farewell.Load().retry) // without a blank line, which some clients mistake for an event
 	}
@@ -143,7 +147,7 @@ func (s *Session) settle() bool {
 // connection looks the same as one that has gone.
 func (s *Session) abandoned() bool {
 	c := s.cut.Load()
-	return errors.Is(s.cause, core.ErrClientGone) || c != nil && s.cause == c.cause //nolint:errorlint // the very one
+	return errors.Is(s.outcome.cause, core.ErrClientGone) || c != nil && s.outcome.cause == c.cause //nolint:errorlint // the very one
 }
 
 // conclude writes the last event, if there is one, and the end of the response. It reports
@@ -181,7 +185,7 @@ func (s *Session) release(broken bool) {
 		s.flusher.Stop()
 	}
 	end := s.summary()
-	s.cancel(s.failure)
+	s.cancel(s.outcome.failure)
 	if s.detached != nil {
 		s.detached.hangUp()
 	}
@@ -190,12 +194,13 @@ func (s *Session) release(broken bool) {
 
 // summary returns the Summary of a session that has ended.
 func (s *Session) summary() core.Summary {
-	end := core.Summary{Cause: s.cause, Err: s.failure, Events: int(s.events.Load()), Bytes: s.sent.Load(), Duration: s.now()}
-	if end.Cause == nil && s.failure == nil && (s.lost != nil || s.aborted) { // at the very end
+	o := s.outcome
+	end := core.Summary{Cause: o.cause, Err: o.failure, Events: int(s.events.Load()), Bytes: s.sent.Load(), Duration: s.now()}
+	if end.Cause == nil && o.failure == nil && (o.lost != nil || s.aborted) { // at the very end
 		end.Cause = context.Cause(s.ctx)
 	}
-	if end.Err == nil && s.late != nil && !errors.Is(s.late, context.Canceled) && !errors.Is(s.late, end.Cause) {
-		end.Err = s.late
+	if end.Err == nil && o.late != nil && !errors.Is(o.late, context.Canceled) && !errors.Is(o.late, end.Cause) {
+		end.Err = o.late
 	}
 	return end
 }

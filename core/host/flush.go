@@ -10,7 +10,7 @@ import (
 // to it.
 func (s *Session) gathered(n int) bool {
 	first := s.events.Add(int64(n)) == int64(n)
-	s.fresh += n
+	s.fresh += int32(n) //nolint:gosec // what waits is written before there are that many
 	now := s.now()
 	wait := s.window(now)
 	if first || wait <= 0 || len(*s.waiting) >= flushSize {

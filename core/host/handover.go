@@ -17,7 +17,7 @@ func (c *detachedConn) handover(stream core.Stream, p feed.Pump) bool {
 	if c.stream == nil || reflect.ValueOf(c.stream).Pointer() != reflect.ValueOf(stream).Pointer() {
 		return false
 	}
-	c.pump, c.worker = p, nextWorker()
+	c.pump, c.home = p, nextHome()
 	return true
 }
 
@@ -25,20 +25,24 @@ func (c *detachedConn) handover(stream core.Stream, p feed.Pump) bool {
 type handed struct {
 	stream core.Stream // the one that runs; nil when it has returned
 	pump   feed.Pump
-	worker *worker
 	served atomic.Bool // by the worker; if not, a goroutine of the session is at work
 	queued atomic.Bool // in the worker's queue
 	ending atomic.Bool // so do not wait for the flush window
-	next   *detachedConn
-	entry  entry // in the worker's agenda
+	home   uint16      // the index of its worker
 
 	// The worker's state, guarded by the session's mu.
+	delayed bool
+	more    bool    // Next has more
 	behind  *behind // what the client has not accepted yet, or nil
 	result  error   // what Next has returned
 	due     int64   // when the flush window ends, if delayed
-	delayed bool
-	more    bool // Next has more
+
+	next  *detachedConn
+	entry entry // in the worker's agenda
 }
+
+// worker returns the worker that serves the session.
+func (c *detachedConn) worker() *worker { return crew[c.home] }
 
 // A behind is what a client has not accepted of the frames of one Next.
 type behind struct {
@@ -87,7 +91,7 @@ func (c *detachedConn) wake() bool {
 		return false
 	}
 	if !c.queued.Load() && !c.queued.Swap(true) {
-		c.worker.push(c)
+		c.worker().push(c)
 	}
 	return true
 }
@@ -111,7 +115,7 @@ func (c *detachedConn) beat(now time.Duration) {
 	*b = s.appendOwn(*b, s.config.Beats.Heartbeat)
 	s.gzip.compress(b)
 	c.send(now, Frames{*b}, core.Write{Heartbeat: true}, nil, nil, nil)
-	if s.lost != nil {
+	if s.outcome.lost != nil {
 		c.wake() // to end it
 	}
 }
@@ -126,7 +130,7 @@ func (c *detachedConn) send(now time.Duration, f Frames, w core.Write, parts [][
 	s.beginSend(now)
 	rest := c.write(f.Chunk())
 	switch {
-	case s.lost != nil:
+	case s.outcome.lost != nil:
 		c.behind = nil
 	case len(rest)+len(left)+len(frames) == 0:
 		c.behind = nil
@@ -206,7 +210,7 @@ func (w *worker) writeRest(c *detachedConn) {
 		}
 		n := len(p) - len(c.write(p))
 		w.keep(p)
-		if c.session.lost != nil {
+		if c.session.outcome.lost != nil {
 			*rest = nil
 			return
 		}
@@ -221,7 +225,7 @@ func (w *worker) writeRest(c *detachedConn) {
 func (w *worker) catchUp(c *detachedConn) {
 	s, b := c.session, c.behind
 	if s.gone.Load() {
-		c.behind, s.lost = nil, os.ErrDeadlineExceeded // it did not read, so it will hardly do so now
+		c.behind, s.remember().lost = nil, os.ErrDeadlineExceeded // it did not read, so it will hardly do so now
 		s.sending.Store(0)
 		if len(b.rest) > 0 {
 			s.tellWrote(b.began, b.write)
@@ -232,13 +236,13 @@ func (w *worker) catchUp(c *detachedConn) {
 		if w.writeRest(c); len(b.rest) > 0 {
 			return
 		}
-		s.endSend(len(b.left) > 0 && s.lost == nil)
+		s.endSend(len(b.left) > 0 && s.outcome.lost == nil)
 		s.tellWrote(b.began, b.write)
 	}
 	if !s.open() { // finish an event that has been sent in part, and begin no other
 		b.frames = nil
 	}
-	if c.behind = nil; s.lost == nil && len(b.left)+len(b.frames) > 0 {
+	if c.behind = nil; s.outcome.lost == nil && len(b.left)+len(b.frames) > 0 {
 		w.sendPiece(s.now(), c, b.left, b.frames)
 	}
 }

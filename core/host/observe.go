@@ -49,7 +49,7 @@ func (s *Session) tellWrote(began time.Duration, w core.Write) {
 //
 //go:noinline
 func (s *Session) tellPushed(began time.Duration, n int, what content) {
-	w := core.Write{Events: s.fresh, Bytes: n, Heartbeat: what == heartbeat}
+	w := core.Write{Events: int(s.fresh), Bytes: n, Heartbeat: what == heartbeat}
 	s.fresh = 0 // not later, because an observer may call runtime.Goexit
 	s.tellWrote(began, w)
 }

@@ -64,6 +64,7 @@ type Session struct {
 
 	// mu is held during a frame's write and flush. It guards what follows.
 	mu      sync.Mutex
+	fresh   int32       // events that no observer was told of yet
 	armed   bool        // the flusher will fire
 	opened  bool        // the observers know of it, so they are told of its writes
 	closed  bool        // nothing more may be written
@@ -72,11 +73,7 @@ type Session struct {
 	waiting *[]byte     // frames that wait to be flushed; nil if none do
 	gzip    *gzip       // nil if the response is not compressed
 	flusher *time.Timer // flushes what waits, or wakes a session that was handed over; nil until first needed
-	lost    error       // the error of the last write
-	failure error       // the generator's
-	cause   error       // what had ended the context when the generator returned; nil if nothing or the failure had
-	late    error       // what the generator failed with after something else had ended the context
-	fresh   int         // events that no observer was told of yet
+	outcome *outcome    // how it has failed or ended: read it from here, and change it with remember
 
 	// These are written under mu, and read without.
 	events atomic.Int64
@@ -97,6 +94,26 @@ type Session struct {
 	aborted bool
 }
 
+// An outcome is how a session has failed or ended. A session that has done neither has none of
+// its own, because errors take more memory than an idle session should.
+type outcome struct {
+	lost    error // the error of the last write
+	failure error // the generator's
+	cause   error // what had ended the context when the generator returned; nil if nothing or the failure had
+	late    error // what the generator failed with after something else had ended the context
+}
+
+// unharmed is the outcome of sessions that have not failed or ended. Nobody changes it.
+var unharmed outcome
+
+// remember returns the session's outcome, to change it.
+func (s *Session) remember() *outcome {
+	if s.outcome == &unharmed {
+		s.outcome = new(outcome)
+	}
+	return s.outcome
+}
+
 // lastID is the ID of the newest session.
 var lastID atomic.Uint64
 
@@ -112,7 +129,7 @@ var lastID atomic.Uint64
 // session, or the event of [core.WithHeartbeatEvent] is not valid. If the Key of a group or
 // the function of [core.WithExpiry] panics, so does NewSession.
 func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Session, error) {
-	s := &Session{id: lastID.Add(1), request: r}
+	s := &Session{id: lastID.Add(1), request: r, outcome: &unharmed}
 	configure(&s.config, opts)
 	keep(&s.request)
 	values := ctx
@@ -207,8 +224,8 @@ func (s *Session) Serve(conn Conn, stream core.Stream) error {
 	}
 	returned = true
 	s.finish()
-	if s.failure != nil {
-		return &core.StreamError{Err: s.failure}
+	if s.outcome.failure != nil {
+		return &core.StreamError{Err: s.outcome.failure}
 	}
 	return nil
 }
@@ -256,8 +273,8 @@ func (s *Session) yield(e core.Event, err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.open() {
-		if !s.closed && s.failure == nil {
-			s.late = err
+		if (err != nil || s.outcome.late != nil) && !s.closed && s.outcome.failure == nil {
+			s.remember().late = err
 		}
 		return false
 	}
@@ -289,8 +306,9 @@ func (s *Session) hurry() {
 func (s *Session) recoverHost() {
 	if v := recover(); v != nil {
 		s.sending.Store(0)
-		s.lost = fmt.Errorf("host: the writer panicked: %v", v)
-		s.cancel(s.lost)
+		lost := fmt.Errorf("host: the writer panicked: %v", v)
+		s.remember().lost = lost
+		s.cancel(lost)
 		if s.detached != nil {
 			s.detached.wake() // if its stream was handed over
 		}

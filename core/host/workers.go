@@ -37,22 +37,24 @@ type worker struct {
 }
 
 var (
-	// workers returns one worker for each core.
+	// workers returns one worker for each core, up to as many as home can tell apart.
 	workers = sync.OnceValue(func() []*worker {
-		all := make([]*worker, runtime.GOMAXPROCS(0))
+		all := make([]*worker, min(runtime.GOMAXPROCS(0), math.MaxUint16))
 		for i := range all {
 			w := new(worker)
 			w.start = w.run
 			all[i] = w
 		}
+		crew = all
 		return all
 	})
+	crew      []*worker // the same, for sessions that have a worker
 	handovers atomic.Uint64
 )
 
-func nextWorker() *worker {
-	all := workers()
-	return all[handovers.Add(1)%uint64(len(all))]
+// nextHome returns the index of the worker whose turn it is to get a session.
+func nextHome() uint16 {
+	return uint16(handovers.Add(1) % uint64(len(workers()))) //nolint:gosec // see workers
 }
 
 // inTurn is how many sessions a worker serves, and how many ticks it calls, before it turns to
@@ -251,7 +253,7 @@ func (w *worker) end(c *detachedConn) {
 	}
 	c.served.Store(false)
 	c.pump = nil
-	c.worker.ender.push(ending{c, func(func(core.Event, error) bool) { p.Close() }})
+	c.worker().ender.push(ending{c, func(func(core.Event, error) bool) { p.Close() }})
 }
 
 // pump sends what the pump has, unless the flush window is open.
