@@ -147,8 +147,9 @@ type SubscribeOption func(*selection)
 
 // A selection is what a subscription gets.
 type selection struct {
-	from Position
 	choice
+
+	from Position
 }
 
 // A choice is the part of a selection that a subscription keeps.
