@@ -101,11 +101,12 @@ func (p *poller) open() error {
 		_ = syscall.Close(fd)
 		return err
 	}
-	p.fd, p.file = fd, os.NewFile(uintptr(fd), "epoll")
-	if err := p.file.SetReadDeadline(time.Time{}); err != nil { // fails if the runtime cannot wait for it
-		_ = p.file.Close()
+	file := os.NewFile(uintptr(fd), "epoll")
+	if err := file.SetReadDeadline(time.Time{}); err != nil { // fails if the runtime cannot wait for it
+		_ = file.Close()
 		return err
 	}
+	p.fd, p.file = fd, file
 	go p.run(p.file)
 	return nil
 }
