@@ -303,7 +303,8 @@ func (g *Group) wait(ctx context.Context, empty <-chan struct{}, what string, n 
 	}
 }
 
-// keptSessions is for how many sessions a group without any keeps the memory.
+// A group that has had more than keptSessions sessions at once drops its maps when the last one
+// leaves.
 const keptSessions = 1 << 10
 
 // A membership is a Group as sessions see it.
@@ -387,11 +388,11 @@ func (g membership) Leave(m config.Member) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.sessions, m)
-	if len(g.sessions) == 0 && g.most > keptSessions {
-		g.sessions, g.most = nil, 0 // a map does not give its memory back
-	}
 	if e := g.keyed[m]; e != nil {
 		g.rise(m, e)
+	}
+	if len(g.sessions) == 0 && g.most > keptSessions {
+		g.sessions, g.keyed, g.keys, g.most = nil, nil, nil, 0 // a map does not give its memory back
 	}
 	if len(g.sessions) == 0 && g.empty != nil {
 		close(g.empty)

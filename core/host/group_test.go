@@ -272,13 +272,13 @@ func TestGroupMemory(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc) //nolint:gosec // it fits
 	}
-	var g core.Group
+	g := core.Group{Key: func(ctx context.Context) string { return core.RequestOf(ctx).Path }}
 	before := held()
 	func() {
 		sessions := make([]*host.Session, many)
 		for i := range sessions {
 			var err error
-			if sessions[i], err = host.NewSession(context.Background(), core.Request{}, core.WithGroup(&g)); err != nil {
+			if sessions[i], err = host.NewSession(context.Background(), core.Request{Path: fmt.Sprint(i)}, core.WithGroup(&g)); err != nil {
 				t.Fatal(err)
 			}
 		}
