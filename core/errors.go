@@ -63,7 +63,7 @@ var ErrNotStream = errors.New("core: not an event stream")
 type RefusedError struct {
 	Status     int           // the HTTP status, such as 503 if it may work later, 500 if it cannot
 	RetryAfter time.Duration // whole seconds
-	Message    string        // what the client is told; if it is empty, the text of Err
+	Message    string        // what the client is told, as one line; if it is empty, the text of Err
 	Err        error         // why: ErrGroupFull, ErrShutdown, or for example an error of the host's writer
 }
 

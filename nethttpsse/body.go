@@ -63,8 +63,9 @@ func (c *conn) drain(s *host.Session, r *http.Request) (all bool, err error) {
 	}
 	if limit := new(http.MaxBytesError); errors.As(err, &limit) {
 		return false, &core.RefusedError{
-			Status: http.StatusRequestEntityTooLarge,
-			Err:    fmt.Errorf("nethttpsse: read the request's body: %w", limit),
+			Status:  http.StatusRequestEntityTooLarge,
+			Message: "The request's body is too large.",
+			Err:     fmt.Errorf("nethttpsse: read the request's body: %w", limit),
 		}
 	}
 	if all = !errors.Is(err, http.ErrBodyReadAfterClose); !all {

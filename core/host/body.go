@@ -91,13 +91,14 @@ func bodyRefusal(ctx context.Context, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, errBodyTooLarge):
-		return &core.RefusedError{Status: 413, Err: err}
+		return &core.RefusedError{Status: 413, Message: "The request's body is too large.", Err: err}
 	case errors.Is(context.Cause(ctx), core.ErrShutdown):
 		return refusal(core.ErrShutdown)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &core.RefusedError{Status: 408, Err: fmt.Errorf(
+		return &core.RefusedError{Status: 408, Message: "The request's body did not arrive in time.", Err: fmt.Errorf(
 			"host: the rest of the request's body has not arrived within %v: read it in the view if it may take longer", BodyTimeout)}
 	default:
-		return &core.RefusedError{Status: 400, Err: fmt.Errorf("host: read the request's body: %w", err)}
+		err = fmt.Errorf("host: read the request's body: %w", err) // with the addresses of both ends
+		return &core.RefusedError{Status: 400, Message: "The request's body cannot be read.", Err: err}
 	}
 }

@@ -175,12 +175,7 @@ func (s *Session) release(broken bool) {
 	defer s.answered()
 	// First, because aborting may end the request's context, as if the client had left.
 	s.letGo()
-	s.timerMu.Lock()
-	s.stopTimer()
-	if broken && !s.aborted {
-		s.conn.Abort()
-	}
-	s.timerMu.Unlock()
+	s.stop(broken)
 	if s.flusher != nil {
 		s.flusher.Stop()
 	}
@@ -190,6 +185,16 @@ func (s *Session) release(broken bool) {
 		s.detached.hangUp()
 	}
 	s.tellClosed(end)
+}
+
+// stop stops the timer for good, and breaks the response if it must be broken.
+func (s *Session) stop(broken bool) {
+	s.timerMu.Lock()
+	defer s.timerMu.Unlock() // even if a writer of the host panics
+	s.stopTimer()
+	if broken && !s.aborted {
+		s.conn.Abort()
+	}
 }
 
 // summary returns the Summary of a session that has ended.

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -10,22 +11,29 @@ import (
 )
 
 // refusal refuses a request that may be sent again later, unless err says something else.
-// It spreads the clients over time, as a shutdown does.
+// It spreads the clients over time, as a shutdown does. The client is told the answer of a
+// *[core.RefusedError], and the text of core's own errors. Another error may tell too much.
 func refusal(err error) *core.RefusedError {
 	own := refusedBy(err)
 	if own != nil && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
-		return &core.RefusedError{Status: own.Status, Err: err, RetryAfter: own.RetryAfter, Message: own.Message}
+		return &core.RefusedError{Status: own.Status, Err: err, RetryAfter: own.RetryAfter, Message: own.Answer()}
 	}
 	after := config.ReturnFrom + rand.N(config.ReturnSpread) //nolint:gosec // not a secret
 	refused := &core.RefusedError{Status: 503, Err: err, RetryAfter: after.Round(time.Second)}
 	if errors.Is(err, core.ErrKeyFull) {
 		refused.Status = 429
 	}
-	if own != nil {
-		refused.Message = own.Message
+	switch {
+	case own != nil:
+		refused.Message = own.Answer()
+	case !slices.ContainsFunc(tellable, func(e error) bool { return err == e }): //nolint:errorlint // the very one, without another text
+		refused.Message = "The stream cannot begin now. Try again later."
 	}
 	return refused
 }
+
+// tellable are the errors that say nothing about the server.
+var tellable = []error{core.ErrShutdown, core.ErrGroupFull, core.ErrKeyFull, core.ErrRate, core.ErrEvicted}
 
 // refusedBy returns the refusal that err is, or nil. One in a StreamError may be another
 // server's.

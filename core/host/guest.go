@@ -42,11 +42,7 @@ func (g *guest) Refuse(err error) {
 	if g.begun {
 		return
 	}
-	refused := refusal(err)
-	if refusedBy(err) == nil {
-		refused.Message = "The stream cannot begin now. Try again later." // err may tell too much
-	}
-	g.cancel(refused)
+	g.cancel(refusal(err))
 }
 
 // Context implements [feed.Feed].

@@ -176,6 +176,7 @@ func TestRefuse(t *testing.T) {
 			{refusal(0), 503}, {refusal(100), 503}, {refusal(200), 503}, {refusal(600), 503},
 			{refusal(204), 204}, {refusal(303), 303}, {refusal(409), 409}, {refusal(599), 599},
 			{&core.StreamError{Err: refusal(404)}, 503}, {reason, 503}, {&core.RefusedError{Status: 404}, 404},
+			{fmt.Errorf("db.internal: %w", refusal(409)), 409}, {fmt.Errorf("db.internal: %w", core.ErrShutdown), 503},
 		} {
 			s, err := host.NewSession(t.Context(), core.Request{})
 			isError(t, err, nil)

@@ -72,9 +72,14 @@ func (s *conn) refuseLate(why error) {
 	if refused.RetryAfter > 0 {
 		after = fmt.Sprintf("Retry-After: %d\r\n", int(refused.RetryAfter.Seconds()))
 	}
+	body := ""
+	if refused.Status != fasthttp.StatusNoContent && refused.Status != fasthttp.StatusNotModified {
+		body = refused.Answer()
+	}
 	_ = s.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 %d %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n",
-		refused.Status, fasthttp.StatusMessage(refused.Status), after)
+	_, _ = fmt.Fprintf(s.Conn, "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\n"+
+		"Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+		refused.Status, fasthttp.StatusMessage(refused.Status), after, len(body), body)
 	host.Linger(s.Conn)
 }
 

@@ -136,7 +136,7 @@ func checkRefusals(t testing.TB, h mounted) {
 		},
 		"/ended": func(ctx context.Context, _ Exchange) core.Stream {
 			for m := range group.Members() {
-				m.End(errors.New("ended"))
+				m.End(errors.New("db.internal says so"))
 			}
 			return never
 		},
@@ -160,7 +160,9 @@ func checkRefusals(t testing.TB, h mounted) {
 		t.Errorf("refused with status 204: got %d and the body %q, want 204 and none", nothing.Status, body)
 	}
 	s.works()
-	s.wantRefusal("/ended")
+	if body := s.wantRefusal("/ended"); strings.Contains(body, "db.internal") {
+		t.Errorf("the client is told why it was ended: %q", body)
+	}
 	s.works()
 	s.wantRefusal("/shutdown")
 	s.ledger.wantRefused(t, 503, 409, 204, 503, 503)
