@@ -23,8 +23,8 @@
 // lease, at most a second later: see [WithLease]. Each process measures that by its own
 // clock, so the clocks of the machines may differ. A process that starts asks, and the
 // others tell it who is there. If all processes have started together, none of them knows
-// for certain: each says so for half a lease, although it learns of the others' members
-// sooner.
+// for certain: each reports for half a lease that the members are not known for certain,
+// although it learns of them sooner.
 //
 // # What is known
 //
