@@ -96,7 +96,7 @@ func models() []hosts.View {
 				case short:
 					stream = cut(stream)
 				case refused:
-					core.Refuse(ctx, errOut)
+					core.Refuse(ctx, &core.RefusedError{Message: errOut.Error()})
 				}
 				return stream
 			}
