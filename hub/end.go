@@ -98,16 +98,16 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 }
 
 // until returns the last event that subscriptions get if they are ended now, and its ID
-// if there is a Log.
-func (h *Hub) until() (final uint64, id string) {
+// if there is a Log. They share the ID.
+func (h *Hub) until() (final uint64, id *string) {
 	if h.follower == nil {
-		return h.last, ""
+		return h.last, nil
 	}
-	id, come := h.follower.until()
+	last, come := h.follower.until()
 	if !come {
-		return unknown, id
+		return unknown, &last
 	}
-	return h.last, id
+	return h.last, &last
 }
 
 // unknown is the number of an event that has not come from the Log yet.
@@ -129,12 +129,12 @@ func (h *Hub) endAll() {
 // end has the members of a source end when they have read everything up to final. It
 // goes from the last to the first: a member that leaves between two steps is replaced by the
 // last one, so no member is missed.
-func (h *Hub) end(s *source, final uint64, id string) {
+func (h *Hub) end(s *source, final uint64, id *string) {
 	for i := len(s.members) - 1; i >= 0; i = min(i, len(s.members)) - 1 {
 		if m := s.members[i].subscription; !m.ending {
 			m.ending, m.final = true, final
-			if h.follower != nil {
-				m.reach.until = &id
+			if id != nil {
+				m.reach.until = id
 			}
 			m.wakeToEnd()
 		}
