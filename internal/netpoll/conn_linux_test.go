@@ -2,6 +2,7 @@ package netpoll_test
 
 import (
 	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -42,7 +43,7 @@ func TestTryWriteDoesNotWait(t *testing.T) {
 // Connections that come one after the other share an epoll instance, which is closed soon after
 // the last one.
 func TestPollerLingers(t *testing.T) {
-	var last any
+	var last *os.File
 	shared := false
 	for range 20 { // a slow machine may have closed it before the next one
 		server, _ := pair(t)

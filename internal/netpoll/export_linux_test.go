@@ -1,11 +1,10 @@
 package netpoll
 
+import "os"
+
 // Epoll returns the poller's epoll instance, or nil if it has none.
-func Epoll() any {
+func Epoll() *os.File {
 	thePoller.mu.Lock()
 	defer thePoller.mu.Unlock()
-	if thePoller.file == nil {
-		return nil
-	}
 	return thePoller.file
 }

@@ -23,8 +23,7 @@ type poller struct {
 	fd    int
 	conns []*Conn // by file descriptor
 	count int
-	armed bool      // close will be called
-	empty time.Time // since when there has been nothing to watch
+	timer *time.Timer // calls close; nil until first needed
 }
 
 // linger is how long a poller that watches nothing remains.
@@ -68,24 +67,18 @@ func (p *poller) drop(fd int32) {
 	if p.count > 0 {
 		return
 	}
-	p.empty = time.Now()
-	if !p.armed {
-		p.armed = true
-		time.AfterFunc(linger, p.close)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(linger, p.close)
+	} else {
+		p.timer.Reset(linger)
 	}
 }
 
-// close closes the epoll instance, if there has been nothing to watch for a moment.
+// close closes the epoll instance, unless there is something to watch again.
 func (p *poller) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.armed = false
-	if p.count > 0 {
-		return
-	}
-	if wait := linger - time.Since(p.empty); wait > 0 {
-		p.armed = true
-		time.AfterFunc(wait, p.close)
+	if p.count > 0 || p.file == nil {
 		return
 	}
 	_ = p.file.SetReadDeadline(time.Unix(1, 0)) // ends the goroutine, which closes the file
