@@ -14,19 +14,17 @@ import (
 // It spreads the clients over time, as a shutdown does. The client is told the answer of a
 // *[core.RefusedError], and the text of core's own errors. Another error may tell too much.
 func refusal(err error) *core.RefusedError {
-	own := refusedBy(err)
-	if own != nil && (own.Status == 204 || 300 <= own.Status && own.Status <= 599) {
-		return &core.RefusedError{Status: own.Status, Err: err, RetryAfter: own.RetryAfter, Message: own.Answer()}
-	}
 	after := config.ReturnFrom + rand.N(config.ReturnSpread) //nolint:gosec // not a secret
-	refused := &core.RefusedError{Status: 503, Err: err, RetryAfter: after.Round(time.Second)}
+	refused := &core.RefusedError{Status: 503, RetryAfter: after.Round(time.Second), Err: err}
 	if errors.Is(err, core.ErrKeyFull) {
 		refused.Status = 429
 	}
-	switch {
-	case own != nil:
+	if own := refusedBy(err); own != nil {
 		refused.Message = own.Answer()
-	case !slices.ContainsFunc(tellable, func(e error) bool { return err == e }): //nolint:errorlint // the very one, without another text
+		if own.Status == 204 || 300 <= own.Status && own.Status <= 599 {
+			refused.Status, refused.RetryAfter = own.Status, own.RetryAfter
+		}
+	} else if !slices.ContainsFunc(tellable, func(e error) bool { return err == e }) { //nolint:errorlint // the very one
 		refused.Message = "The stream cannot begin now. Try again later."
 	}
 	return refused

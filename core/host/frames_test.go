@@ -204,13 +204,7 @@ func TestStalledClientsShareLargeEvent(t *testing.T) {
 			return false, nil
 		}}), core.WithWriteTimeout(0)))
 	}
-	held := func() int64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc) //nolint:gosec // it fits
-	}
-	before := held()
+	before := heap()
 	for _, g := range stuck {
 		wake(g.session)
 	}
@@ -219,7 +213,7 @@ func TestStalledClientsShareLargeEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, limit := held()-before, int64(clients*len(large)/4); got > limit {
+	if got, limit := heap()-before, int64(clients*len(large)/4); got > limit {
 		t.Errorf("%d clients that do not read hold %d bytes, want at most %d", clients, got, limit)
 	}
 	for _, g := range stuck {

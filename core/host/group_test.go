@@ -266,14 +266,8 @@ func TestGroups(t *testing.T) {
 // A group gives the memory of many sessions back when the last one has left.
 func TestGroupMemory(t *testing.T) {
 	const many = 100_000
-	held := func() int64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc) //nolint:gosec // it fits
-	}
 	g := core.Group{Key: func(ctx context.Context) string { return core.RequestOf(ctx).Path }}
-	before := held()
+	before := heap()
 	func() {
 		sessions := make([]*host.Session, many)
 		for i := range sessions {
@@ -286,7 +280,7 @@ func TestGroupMemory(t *testing.T) {
 			s.Close(nil)
 		}
 	}()
-	if got, limit := held()-before, int64(1<<20); got > limit {
+	if got, limit := heap()-before, int64(1<<20); got > limit {
 		t.Errorf("the group holds %d bytes without a session, want at most %d", got, limit)
 	}
 	runtime.KeepAlive(&g)

@@ -42,3 +42,11 @@ func leaked() []string {
 	}
 	return left
 }
+
+// heap returns how many bytes are in use after a garbage collection.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // it fits
+}

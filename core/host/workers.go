@@ -37,24 +37,21 @@ type worker struct {
 }
 
 var (
-	// workers returns one worker for each core, up to as many as home can tell apart.
-	workers = sync.OnceValue(func() []*worker {
-		all := make([]*worker, min(runtime.GOMAXPROCS(0), math.MaxUint16))
-		for i := range all {
-			w := new(worker)
-			w.start = w.run
-			all[i] = w
-		}
-		crew = all
-		return all
-	})
-	crew      []*worker // the same, for sessions that have a worker
+	hire      sync.Once
+	crew      []*worker // one for each core, up to as many as home can tell apart
 	handovers atomic.Uint64
 )
 
 // nextHome returns the index of the worker whose turn it is to get a session.
 func nextHome() uint16 {
-	return uint16(handovers.Add(1) % uint64(len(workers()))) //nolint:gosec // see workers
+	hire.Do(func() {
+		for range min(runtime.GOMAXPROCS(0), math.MaxUint16) {
+			w := new(worker)
+			w.start = w.run
+			crew = append(crew, w)
+		}
+	})
+	return uint16(handovers.Add(1) % uint64(len(crew))) //nolint:gosec // see crew
 }
 
 // inTurn is how many sessions a worker serves, and how many ticks it calls, before it turns to
