@@ -163,16 +163,6 @@ func checkUnreadBodies(t testing.TB, h mounted) {
 	})
 }
 
-// again is [hosttest.Again], except where the suite's own tests expect the failure.
-func (h mounted) again(t testing.TB, check func(testing.TB)) {
-	t.Helper()
-	if h.timeout < defaultTimeout {
-		check(t)
-		return
-	}
-	hosttest.Again(t, check)
-}
-
 func tryBodies(t testing.TB, h mounted) {
 	t.Helper()
 	group, bodies := new(core.Group), h.bodies()
