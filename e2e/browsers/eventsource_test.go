@@ -126,7 +126,7 @@ func TestEventSource(t *testing.T) {
 			t.Parallel()
 			browsertest.Run(t, func(t *testing.T, b browser.Profile) {
 				p := openPage(t, b, "about:blank") // one window for all, because windows are slow to open
-				secure := strings.HasSuffix(t.Name(), "/firefox") == (i%2 == 0)
+				secure := browsertest.Second(t, i)
 				proto, name, serve := "HTTP/1.1", "HTTP 1.1", hosts.Serve
 				switch {
 				case secure && !hosts.HTTP2(framework):

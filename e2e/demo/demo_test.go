@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -188,7 +187,7 @@ func testDemo(t *testing.T, b browser.Profile, protocol string) {
 		if protocol == "HTTP/2" && !hosts.HTTP2(name) {
 			continue
 		}
-		if swap := i%2 == 1; swap == ((path.Base(t.Name()) == "chromium") == (protocol == "HTTP/1.1")) {
+		if browsertest.Second(t, i) != (protocol == protocols[1]) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {

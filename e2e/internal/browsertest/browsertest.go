@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -105,6 +106,14 @@ func Run(t *testing.T, test func(t *testing.T, b browser.Profile)) {
 			test(t, newProfile(t, name))
 		})
 	}
+}
+
+// Second reports whether a test of [Run] takes the second of two protocols for the ith of
+// several servers. The other browser takes the other one, and for the next server they change
+// places.
+func Second(t *testing.T, i int) bool {
+	t.Helper()
+	return (path.Base(t.Name()) == "firefox") == (i%2 == 0)
 }
 
 // RunIn runs a test in one browser, with such a name as [browser.Names] returns. It skips the
