@@ -26,6 +26,7 @@ func startAuth(t *testing.T, origin string) string {
 // What people see of examples/auth: with a cookie or with tickets, they read until they sign
 // out, also after a reload.
 func TestAuth(t *testing.T) {
+	t.Parallel()
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<!doctype html>") }))
 	t.Cleanup(other.Close)
 	stranger := httptest.NewServer(other.Config.Handler)
@@ -61,6 +62,7 @@ func TestAuth(t *testing.T) {
 // A page of another site does not send the cookie, but reads with a ticket. (Other ports of
 // 127.0.0.1 are the same site, and localhost is another one.)
 func TestAuthOfAnotherSite(t *testing.T) {
+	t.Parallel()
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<!doctype html>") }))
 	t.Cleanup(site.Close)
 	origin := strings.Replace(site.URL, "127.0.0.1", "localhost", 1)

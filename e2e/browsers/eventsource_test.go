@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testenv.AtOnce(6) // they wait for two thirds of their time
+	testenv.AtOnce(12) // they wait for half of their time
 	browsertest.Main(m, "../../examples/auth")
 }
 

@@ -107,6 +107,7 @@ const inspectRows = `document.querySelectorAll("#sessions tbody tr")`
 
 // An operator opens the page, finds a user's session and ends it.
 func TestInspect(t *testing.T) {
+	t.Parallel()
 	browsertest.Run(t, func(t *testing.T, b browser.Profile) {
 		s := startInspected(t)
 		alice := s.open(t, "btc,eth", "alice")
@@ -152,6 +153,7 @@ func TestInspect(t *testing.T) {
 
 // fiber's adaptor cannot pass the live view on, so the page asks for the JSON.
 func TestInspectPolls(t *testing.T) {
+	t.Parallel()
 	browsertest.RunIn(t, "chromium", func(t *testing.T, b browser.Profile) {
 		s := startInspected(t)
 		alice := s.open(t, "btc", "alice")

@@ -73,8 +73,11 @@ var starts = map[string]struct {
 	programs []string
 	start    func(ctx context.Context, path string) (Browser, error)
 }{
-	"chromium": {[]string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}, startChromium},
-	"firefox":  {[]string{"firefox", "firefox-esr"}, startFirefox},
+	"chromium": {[]string{
+		"chromium-headless-shell", "chrome-headless-shell", // has no windows to draw, which is half of the work
+		"chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
+	}, startChromium},
+	"firefox": {[]string{"firefox", "firefox-esr"}, startFirefox},
 }
 
 // Names returns the names that Start accepts.
