@@ -10,17 +10,17 @@ import (
 )
 
 // The page shows something, also on a phone. If YIELDSSE_SCREENSHOTS names a folder, pictures
-// of every section are taken, in both themes, and written there, so that a person can look at
-// them.
+// of every section are taken, in use and in both themes, and written there, so that a person
+// can look at them.
 func TestScreenshots(t *testing.T) { browsertest.Run(t, testScreenshots) }
 
 func testScreenshots(t *testing.T, b browser.Profile) {
 	t.Helper()
 	d := startDemo(t, "200ms", "HTTP/1.1")
 	p := open(t, b, d.urls["gin"])
-	p.use(open(t, b, d.urls["echo v5"]))
 	sections, themes, points := []string{".top", "#ticker", "#chat"}, []string{"dark"}, 5
 	if os.Getenv("YIELDSSE_SCREENSHOTS") != "" {
+		p.use(open(t, b, d.urls["echo v5"]))
 		sections = append([]string{".top", ".intro", ".bar"},
 			eval[[]string](p, `[...document.querySelectorAll(".card")].map((c) => "#" + c.id)`)...)
 		themes, points = append(themes, "light"), 40
