@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
@@ -25,10 +26,8 @@ type client struct {
 	onFiber string // what it reports then on fiber; empty if fiber does not support its protocol
 }
 
-// clients returns all of them, ready to start.
-func clients(t *testing.T) []client {
-	t.Helper()
-	scripts := testenv.NPM(t, os.DirFS("testdata"))
+// clients returns all of them, ready to start. scripts is the folder of those that are scripts.
+func clients(scripts string) []client {
 	node := func(args ...string) func(*testing.T, ask) *process {
 		return func(t *testing.T, a ask) *process {
 			t.Helper()
@@ -75,33 +74,53 @@ func clients(t *testing.T) []client {
 	}
 }
 
+// hasEventSource reports whether node has an EventSource.
+var hasEventSource = sync.OnceValue(func() bool {
+	for _, path := range testenv.Find("node") {
+		return exec.Command(path, "--experimental-eventsource", "--eval", "new EventSource('data:,').close()").Run() == nil
+	}
+	return false
+})
+
 // withEventSource starts a client if node has an EventSource, and skips t if not.
 func withEventSource(start func(*testing.T, ask) *process) func(*testing.T, ask) *process {
 	return func(t *testing.T, a ask) *process {
 		t.Helper()
-		cmd := exec.Command(testenv.Program(t, "node"), "--experimental-eventsource", "--eval", "new EventSource('data:,').close()")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			testenv.Skip(t, "this node has no EventSource: install one of 20.18 or later\n"+string(out))
+		testenv.Program(t, "node")
+		if !hasEventSource() {
+			testenv.Skip(t, "this node has no EventSource: install one of 20.18 or later")
 		}
 		return start(t, a)
 	}
 }
 
-// withRequests returns a Python that has requests.
-func withRequests(t *testing.T) string {
-	t.Helper()
+// pythonWithRequests is the path of a Python that has requests, or empty.
+var pythonWithRequests = sync.OnceValue(func() string {
 	for _, path := range testenv.Find("python3") {
 		if exec.Command(path, "-c", "import requests").Run() == nil {
 			return path
 		}
 	}
-	testenv.Skip(t, "no Python with requests: install python3-requests to run this test")
 	return ""
+})
+
+// withRequests returns a Python that has requests.
+func withRequests(t *testing.T) string {
+	t.Helper()
+	if pythonWithRequests() == "" {
+		testenv.Skip(t, "no Python with requests: install python3-requests to run this test")
+	}
+	return pythonWithRequests()
 }
 
 // Other programs read the streams of each framework correctly.
 func TestClients(t *testing.T) {
-	all := clients(t)
+	scripts := testenv.NPM(t, os.DirFS("testdata"))
+	t.Run("frames", func(t *testing.T) { // see TestFrames
+		t.Parallel()
+		checkScript(t, scripts, testenv.Program(t, "node"), "forms.js")
+	})
+	all := clients(scripts)
 	for _, framework := range hosts.Newest() {
 		for _, c := range all {
 			if !hosts.HTTP2(framework) {

@@ -26,7 +26,6 @@ import (
 	tmaxmax "github.com/tmaxmax/go-sse"
 
 	"github.com/yieldsse/yieldsse/core"
-	"github.com/yieldsse/yieldsse/internal/testenv"
 	"github.com/yieldsse/yieldsse/ssetest"
 )
 
@@ -272,26 +271,29 @@ func outcome(got []string, err error) string {
 	return fmt.Sprintf("%q", got)
 }
 
-// What is not an event must not look like one. The table in docs/clients.md holds the
-// results, which decide what a session sends besides events.
-func TestFrames(t *testing.T) {
+// checkRow checks that the table in docs/clients.md has a row.
+func checkRow(t *testing.T, client string, made []string) {
+	t.Helper()
 	document, err := os.ReadFile("../../docs/clients.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := serveForms(t)
-	check := func(t *testing.T, client string, made []string) {
-		t.Helper()
-		if row := "| " + client + " | " + strings.Join(made, " | ") + " |"; !strings.Contains(string(document), row+"\n") {
-			t.Errorf("docs/clients.md does not have the row\n%s", row)
-		}
+	if row := "| " + client + " | " + strings.Join(made, " | ") + " |"; !strings.Contains(string(document), row+"\n") {
+		t.Errorf("docs/clients.md does not have the row\n%s", row)
 	}
+}
+
+// What is not an event must not look like one. The table in docs/clients.md holds the
+// results, which decide what a session sends besides events. [TestClients] checks those on
+// npm.
+func TestFrames(t *testing.T) {
+	url := serveForms(t)
 	t.Run("head", func(t *testing.T) {
 		var names []string
 		for _, f := range forms {
 			names = append(names, f.name)
 		}
-		check(t, "client", names)
+		checkRow(t, "client", names)
 	})
 	for client, read := range readers {
 		t.Run(client, func(t *testing.T) {
@@ -301,34 +303,33 @@ func TestFrames(t *testing.T) {
 			for i := range forms {
 				made = append(made, outcome(read(ctx, fmt.Sprintf("%s/%d", url, i))))
 			}
-			check(t, client, made)
+			checkRow(t, client, made)
 		})
 	}
-	run := func(t *testing.T, dir string, args ...string) {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), args[0], append(args[1:], url, strconv.Itoa(len(forms)))...)
-		cmd.Dir = dir
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(out)) {
-			var all struct {
-				Client string     `json:"client"`
-				Got    [][]string `json:"got"`
-			}
-			if err := json.Unmarshal([]byte(line), &all); err != nil {
-				t.Fatalf("%v in %q", err, line)
-			}
-			var made []string
-			for _, got := range all.Got {
-				made = append(made, outcome(got, nil))
-			}
-			check(t, all.Client, made)
-		}
+	t.Run("Python", func(t *testing.T) { checkScript(t, "testdata", withRequests(t), "forms.py") })
+}
+
+// checkScript runs a program that reads each form with several clients, and checks their rows.
+func checkScript(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), args[0], append(args[1:], serveForms(t), strconv.Itoa(len(forms)))...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Run("npm", func(t *testing.T) {
-		run(t, testenv.NPM(t, os.DirFS("testdata")), testenv.Program(t, "node"), "forms.js")
-	})
-	t.Run("Python", func(t *testing.T) { run(t, "testdata", withRequests(t), "forms.py") })
+	for line := range strings.Lines(string(out)) {
+		var all struct {
+			Client string     `json:"client"`
+			Got    [][]string `json:"got"`
+		}
+		if err := json.Unmarshal([]byte(line), &all); err != nil {
+			t.Fatalf("%v in %q", err, line)
+		}
+		var made []string
+		for _, got := range all.Got {
+			made = append(made, outcome(got, nil))
+		}
+		checkRow(t, all.Client, made)
+	}
 }
