@@ -15,7 +15,9 @@ const farewell = 5 * time.Second
 // Shutdown refuses to begin runs, waits until the generators of all runs have returned, and
 // returns nil. Clients may still attach. If ctx ends first, Shutdown ends what still runs, and returns a
 // [*ShutdownError]; it does not wait for the generators then, but with a [Store] until their runs' ends
-// are stored, for at most 5 s. It fails at once if ctx is made of a generator's, which it would wait for.
+// are stored, for at most 5 s. Before you shut the host down, wait for the streams, see
+// [core.Group.Wait]: a host's shutdown ends cleanly those that have not been told of their run's end.
+// Shutdown fails at once if ctx is made of a generator's, which it would wait for.
 func (r *Runner) Shutdown(ctx context.Context) error {
 	if own := ownOf(ctx); own != nil && own.runner == r {
 		return fmt.Errorf("run: shutdown: it was called by the generator of %q, and would wait for it: "+

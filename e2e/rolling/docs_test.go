@@ -78,9 +78,9 @@ func TestKubernetesNumbers(t *testing.T) {
 	grace := time.Duration(pod.Grace) * time.Second
 	noticed := time.Duration(c.ReadinessProbe.PeriodSeconds*c.ReadinessProbe.FailureThreshold) * time.Second
 
-	least := preStop + args["-notice"] + args["-bound"] + args["-rest"]
+	least := preStop + args["-notice"] + args["-bound"] + 2*args["-rest"]
 	if grace <= least {
-		t.Errorf("got a grace period of %v, want more than preStop, -notice, -bound and -rest, which are %v", grace, least)
+		t.Errorf("got a grace period of %v, want more than preStop, -notice, -bound and twice -rest, which are %v", grace, least)
 	}
 	if args["-bound"] <= args["-window"] {
 		t.Errorf("got a bound of %v, want more than the window, which is %v", args["-bound"], args["-window"])

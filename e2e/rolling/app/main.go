@@ -34,7 +34,7 @@ var (
 	notice = flag.Duration("notice", 10*time.Second, "how long the proxies may take to notice that this process leaves")
 	window = flag.Duration("window", time.Minute, "in which the streams end one by one")
 	bound  = flag.Duration("bound", 75*time.Second, "of the window, and of the runs")
-	rest   = flag.Duration("rest", 5*time.Second, "for what is still open then")
+	rest   = flag.Duration("rest", 5*time.Second, "for the readers of runs, and then for what is still open")
 )
 
 var (
@@ -64,8 +64,12 @@ func leave(srv *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), *bound)
 	defer cancel()
 	finished := make(chan error, 1)
-	go func() { finished <- errors.Join(answers.Shutdown(ctx), readers.Wait(ctx)) }()
+	go func() { finished <- answers.Shutdown(ctx) }()
 	err := errors.Join(streams.Drain(ctx, *window), <-finished)
+
+	ctx, cancel = context.WithTimeout(context.Background(), *rest)
+	defer cancel()
+	err = errors.Join(err, readers.Wait(ctx)) // until they know how the runs have ended
 
 	ctx, cancel = context.WithTimeout(context.Background(), *rest)
 	defer cancel()
