@@ -166,10 +166,11 @@ func (s *stream) read(ctx context.Context, res *http.Response, r io.Reader) erro
 	return ErrEnded
 }
 
-// notStream returns the error for a response that had not a single line of an event
-// stream. If it lasted, its unknown lines were heartbeats, and it has just ended.
+// notStream returns the error for a response that had lines, but no field. If it lasted, its
+// unknown lines were heartbeats, and it has just ended, so the client connects again. If it
+// does not connect again, the response may have been an error that came late.
 func (s *stream) notStream(res *http.Response, b *beginning) error {
-	if b.over() {
+	if b.over() && !s.once {
 		return ErrEnded
 	}
 	err := refuse(res, ErrMediaType, "Content-Type is %q, but the body is not an event stream", res.Header.Get("Content-Type"))

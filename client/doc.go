@@ -23,7 +23,7 @@
 //   - An ID without an event passes only with [WithPositions]. A reset of the ID does not
 //     pass at all, because the browser keeps its ID if an event has none.
 //
-// The relay in the examples sets its own IDs and so passes all of it on.
+// The relay in the examples sets its own IDs, so it passes every position on, a reset too.
 //
 // A connection that ends or breaks is not the end of the stream: the client waits,
 // longer after each failure in a row, and connects again with the last event ID. When it

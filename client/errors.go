@@ -30,9 +30,10 @@ var (
 	// a *ResponseError.
 	ErrStatus = errors.New("client: the response has a status other than 200")
 
-	// ErrMediaType means that a response was not text/event-stream, was
-	// compressed, or was declared an event stream and had not a single line of one.
-	// The error is a *ResponseError.
+	// ErrMediaType means that a response was not text/event-stream, was compressed, or was
+	// declared an event stream and had lines that are neither fields nor comments, and no
+	// field. The last is not an error if the response lasted 30 s, except with [WithOnce]:
+	// such lines may be heartbeats. The error is a *ResponseError.
 	ErrMediaType = errors.New("client: the response is not an event stream")
 )
 

@@ -145,7 +145,8 @@ func WithIdleTimeout(d time.Duration) Option {
 // that many clients do not come back at the same moment. The extra time is at first as
 // long as the reconnection time, doubles with each failure in a row, and is at most
 // longest. The reconnection time is reconnect until the stream sets another with its
-// retry field. A longer Retry-After replaces it once. Both are limited to an hour.
+// retry field. A longer Retry-After replaces it once. The reconnection time and Retry-After are
+// limited to an hour each.
 //
 // A connection that has brought an event, or has lasted 30 s, ends a row of
 // failures. The defaults are 3 s and 30 s. Zero or less turns that part of the wait off;

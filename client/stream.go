@@ -27,6 +27,7 @@ import (
 //   - [core.ErrEventTooLarge]
 //   - an error about req, such as its URL, method or headers, before anything is sent
 //   - a failure that [WithRetryPolicy] does not retry
+//   - with [WithOnce], any failure, and [ErrEnded] if the response is not whole
 //
 // A loop that breaks gets no error, and [WithOnce] has an end without one. In any case
 // the response is closed by then.
@@ -36,7 +37,8 @@ import (
 // as it arrives, if the server flushes it. Last-Event-ID is set if there is an ID and a header can carry it: one with
 // control characters cannot be sent. A body is sent again each time, so req needs a
 // GetBody; [http.NewRequest] sets it for a [bytes.Buffer], a [bytes.Reader] and a
-// [strings.Reader]. req.Body itself is neither read nor closed. Redirects are
+// [strings.Reader]. req.Body itself is neither read nor closed, except with [WithOnce] if there is no
+// GetBody. Redirects are
 // followed as net/http does, which turns a POST into a GET after 301, 302 and 303.
 //
 // req is not changed, and must not be changed while the stream is read. Each range over

@@ -292,6 +292,27 @@ func TestUnknownHeartbeats(t *testing.T) {
 	}
 }
 
+// A server that fails after 40 s may say so in JSON. With WithOnce that is not a proper end.
+func TestOnceFailsLate(t *testing.T) {
+	const fault = `{"error": "no model has answered"}`
+	synctest.Test(t, func(t *testing.T) {
+		var last error
+		for e, err := range client.Stream(get(t, "http://example.com").WithContext(t.Context()), client.WithOnce(""),
+			inMemory(func(r *http.Request) (*http.Response, error) {
+				return response(200, live(r.Context(), func(w io.Writer) {
+					_, _ = io.WriteString(w, ": wait\n\n")
+					pass(40 * time.Second)
+					_, _ = io.WriteString(w, fault)
+				})), nil
+			})) {
+			if last = err; err == nil {
+				t.Errorf("got the event %+v, want none", e)
+			}
+		}
+		wantErr(t, last, client.ErrMediaType)
+	})
+}
+
 // The body of a refusal is read as long as bytes come, up to a bound.
 func TestRefusalSlow(t *testing.T) {
 	const s = time.Second

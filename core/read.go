@@ -60,8 +60,8 @@ type Parser struct {
 
 // Read parses r to its end. The stream can be used once, by one goroutine. A read error
 // other than [io.EOF] is its last element. An event without its blank line at the end of
-// r is discarded; then Incomplete is set. If r had lines, but no field and not only comments, [ErrNotStream] is
-// the last element.
+// r is discarded; then Incomplete is set. If r has lines that are neither
+// fields nor comments, and no field, [ErrNotStream] is the last element.
 //
 // Type is as it was sent: it is empty where the DOM says "message". Invalid UTF-8
 // becomes U+FFFD. The Data of short events that arrive together share memory: keeping one of
