@@ -45,6 +45,8 @@ func explain(err error) string {
 		return fmt.Sprintf("cannot connect to %v: %s", op.Addr, cause(op))
 	case errors.As(err, &op):
 		return "the connection broke: " + cause(op)
+	case errors.Is(err, io.ErrUnexpectedEOF) && errors.Is(err, client.ErrEnded):
+		return "the response has ended in the middle of an event, which is lost"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection broke in the middle of the response"
 	case errors.As(err, &request) && errors.Is(request.Err, io.EOF):

@@ -65,8 +65,8 @@ With --verbose there are also objects without type and data:
   id        the last event ID, if it changes without an event
 
 The exit status is 0 after -n events, when the server ends the stream for good
-(204), and with --no-reconnect at the end of the response; 1 after a failure, 2
-for wrong arguments and 130 after Ctrl-C.`,
+(204), even before -n events, and with --no-reconnect at the end of a response
+that is whole; 1 after a failure, 2 for wrong arguments and 130 after Ctrl-C.`,
 		Example: `  yieldsse tail https://example.com/prices
   yieldsse tail -H 'Authorization: Bearer 123' -types add,remove https://example.com/items
   yieldsse tail -json -n 10 https://example.com/prices | jq .json.price
@@ -121,9 +121,12 @@ func (t *tail) run(ctx context.Context, address string) error {
 			t.noticef("%s; connecting again in %s", explain(err), words.Duration(wait))
 		}),
 		client.WithRetryPolicy(func(err error, _ int) bool {
-			return !t.noReconnect && (connected || t.retry) && client.Retryable(err)
+			return (connected || t.retry) && client.Retryable(err)
 		}),
 	)
+	if t.noReconnect {
+		opts = append(opts, client.WithOnce("")) // which tells whether the response is whole
+	}
 	if t.verbose {
 		opts = append(opts, client.WithComments(), client.WithPositions(positionType))
 	}
@@ -144,9 +147,10 @@ func (t *tail) run(ctx context.Context, address string) error {
 			return err
 		}
 		if shown == t.count && shown > 0 {
-			break
+			return nil
 		}
 	}
+	t.noticef("%s", explain(client.ErrEnded))
 	return nil
 }
 
@@ -216,7 +220,7 @@ func (t *tail) end(ctx context.Context, err error, connected bool) error {
 	switch {
 	case ctx.Err() != nil:
 		return exitError{code: statusInterrupted}
-	case errors.Is(err, client.ErrStopped), t.noReconnect && errors.Is(err, client.ErrEnded):
+	case errors.Is(err, client.ErrStopped):
 		t.noticef("%s", explain(err))
 		return nil
 	}

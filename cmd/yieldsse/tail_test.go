@@ -111,7 +111,11 @@ func TestTailOutput(t *testing.T) {
 			args := append([]string{"tail", "-no-reconnect", raw(t, stream)}, strings.Fields(c.args)...)
 			stdout, _, status := try(t, args...)
 			equal(t, "stdout", "\n"+stdout, c.want)
-			equal(t, "status", status, statusOK)
+			want := statusFailure // because the last event is cut off
+			if strings.Contains(c.args, "-n ") {
+				want = statusOK
+			}
+			equal(t, "status", status, want)
 		})
 	}
 }
@@ -279,6 +283,10 @@ func TestTailEnds(t *testing.T) {
 		{"with the response", "-no-reconnect", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 		}, connected + "* the response has ended\n", statusOK},
+		{"within an event", "-no-reconnect", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			fmt.Fprint(w, "data: a\n\ndata: half")
+		}, connected + "yieldsse: the response has ended in the middle of an event, which is lost\n", statusFailure},
 		{"with a response that breaks off", "-no-reconnect", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
 			w.(http.Flusher).Flush()
