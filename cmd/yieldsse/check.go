@@ -55,7 +55,7 @@ With --json the report is one object with
                an ok finding has no why and no fix
 
 The exit status is 0 without a warning or a fault, 1 with one, 2 if the check could not
-run (wrong arguments, no answer) and 130 after Ctrl-C.`,
+run (wrong arguments, no connection) and 130 after Ctrl-C.`,
 		Example: `  yieldsse check https://example.com/prices
   yieldsse check -origin https://app.example.com -H 'Cookie: session=123' https://example.com/prices
   yieldsse check -json https://example.com/prices | jq '.findings[] | select(.severity == "fault")'

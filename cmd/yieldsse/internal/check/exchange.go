@@ -4,12 +4,15 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
+	"github.com/yieldsse/yieldsse/cmd/yieldsse/internal/words"
 	"github.com/yieldsse/yieldsse/core"
 )
 
@@ -50,6 +53,10 @@ func (r *runner) exchange(ctx context.Context, p plan) *Exchange {
 		return e
 	}
 
+	var connected atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
 	start := time.Now()
 	timer := time.AfterFunc(p.answer, func() { cancel(errTimeUp) })
 	defer timer.Stop()
@@ -57,7 +64,11 @@ func (r *runner) exchange(ctx context.Context, p plan) *Exchange {
 	e.Watched = time.Since(start)
 	if res == nil {
 		e.Err = err
-		if cause := context.Cause(ctx); cause != nil {
+		switch cause := context.Cause(ctx); {
+		case cause == nil:
+		case errors.Is(cause, errTimeUp) && !connected.Load():
+			e.Err = fmt.Errorf("cannot connect to %s within %s", req.URL.Host, words.Duration(e.Watched))
+		default:
 			e.Err = cause
 		}
 		return e

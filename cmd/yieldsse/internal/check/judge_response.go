@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -192,8 +193,11 @@ func compression(f *Facts) []Finding {
 			"compress only if the client accepts it, or better do not compress a stream")
 	}
 	z := f.Gzip
-	if z == nil || z.Err != nil || z.Status != http.StatusOK {
+	if z == nil {
 		return nil
+	}
+	if z.Err != nil || z.Status != http.StatusOK {
+		return noGzip(f, z)
 	}
 	coding := z.Header.Get("Content-Encoding")
 	event, bytes := f.First.FirstEvent, f.First.FirstByte
@@ -221,4 +225,34 @@ func compression(f *Facts) []Finding {
 	}
 	return one(Info, "gzip; too few events arrived to see whether it holds them back",
 		"a compressor that is not flushed holds events back", fix)
+}
+
+// noGzip judges a connection on which gzip was accepted, and no stream came. If no other connection
+// than the first has got a stream, the reason may be that the server allows only one.
+func noGzip(f *Facts, z *Exchange) []Finding {
+	severity := Warning
+	others := []*Exchange{f.Again}
+	for i := range f.Resumed {
+		others = append(others, &f.Resumed[i].Exchange)
+	}
+	for _, e := range others {
+		if e != nil && e.isStream() {
+			severity = Fault
+		}
+	}
+	const (
+		effect = "every browser accepts gzip, so none of them can read the stream"
+		fix    = "do not compress streams, or flush the compressor after the headers and each event"
+	)
+	switch {
+	case z.Err == nil:
+		return one(severity, fmt.Sprintf("the answer is %d %s if gzip is accepted; without it, it was 200",
+			z.Status, http.StatusText(z.Status)), effect, fix)
+	case !errors.Is(z.Err, errTimeUp):
+		return one(severity, fmt.Sprintf("no answer if gzip is accepted: %v", z.Err), effect, fix)
+	case z.Watched > f.First.Headers+shortStep/2:
+		return one(severity, fmt.Sprintf("no headers within %s if gzip is accepted; without it they came after %s",
+			words.Duration(z.Watched), words.Duration(f.First.Headers)), effect, fix)
+	}
+	return nil // the time of the check was over
 }

@@ -41,7 +41,8 @@ const (
 	startsOver
 	nothing
 	nothingYet // perhaps it was too early
-	over       // 204
+	unanswered
+	over // 204
 	refused
 )
 
@@ -50,7 +51,7 @@ func verdict(first *Exchange, r *Resumed) result {
 	e := &r.Exchange
 	switch {
 	case e.Err != nil:
-		return nothing
+		return unanswered
 	case e.Status == http.StatusNoContent && (r.Expected == "" || first.End == Clean):
 		return over
 	case !e.isStream():
@@ -58,9 +59,7 @@ func verdict(first *Exchange, r *Resumed) result {
 	}
 	seen, known := owned(e.Head), owned(append(slices.Clone(first.Head), first.Tail...))
 	switch {
-	case len(seen) == 0 && e.End == Clean:
-		return nothing
-	case len(seen) == 0 && (r.Expected == "" || e.Watched < first.Pause+shortStep/2):
+	case len(seen) == 0 && (r.Expected == "" || e.End != Clean && e.Watched < first.Pause+shortStep/2):
 		return nothingYet
 	case len(seen) == 0:
 		return nothing
@@ -121,6 +120,9 @@ func resumption(f *Facts) []Finding {
 	case nothingYet:
 		return one(Info, fmt.Sprintf("%snothing came within %s, which may be too early", after, words.Duration(e.Watched)),
 			"the check could not find out whether the stream resumes", "check it while there are more events")
+	case unanswered:
+		return one(Warning, fmt.Sprintf("%sno answer came: %v", after, e.Err), "a client cannot resume",
+			"find out why the server does not answer a client that reconnects")
 	case over:
 		return ok("%sthe server says that there are no more events (204)", after)
 	case refused:

@@ -196,7 +196,9 @@ func (r *runner) ask(ctx context.Context, headers []string) *Preflight {
 		req.Header.Set("Access-Control-Request-Headers", joinNames(headers))
 	}
 	r.facts.Requests++
-	res, err := r.client.Do(req)
+	direct := *r.client // a browser does not follow a redirect of a preflight (Fetch, section 4.8)
+	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := direct.Do(req)
 	if err != nil {
 		p.Err = err
 		return p

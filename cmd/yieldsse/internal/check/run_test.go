@@ -202,6 +202,25 @@ func TestCompression(t *testing.T) {
 			}
 			numbered(time.Second)(w, r)
 		}, check.Fault, "Content-Encoding: br"},
+		{"headers held back", func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Accept-Encoding") == "gzip" {
+				<-r.Context().Done()
+			}
+			numbered(time.Second)(w, r)
+		}, check.Fault, "no headers within 1.5s if gzip is accepted; without it they came after"},
+		{"a failure", func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Accept-Encoding") == "gzip" {
+				http.Error(w, "cannot compress", http.StatusInternalServerError)
+				return
+			}
+			numbered(time.Second)(w, r)
+		}, check.Fault, "the answer is 500 Internal Server Error if gzip is accepted"},
+		{"a panic", func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Accept-Encoding") == "gzip" {
+				panic(http.ErrAbortHandler)
+			}
+			numbered(time.Second)(w, r)
+		}, check.Fault, "no answer if gzip is accepted"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r, _ := run(t, test.h, job{})
@@ -403,6 +422,12 @@ func TestResumption(t *testing.T) {
 	}{
 		{"right", from(func(last string, _ int) int { return number(last) }), check.OK, "it resumes with"},
 		{"starts over", from(func(string, int) int { return 0 }), check.Warning, "it starts over"},
+		{"nothing missed", func(w http.ResponseWriter, r *http.Request) {
+			good(w)
+			if r.Header.Get("Last-Event-ID") == "" {
+				send(w, "id: 1\ndata: a\n\n")
+			}
+		}, check.Info, "which may be too early"},
 		{"a hole", from(func(_ string, newest int) int { return newest + 5 }), check.Warning, "on the first connection"},
 		{"a repeat", from(func(last string, _ int) int { return number(last) - 1 }), check.Warning, "repeats an event"},
 		{"long ago", from(func(last string, _ int) int { return number(last) - 4 }), check.Warning, "repeats an event"},
@@ -538,6 +563,13 @@ func TestCORS(t *testing.T) {
 			w.Header().Set(origin, "*")
 			body("id: a:b\ndata: a\n\n")(w, r)
 		}, job{}, "preflight", check.Fault, "OPTIONS for GET, last-event-id: 405"},
+		{"a preflight that is redirected", func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodOptions && r.URL.Path != "/elsewhere" {
+				http.Redirect(w, r, "/elsewhere", http.StatusPermanentRedirect)
+				return
+			}
+			allow(origin, "*", "Access-Control-Allow-Headers", "*")(w, r)
+		}, job{header: custom}, "preflight", check.Fault, "308"},
 		{"a preflight of another origin", func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodOptions {
 				allow(origin, "*")(w, r)
