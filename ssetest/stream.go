@@ -158,7 +158,8 @@ func (s *Stream) Collect(n int) []core.Event {
 	return events
 }
 
-// All reads to the end, which must be clean. A stream that breaks off fails the test.
+// All reads to the end, which must be clean. A stream that breaks off, or ends in the middle
+// of an event, fails the test.
 func (s *Stream) All() []core.Event {
 	s.t.Helper()
 	events, err := s.Rest()
@@ -168,8 +169,8 @@ func (s *Stream) All() []core.Event {
 	return events
 }
 
-// Rest reads to the end. The error is nil if the response ended cleanly, and otherwise
-// says how it broke.
+// Rest reads to the end. The error is nil if the response ended cleanly, and not in the
+// middle of an event. Otherwise it says how the response broke.
 func (s *Stream) Rest() ([]core.Event, error) {
 	s.t.Helper()
 	var events []core.Event
@@ -235,6 +236,8 @@ func (s *Stream) read() (core.Event, error) {
 	switch {
 	case s.expired.Load():
 		s.t.Fatalf("ssetest: %s: no event and no end within %v, %s", s.name(), s.timeout, s.soFar())
+	case !ok && s.parser.Incomplete:
+		return core.Event{}, fmt.Errorf("the response ended in the middle of an event, which clients do not get: %w", io.ErrUnexpectedEOF)
 	case !ok:
 		return core.Event{}, io.EOF
 	case err == nil:

@@ -52,11 +52,11 @@ func TestStreamComments(t *testing.T) {
 func TestRest(t *testing.T) {
 	NoLeaks(t)
 	for _, test := range []struct {
-		name, end string
-		broken    bool
-	}{{"clean", "", false}, {"broken", "break", true}} {
+		name, rest, end string
+		broken          bool
+	}{{"clean", "", "", false}, {"a comment", ": bye", "", false}, {"within an event", "data: lost", "", true}, {"broken", "", "break", true}} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := Open(t, Serve(t, wire("data: a\n\ndata: lost", test.end))).Rest()
+			got, err := Open(t, Serve(t, wire("data: a\n\n"+test.rest, test.end))).Rest()
 			Equal(t, got, []core.Event{{Data: "a"}})
 			if broken := err != nil; broken != test.broken {
 				t.Errorf("got error %v, want one: %v", err, test.broken)
