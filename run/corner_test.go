@@ -408,6 +408,39 @@ func TestWithEndedIsWaitedFor(t *testing.T) {
 	})
 }
 
+// A run that has ended before Shutdown's context ends is waited for, too.
+func TestWithEndedIsWaitedForThen(t *testing.T) {
+	for _, how := range []string{"the generator returns", "Stop"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				told := false
+				r := run.New(run.WithEnded(func(run.State) {
+					time.Sleep(time.Second) //nolint:forbidigo // in a synctest bubble
+					told = true
+				}))
+				leave := make(chan struct{})
+				r.Start(t.Context(), "x", func(ctx context.Context) core.Stream {
+					return func(func(core.Event, error) bool) {
+						select {
+						case <-leave:
+						case <-ctx.Done():
+						}
+					}
+				})
+				if how == "Stop" {
+					go func() { _ = r.Stop(ended(), "x") }()
+				} else {
+					close(leave)
+				}
+				synctest.Wait()
+				if err := r.Shutdown(ended()); err == nil || !told {
+					t.Errorf("got %v and told %t, want an error after the function of WithEnded has returned", err, told)
+				}
+			})
+		})
+	}
+}
+
 // A failure ends the run at once, and the generator's context with it.
 func TestFailureEndsContext(t *testing.T) {
 	failure := errors.New("boom")

@@ -58,8 +58,8 @@ func (r *Runner) Shutdown(ctx context.Context) error {
 		switch {
 		case one.endNow(shutdownError{}):
 			tell.Go(func() { r.hasEnded(one) })
-		case one.upload != nil:
-			tell.Go(func() { <-one.told }) // its end is in the store
+		default: // it has ended, but the functions of WithEnded or the store have not been told of it
+			tell.Go(func() { <-one.told })
 		}
 		e.Keys = append(e.Keys, one.key)
 	}
