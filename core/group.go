@@ -44,7 +44,8 @@ type Group struct {
 	// KeyLimit, instead of refusing the new one. The response ends cleanly, and an
 	// EventSource reconnects, which evicts another one: pages that are open at the same
 	// time must not be more than KeyLimit. A session that has been ended still counts for
-	// Limit until its generator has returned.
+	// Limit until its generator has returned. With several groups, put this one last: another
+	// group may refuse the request after this one has made room for it.
 	Evict bool
 
 	mu       sync.Mutex

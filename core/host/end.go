@@ -103,19 +103,41 @@ func (s *Session) whyLost(err error) error {
 	return cause
 }
 
+// errWriter ends a session whose host's writer does not return at the end of the response. The
+// host gets the panic, if there is one.
+var errWriter = errors.New("host: the writer panicked, or called runtime.Goexit, at the end of the response")
+
 // finish ends the response when the generator is done, and releases the session.
 func (s *Session) finish() {
-	broken := true // also if the error event's function panics
-	defer func() { s.release(broken) }()
-	if !s.settle() {
-		return
+	whole, returned := false, false // also if the error event's function panics
+	defer func() {
+		if !returned && s.outcome.failure == nil {
+			s.lose(errWriter)
+		}
+		s.release(!whole)
+	}()
+	whole = s.complete()
+	returned = true
+}
+
+// complete sends what is left, and reports whether the response is whole.
+func (s *Session) complete() bool {
+	switch {
+	case !s.settle():
+		return false
+	case s.outcome.failure == nil:
+		return s.conclude(nil)
+	case s.config.ErrorEvent == nil: // it is broken, so that nobody mistakes part of it for all of it
+		return false
 	}
-	if s.outcome.failure == nil {
-		broken = !s.conclude(nil)
-	} else if s.config.ErrorEvent != nil { // without one it is broken, so that nobody mistakes part of it for all of it
-		last := s.config.ErrorEvent(s.outcome.failure) // not under the lock, because the function is the application's
-		broken = !s.conclude(&last)
-	}
+	last := s.config.ErrorEvent(s.outcome.failure) // not under the lock, because the function is the application's
+	return s.conclude(&last)
+}
+
+// lose ends the session because its host's writer has failed.
+func (s *Session) lose(err error) {
+	s.remember().lost = err
+	s.cancel(err)
 }
 
 // settle sends what waits when the generator is done, and the reconnection time of a

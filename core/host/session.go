@@ -306,9 +306,7 @@ func (s *Session) hurry() {
 func (s *Session) recoverHost() {
 	if v := recover(); v != nil {
 		s.sending.Store(0)
-		lost := fmt.Errorf("host: the writer panicked: %v", v)
-		s.remember().lost = lost
-		s.cancel(lost)
+		s.lose(fmt.Errorf("host: the writer panicked: %v", v))
 		if s.detached != nil {
 			s.detached.wake() // if its stream was handed over
 		}

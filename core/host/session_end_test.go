@@ -552,6 +552,40 @@ func TestSendPanicsInYield(t *testing.T) {
 	})
 }
 
+// The same at the very end of the response, where the generator has returned already. The
+// observer is not told that all is well.
+func TestSendPanicsAtTheEnd(t *testing.T) {
+	for name, leave := range map[string]func(){
+		"panic":  func() { panic("the writer is closed") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := newTrial(t.Context(), t, core.WithFlushWindow(time.Minute))
+				tr.send = func(frames string) error {
+					if strings.Contains(frames, "data: b") {
+						leave()
+					}
+					return nil
+				}
+				done := make(chan any)
+				go func() {
+					defer func() { done <- recover() }()
+					_ = tr.serve(play(0, at{0, "a"}, at{0, "b"}))
+				}()
+				if got := <-done; got != nil != (name == "panic") {
+					t.Errorf("got a panic with %v", got)
+				}
+				tr.over.Store(true)
+				quiet()
+				if got := tr.log[len(tr.log)-1]; got != "0s Abort" || tr.sum.Cause == nil || tr.sum.Err != nil {
+					t.Errorf("got %s at last and %+v, want an Abort and a cause", got, tr.sum)
+				}
+			})
+		})
+	}
+}
+
 func TestObserver(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {

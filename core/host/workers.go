@@ -245,7 +245,7 @@ func (w *worker) serve(c *detachedConn) {
 // application, which may take long.
 func (w *worker) end(c *detachedConn) {
 	s, p := c.session, c.pump
-	if c.result != nil && c.result != io.EOF && s.open() { //nolint:errorlint // the very one
+	if c.result != nil && c.result != io.EOF { //nolint:errorlint // the very one
 		s.fail(c.result)
 	}
 	c.served.Store(false)
