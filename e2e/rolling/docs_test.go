@@ -78,9 +78,10 @@ func TestKubernetesNumbers(t *testing.T) {
 	grace := time.Duration(pod.Grace) * time.Second
 	noticed := time.Duration(c.ReadinessProbe.PeriodSeconds*c.ReadinessProbe.FailureThreshold) * time.Second
 
-	least := preStop + args["-notice"] + args["-bound"] + 2*args["-rest"]
+	const store = 5 * time.Second // for which run.Runner.Shutdown waits after its context has ended
+	least := preStop + args["-notice"] + args["-bound"] + 2*args["-rest"] + store
 	if grace <= least {
-		t.Errorf("got a grace period of %v, want more than preStop, -notice, -bound and twice -rest, which are %v", grace, least)
+		t.Errorf("got a grace period of %v, want more than preStop, -notice, -bound, twice -rest and the store take, which are %v", grace, least)
 	}
 	if args["-bound"] <= args["-window"] {
 		t.Errorf("got a bound of %v, want more than the window, which is %v", args["-bound"], args["-window"])

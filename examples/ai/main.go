@@ -166,10 +166,14 @@ func serve(ctx context.Context, addr string, ask model, common shared, g grace, 
 	finished := finish(ctx, s.answers, g)
 	within, cancel := context.WithTimeout(ctx, g.rest)
 	defer cancel()
-	_ = s.readers.Wait(within) // until those who read the last answers have them; the server ends the rest
+	slow := s.readers.Wait(within) // until those who read the last answers have them
 	within, cancel = context.WithTimeout(ctx, g.rest)
 	defer cancel()
-	return errors.Join(finished, s.turns.Shutdown(within), srv.Shutdown(within)) // the windows get the last answers first
+	err = errors.Join(finished, s.turns.Shutdown(within)) // the windows get the last answers first
+	if slow != nil {
+		return errors.Join(err, srv.Close()) // breaks their streams off, because Shutdown would end them cleanly
+	}
+	return errors.Join(err, srv.Shutdown(within))
 }
 
 // finish lets the answers finish, and ends those that take too long. In both cases it waits

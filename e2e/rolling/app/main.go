@@ -69,11 +69,15 @@ func leave(srv *http.Server) error {
 
 	ctx, cancel = context.WithTimeout(context.Background(), *rest)
 	defer cancel()
-	err = errors.Join(err, readers.Wait(ctx)) // until they know how the runs have ended
+	left := readers.Wait(ctx) // until they know how the runs have ended
 
 	ctx, cancel = context.WithTimeout(context.Background(), *rest)
 	defer cancel()
-	return errors.Join(err, events.Shutdown(ctx), srv.Shutdown(ctx))
+	err = errors.Join(err, left, events.Shutdown(ctx))
+	if left != nil {
+		return errors.Join(err, srv.Close()) // breaks their streams off, because Shutdown would end them cleanly
+	}
+	return errors.Join(err, srv.Shutdown(ctx))
 }
 
 func main() {
