@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/yieldsse/yieldsse/client"
 	"github.com/yieldsse/yieldsse/core"
@@ -87,7 +88,7 @@ func readOpenAI(req *http.Request, say func(string)) error {
 			Message string `json:"message"`
 		} `json:"error"`
 	}
-	for c, err := range core.DecodeJSON[chunk](client.Stream(req, client.WithOnce("[DONE]"))) {
+	for c, err := range core.DecodeJSON[chunk](client.Stream(req, client.WithOnce("[DONE]"), client.WithIdleTimeout(2*time.Minute))) {
 		switch {
 		case err != nil:
 			return err

@@ -27,7 +27,7 @@ var page embed.FS
 
 type server struct {
 	answers run.Runner
-	stored  sync.Map // the messages of each chat, without an answer that is being written
+	stored  sync.Map // the messages of each chat, without an answer that is being written; a real server has a database
 }
 
 func main() {
@@ -41,7 +41,10 @@ func (s *server) handler(say model) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(page))
 	mux.HandleFunc("GET /api/chat/{id}", func(w http.ResponseWriter, r *http.Request) {
-		messages, _ := s.stored.LoadOrStore(r.PathValue("id"), []message{})
+		messages, ok := s.stored.Load(r.PathValue("id"))
+		if !ok {
+			messages = []message{}
+		}
 		_ = json.NewEncoder(w).Encode(messages)
 	})
 	mux.Handle("POST /api/chat", nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
@@ -66,7 +69,7 @@ func (s *server) handler(say model) http.Handler {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
-	return mux
+	return http.NewCrossOriginProtection().Handler(mux) // other sites' pages may not post
 }
 
 // answer yields the parts of an answer, and stores it if it is whole or somebody has stopped it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -122,4 +123,18 @@ func TestEcho(t *testing.T) {
 			t.Errorf("got %q, want %q", got.String(), want)
 		}
 	})
+}
+
+// A chat that nobody has begun is empty, and reading it stores nothing.
+func TestUnknownChat(t *testing.T) {
+	s := new(server)
+	h := s.handler(echo)
+	res := httptest.NewRecorder()
+	h.ServeHTTP(res, httptest.NewRequest(http.MethodGet, "/api/chat/x", nil))
+	if got, want := res.Body.String(), "[]\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if _, ok := s.stored.Load("x"); ok {
+		t.Error("the chat is stored, want nothing")
+	}
 }

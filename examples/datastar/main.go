@@ -39,7 +39,7 @@ func handler() http.Handler {
 		var signals struct {
 			Text string `json:"text"`
 		}
-		if err := json.NewDecoder(r.Body).Decode(&signals); err != nil {
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&signals); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return nil
 		}
@@ -52,7 +52,7 @@ func handler() http.Handler {
 			yield(core.Event{Type: "datastar-patch-signals", Data: `signals {"text":""}`}, nil)
 		}
 	}))
-	return mux
+	return http.NewCrossOriginProtection().Handler(mux) // other sites' pages may not post
 }
 
 // patch makes an event that puts HTML into the page.

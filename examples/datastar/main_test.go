@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/yieldsse/yieldsse/internal/hosttest"
@@ -18,5 +19,14 @@ func TestMessages(t *testing.T) {
 	e := s.Next()
 	if got, want := e.Data, "selector #list\nmode prepend\nelements <li>a &lt; b</li>"; got != want || e.Type != "datastar-patch-elements" {
 		t.Errorf("got %q of type %q, want %q", got, e.Type, want)
+	}
+}
+
+// A page of another site posts nothing.
+func TestOtherSite(t *testing.T) {
+	base := hosttest.Serve(t, handler())
+	s := ssetest.Request{URL: base + "/messages", Body: "text=x", Header: http.Header{"Origin": {"http://other.example"}}}.Open(t)
+	if s.Status != http.StatusForbidden {
+		t.Errorf("got status %d, want 403", s.Status)
 	}
 }

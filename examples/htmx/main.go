@@ -42,5 +42,5 @@ func handler() http.Handler {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
-	return mux
+	return http.NewCrossOriginProtection().Handler(mux) // other sites' pages may not post
 }

@@ -10,7 +10,9 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
+	"strings"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/nethttpsse"
@@ -30,7 +32,24 @@ func handler(t tool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServerFS(page))
 	mux.Handle("/mcp", nethttpsse.Handler(mcp(t)))
-	return http.NewCrossOriginProtection().Handler(mux) // other sites' pages may not call tools
+	return local(http.NewCrossOriginProtection().Handler(mux)) // other sites' pages may not call tools
+}
+
+// local refuses requests for other hosts than this machine. A page can give a name of its own this
+// machine's address, and then it is not another site's (DNS rebinding). A server with a name
+// checks for that name.
+func local(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = strings.Trim(r.Host, "[]")
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "the host is not this machine", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // mcp is the endpoint of an MCP server, over Streamable HTTP without sessions.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -78,6 +80,24 @@ func TestStatus(t *testing.T) {
 	}
 	if got, want := hosttest.Get(t, base+"/mcp").Status, http.StatusMethodNotAllowed; got != want {
 		t.Errorf("GET: got status %d, want %d", got, want)
+	}
+}
+
+// A page whose name has this machine's address now is of the same origin, and gets nothing all the same.
+func TestRebinding(t *testing.T) {
+	h := handler(report)
+	for host, want := range map[string]int{
+		"evil.example:8080": http.StatusForbidden, "evil.example": http.StatusForbidden, "192.0.2.1:8080": http.StatusForbidden,
+		"127.0.0.1:8080": http.StatusOK, "localhost:8080": http.StatusOK, "localhost": http.StatusOK, "[::1]:8080": http.StatusOK, "[::1]": http.StatusOK,
+	} {
+		req := httptest.NewRequest(http.MethodPost, "/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		req.Host = host
+		req.Header.Set("Origin", "http://"+host)
+		res := httptest.NewRecorder()
+		h.ServeHTTP(res, req)
+		if got := res.Code; got != want {
+			t.Errorf("%s: got status %d, want %d", host, got, want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/yieldsse/yieldsse/client"
@@ -35,10 +36,15 @@ func router(upstream string) *gin.Engine {
 			return nil
 		}
 		after, _ := strings.CutPrefix(core.LastEventID(ctx), mark)
-		return marked(client.Stream(req, client.WithLastEventID(after), client.WithPositions("position")))
+		return marked(client.Stream(req, client.WithLastEventID(after), client.WithPositions("position"),
+			client.WithIdleTimeout(silence)))
 	}))
 	return r
 }
+
+// silence is how long the other server may send nothing, not even a heartbeat. Without a limit, a
+// server that has vanished would look alive: the browser gets the relay's own heartbeats.
+const silence = 45 * time.Second
 
 // mark precedes the other server's IDs, so that an empty ID, with which that server
 // resets the browser's position, can be sent too.

@@ -41,7 +41,7 @@ func handler() http.Handler {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
-	return mux
+	return http.NewCrossOriginProtection().Handler(mux) // other sites' pages may not post
 }
 
 // turboStream makes an event that <turbo-stream-source> applies to a page. It has no type,

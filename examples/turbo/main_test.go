@@ -23,3 +23,12 @@ func TestMessages(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A page of another site posts nothing.
+func TestOtherSite(t *testing.T) {
+	base := hosttest.Serve(t, handler())
+	s := ssetest.Request{URL: base + "/messages", Body: "text=x", Header: http.Header{"Origin": {"http://other.example"}}}.Open(t)
+	if s.Status != http.StatusForbidden {
+		t.Errorf("got status %d, want 403", s.Status)
+	}
+}
