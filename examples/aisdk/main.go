@@ -48,10 +48,7 @@ func (s *server) handler(say model) http.Handler {
 		_ = json.NewEncoder(w).Encode(messages)
 	})
 	mux.Handle("POST /api/chat", nethttpsse.Handler(func(w http.ResponseWriter, r *http.Request) core.Stream {
-		var chat struct {
-			ID       string    `json:"id"`
-			Messages []message `json:"messages"`
-		}
+		var chat question
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&chat); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return nil

@@ -9,6 +9,12 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 )
 
+// A question is what useChat posts: a chat with a new message at its end.
+type question struct {
+	ID       string    `json:"id"`
+	Messages []message `json:"messages"`
+}
+
 // A message is one of useChat's.
 type message struct {
 	ID    string `json:"id"`
