@@ -392,6 +392,28 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// That something has to be prepared is no failure, also if the session ends before it is.
+func TestHandoverEndsUnprepared(t *testing.T) {
+	group, shut := new(core.Group), make(chan error, 1)
+	g := detached(t, func(s *host.Session) core.Stream {
+		return handedOver(t, &pump{next: func(*[][]byte) (bool, error) {
+			go func() { shut <- group.Shutdown(context.Background()) }()
+			soon(t, s.Context().Done(), "the end of the context")
+			return false, feed.ErrNotReady
+		}})(s)
+	}, core.WithGroup(group))
+	if got, err := g.events(); len(got) > 0 || err != nil {
+		t.Errorf("got %q and the end %v, want no events and a clean end", datas(got), err)
+	}
+	sum := soon(t, g.sums, "the end of the session")
+	if sum.Err != nil || !errors.Is(sum.Cause, core.ErrShutdown) {
+		t.Errorf("got the failure %v and the cause %v, want none and a shutdown", sum.Err, sum.Cause)
+	}
+	if err := soon(t, shut, "the end of the shutdown"); err != nil {
+		t.Error(err)
+	}
+}
+
 // What follows a stream that would be handed over must not come before its end.
 func TestHandoverOfAPart(t *testing.T) {
 	g := detached(t, func(s *host.Session) core.Stream {

@@ -245,7 +245,7 @@ func (w *worker) serve(c *detachedConn) {
 // application, which may take long.
 func (w *worker) end(c *detachedConn) {
 	s, p := c.session, c.pump
-	if c.result != nil && c.result != io.EOF { //nolint:errorlint // the very one
+	if c.failed() {
 		s.fail(c.result)
 	}
 	c.served.Store(false)
@@ -319,9 +319,14 @@ func (w *worker) next(c *detachedConn) {
 	}()
 	c.more, c.result = c.pump.Next(&w.frames)
 	returned = true
-	if c.result != nil && c.result != io.EOF && c.result != feed.ErrNotReady { //nolint:errorlint // the very ones
+	if c.failed() {
 		w.drop()
 	}
+}
+
+// failed reports whether the pump has failed.
+func (c *detachedConn) failed() bool {
+	return c.result != nil && c.result != io.EOF && c.result != feed.ErrNotReady //nolint:errorlint // the very ones
 }
 
 // delay makes the worker serve c when its flush window has ended.
