@@ -101,6 +101,7 @@ type Site struct {
 	sendBuffer   int                             // of the connections, in bytes, if not zero
 	around       func(http.Handler) http.Handler // a middleware of Server's, if not nil
 	writeTimeout time.Duration                   // Server's, if not zero
+	hurried      bool                            // bodies have much less time than [host.BodyTimeout]
 }
 
 // A View is a view that does not depend on a host. ctx is the context that the host's

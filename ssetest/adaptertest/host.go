@@ -51,7 +51,7 @@ func (h mounted) serve(t testing.TB, views map[string]View, opts ...core.Option)
 
 func (h mounted) serveSite(t testing.TB, site *Site) *server {
 	t.Helper()
-	tcp := &listener{Listener: listen(t), sendBuffer: site.sendBuffer}
+	tcp := &listener{Listener: listen(t), sendBuffer: site.sendBuffer, hurried: site.hurried}
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	h.protocol.set(transport.Protocols)
 	s := &server{
@@ -288,12 +288,15 @@ func (l *listener) Accept() (net.Conn, error) {
 	return c, err //nolint:wrapcheck // a server looks at it
 }
 
+// hurry is how much faster a hurried connection is.
+const hurry = 100
+
 // A hurried connection gives a body much less time than [host.BodyTimeout].
 type hurried struct{ net.Conn }
 
 func (c hurried) SetReadDeadline(t time.Time) error {
 	if d := time.Until(t); host.BodyTimeout/2 < d && d <= host.BodyTimeout {
-		t = time.Now().Add(d / 100)
+		t = time.Now().Add(d / hurry)
 	}
 	return c.Conn.SetReadDeadline(t) //nolint:wrapcheck // a server looks at it
 }
