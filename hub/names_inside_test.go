@@ -9,12 +9,13 @@ import (
 	"testing"
 
 	"github.com/yieldsse/yieldsse/core"
+	"github.com/yieldsse/yieldsse/internal/hosttest"
 )
 
 // A subscription with many names gets the same as one with the same names that looks at each of
 // them, as those with a filter do, and when it has read everything it waits for all of its sources.
 func TestManyNames(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range uint64(hosttest.Rounds(200)) { //nolint:gosec // not negative
 		rng := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // to be replayed
 		opts := []Option{WithMaxEvents(1 + rng.IntN(60))}
 		if rng.IntN(2) == 0 {
