@@ -107,9 +107,9 @@ func run(o options) error {
 			return fmt.Errorf("heartbeat %v: %w", beat, err)
 		}
 		enter(r.Results, beat.String(), got)
-	}
-	for _, result := range r.Results {
-		fmt.Fprintln(os.Stdout, result.Text())
+		for _, result := range r.Results { // with what is known so far, because a round takes minutes
+			fmt.Fprintln(os.Stdout, result.Text())
+		}
 	}
 	for _, missed := range missed(r.Results) {
 		fmt.Fprintln(os.Stdout, "missed:", missed)
