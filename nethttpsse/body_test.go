@@ -24,6 +24,7 @@ type readCloser struct {
 // A middleware may have wrapped the body in a reader that ends before it. Then neither
 // the client nor a shutdown waits for the rest.
 func TestBodyBehindAnother(t *testing.T) {
+	t.Parallel()
 	bodies := map[string]struct {
 		with    func(w http.ResponseWriter, r *http.Request) *http.Request
 		request string
@@ -100,6 +101,7 @@ func TestBodyBehindAnother(t *testing.T) {
 // The server has not read everything that the client has sent, and closes the
 // connection. The client still gets the whole stream.
 func TestBodyBehindAnotherIsLong(t *testing.T) {
+	t.Parallel()
 	stream := nethttpsse.Handler(view)
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = readCloser{io.LimitReader(r.Body, 4), r.Body}
@@ -123,6 +125,7 @@ func TestBodyBehindAnotherIsLong(t *testing.T) {
 // A request that is refused for another reason is answered even if its body does not
 // come.
 func TestRefusalBeforeBody(t *testing.T) {
+	t.Parallel()
 	full := &core.Group{Limit: 1}
 	first, err := host.NewSession(t.Context(), core.Request{}, core.WithGroup(full))
 	if err != nil {
@@ -200,6 +203,7 @@ func TestBodyReadToEnd(t *testing.T) {
 // The server does not wait for the rest of such a body after the stream either, however
 // long the client stays.
 func TestBodyBehindAnotherEnds(t *testing.T) {
+	t.Parallel()
 	stream := nethttpsse.Handler(view)
 	s := newSite(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.NoBody
@@ -222,6 +226,7 @@ func TestBodyBehindAnotherEnds(t *testing.T) {
 // The server's WriteTimeout counts from the request's start, and may have passed when
 // a body is refused. The client still gets the answer.
 func TestRefusedAfterWriteTimeout(t *testing.T) {
+	t.Parallel()
 	srv := httptest.NewUnstartedServer(nethttpsse.Handler(view))
 	srv.Config.WriteTimeout = time.Nanosecond
 	srv.Start()

@@ -203,6 +203,7 @@ var announced = []string{"Content-Encoding", "Trailer", "Etag"}
 // If this fails with a new release of Go, the servers' writers have other fields than
 // meterOf knows, and nothing notices a writer that holds a stream back.
 func TestHeldBack(t *testing.T) {
+	t.Parallel()
 	const refused, broken = true, false
 	for _, tt := range []struct {
 		name    string
@@ -400,6 +401,7 @@ func TestHeldBackIsObserved(t *testing.T) {
 // A writer that passes everything on need not have an Unwrap method: its stream flows,
 // continues beyond the server's WriteTimeout, and is broken when it fails.
 func TestUnderWriters(t *testing.T) {
+	t.Parallel()
 	for name, wrap := range map[string]wrapping{
 		"Flush only":       wraps(func(w http.ResponseWriter) http.ResponseWriter { return flusher{w} }),
 		"a private field":  wraps(func(w http.ResponseWriter) http.ResponseWriter { return &private{w} }),

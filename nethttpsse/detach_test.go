@@ -425,6 +425,7 @@ func TestDetachedInput(t *testing.T) {
 // Input beyond a bound is left in the kernel, so a client that sends without end has to
 // stop.
 func TestDetachedInputIsBounded(t *testing.T) {
+	t.Parallel()
 	for name, serve := range map[string]func(*testing.T, http.Handler) *site{"plain": newSite, "TLS": newSiteTLS} {
 		t.Run(name, func(t *testing.T) {
 			const most = 64 << 20 // more than the kernel holds

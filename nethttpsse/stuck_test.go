@@ -115,6 +115,7 @@ func flood(closed chan<- core.Summary, group *core.Group) http.Handler {
 // shutdowns. A server that checks with pings whether the client is there does not help:
 // every frame from the client counts as an answer.
 func TestHTTP2ConnectionThatIsNotRead(t *testing.T) {
+	t.Parallel()
 	for name, secure := range map[string]bool{"TLS": true, "without TLS": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
