@@ -12,8 +12,10 @@ import (
 // must not be changed.
 type Attributes map[string]string
 
-// maxAttributes is how many bytes the attributes of an event may have.
-const maxAttributes = 4 << 10
+const (
+	maxAttributes = 4 << 10 // bytes of an event's attributes
+	maxKey        = 255     // bytes of each of its keys
+)
 
 // WithAttributes gives the event attributes, which [WithFilter] decides by. They have valid
 // UTF-8, and up to 4 KiB, which count for [WithMaxBytes].
@@ -95,6 +97,12 @@ func (d *details) all() Attributes {
 
 // check completes a publication to a topic, and returns what is wrong with its options.
 func (p *publication) check(topic string) error {
+	switch {
+	case len(p.key) > maxKey:
+		return fmt.Errorf("the key has %d bytes: it may have at most %d, see WithKey", len(p.key), maxKey)
+	case len(p.idempotency) > maxKey:
+		return fmt.Errorf("the idempotency key has %d bytes: it may have at most %d, see WithIdempotencyKey", len(p.idempotency), maxKey)
+	}
 	if p.tidy(topic); len(p.topics) > 0 {
 		p.details = newDetails(p.details.all(), topic, p.topics)
 	}

@@ -257,7 +257,8 @@ func (h *Hub) LastID() string {
 // [ErrNotHeld] if no event that is held has the ID, or says why the log did not answer.
 //
 // An ID that is only a position, such as that of [Hub.LastID] or of a gap, may be the ID of
-// another topic's event. An event that a later one of its key has replaced is not held.
+// another topic's event. An event that a later one of its key has replaced is not held, except
+// perhaps by a Log.
 //
 // The client chooses the ID. The view must check whether the client may read that topic.
 func (h *Hub) TopicOf(ctx context.Context, id string) (string, error) {

@@ -192,6 +192,7 @@ func newPublication(opts []PublishOption) publication {
 // has not read those yet gets only this one. What it skips in this way is not a gap, and
 // takes no room in the log. It is for values of which only the last one counts, such as
 // prices. With [WithTopics] the event replaces only those of the same topics, in any order.
+// A key has at most 255 bytes; with a longer one, Publish returns an error.
 func WithKey(key string) PublishOption {
 	return func(p *publication) { p.key, p.keyed = key, true }
 }
@@ -200,7 +201,8 @@ func WithKey(key string) PublishOption {
 // first attempt has succeeded: a topic, or those of [WithTopics] together, in any order, gets
 // only one event with the same key, and both attempts return the same ID. The hub remembers a
 // key for as long as it holds the event; a [Log] decides for itself how long it remembers
-// one, and may forget the key of an event that it has dropped.
+// one, and may forget the key of an event that it has dropped. A key has at most 255 bytes;
+// with a longer one, Publish returns an error.
 func WithIdempotencyKey(key string) PublishOption {
 	return func(p *publication) { p.idempotency = key }
 }

@@ -149,15 +149,15 @@ func router(number int, nodes []string, h *hub.Hub) *gin.Engine {
 	}))
 
 	r.POST("/messages", func(c *gin.Context) {
-		text := strings.TrimSpace(c.PostForm("text"))
-		if text == "" || len(text) > 2000 {
-			c.String(400, "A message must have 1 to 2,000 bytes.")
+		text, key := strings.TrimSpace(c.PostForm("text")), c.PostForm("key")
+		if text == "" || len(text) > 2000 || len(key) > 255 {
+			c.String(400, "A message must have 1 to 2,000 bytes, and its key at most 255.")
 			return
 		}
 		e, err := core.Event{Type: "message"}.JSON(message{number, text, time.Now().Format(time.TimeOnly)})
 		id := ""
 		if err == nil {
-			id, err = h.Publish(c.Request.Context(), topic, e, hub.WithIdempotencyKey(c.PostForm("key")))
+			id, err = h.Publish(c.Request.Context(), topic, e, hub.WithIdempotencyKey(key))
 		}
 		if err != nil {
 			c.String(503, "The message was not posted: %v", err)

@@ -376,6 +376,7 @@ func checkRefused(f *fixture) {
 		name, topic, says string
 		ctx               context.Context //nolint:containedctx // of the call
 		event             core.Event
+		option            hub.PublishOption
 	}{
 		{name: "the context has ended", topic: "a", ctx: gone, says: "canceled"},
 		{name: "an ID of its own", topic: "a", event: core.Event{ID: "5"}, says: `"5"`},
@@ -383,12 +384,17 @@ func checkRefused(f *fixture) {
 		{name: "a pattern", topic: "a.*", says: "pattern"},
 		{name: "two lines of type", topic: "a", event: core.Event{Type: "a\nb"}, says: "type"},
 		{name: "too large", topic: "a", event: core.Event{Data: strings.Repeat("x", 1<<20)}, says: "WithMaxBytes"},
+		{name: "a long key", topic: "a", option: hub.WithKey(strings.Repeat("x", 256)), says: "at most 255, see WithKey"},
+		{
+			name: "a long idempotency key", topic: "a", option: hub.WithIdempotencyKey(strings.Repeat("x", 256)),
+			says: "at most 255, see WithIdempotencyKey",
+		},
 	} {
 		ctx := test.ctx
 		if ctx == nil {
 			ctx = context.Background()
 		}
-		id, err := h.Publish(ctx, test.topic, test.event)
+		id, err := h.Publish(ctx, test.topic, test.event, test.option)
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(test.says)) || id != "" {
 			f.Errorf("%s: got %q, %v, want an error that says %s", test.name, id, err, test.says)
 		}
@@ -396,7 +402,8 @@ func checkRefused(f *fixture) {
 			f.Errorf("%s: got %v, want the context's error", test.name, err)
 		}
 	}
-	f.publish(h, "a", "only")
+	longest := strings.Repeat("x", 255)
+	f.publish(h, "a", "only", hub.WithKey(longest), hub.WithIdempotencyKey(longest))
 	c.want("only")
 }
 
