@@ -190,7 +190,7 @@ func (r *Runs) Stop(ctx context.Context, key string, s run.StopRequest) (run.Rec
 // List implements [run.Store]. Redis goes through all of its keys for it, and it asks for each run.
 func (r *Runs) List(ctx context.Context) ([]run.Record, error) {
 	pattern := globs.Replace(r.prefix) + ":{*}"
-	names, err := ask(ctx, r.log, "list", func(ctx context.Context, client redis.UniversalClient) (map[string]bool, error) {
+	find := func(ctx context.Context, client redis.UniversalClient) (map[string]bool, error) {
 		names := make(map[string]bool)
 		if c, ok := client.(*redis.ClusterClient); ok {
 			all := make(chan string)
@@ -208,7 +208,8 @@ func (r *Runs) List(ctx context.Context) ([]run.Record, error) {
 		}
 		err := scan(ctx, client, pattern, func(name string) { names[name] = true })
 		return names, err
-	})
+	}
+	names, err := wait(ctx, r.log, "list", start(ctx, r.log, find))
 	if err != nil {
 		return nil, err
 	}
@@ -233,10 +234,14 @@ func (r *Runs) List(ctx context.Context) ([]run.Record, error) {
 
 var globs = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`)
 
+// scan calls f with the keys that match. There may be very many others, so each step has the time
+// of a call.
 func scan(ctx context.Context, client redis.Cmdable, pattern string, f func(name string)) error {
 	const most = 1000
 	for cursor := uint64(0); ; {
-		names, next, err := client.Scan(ctx, cursor, pattern, most).Result()
+		step, cancel := context.WithTimeout(ctx, patience)
+		names, next, err := client.Scan(step, cursor, pattern, most).Result()
+		cancel()
 		if err != nil {
 			return err
 		}

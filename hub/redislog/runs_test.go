@@ -60,6 +60,38 @@ func (m mute) Read(p []byte) (int, error) {
 	}
 }
 
+// A slow connection needs a while for each request.
+type slow struct{ net.Conn }
+
+func (s slow) Write(p []byte) (int, error) {
+	<-time.After(50 * time.Millisecond)
+	return s.Conn.Write(p) //nolint:wrapcheck // the client looks at it
+}
+
+// Redis may have so many keys of others that the list takes longer than any one call may.
+func TestRunsListAmongMany(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--enable-debug-command", "local")
+	options := redis.UniversalOptions{Addrs: []string{s.addr}}
+	client := redis.NewUniversalClient(&options)
+	defer func() { _ = client.Close() }()
+	if err := client.Do(soon(t), "DEBUG", "POPULATE", 100_000).Err(); err != nil {
+		t.Fatal(err)
+	}
+	options.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return slow{c}, err
+	}
+	runs, closeRuns := openRuns(&options, "runs")
+	defer closeRuns()
+	if _, err := runs.Claim(soon(t), run.Claim{Key: "x", ID: "abcdefgh", Lease: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := runs.List(soon(t)); err != nil || len(records) != 1 || records[0].Key != "x" {
+		t.Errorf("got %+v, %v, want the run x", records, err)
+	}
+}
+
 // A connection for hints that has died without a sign is replaced.
 func TestRunsSilentConnection(t *testing.T) {
 	t.Parallel()
