@@ -560,6 +560,11 @@ func TestShutdownTwice(t *testing.T) {
 			first := make(chan error, 1)
 			go func() { first <- a.Shutdown(t.Context()) }()
 			synctest.Wait()
+			for _, err := range a.Stream(t.Context(), "x") { // which may not begin, because nobody would end it
+				if !errors.Is(err, core.ErrShutdown) {
+					t.Fatalf("a stream during the shutdown: got %v, want %v", err, core.ErrShutdown)
+				}
+			}
 			soon, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
 			err := a.Shutdown(soon)

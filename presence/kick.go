@@ -3,6 +3,7 @@ package presence
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 const maxReason = 1 << 10 // bytes
@@ -47,7 +48,7 @@ func (t *Tracker) Kick(ctx context.Context, key, reason string) error {
 	case closed:
 		return errShutdown
 	case c == nil:
-		t.end(key, reason)
+		t.end(strings.Clone(key), strings.Clone(reason)) // a host may reuse their memory
 		return nil
 	}
 	err = c.publish(ctx, &message{Kind: kindKick, From: c.id, Key: key, Reason: reason})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
@@ -104,6 +105,34 @@ func TestKick(t *testing.T) {
 	}
 	again.Close()
 	newcomer.Close()
+}
+
+// A host may use the memory of a key and a reason again for the next request.
+func TestKickOwnsItsCause(t *testing.T) {
+	group := &core.Group{Key: func(context.Context) string { return "ann" }}
+	tracker := presence.New(presence.WithGroup(group))
+	ends := make(chan error, 1)
+	url := ssetest.Serve(t, nethttpsse.Handler(func(_ http.ResponseWriter, r *http.Request) core.Stream {
+		ctx := r.Context()
+		return func(yield func(core.Event, error) bool) {
+			yield(core.Event{Data: "hello"}, nil)
+			<-ctx.Done()
+			ends <- context.Cause(ctx)
+		}
+	}, core.WithGroup(group)))
+	s := ssetest.Open(t, url)
+	s.Collect(1)
+	memory := []byte("annspam")
+	text := unsafe.String(&memory[0], len(memory)) //nolint:gosec // as fasthttp makes strings
+	if err := tracker.Kick(t.Context(), text[:3], text[3:]); err != nil {
+		t.Fatal(err)
+	}
+	s.All()
+	copy(memory, "another")
+	var kicked *presence.KickedError
+	if err := <-ends; !errors.As(err, &kicked) || *kicked != (presence.KickedError{Key: "ann", Reason: "spam"}) {
+		t.Errorf("got %v, want a KickedError for ann and spam", err)
+	}
 }
 
 // A kick that the log does not have is an error.

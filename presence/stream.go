@@ -61,8 +61,12 @@ func (t *Tracker) Stream(ctx context.Context, topic string) core.Stream {
 		return func(yield func(core.Event, error) bool) { yield(core.Event{}, err) }
 	}
 	t.lock()
-	streams := t.streams
+	closed, streams := t.closed, t.streams
 	t.mu.Unlock()
+	if closed { // and the streams perhaps not yet
+		core.Refuse(ctx, errShutdown)
+		return func(yield func(core.Event, error) bool) { yield(core.Event{}, errShutdown) }
+	}
 	return streams.SubscribeWith(ctx, []string{prefix + topic, status}, hub.WithState(t.state(topic)))
 }
 
