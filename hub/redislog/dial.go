@@ -28,6 +28,9 @@ func (l *Log) dialer(o *redis.UniversalOptions) func(ctx context.Context, networ
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		l.dials.Add(1)
 		c, err := dial(ctx, network, addr)
+		if _, ok := l.nodes.Load(addr); ok {
+			l.nodes.Store(addr, err == nil)
+		}
 		if err == nil {
 			return c, nil
 		}

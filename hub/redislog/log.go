@@ -28,7 +28,7 @@ type Log struct {
 	epochs  string        // the key of the epoch
 	dials   atomic.Uint64 // how many connections were made
 	batch   batch
-	nodes   sync.Map // the known addresses of a cluster's servers
+	nodes   sync.Map // the known addresses of a cluster's servers; false if the last connection there could not be made
 
 	mu        sync.Mutex
 	link      *link
@@ -92,12 +92,19 @@ func New(options *redis.UniversalOptions, key string, opts ...Option) *Log {
 }
 
 // connect makes a client. In a cluster it also knows the servers that were seen before:
-// those of the options may be gone.
+// those of the options may be gone. Servers that cannot be reached while others can are
+// forgotten, because the client would try them first. The cluster tells of those that come back.
 func (l *Log) connect() {
 	o := l.options
 	if o.MasterName == "" {
-		for addr := range l.nodes.Range {
-			if addr, _ := addr.(string); !slices.Contains(o.Addrs, addr) {
+		reached := false
+		for _, ok := range l.nodes.Range {
+			reached = reached || ok == true
+		}
+		for addr, ok := range l.nodes.Range {
+			if addr, _ := addr.(string); reached && ok == false {
+				l.nodes.Delete(addr)
+			} else if !slices.Contains(o.Addrs, addr) {
 				o.Addrs = append(slices.Clip(o.Addrs), addr)
 			}
 		}

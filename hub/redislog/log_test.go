@@ -110,6 +110,21 @@ func TestMaxEvents(t *testing.T) {
 	if got := brief(t, l, ""); !strings.HasPrefix(got, strconv.Itoa(dropped)+" ") {
 		t.Errorf("the oldest: got %.20s..., want %d", got, dropped)
 	}
+
+	// After an ID of an earlier epoch there is one gap, up to the oldest entry.
+	if err := s.client().Set(soon(t), "{events}:epoch", "zzzzzzzz 0-0", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	l = s.open()
+	for _, after := range []int{0, 1, dropped, 1990} {
+		entries, err := l.Range(soon(t), ids[after], 10)
+		if err != nil || len(entries) == 0 || !entries[0].Gap {
+			t.Fatalf("after %d in an earlier epoch: got %+v, %v, want a gap", after, entries, err)
+		}
+		if got := brief(t, l, entries[0].ID); !strings.HasPrefix(got, strconv.Itoa(dropped)+" ") {
+			t.Errorf("after the gap: got %.20s..., want %d", got, dropped)
+		}
+	}
 }
 
 func TestPageSize(t *testing.T) {

@@ -190,7 +190,11 @@ func (l *Log) Range(ctx context.Context, after string, n int) ([]hub.Entry, erro
 		front, _ := s.front()
 		return append([]hub.Entry{{ID: newID(s.epoch, front)}}, s.run()...), nil
 	case epoch != s.epoch:
-		return []hub.Entry{{ID: newID(s.epoch, position{}), Gap: true}}, nil
+		if s, err = l.read(ctx, position{}, 1); err != nil {
+			return nil, err
+		}
+		front, _ := s.front() // what was trimmed is part of this gap
+		return []hub.Entry{{ID: newID(s.epoch, front), Gap: true}}, nil
 	}
 	if gap, ok := s.gap(); ok {
 		return append([]hub.Entry{gap}, s.run()...), nil
