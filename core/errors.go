@@ -61,7 +61,7 @@ var ErrNotStream = errors.New("core: not an event stream")
 // host answers with Status and [RefusedError.Answer], and with a Retry-After if RetryAfter is
 // not zero.
 type RefusedError struct {
-	Status     int           // the HTTP status, such as 503 if it may work later, 500 if it cannot
+	Status     int           // the HTTP status, such as 503 if it may work later, 500 if it cannot; 503 if it is none of 204 and 300 to 599
 	RetryAfter time.Duration // whole seconds
 	Message    string        // what the client is told, as one line; if it is empty, the text of Err
 	Err        error         // why: ErrGroupFull, ErrShutdown, or for example an error of the host's writer

@@ -549,6 +549,17 @@ func TestFailureWithARefusal(t *testing.T) {
 	}
 }
 
+// A refusal that a view returns without a status is one with 503.
+func TestRefusalWithoutStatus(t *testing.T) {
+	app := newApp()
+	app.Get("/", fiber3sse.Handler(func(fiber.Ctx) (core.Stream, error) {
+		return nil, &core.RefusedError{Message: "no more today"}
+	}))
+	if got := hosttest.Get(t, "http://"+serve(t, app)); got.Status != fiber.StatusServiceUnavailable || got.Body != "no more today" {
+		t.Errorf("got %d %q, want 503 and the message", got.Status, got.Body)
+	}
+}
+
 // A view may refuse its request even if it returns a stream.
 func TestViewRefuses(t *testing.T) {
 	for _, opts := range [][]core.Option{nil, {core.WithDetach()}} {

@@ -228,9 +228,19 @@ func TestDetachPipelinedAndStuck(t *testing.T) {
 	}
 	t.Run("shutdown", func(t *testing.T) { testPipelinedAndStuck(t, false) })
 	t.Run("the client talks and leaves", func(t *testing.T) { testPipelinedAndStuck(t, true) })
+	t.Run("shutdown, and an observer panics", func(t *testing.T) { // in a goroutine that nobody recovers
+		testPipelinedAndStuck(t, false, core.WithObserver(core.Observer{
+			Refused: func(context.Context, *core.RefusedError) { panic("boom") },
+		}))
+	})
+	t.Run("shutdown, and an observer ends its goroutine", func(t *testing.T) {
+		testPipelinedAndStuck(t, false, core.WithObserver(core.Observer{
+			Refused: func(context.Context, *core.RefusedError) { runtime.Goexit() },
+		}))
+	})
 }
 
-func testPipelinedAndStuck(t *testing.T, leaves bool) {
+func testPipelinedAndStuck(t *testing.T, leaves bool, opts ...core.Option) {
 	t.Helper()
 	ssetest.NoLeaks(t, longLived...)
 	group, returned := new(core.Group), make(chan struct{}, 1)
@@ -247,7 +257,7 @@ func testPipelinedAndStuck(t *testing.T, leaves bool) {
 			}
 		}
 		return func(func(core.Event, error) bool) { t.Error("the stream has begun") }, nil
-	}, core.WithDetach(), core.WithGroup(group))
+	}, append(opts, core.WithDetach(), core.WithGroup(group))...)
 	app.Get("/", func(c *fiber.Ctx) error {
 		defer func() { returned <- struct{}{} }()
 		return stream(c)

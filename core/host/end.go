@@ -14,6 +14,7 @@ import (
 // ended it, that is the cause, and err is only a late error, unless it is a panic. The
 // session's mu is held.
 func (s *Session) fail(err error) {
+	err = usable(err)
 	alive := s.ctx.Err() == nil
 	s.end(err)
 	_, panicked := err.(*core.PanicError) //nolint:errorlint // the very one
@@ -50,6 +51,7 @@ type farewell struct {
 // dismiss ends the session cleanly, unless it has been called before. Whatever cause is, it
 // does not say that the client has gone.
 func (s *Session) dismiss(cause error, retry time.Duration) {
+	cause = usable(cause)
 	if s.farewell.CompareAndSwap(nil, &farewell{cause, retry}) {
 		s.end(cause)
 	}

@@ -23,14 +23,19 @@ func (s *Session) refuse(err *core.RefusedError) error {
 // session's mu is held.
 func (s *Session) tellOpened() {
 	took := s.now()
-	for _, o := range s.config.Observers {
-		if o.Opened != nil {
-			o.Opened(s.ctx)
-		}
-	}
+	s.tellAllOpened()
 	s.opened = true
 	if s.config.Counted {
 		s.wrote(core.Write{Bytes: int(s.sent.Load()), Duration: took})
+	}
+}
+
+// tellAllOpened tells all observers, even if one panics, because they are all told of the end.
+func (s *Session) tellAllOpened() {
+	for i := len(s.config.Observers) - 1; i >= 0; i-- { //nolint:modernize // as in tellClosed
+		if f := s.config.Observers[i].Opened; f != nil {
+			defer f(s.ctx) // the last one deferred is the first
+		}
 	}
 }
 

@@ -145,7 +145,7 @@ func (s *Session) Refused() error {
 		return refusal(cause)
 	}
 	if refused, ok := errors.AsType[*core.RefusedError](cause); ok {
-		return refused
+		return Answerable(refused)
 	}
 	if errors.Is(cause, core.ErrShutdown) {
 		return refusal(core.ErrShutdown)

@@ -148,7 +148,7 @@ func NewSession(ctx context.Context, r core.Request, opts ...core.Option) (*Sess
 	}
 	if ctx.Done() != nil {
 		s.stopParent = context.AfterFunc(ctx, func() {
-			cause := context.Cause(ctx)
+			cause := usable(context.Cause(ctx))
 			if errors.Is(cause, context.Canceled) || errors.Is(cause, net.ErrClosed) { // of the connection, as with QUIC
 				cause = s.whyGone()
 			}
@@ -274,7 +274,7 @@ func (s *Session) yield(e core.Event, err error) bool {
 	defer s.mu.Unlock()
 	if !s.open() {
 		if (err != nil || s.outcome.late != nil) && !s.closed && s.outcome.failure == nil {
-			s.remember().late = err
+			s.remember().late = usable(err)
 		}
 		return false
 	}

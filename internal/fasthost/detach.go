@@ -32,8 +32,9 @@ func (s *conn) allowDetach(r *Request, session *host.Session, stream core.Stream
 	// A session that ends before fasthttp has started it is closed here, so that a
 	// shutdown does not have to wait for fasthttp. Only stop says which came first.
 	stop := context.AfterFunc(session.Context(), func() {
+		defer own.Close()
+		defer s.reportPanic() // of an observer, in a goroutine of its own
 		session.Close(session.Refused())
-		_ = own.Close()
 	})
 	s.watched = make(chan struct{})
 	go func() { // in case the client leaves before fasthttp can send its answers
@@ -60,6 +61,13 @@ func (s *conn) allowDetach(r *Request, session *host.Session, stream core.Stream
 		returned = true
 	})
 	return true
+}
+
+// reportPanic reports a panic of a function of the application's, which would end the process. It is deferred.
+func (s *conn) reportPanic() {
+	if v := recover(); v != nil {
+		s.report(&core.PanicError{Value: v, Stack: debug.Stack()})
+	}
 }
 
 // refuseLate answers a client whose session has been refused before it began.

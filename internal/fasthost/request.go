@@ -123,7 +123,7 @@ func (r *Request) newSession(ctx context.Context, opts []core.Option) (*host.Ses
 func (r *Request) prepare() (core.Stream, error) {
 	stream, err := r.View()
 	if err != nil || stream == nil {
-		return nil, err
+		return nil, host.Answerable(err)
 	}
 	return stream, r.checkConn()
 }
