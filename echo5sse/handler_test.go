@@ -244,6 +244,18 @@ func TestErrorHandlerAppendsNothing(t *testing.T) {
 	}
 }
 
+// A refusal that a view returns without a status is one with 503.
+func TestRefusalWithoutStatus(t *testing.T) {
+	e := quiet()
+	e.GET("/", echo5sse.Handler(func(*echo.Context) (core.Stream, error) {
+		return nil, &core.RefusedError{Message: "no more today"}
+	}))
+	got := hosttest.Get(t, hosttest.Serve(t, e))
+	if got.Status != http.StatusServiceUnavailable || !strings.Contains(got.Body, "no more today") {
+		t.Errorf("got %d %q, want 503 and the message", got.Status, got.Body)
+	}
+}
+
 func TestErrorBeforeTheStream(t *testing.T) {
 	e := quiet()
 	e.GET("/", echo5sse.Handler(func(*echo.Context) (core.Stream, error) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -229,5 +230,60 @@ func TestRecorderUnderServer(t *testing.T) {
 	got := ask(t, s.addr, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	if want := "a *httptest.ResponseRecorder keeps the response"; got.Status != 500 || !strings.Contains(got.Body, want) {
 		t.Errorf("got %d %q, want 500 and %q", got.Status, got.Body, want)
+	}
+}
+
+// lateHeader sets a header when the response begins.
+type lateHeader struct {
+	http.ResponseWriter
+	name, value string
+}
+
+func (w lateHeader) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w lateHeader) WriteHeader(status int) {
+	w.Header().Set(w.name, w.value)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// A stream that fails looks broken on HTTP/1.1, whatever a middleware or the view does to the deadlines
+// and to how the response ends.
+func TestFailureBehindMiddlewares(t *testing.T) {
+	failing := nethttpsse.Handler(func(http.ResponseWriter, *http.Request) core.Stream {
+		return func(yield func(core.Event, error) bool) {
+			if yield(core.Event{Data: "one"}, nil) {
+				yield(core.Event{}, errors.New("out of paper"))
+			}
+		}
+	})
+	for name, middleware := range map[string]http.HandlerFunc{
+		"none": failing.ServeHTTP,
+		"lifts the deadline": func(w http.ResponseWriter, r *http.Request) {
+			c := http.NewResponseController(w)
+			_ = c.SetWriteDeadline(time.Now().Add(time.Minute))
+			defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
+			failing.ServeHTTP(w, r)
+		},
+		"a Transfer-Encoding": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Transfer-Encoding", "identity")
+			failing.ServeHTTP(w, r)
+		},
+		"a late Transfer-Encoding": func(w http.ResponseWriter, r *http.Request) {
+			failing.ServeHTTP(lateHeader{w, "Transfer-Encoding", "identity"}, r)
+		},
+	} {
+		for transport, serve := range map[string]func(*testing.T, http.Handler) *site{"plain": newSite, "TLS": newSiteTLS} {
+			t.Run(name+"/"+transport, func(t *testing.T) {
+				s := serve(t, middleware)
+				_, resp := s.dial("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+				body, err := io.ReadAll(resp.Body)
+				if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("got %q and the end %v, want a broken response", body, err)
+				}
+				if got := string(body); got != "" && got != ": open\n\n" && got != ": open\n\ndata: one\n\n" {
+					t.Errorf("got %q, want nothing but the event", got)
+				}
+			})
+		}
 	}
 }

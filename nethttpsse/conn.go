@@ -297,6 +297,7 @@ func (c *conn) End() error {
 // serve runs the session, and then breaks the response if it must be broken.
 func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err error) {
 	returned, exited := false, false
+	unframed := !r.ProtoAtLeast(1, 1) || last(c.chain).Header().Get("Transfer-Encoding") == "identity" // a middleware's
 	defer func() {
 		if !returned {
 			if v := recover(); v != nil {
@@ -318,12 +319,15 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 			return
 		}
 		c.breakOff()
-		if !r.ProtoAtLeast(1, 1) {
+		switch {
+		case unframed:
 			c.reset()
+		case c.http1:
+			c.failForGood()
 		}
 	}()
 	c.session = s
-	if !r.ProtoAtLeast(1, 1) { // net/http closes the connection as soon as a write fails
+	if unframed { // net/http closes the connection as soon as a write fails
 		c.netConn = connOf(last(c.chain))
 		_ = host.ResetOnClose(c.netConn, true)
 	}
@@ -335,7 +339,16 @@ func (c *conn) serve(s *host.Session, r *http.Request, stream core.Stream) (err 
 	return err
 }
 
-// reset breaks a response of HTTP/1.0, which ends when its connection does.
+// failForGood makes net/http notice that the response is broken, because a middleware may lift the
+// deadline. A write fails before anything is sent, and all later ones do.
+func (c *conn) failForGood() {
+	if c.breaks == byDeadline && !c.answered.Load() {
+		_, _ = io.WriteString(last(c.chain), ":")
+		_ = c.flush()
+	}
+}
+
+// reset breaks a response of HTTP/1.0, or another that ends when its connection does.
 func (c *conn) reset() {
 	if conn, _, err := c.server.Hijack(); err == nil {
 		host.Reset(conn)

@@ -140,7 +140,7 @@ func serve(
 
 	stream, err := view(r.WithContext(s.Context()))
 	if err != nil || stream == nil {
-		return err
+		return host.Answerable(err)
 	}
 	c, err := newConn(w, r)
 	if err != nil {
@@ -162,6 +162,7 @@ func serve(
 	h := w.Header()
 	s.SetHeaders(h, strings.Join(r.Header.Values("Accept-Encoding"), ","))
 	h.Del("Content-Length")
+	h.Del("Transfer-Encoding") // net/http would end the response with the connection, so that a failure looks whole
 	if head {
 		w.WriteHeader(http.StatusOK)
 		if c.breaks == byReset {
