@@ -13,7 +13,8 @@ import (
 
 // A View is an ordinary echo handler that returns the stream to send. It returns
 // nil if it has already answered the request, for example with c.JSON or c.Redirect.
-// Echo answers if it returns an error.
+// Echo answers if it returns an error. If it answers and also returns a stream, the stream is
+// not sent, and Handler returns an error.
 //
 // c.Request().Context() is the session's: it ends with the stream, and
 // [core.LastEventID] reads from it where the client wants to resume. The

@@ -13,7 +13,7 @@ import (
 
 // A View is an ordinary fiber handler that returns the stream to send. It returns
 // nil if it has already answered the request, for example with c.JSON or c.Redirect.
-// Fiber answers if it returns an error.
+// Fiber answers if it returns an error, or if it answers and also returns a stream.
 //
 // c.Context() is the session's: it ends with the stream, and
 // [core.LastEventID] reads from it where the client wants to resume. The

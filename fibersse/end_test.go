@@ -471,6 +471,37 @@ func TestDetachedShutdownAtTheBeginning(t *testing.T) {
 	}
 }
 
+// A view that has answered must not return a stream.
+func TestAnswerAndStream(t *testing.T) {
+	for name, answer := range map[string]func(c *fiber.Ctx) error{
+		"a body":     func(c *fiber.Ctx) error { return c.SendString("no") },
+		"a stream":   func(c *fiber.Ctx) error { return c.SendStream(strings.NewReader("no")) },
+		"a status":   func(c *fiber.Ctx) error { return c.SendStatus(fiber.StatusForbidden) },
+		"a redirect": func(c *fiber.Ctx) error { return c.Redirect("/elsewhere") },
+		"no answer":  func(*fiber.Ctx) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := newApp()
+			app.Use(func(c *fiber.Ctx) error {
+				if name == "no answer" { // what a middleware sets is not the view's
+					c.Status(fiber.StatusTeapot)
+				}
+				return c.Next()
+			})
+			app.Get("/", fibersse.Handler(func(c *fiber.Ctx) (core.Stream, error) { return hosttest.Events("one"), answer(c) }))
+			got := hosttest.Get(t, "http://"+serve(t, app))
+			switch {
+			case name == "no answer":
+				if got.Status != fiber.StatusOK || !strings.Contains(got.Body, "data: one") {
+					t.Errorf("got %+v, want the stream", got)
+				}
+			case got.Status != fiber.StatusInternalServerError, !strings.Contains(got.Body, "also returned a stream"):
+				t.Errorf("got %+v, want 500 and the mistake", got)
+			}
+		})
+	}
+}
+
 // If fasthttp does not have the client's connection, a stream is refused, and the answer
 // says what to do. Other answers work as usual.
 func TestNoConnection(t *testing.T) {

@@ -12,7 +12,8 @@ import (
 
 // A View is an ordinary gin handler that returns the stream to send. It returns
 // nil if it has already answered the request, for example with c.JSON or
-// c.AbortWithStatus.
+// c.AbortWithStatus. If it answers and also returns a stream, the stream is not sent, and
+// the mistake is added to c.Errors.
 //
 // c.Request.Context() is the session's: it ends with the stream, and
 // [core.LastEventID] reads from it where the client wants to resume. The

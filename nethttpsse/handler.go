@@ -15,6 +15,8 @@ import (
 
 // A View is an ordinary handler that returns the stream to send. It returns nil
 // if it has already answered the request, for example with [http.Error] or a redirect.
+// If it answers and also returns a stream, the stream is not sent, and the mistake goes to
+// the server's ErrorLog.
 //
 // The request's context is the session's: it ends with the stream, and
 // [core.LastEventID] reads from it where the client wants to resume.
@@ -46,6 +48,8 @@ func Handler(view View, opts ...core.Option) http.Handler {
 			logError(r, err)
 		case errors.As(err, &refused):
 			http.Error(w, refused.Answer(), refused.Status)
+		default:
+			logError(r, err)
 		}
 	})
 }
@@ -66,7 +70,8 @@ func loggerOf(r *http.Request) *log.Logger {
 // w what view returns. It is for handlers with other signatures, and for the adapters
 // of frameworks that build on net/http.
 //
-// A nil stream means that view has answered. An error from view is returned
+// A nil stream means that view has answered. If view has answered and also returns a stream,
+// Serve returns an error that says so. An error from view is returned
 // unchanged, and nothing has been written. A *[core.RefusedError] means that the stream
 // could not begin: the caller answers with its status. A *[core.StreamError], which the
 // caller checks for first, means that the stream has failed, or that a writer holds it
@@ -141,6 +146,9 @@ func serve(
 	stream, err := view(r.WithContext(s.Context()))
 	if err != nil || stream == nil {
 		return host.Answerable(err)
+	}
+	if m := meterOf(last(chainOf(w))); m != nil && m.begun() {
+		return errors.New("nethttpsse: the view has written a response and also returned a stream: return nil after an answer")
 	}
 	c, err := newConn(w, r)
 	if err != nil {

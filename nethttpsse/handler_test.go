@@ -372,3 +372,41 @@ func TestRoute(t *testing.T) {
 		}
 	}
 }
+
+// A view that has answered must not return a stream.
+func TestAnswerAndStream(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"a body":    func(w http.ResponseWriter) { _, _ = io.WriteString(w, "no") },
+		"a status":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) },
+		"a flush":   func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
+		"an advice": func(w http.ResponseWriter) { w.WriteHeader(http.StatusEarlyHints) },
+	} {
+		for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+			t.Run(name+", "+protocol, func(t *testing.T) {
+				logged := new(hosttest.Logbook)
+				h := nethttpsse.Handler(func(w http.ResponseWriter, _ *http.Request) core.Stream {
+					answer(w)
+					return hosttest.Events("the stream")
+				})
+				srv := httptest.NewUnstartedServer(h)
+				srv.Config.ErrorLog = log.New(logged, "", 0)
+				srv.EnableHTTP2 = protocol == "HTTP/2"
+				srv.StartTLS()
+				t.Cleanup(srv.Close)
+				res, err := srv.Client().Get(srv.URL) //nolint:noctx // on loopback
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				body, err := io.ReadAll(res.Body)
+				if err != nil || !strings.HasPrefix(res.Proto, protocol) {
+					t.Errorf("got %s and error %v", res.Proto, err)
+				}
+				streamed, told := strings.Contains(string(body), "the stream"), strings.Contains(logged.String(), "also returned a stream")
+				if early := name == "an advice"; streamed != early || told == early {
+					t.Errorf("got %d %q and the log %q", res.StatusCode, body, logged)
+				}
+			})
+		}
+	}
+}

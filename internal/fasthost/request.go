@@ -121,11 +121,20 @@ func (r *Request) newSession(ctx context.Context, opts []core.Option) (*host.Ses
 // there is none to send. It is a function of its own so that its stack space is free
 // while the stream lasts.
 func (r *Request) prepare() (core.Stream, error) {
+	before := answered(&r.Ctx.Response)
 	stream, err := r.View()
 	if err != nil || stream == nil {
 		return nil, host.Answerable(err)
 	}
+	if !before && answered(&r.Ctx.Response) {
+		return nil, fmt.Errorf("%s: the view has written a response and also returned a stream: return nil after an answer", r.Adapter)
+	}
 	return stream, r.checkConn()
+}
+
+// answered reports whether a handler has set a response's status or body.
+func answered(r *fasthttp.Response) bool {
+	return r.StatusCode() != fasthttp.StatusOK || r.IsBodyStream() || len(r.Body()) > 0
 }
 
 func (r *Request) refuse(why string) error { return Refuse(r.Adapter, why) }
