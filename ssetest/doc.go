@@ -14,7 +14,7 @@
 //		}
 //	}
 //
-// Every wait is bounded: the test fails if it takes longer than 10 s.
+// Every wait is bounded: the test fails if it takes longer than 30 s.
 //
 // The package ssetest/adaptertest is for authors of adapters.
 package ssetest

@@ -13,9 +13,9 @@ import (
 )
 
 // leakWait is how long goroutines may take to end.
-const leakWait = 5 * time.Second
+const leakWait = 10 * time.Second
 
-// NoLeaks fails the test if goroutines that began in it still run 5 s after the test and
+// NoLeaks fails the test if goroutines that began in it still run 10 s after the test and
 // its cleanups have ended. Call it first, and not in a test that runs in parallel with
 // others, because it cannot tell their goroutines from this test's.
 //

@@ -10,7 +10,7 @@ import (
 
 // Serve serves handler on a real server until the end of the test, and returns its URL.
 // At the end the connections are closed, so that the contexts of requests end, and a
-// handler that does not return within 10 s fails the test.
+// handler that does not return within 30 s fails the test.
 func Serve(t testing.TB, handler http.Handler) (url string) {
 	t.Helper()
 	return serve(t, handler, defaultTimeout)

@@ -17,7 +17,7 @@ import (
 )
 
 // defaultTimeout bounds a wait unless Request.Timeout is set.
-const defaultTimeout = 10 * time.Second
+const defaultTimeout = 30 * time.Second
 
 // A Request describes what to open. Only URL is required.
 type Request struct {
@@ -31,7 +31,7 @@ type Request struct {
 	Client *http.Client
 
 	// Timeout bounds each wait, for the headers and for each event. Zero means
-	// 10 s.
+	// 30 s.
 	Timeout time.Duration
 
 	// Comments shows comments, and reconnection times without an event, as

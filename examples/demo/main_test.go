@@ -171,7 +171,7 @@ func TestShutdown(t *testing.T) {
 }
 
 // limit is how long the demo may take to stop, on a busy machine.
-const limit = 10 * time.Second
+const limit = 30 * time.Second
 
 // A browser opens connections in advance, which must not hold up the end.
 func TestShutdownWithIdleConnections(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 )
 
 // soon bounds each wait.
-const soon = 10 * time.Second
+const soon = time.Minute
 
 // A handler remembers what it was told.
 type handler struct {
