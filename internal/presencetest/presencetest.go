@@ -20,8 +20,8 @@ import (
 
 const (
 	topic    = "room"
-	lease    = time.Second
-	patience = 30 * time.Second
+	lease    = 3 * time.Second
+	patience = time.Minute
 )
 
 // Run tests Trackers on the log of a server that start starts, until the end of its test.
