@@ -9,6 +9,7 @@ import (
 	"github.com/yieldsse/yieldsse/bench/internal/reader"
 	"github.com/yieldsse/yieldsse/bench/internal/server"
 	"github.com/yieldsse/yieldsse/bench/internal/work"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
@@ -80,7 +81,7 @@ func burst(t *testing.T, p *process.Process, target string, events int) process.
 }
 
 func TestStreamAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if testenv.Race {
 		t.Skip("under the race detector a sync.Pool drops items at random")
 	}
 	const events = 50_000
@@ -166,7 +167,7 @@ func TestFanOutAllocatesNothing(t *testing.T) {
 			if name == server.Hub {
 				want = writes // net/http allocates the length of each chunk
 			}
-			if got := deliveryAllocs(u, events, subscribers); got >= want+background && !raceEnabled {
+			if got := deliveryAllocs(u, events, subscribers); got >= want+background && !testenv.Race {
 				t.Errorf("got %.4f allocations a delivery, want %.4f", got, want)
 			}
 		})
@@ -197,14 +198,14 @@ func TestAllocPacedDeliveryIsOneWrite(t *testing.T) {
 				u := reach(t, a, events, work.DataSize, rate)
 				writes = min(writes, float64(u.Writes)/(subscribers*events))
 				allocs = min(allocs, deliveryAllocs(u, events, subscribers))
-				if writes <= 1.05 && (allocs < background || raceEnabled) {
+				if writes <= 1.05 && (allocs < background || testenv.Race) {
 					break
 				}
 			}
 			if writes > 1.05 {
 				t.Errorf("got %.4f write calls a delivery, want 1", writes)
 			}
-			if allocs >= background && !raceEnabled {
+			if allocs >= background && !testenv.Race {
 				t.Errorf("got %.4f allocations a delivery, want 0 (below %v)", allocs, background)
 			}
 		})

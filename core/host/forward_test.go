@@ -11,6 +11,7 @@ import (
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
 	"github.com/yieldsse/yieldsse/internal/feed"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 // frames returns the frames of events with these data.
@@ -198,7 +199,7 @@ func TestForwardEnds(t *testing.T) {
 }
 
 func TestForwardAllocs(t *testing.T) {
-	if raceEnabled {
+	if testenv.Race {
 		t.Skip("sync.Pool drops items under the race detector")
 	}
 	s, err := host.NewSession(t.Context(), core.Request{})

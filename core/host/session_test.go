@@ -20,6 +20,7 @@ import (
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/core/host"
+	"github.com/yieldsse/yieldsse/internal/testenv"
 )
 
 var errBroken = errors.New("broken pipe")
@@ -659,7 +660,7 @@ func TestHeartbeatEventThatCannotBe(t *testing.T) {
 }
 
 func TestSessionAllocs(t *testing.T) {
-	if raceEnabled {
+	if testenv.Race {
 		t.Skip("sync.Pool drops items under the race detector")
 	}
 	for _, tt := range []struct {

@@ -9,7 +9,9 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +35,9 @@ func TestMain(m *testing.M) {
 	}
 	testenv.ShareCPUs()
 	testenv.Parallel()
+	if testenv.Race { // the servers need much CPU
+		testenv.AtOnce(8)
+	}
 	ssetest.Main(withServer{m})
 }
 
@@ -45,6 +50,7 @@ func (m withServer) Run() int {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	program = sync.OnceValues(func() (string, error) { return build(dir) })
 	s, err := start("127.0.0.1:0", server.Options{JetStream: true, StoreDir: dir})
 	if err != nil {
 		panic(err)
@@ -55,6 +61,23 @@ func (m withServer) Run() int {
 		panic(err)
 	}
 	return m.M.Run()
+}
+
+// program returns the path of the program that is a server.
+var program func() (string, error)
+
+// build returns the test binary's path. The race detector looks at the server, too, which then
+// takes three times the CPU; so with it, the server is the same binary without it.
+func build(dir string) (string, error) {
+	if !testenv.Race {
+		return os.Args[0], nil
+	}
+	name := filepath.Join(dir, "server.exe")
+	out, err := exec.Command("go", "test", "-c", "-race=false", "-vet=off", "-o", name).CombinedOutput() //nolint:noctx // it ends
+	if err != nil {
+		return "", fmt.Errorf("go test -c: %w: %s", err, out)
+	}
+	return name, nil
 }
 
 // serve runs a server until its standard input ends.
@@ -127,7 +150,11 @@ func spawn(t testing.TB) *process {
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0]) //nolint:gosec,noctx // itself, until it is killed
+	name, err := program()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd = exec.Command(name) //nolint:noctx // until it is killed
 	p.cmd.Env = append(os.Environ(), envServer+"="+p.addr+" "+p.dir)
 	if _, err := p.cmd.StdinPipe(); err != nil { // it ends with this process
 		p.t.Fatal(err)
