@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
@@ -103,10 +102,14 @@ func (w *world) settle() {
 			w.t.Logf("%s", strings.Join(lacks, "\n"))
 		}
 	}()
-	w.eventually("all clients have everything", func() bool {
-		lacks = w.lacks()
-		return len(lacks) == 0 || w.t.Failed()
-	})
+	for waiting := true; waiting; { // as long as they get more
+		before := strings.Join(lacks, "\n")
+		w.eventually("a client that lacks something gets more", func() bool {
+			lacks = w.lacks()
+			waiting = len(lacks) > 0 && !w.t.Failed()
+			return !waiting || strings.Join(lacks, "\n") != before
+		})
+	}
 	for i, s := range w.slots {
 		w.eventually(fmt.Sprintf("hub %d is healthy", i), func() bool {
 			err := s.hub.Healthy()
@@ -244,7 +247,7 @@ func (w *world) readAll() {
 
 // read reports whether a page after the log's last ID is empty.
 func (w *world) read(last string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), w.limit)
 	defer cancel()
 	entries, err := w.probe.Range(ctx, last, 1)
 	return err == nil && len(entries) == 0
