@@ -107,7 +107,7 @@ func TestCancel(t *testing.T) {
 				t.Errorf("got error %v, want the cause itself", err)
 			}
 			ssetest.Equal(t, events, numbered(1, stage.want))
-			if took := time.Since(start); took > 10*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("it took %v to end", took)
 			}
 		})

@@ -60,9 +60,11 @@ func Main(m interface{ Run() int }, ignore ...string) {
 // leaked waits until no goroutine is left that was not there before, and returns the
 // stacks of those that are left when the time is over.
 func leaked(before map[string]string, wait time.Duration, ignore []string) []string {
+	const atLeast = 10 // because the machine may stall
 	deadline := time.Now().Add(wait)
-	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		last := !time.Now().Before(deadline) // before it looks, because the machine may stall
+	pause := time.Millisecond
+	for looks := 1; ; looks, pause = looks+1, min(2*pause, 100*time.Millisecond) {
+		last := looks >= atLeast && !time.Now().Before(deadline)
 		http.DefaultClient.CloseIdleConnections()
 		left := goroutines(ignore)
 		for id := range before {

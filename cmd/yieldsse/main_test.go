@@ -43,7 +43,7 @@ func clock() func() time.Time {
 // try runs the program with its own clock, and returns the exit status.
 func try(t *testing.T, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
 	a := &app{stdin: strings.NewReader("from stdin"), stdout: &out, stderr: &errs, now: clock(), patience: time.Minute}

@@ -397,7 +397,7 @@ func (s *noticed) Write(p []byte) (int, error) {
 
 // If a server does not answer, there is a notice and not an empty screen.
 func TestTailSlowServer(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	stderr := noticed{done: make(chan struct{})}
 	url := ssetest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

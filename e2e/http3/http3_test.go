@@ -43,7 +43,7 @@ func idle(causes chan<- error, opts ...core.Option) http.Handler {
 }
 
 // open opens the stream at "/" over HTTP/3, and takes its first event.
-func open(t *testing.T, addr net.Addr, transport http.RoundTripper) *ssetest.Stream {
+func open(t testing.TB, addr net.Addr, transport http.RoundTripper) *ssetest.Stream {
 	t.Helper()
 	st := ssetest.Request{URL: "https://" + addr.String() + "/", Client: &http.Client{Transport: transport}, Timeout: hosttest.Patience}.Open(t)
 	ssetest.Equal(t, st.Collect(1), []core.Event{{Data: "before"}})
@@ -51,7 +51,7 @@ func open(t *testing.T, addr net.Addr, transport http.RoundTripper) *ssetest.Str
 }
 
 // run serves handler over HTTP/3, without a server of net/http, until the test ends.
-func run(t *testing.T, h3 *http3.Server) net.Addr {
+func run(t testing.TB, h3 *http3.Server) net.Addr {
 	t.Helper()
 	h3.TLSConfig = hosttest.ServerTLS()
 	udp, serve := listen(t, h3)
@@ -66,7 +66,7 @@ func run(t *testing.T, h3 *http3.Server) net.Addr {
 }
 
 // dialed returns a transport to addr, which is closed when the test ends.
-func dialed(t *testing.T, addr net.Addr) *http3.Transport {
+func dialed(t testing.TB, addr net.Addr) *http3.Transport {
 	t.Helper()
 	tr := transportTo(addr)
 	t.Cleanup(func() { _ = tr.Close() })

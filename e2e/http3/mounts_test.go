@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/labstack/echo/v4"
@@ -77,6 +78,7 @@ func contextOf(srv *http.Server) func(context.Context, *quic.Conn) context.Conte
 func transportTo(addr net.Addr) *http3.Transport {
 	return &http3.Transport{
 		TLSClientConfig: hosttest.ClientTLS(),
+		QUICConfig:      &quic.Config{MaxIncomingStreams: -1, KeepAlivePeriod: 10 * time.Second, HandshakeIdleTimeout: hosttest.Patience},
 		Dial: func(ctx context.Context, _ string, config *tls.Config, quicConfig *quic.Config) (*quic.Conn, error) {
 			return quic.DialAddrEarly(ctx, addr.String(), config, quicConfig)
 		},

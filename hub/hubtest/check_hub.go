@@ -80,7 +80,7 @@ func checkEvents(f *fixture) {
 	live := f.join(other, "a")
 	var ids []string
 	for _, e := range events {
-		id, err := h.Publish(context.Background(), "a", e)
+		id, err := h.Publish(f.soon(), "a", e)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -287,7 +287,7 @@ func checkKeys(f *fixture) {
 	live := f.join(hubs[1], ">")
 	note := func(topic, key string, n int) {
 		data := fmt.Sprintf("%s %s %d", topic, key, n)
-		id, err := hubs[n%3].Publish(context.Background(), topic, core.Event{Data: data}, hub.WithKey(key))
+		id, err := hubs[n%3].Publish(f.soon(), topic, core.Event{Data: data}, hub.WithKey(key))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -333,11 +333,11 @@ func checkKeys(f *fixture) {
 func checkIdempotency(f *fixture) {
 	hubs := f.three()
 	c := f.join(hubs[2], "a", "a.*")
-	id, err := hubs[0].Publish(context.Background(), "a", core.Event{Data: "first"}, hub.WithIdempotencyKey("once"))
+	id, err := hubs[0].Publish(f.soon(), "a", core.Event{Data: "first"}, hub.WithIdempotencyKey("once"))
 	if err != nil {
 		f.Fatal(err)
 	}
-	again, err := hubs[1].Publish(context.Background(), "a", core.Event{Data: "again"}, hub.WithIdempotencyKey("once"))
+	again, err := hubs[1].Publish(f.soon(), "a", core.Event{Data: "again"}, hub.WithIdempotencyKey("once"))
 	if again != id || err != nil {
 		f.Errorf("published again: got %s, %v, want %s", again, err, id)
 	}
@@ -392,7 +392,7 @@ func checkRefused(f *fixture) {
 	} {
 		ctx := test.ctx
 		if ctx == nil {
-			ctx = context.Background()
+			ctx = f.soon()
 		}
 		id, err := h.Publish(ctx, test.topic, test.event, test.option)
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(test.says)) || id != "" {

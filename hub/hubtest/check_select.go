@@ -1,8 +1,6 @@
 package hubtest
 
 import (
-	"context"
-
 	"github.com/yieldsse/yieldsse/core"
 	"github.com/yieldsse/yieldsse/hub"
 )
@@ -80,7 +78,7 @@ func checkSelections(f *fixture) {
 		c.cursor = cursor
 		c.connect(f.open(), hub.Now) // which has nothing in its memory
 		c.want("state")
-		again, err := hubs[0].Publish(context.Background(), "a", core.Event{Data: "again"})
+		again, err := hubs[0].Publish(f.soon(), "a", core.Event{Data: "again"})
 		if err != nil {
 			f.Fatal(err)
 		}

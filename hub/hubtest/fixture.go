@@ -99,6 +99,13 @@ func (f *fixture) three(opts ...hub.Option) []*hub.Hub {
 	return []*hub.Hub{f.open(opts...), f.open(opts...), f.open(opts...)}
 }
 
+// soon returns a context for what a log should do at once.
+func (f *fixture) soon() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	f.Cleanup(cancel)
+	return ctx
+}
+
 // publish publishes an event, whose data begins with the topic.
 func (f *fixture) publish(h *hub.Hub, topic, data string, opts ...hub.PublishOption) (id string) {
 	f.Helper()

@@ -243,9 +243,9 @@ func (s *server) kill() {
 	s.run = nil
 }
 
-// open returns a log on the server.
+// open returns a log on the server, which may be as slow as a machine that stalls.
 func (s *server) open(opts ...redislog.Option) *redislog.Log {
-	return open(s.t, s.addr, opts...)
+	return openWith(s.t, &redis.UniversalOptions{Addrs: []string{s.addr}, ReadTimeout: patience}, opts...)
 }
 
 func open(t testing.TB, addr string, opts ...redislog.Option) *redislog.Log {

@@ -137,7 +137,7 @@ func TestFailover(t *testing.T) {
 			}
 			primary.kill()
 			began := time.Now()
-			hosttest.Eventually(t, "the replica to take over", func() bool { n++; return attempt(n) })
+			hosttest.EventuallyWithin(t, 3*patience, "the replica to take over", func() bool { n++; return attempt(n) })
 			t.Logf("no event could be published for %v", time.Since(began))
 			for range 100 {
 				n++

@@ -33,6 +33,20 @@ func Failed(t testing.TB, test func(t testing.TB)) string {
 	return strings.Join(slices.Clone(r.failures), "\n")
 }
 
+// Again runs a check up to three times, because a machine that stalls can make it fail. The
+// failures of the last one count.
+func Again(t testing.TB, check func(t testing.TB)) {
+	t.Helper()
+	for range 2 {
+		why := Failed(t, check)
+		if why == "" {
+			return
+		}
+		t.Logf("tried again: %s", why)
+	}
+	check(t)
+}
+
 // run calls f in a goroutine that Fatal can end.
 func (r *recorder) run(f func()) {
 	done := make(chan struct{})

@@ -116,14 +116,11 @@ func checkSlowClient(t testing.TB, h mounted) {
 // own tests expect failures, so they try once.
 func (h mounted) again(t testing.TB, check func(testing.TB)) {
 	t.Helper()
-	for tries := 1; tries < 3 && h.timeout >= defaultTimeout; tries++ {
-		why := hosttest.Failed(t, check)
-		if why == "" {
-			return
-		}
-		t.Logf("tried again: %s", why)
+	if h.timeout < defaultTimeout {
+		check(t)
+		return
 	}
-	check(t)
+	hosttest.Again(t, check)
 }
 
 // sparesOthers opens a stream that its client does not read, and reports whether events

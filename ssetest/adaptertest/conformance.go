@@ -15,7 +15,7 @@ import (
 )
 
 // defaultTimeout bounds each wait, except in the suite's own tests.
-const defaultTimeout = 10 * time.Second
+const defaultTimeout = time.Minute
 
 // A Mount is a host to test with its adapter.
 type Mount struct {

@@ -125,7 +125,7 @@ func find(r *check.Report, subject string) check.Finding {
 }
 
 // expect compares a finding, and checks that every problem has a reason and a fix.
-func expect(t *testing.T, r *check.Report, subject string, severity check.Severity, seen string) {
+func expect(t testing.TB, r *check.Report, subject string, severity check.Severity, seen string) {
 	t.Helper()
 	f := find(r, subject)
 	if f.Severity != severity || !strings.Contains(f.Seen, seen) {
