@@ -196,7 +196,8 @@ func (r *trial) stall() {
 	}
 	r.until(stop, "the end of a session whose client does not read", func() bool {
 		over := r.viewed != nil && r.viewed.Err() != nil
-		return len(r.ended) > 0 || r.left || over && (!patient || r.opened == 0)
+		refused := len(r.guarded.refused) > 0 // perhaps before the view, because a busy server was too late
+		return len(r.ended) > 0 || r.left || refused || over && (!patient || r.opened == 0)
 	})
 }
 
