@@ -248,8 +248,8 @@ func (s *server) open(opts ...redislog.Option) *redislog.Log {
 	return openWith(s.t, &redis.UniversalOptions{Addrs: []string{s.addr}, ReadTimeout: patience}, opts...)
 }
 
-func open(t testing.TB, addr string, opts ...redislog.Option) *redislog.Log {
-	return openWith(t, &redis.UniversalOptions{Addrs: []string{addr}}, opts...)
+func open(t testing.TB, addr string) *redislog.Log {
+	return openWith(t, &redis.UniversalOptions{Addrs: []string{addr}})
 }
 
 func openWith(t testing.TB, options *redis.UniversalOptions, opts ...redislog.Option) *redislog.Log {
