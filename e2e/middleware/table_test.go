@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 
 const (
 	patience     = time.Minute
-	writeTimeout = 2 * time.Second // of the servers
+	writeTimeout = 5 * time.Second // of the servers; an ordinary answer has as much time, also if the machine stalls
 )
 
 // An outcome is what happens to a stream.

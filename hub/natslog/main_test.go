@@ -104,6 +104,7 @@ func start(addr string, o server.Options) (*server.Server, error) {
 	if o.Port == 0 {
 		o.Port = server.RANDOM_PORT
 	}
+	o.AuthTimeout = patience.Seconds() // the machine may stall
 	s, err := server.NewServer(&o)
 	if err != nil {
 		return nil, err
