@@ -52,11 +52,16 @@ type conn struct {
 	logger   *log.Logger // the server's
 }
 
-// newConn refuses a writer that would hold the stream back, or could not break it.
+// newConn refuses a writer that would hold the stream back, or could not break it. It returns
+// another error if the response has begun.
 func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
 	chain := chainOf(w)
 	server := last(chain)
 	c := &conn{w: w, chain: chain, whole: true, server: http.NewResponseController(server), http1: r.ProtoMajor == 1}
+	meter := meterOf(server)
+	if meter != nil && meter.begun() {
+		return nil, errors.New("nethttpsse: the view has written a response and also returned a stream: return nil after an answer")
+	}
 	switch {
 	case isServers(server):
 	case flusher(server) == nil:
@@ -83,7 +88,7 @@ func newConn(w http.ResponseWriter, r *http.Request) (*conn, error) {
 		}
 	}
 	if len(chain) > 1 {
-		c.meter = meterOf(server)
+		c.meter = meter
 	}
 	var err error
 	c.breaks, err = breakingOf(server, r)

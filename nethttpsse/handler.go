@@ -147,9 +147,6 @@ func serve(
 	if err != nil || stream == nil {
 		return host.Answerable(err)
 	}
-	if m := meterOf(last(chainOf(w))); m != nil && m.begun() {
-		return errors.New("nethttpsse: the view has written a response and also returned a stream: return nil after an answer")
-	}
 	c, err := newConn(w, r)
 	if err != nil {
 		return err
