@@ -180,7 +180,7 @@ func TestCheckBrokenServers(t *testing.T) {
 		{"X-Accel-Buffering", line + typ + cache + "X-Accel-Buffering: yes\r\n\r\ndata: a\n\n", false, "buffering header: X-Accel-Buffering: yes"},
 		{"Content-Length", line + typ + cache + "Content-Length: 9\r\n\r\ndata: a\n\n", false, "length: Content-Length: 9"},
 		{"gzip", line + typ + cache + "Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08", true, "compression: Content-Encoding: gzip"},
-		{"silence", head, true, "first byte: nothing within "},
+		{"silence", head, true, "first byte: nothing within 1"},
 		{"Latin-1", head + "data: \xe9\n\n", true, "encoding: bytes that are not UTF-8"},
 		{"CR in data", head + "data: a\rb\n\n", true, "line ends: 1 lines end with CR alone, 2 with LF"},
 		{"an unknown field", head + "message: a\n\n", true, `fields: nothing but 1 line with an unknown field: "message"`},
